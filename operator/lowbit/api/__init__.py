@@ -1,0 +1,1 @@
+"""The types of every resource and of every document between operator and worker. Pure: no IO."""

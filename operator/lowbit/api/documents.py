@@ -1,0 +1,218 @@
+"""The worker's contract: one JSON document in, JSON lines of progress out, one termination message of at most 4 KB.
+
+The document is mounted at DOCUMENT_PATH. Exit codes: 0 done; EXIT_REFUSED a lasting reason (trying again cannot help);
+anything else a passing one.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from lowbit.api.base import Digest, Tolerant
+from lowbit.api.calibration import ResolvedCalibration
+from lowbit.api.engine import ResolvedEngine
+from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol
+from lowbit.api.modelrevision import ModelFacts, ModelRevisionSpec
+from lowbit.api.platform import Platform
+from lowbit.api.quantizedmodel import QuantizedModelSpec
+from lowbit.api.recipe import ResolvedRecipe
+from lowbit.api.status import ArtifactRecord, EvaluationSummary
+
+EXIT_REFUSED = 64
+"""A lasting reason: bad data, a model that is refused."""
+EXIT_ENGINE = 65
+"""The engine restarted or dropped a request: the run is invalid, and may be tried again."""
+
+DOCUMENT_PATH = "/lowbit/in/document.json"
+STORE_PATH = "/lowbit/store"
+"""Where a pvc store is mounted."""
+VOLUMES_PATH = "/lowbit/volumes"
+"""Where pvc sources and datasets are mounted read-only, each under its claim's name."""
+CONFIG_MAPS_PATH = "/lowbit/configmaps"
+"""Where ConfigMap datasets are mounted, each under its ConfigMap's name."""
+SECRETS_PATH = "/lowbit/secrets"
+"""Where Secrets are mounted, each under its own name; keys are files."""
+SCRATCH_PATH = "/lowbit/scratch"
+"""Writable emptyDir, also HOME and TMPDIR."""
+MODEL_PATH = "/lowbit/model"
+"""Where the engine finds its model's folder (a mount, a link or a copy of the artifact or source)."""
+CA_BUNDLE_PATH = "/lowbit/ca/ca.crt"
+TERMINATION_PATH = "/dev/termination-log"
+TERMINATION_LIMIT = 4096
+ENGINE_PORT = 8001
+"""The engine listens on loopback only."""
+GUARD_PORT = 8000
+"""The pod's port, owned by the guard."""
+METRICS_PORT = 9090
+"""The guard's second port, for monitoring only."""
+
+
+class PVCStoreAccess(Tolerant):
+    """A pvc store, mounted at STORE_PATH; path is below it."""
+
+    path: str = ""
+
+
+class S3StoreAccess(Tolerant):
+    """An s3 store. credentials names the folder below SECRETS_PATH."""
+
+    bucket: str
+    prefix: str = ""
+    endpoint: str | None = None
+    region: str | None = None
+    credentials: str | None = None
+
+
+class StoreAccess(Tolerant):
+    """Exactly one member."""
+
+    pvc: PVCStoreAccess | None = None
+    s3: S3StoreAccess | None = None
+
+
+class PrepareDocument(Tolerant):
+    """In: the spec as it is, and the platform, so that prepare can freeze the same revisions as the operator will."""
+
+    stage: Literal["prepare"] = "prepare"
+    name: str
+    """QuantizedModel's name, for messages and for the revisions."""
+    namespace: str
+    store: StoreAccess
+    spec: QuantizedModelSpec
+    platform: Platform
+
+
+class QuantizeDocument(Tolerant):
+    """In: make the artifact of artifact_hash (a no-op when the store holds it)."""
+
+    stage: Literal["quantize"] = "quantize"
+    store: StoreAccess
+    source: Digest
+    facts: ModelFacts
+    recipe: ResolvedRecipe
+    calibration: ResolvedCalibration
+    artifact_hash: str
+    device: Literal["GPU", "CPU"]
+
+
+class EvaluateDocument(Tolerant):
+    """In: measure one model through the engine at 127.0.0.1:ENGINE_PORT (a no-op when the store holds the result)."""
+
+    stage: Literal["evaluate"] = "evaluate"
+    store: StoreAccess
+    evaluation: str
+    """Name of the ModelEvaluation: the key of its results in the store."""
+    model: EvaluatedModel
+    source: Digest
+    """The original, whose tokenizer and chat template are used on both sides."""
+    source_bytes: int
+    protocol: EvaluationProtocol
+    engine: ResolvedEngine
+    served_name: str
+    baseline: str | None = None
+    """Name of the baseline's ModelEvaluation, whose results are in the store."""
+    artifact_hash: str | None = None
+    """Where the quantize report (per-module losses) of a candidate is found, for report.html."""
+
+
+class FetchDocument(Tolerant):
+    """In: put a model at MODEL_PATH (from an s3 store), hash it again, and refuse when the digest differs. Fails closed."""
+
+    stage: Literal["fetch"] = "fetch"
+    store: StoreAccess
+    model: EvaluatedModel
+
+
+WorkerDocument = Annotated[
+    PrepareDocument | QuantizeDocument | EvaluateDocument | FetchDocument, Field(discriminator="stage")
+]
+
+
+class ProgressLine(Tolerant):
+    """One line on stdout: {"lowbit": "progress", ...}. Other lines are for people."""
+
+    lowbit: Literal["progress"] = "progress"
+    stage: str
+    percent: float
+    """From 0 to 100."""
+    eta_seconds: float | None = None
+    message: str
+    """What is being done now, in a few words."""
+    time: float
+    """Seconds since the epoch."""
+
+
+class PrepareResult(Tolerant):
+    """Out of prepare. sources and datasets are in the store under these digests."""
+
+    source: Digest
+    facts: ModelFacts
+    datasets: dict[str, Digest]
+    """By the dataset's key: calibration/<name> or evaluation/<suite name>."""
+    artifacts: dict[str, Digest] = Field(default_factory=dict)
+    """Digests of artifact candidates, by the candidate's index as text."""
+    artifact_bytes: dict[str, int] = Field(default_factory=dict)
+    """Sizes of artifact candidates, by the candidate's index as text."""
+    found: dict[str, ArtifactRecord] = Field(default_factory=dict)
+    """Artifacts that the store already holds, by artifact hash."""
+    found_evaluations: dict[str, EvaluationSummary] = Field(default_factory=dict)
+    """Finished evaluations that the store already holds, by the ModelEvaluation's name, as far as 4 KB allow."""
+
+
+class QuantizeResult(Tolerant):
+    """Out of quantize."""
+
+    artifact: ArtifactRecord
+    seconds: float
+    peak_bytes: int
+    worst_module: str | None = None
+    worst_loss: float | None = None
+    smoke: str | None = None
+    """The first words that the artifact generated, cut at 80 characters."""
+    versions: dict[str, str] = Field(default_factory=dict)
+    device: str = ""
+    reused: bool = False
+    """Whether the store already held it."""
+
+
+class EvaluateResult(Tolerant):
+    """Out of evaluate."""
+
+    evaluation: str
+    summary: EvaluationSummary
+    seconds: float
+    reused: bool = False
+
+
+class FetchResult(Tolerant):
+    """Out of fetch."""
+
+    digest: Digest
+    files: int
+    bytes: int
+
+
+class Refusal(Tolerant):
+    """Out of any stage that ended with EXIT_REFUSED (or with another code, where it could still write)."""
+
+    reason: str
+    """One word in CamelCase: BranchNotCommit, RemoteCode, HeadsNotDivisible, ..."""
+    message: str
+    """What happened and why."""
+    action: str
+    """What to change."""
+
+
+class TerminationMessage(Tolerant):
+    """What a worker leaves behind: exactly one member."""
+
+    prepare: PrepareResult | None = None
+    quantize: QuantizeResult | None = None
+    evaluate: EvaluateResult | None = None
+    fetch: FetchResult | None = None
+    refusal: Refusal | None = None
+
+
+Revisions = list[ModelRevisionSpec]

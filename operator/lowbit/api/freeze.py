@@ -1,0 +1,161 @@
+"""From a QuantizedModel and what prepare found to the immutable specs of its revisions and evaluations.
+
+The operator, the prepare Job and ``lowbit plan`` all come through here, so that they name the same objects.
+"""
+
+from __future__ import annotations
+
+from lowbit.api.base import Digest
+from lowbit.api.calibration import ResolvedCalibration, ResolvedDataset
+from lowbit.api.canonical import digest
+from lowbit.api.documents import PrepareResult
+from lowbit.api.engine import VLLM, EnvironmentVariable, ResolvedEngine
+from lowbit.api.evaluation import ResolvedGate, ResolvedSuite
+from lowbit.api.modelchecks import Refused, check_model, resolve_group_size
+from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol, ModelEvaluationSpec
+from lowbit.api.modelrevision import ModelRevisionSpec, RevisionImages, RevisionSource
+from lowbit.api.names import evaluation_name, input_hash
+from lowbit.api.platform import Platform
+from lowbit.api.quantizedmodel import QuantizedModelSpec
+from lowbit.api.recipe import Recipe, ResolvedGPTQ, ResolvedRecipe
+
+PROTOCOL_VERSION = 1
+"""Raised when the evaluator would give another number for the same model."""
+QUANTIZE_VERSION = 1
+"""Raised when the quantizer would make other weights from the same inputs."""
+
+
+def freeze(name: str, spec: QuantizedModelSpec, platform: Platform, prepared: PrepareResult) -> list[ModelRevisionSpec]:
+    """One revision spec per candidate, in order of preference. Raises Refused with every problem found."""
+    problems = check_model(spec, prepared.facts)
+    if problems:
+        raise Refused(problems)
+    return [freeze_candidate(name, index, spec, platform, prepared) for index in range(len(spec.candidates))]
+
+
+def freeze_candidate(
+    name: str, index: int, spec: QuantizedModelSpec, platform: Platform, prepared: PrepareResult
+) -> ModelRevisionSpec:
+    """The revision spec of one candidate."""
+    recipe = resolve_recipe(index, spec.candidates[index], spec, prepared)
+    calibration = resolve_calibration(spec, prepared) if recipe.gptq else None
+    return ModelRevisionSpec(
+        quantized_model=name,
+        candidate=index,
+        candidates=len(spec.candidates),
+        input_hash=input_hash(spec),
+        store_ref=spec.store_ref,
+        source=RevisionSource(digest=prepared.source, facts=prepared.facts),
+        recipe=recipe,
+        calibration=calibration,
+        protocol=resolve_protocol(spec, prepared),
+        gates=[
+            ResolvedGate(
+                suite=s.name, maximum=s.gate.maximum, minimum=s.gate.minimum, confidence=s.gate.confidence
+            )
+            for s in spec.evaluation.suites
+        ],
+        engine=resolve_engine(spec.engine.vllm, platform),
+        images=RevisionImages(
+            operator=platform.operator_image, worker=platform.worker_image, guard=platform.guard_image
+        ),
+        artifact_hash=artifact_hash(prepared.source, recipe, calibration),
+    )  # fmt: skip
+
+
+def resolve_recipe(index: int, recipe: Recipe, spec: QuantizedModelSpec, prepared: PrepareResult) -> ResolvedRecipe:
+    """The recipe with Auto resolved, or the digest under which prepare put an artifact into the store."""
+    if recipe.gptq is None:
+        return ResolvedRecipe(artifact=prepared.artifacts[str(index)])
+    gptq = recipe.gptq
+    group_size = resolve_group_size(gptq, prepared.facts, spec.engine.vllm.tensor_parallel_size)
+    return ResolvedRecipe(
+        gptq=ResolvedGPTQ.model_validate(
+            {"bits": gptq.bits, "group_size": group_size, "desc_act": gptq.desc_act, "sym": gptq.sym,
+             "damp_percent": gptq.damp_percent}
+        )
+    )  # fmt: skip
+
+
+def resolve_calibration(spec: QuantizedModelSpec, prepared: PrepareResult) -> ResolvedCalibration | None:
+    """Calibration with each dataset under its digest."""
+    if spec.calibration is None:
+        return None
+    return ResolvedCalibration(
+        samples=spec.calibration.samples,
+        max_tokens=spec.calibration.max_tokens,
+        seed=spec.calibration.seed,
+        datasets=[
+            ResolvedDataset(
+                name=d.name, digest=prepared.datasets[f"calibration/{d.name}"], weight=d.weight, format=d.format
+            )
+            for d in spec.calibration.datasets
+        ],
+    )
+
+
+def resolve_protocol(spec: QuantizedModelSpec, prepared: PrepareResult) -> EvaluationProtocol:
+    """What must be equal on both sides of the comparison."""
+    return EvaluationProtocol(
+        version=PROTOCOL_VERSION,
+        suites=[
+            ResolvedSuite(
+                name=s.name,
+                dataset=prepared.datasets[f"evaluation/{s.name}"],
+                format=s.fidelity.dataset.format,
+                samples=s.fidelity.samples,
+                max_tokens=s.fidelity.max_tokens,
+                top_logprobs=s.fidelity.top_logprobs,
+            )
+            for s in spec.evaluation.suites
+        ],
+        tokenizer=prepared.facts.tokenizer,
+        speed=spec.evaluation.speed,
+    )
+
+
+def resolve_engine(engine: VLLM, platform: Platform) -> ResolvedEngine:
+    """The engine with the platform's defaults; the QuantizedModel's own environment wins."""
+    own = {variable.name for variable in engine.env}
+    env = [EnvironmentVariable(name=k, value=v) for k, v in sorted(platform.engine_env.items()) if k not in own]
+    return ResolvedEngine(
+        image=engine.image or platform.engine_image,
+        device=engine.device,
+        tensor_parallel_size=engine.tensor_parallel_size,
+        max_model_len=engine.max_model_len,
+        dtype=engine.dtype,
+        gpu_memory_utilization=engine.gpu_memory_utilization,
+        args=engine.args,
+        env=env + engine.env,
+    )
+
+
+def artifact_hash(source: Digest, recipe: ResolvedRecipe, calibration: ResolvedCalibration | None) -> str:
+    """Hash of what an artifact is made from; the shape of evaluation and serving is not in it."""
+    return digest(
+        "artifact", {"source": source, "recipe": recipe, "calibration": calibration, "version": QUANTIZE_VERSION}
+    )
+
+
+def baseline_spec(revision: ModelRevisionSpec) -> ModelEvaluationSpec:
+    """The evaluation of the original, in the engine setting that is asked for."""
+    return _evaluation(revision, EvaluatedModel(kind="Source", digest=revision.source.digest), None)
+
+
+def candidate_spec(revision: ModelRevisionSpec, artifact: Digest) -> ModelEvaluationSpec:
+    """The evaluation of the revision's artifact, compared with its baseline."""
+    return _evaluation(
+        revision, EvaluatedModel(kind="Artifact", digest=artifact), evaluation_name(baseline_spec(revision))
+    )
+
+
+def _evaluation(revision: ModelRevisionSpec, model: EvaluatedModel, baseline: str | None) -> ModelEvaluationSpec:
+    return ModelEvaluationSpec(
+        store_ref=revision.store_ref,
+        model=model,
+        protocol=revision.protocol,
+        protocol_key=digest("protocol", revision.protocol),
+        engine=revision.engine,
+        runtime_key=digest("runtime", revision.engine),
+        baseline=baseline,
+    )

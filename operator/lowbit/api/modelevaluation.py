@@ -1,0 +1,65 @@
+"""ModelEvaluation: one immutable evaluation of one model in one engine setting."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from lowbit.api.base import Digest, ObjectName, Tolerant, Wire
+from lowbit.api.engine import ResolvedEngine
+from lowbit.api.evaluation import ResolvedSuite, SpeedMeasurement
+from lowbit.api.status import Condition, EvaluationSummary, Failure
+
+
+class EvaluationProtocol(Wire):
+    """What must be equal on both sides of a comparison: prompts, template, sampling, sample ids, scorer."""
+
+    version: int
+    """Version of the scorer; raised when a number would come out differently."""
+    suites: list[ResolvedSuite]
+    tokenizer: str
+    """SHA-256 (hex) over the tokenizer files and the chat template of the original."""
+    speed: SpeedMeasurement
+
+
+class EvaluatedModel(Wire):
+    """The model that is measured: the original (its source digest) or an artifact."""
+
+    kind: Literal["Source", "Artifact"]
+    digest: Digest
+
+
+class ModelEvaluationSpec(Wire):
+    """Immutable, and named by its hash."""
+
+    store_ref: ObjectName
+    model: EvaluatedModel
+    protocol: EvaluationProtocol
+    protocol_key: str
+    """Hash of protocol: equal keys make two results comparable."""
+    engine: ResolvedEngine
+    runtime_key: str
+    """Hash of engine: a baseline is looked up by the runtime that is asked for."""
+    baseline: ObjectName | None = None
+    """The ModelEvaluation of the original that this one is compared with; absent on a baseline."""
+
+
+class ModelEvaluationStatus(Tolerant):
+    """What came out."""
+
+    observed_generation: int = 0
+    conditions: list[Condition] = Field(default_factory=list)
+    """Complete."""
+    phase: Literal["Pending", "Running", "Complete", "Failed"] = "Pending"
+    engine_image_id: str | None = None
+    """The engine's image as the node ran it (with its digest where it has one)."""
+    summary: EvaluationSummary | None = None
+    last_failure: Failure | None = None
+
+
+class ModelEvaluation(Tolerant):
+    """The types of spec and status; metadata stays with the observer."""
+
+    spec: ModelEvaluationSpec
+    status: ModelEvaluationStatus = ModelEvaluationStatus()

@@ -1,0 +1,99 @@
+"""ModelRevision: one immutable attempt of one QuantizedModel, frozen and named by its hash."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from lowbit.api.base import Digest, ObjectName, Tolerant, Wire
+from lowbit.api.calibration import ResolvedCalibration
+from lowbit.api.engine import ResolvedEngine
+from lowbit.api.evaluation import ResolvedGate
+from lowbit.api.modelevaluation import EvaluationProtocol
+from lowbit.api.recipe import ResolvedRecipe
+from lowbit.api.status import ArtifactRecord, Condition, VerdictRecord
+
+
+class ModelFacts(Tolerant):
+    """What prepare read from the original's config, and what everything that depends on the model is checked against."""
+
+    architecture: str
+    """As in config.json: LlamaForCausalLM."""
+    model_type: str
+    hidden_size: int
+    intermediate_size: int
+    layers: int
+    attention_heads: int
+    key_value_heads: int
+    head_dim: int
+    vocab_size: int
+    max_position_embeddings: int
+    dtype: str
+    """bfloat16, float16 or float32."""
+    tied_embeddings: bool
+    parameters: int
+    """Number of weights, from the safetensors headers."""
+    weight_bytes: int
+    """Size of the safetensors files."""
+    tokenizer: str
+    """SHA-256 (hex) over the tokenizer files and the chat template."""
+    chat_template: bool
+    """Whether there is a chat template."""
+
+
+class RevisionSource(Wire):
+    """The original under its digest."""
+
+    digest: Digest
+    facts: ModelFacts
+
+
+class RevisionImages(Wire):
+    """Lowbit's own images and the guard's, frozen so that a newer Lowbit restarts nothing."""
+
+    operator: str
+    worker: str
+    guard: str
+
+
+class ModelRevisionSpec(Wire):
+    """Immutable."""
+
+    quantized_model: ObjectName
+    candidate: int = Field(ge=0)
+    """Index in the QuantizedModel's candidates."""
+    candidates: int = Field(ge=1)
+    """How many candidates were declared; the gate's confidence is divided by it."""
+    input_hash: str
+    """Hash of the part of the QuantizedModel's spec that this revision was made from."""
+    store_ref: ObjectName
+    source: RevisionSource
+    recipe: ResolvedRecipe
+    calibration: ResolvedCalibration | None = None
+    """Absent for an artifact that was made elsewhere."""
+    protocol: EvaluationProtocol
+    gates: list[ResolvedGate]
+    engine: ResolvedEngine
+    images: RevisionImages
+    artifact_hash: str
+    """Hash of source, recipe and calibration: equal hashes share one artifact."""
+
+
+class ModelRevisionStatus(Tolerant):
+    """What came out."""
+
+    observed_generation: int = 0
+    conditions: list[Condition] = Field(default_factory=list)
+    """Passed: True, False or Unknown, with the verdict's message."""
+    artifact: ArtifactRecord | None = None
+    baseline: str | None = None
+    """Name of the baseline's ModelEvaluation."""
+    evaluation: str | None = None
+    """Name of the candidate's ModelEvaluation."""
+    verdict: VerdictRecord | None = None
+
+
+class ModelRevision(Tolerant):
+    """The types of spec and status; metadata stays with the observer."""
+
+    spec: ModelRevisionSpec
+    status: ModelRevisionStatus = ModelRevisionStatus()

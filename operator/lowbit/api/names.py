@@ -1,0 +1,67 @@
+"""Names and labels. Every name follows from what the object is, so that a create is idempotent."""
+
+from __future__ import annotations
+
+from lowbit.api.base import GROUP
+from lowbit.api.canonical import digest, short
+from lowbit.api.engine import VLLM, Resources
+from lowbit.api.modelevaluation import ModelEvaluationSpec
+from lowbit.api.modelrevision import ModelRevisionSpec
+from lowbit.api.pods import Jobs
+from lowbit.api.quantizedmodel import QuantizedModelSpec
+
+MAX_MODEL_NAME = 44
+"""Longest name of a QuantizedModel: 63 less the longest suffix (-prepare- and a hash)."""
+
+DEFAULT_SHM_SIZE: str = VLLM().shm_size
+
+MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
+MANAGED_BY = "lowbit"
+MANAGED_SELECTOR = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
+MODEL_LABEL = f"{GROUP}/quantizedmodel"
+REVISION_LABEL = f"{GROUP}/revision"
+STAGE_LABEL = f"{GROUP}/stage"
+EVALUATION_LABEL = f"{GROUP}/evaluation"
+ARTIFACT_LABEL = f"{GROUP}/artifact"
+INPUT_ANNOTATION = f"{GROUP}/input-hash"
+
+
+def input_hash(spec: QuantizedModelSpec) -> str:
+    """Hash of what a revision is made from: the spec without serving, jobs, and the engine's CPU and memory.
+
+    Platform settings are not in it, so that a changed platform default starts nothing by itself.
+    """
+    vllm = spec.engine.vllm.model_copy(update={"resources": Resources(), "shm_size": DEFAULT_SHM_SIZE})
+    engine = spec.engine.model_copy(update={"vllm": vllm})
+    return digest("input", spec.model_copy(update={"serving": None, "jobs": Jobs(), "engine": engine}))
+
+
+def revision_name(spec: ModelRevisionSpec) -> str:
+    """<QuantizedModel>-<hash>."""
+    return f"{spec.quantized_model}-{short(digest('revision', spec))}"
+
+
+def evaluation_name(spec: ModelEvaluationSpec) -> str:
+    """eval-<hash>, or baseline-<hash> for an original: shared by all in the namespace that ask for the same."""
+    prefix = "baseline" if spec.baseline is None else "eval"
+    return f"{prefix}-{short(digest('evaluation', spec))}"
+
+
+def prepare_job_name(model: str, hash_: str) -> str:
+    """The prepare Job of one QuantizedModel for one input hash."""
+    return f"{model}-prepare-{short(hash_)}"
+
+
+def quantize_job_name(artifact_hash: str) -> str:
+    """The quantize Job of one artifact, shared by all that need it."""
+    return f"quantize-{short(artifact_hash)}"
+
+
+def evaluate_job_name(evaluation: str) -> str:
+    """The evaluate Job of one ModelEvaluation has its name."""
+    return evaluation
+
+
+def more_memory(job: str) -> str:
+    """The one further attempt of a Job that ran out of memory."""
+    return f"{job}-more-memory"

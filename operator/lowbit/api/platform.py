@@ -1,0 +1,40 @@
+"""What a platform sets for everyone: resolved once when a revision is made, and frozen in it."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from lowbit.api.base import Wire
+from lowbit.api.references import Endpoint
+
+
+class Platform(Wire):
+    """Given to the operator as a YAML file (from the chart's values) and to ``lowbit plan`` by --platform."""
+
+    operator_image: str = "lowbit/operator:0.1.0"
+    """Runs prepare and verifies artifacts in serving pods; small."""
+    worker_image: str = "lowbit/worker:0.1.0"
+    """Quantizes and evaluates."""
+    guard_image: str = "envoyproxy/envoy:v1.36.0"
+    """Stock Envoy."""
+    engine_image: str = "vllm/vllm-openai:v0.33.0"
+    """Engine for QuantizedModels that name none."""
+    engine_env: dict[str, str] = Field(default_factory=dict)
+    """Environment of every engine, before the QuantizedModel's own."""
+    image_pull_policy: str = "IfNotPresent"
+    gpu_resource: str = "nvidia.com/gpu"
+    """Resource name under which GPUs are asked for."""
+    hub_endpoint: Endpoint | None = None
+    """HF_ENDPOINT: a mirror of the hub."""
+    proxy: str | None = None
+    """HTTPS_PROXY of prepare Jobs."""
+    no_proxy: str | None = None
+    """NO_PROXY of prepare Jobs."""
+    ca_bundle_config_map: str | None = None
+    """A ConfigMap (key ca.crt) in each namespace with the CA bundle that downloads trust."""
+    priority_class_name: str | None = None
+    """PriorityClass of Jobs that name none."""
+    run_as_user: int = 65532
+    """Numeric user of every pod."""
+    service_monitor: bool = True
+    """Make a PodMonitor for each served model where the cluster has that kind."""

@@ -1,0 +1,80 @@
+"""How pods are placed: one type for the pods of every stage and of serving."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from lowbit.api.base import ObjectName, QuantityString, Wire
+from lowbit.api.engine import Device, EnvironmentVariable, Resources
+from lowbit.api.references import SecretReference
+
+
+class Toleration(Wire):
+    """A taint that the pods tolerate; see Kubernetes' core/v1 Toleration."""
+
+    key: str | None = None
+    """Key of the taint."""
+    operator: Literal["Exists", "Equal"] | None = None
+    """How key and value are compared."""
+    value: str | None = None
+    """Value of the taint."""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """Effect of the taint."""
+    toleration_seconds: int | None = None
+    """How long NoExecute is tolerated."""
+
+
+class PodOptions(Wire):
+    """Where and how the pods of one stage run."""
+
+    resources: Resources = Resources()
+    """Requests and limits of the stage's own container (the engine has its own in spec.engine)."""
+    node_selector: dict[str, str] = Field(default_factory=dict)
+    """Labels that a node must have."""
+    tolerations: list[Toleration] = Field(default_factory=list, max_length=32)
+    """Taints that are tolerated."""
+    affinity: dict[str, Any] | None = None
+    """Kubernetes' core/v1 Affinity."""
+    annotations: dict[str, str] = Field(default_factory=dict)
+    """Annotations of the pods."""
+    env: list[EnvironmentVariable] = Field(default_factory=list, max_length=64)
+    """Environment of the stage's own container."""
+    runtime_class_name: ObjectName | None = None
+    """RuntimeClass of the pods."""
+    priority_class_name: ObjectName | None = None
+    """PriorityClass of the pods."""
+    service_account_name: ObjectName | None = None
+    """ServiceAccount of the pods, for a cloud identity; its token is not mounted."""
+    image_pull_secrets: list[SecretReference] = Field(default_factory=list, max_length=8)
+    """Secrets for pulling images."""
+
+
+class JobOptions(PodOptions):
+    """How the Job of one stage runs."""
+
+    deadline_seconds: int = Field(default=21_600, ge=60, le=1_209_600)
+    """The Job is ended, as failed, after so many seconds."""
+    max_memory: QuantityString | None = None
+    """A Job that ran out of memory is tried once more with twice its memory limit, up to this. Without it, it is not."""
+
+
+class QuantizeOptions(JobOptions):
+    """How the quantize Job runs."""
+
+    device: Device = "GPU"
+    """GPU asks for one GPU; CPU asks for none, and is slow."""
+
+
+class Jobs(Wire):
+    """How the Jobs of each stage run."""
+
+    prepare: JobOptions = JobOptions()
+    """Copies source and datasets into the store and checks them. Never asks for a GPU."""
+    quantize: QuantizeOptions = QuantizeOptions()
+    """Makes the artifact."""
+    evaluate: JobOptions = JobOptions()
+    """Measures a model in the engine; the engine's own needs are in spec.engine."""
+    ttl_seconds: int = Field(default=86_400, ge=60, le=2_592_000)
+    """Finished Jobs are removed after so many seconds; nothing is lost by it."""

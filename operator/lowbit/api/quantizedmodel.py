@@ -1,0 +1,84 @@
+"""QuantizedModel: which model, how small, how good it must stay, and how it is to be served."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from lowbit.api.base import ObjectName, Tolerant, Wire
+from lowbit.api.calibration import Calibration
+from lowbit.api.engine import Engine
+from lowbit.api.evaluation import Evaluation
+from lowbit.api.pods import Jobs
+from lowbit.api.recipe import Recipe
+from lowbit.api.references import Source
+from lowbit.api.serving import Serving
+from lowbit.api.status import ArtifactRecord, Condition, EvaluationSummary, Failure, Progress, Stage, VerdictRecord
+
+
+class QuantizedModelSpec(Wire):
+    """What a user wants."""
+
+    source: Source
+    """Where the original is."""
+    store_ref: ObjectName = "default"
+    """Name of the ModelStore that keeps the model's files. It cannot be changed."""
+    candidates: list[Recipe] = Field(min_length=1, max_length=8)
+    """Recipes in order of preference: the first that passes its gate is served."""
+    calibration: Calibration | None = None
+    """Texts for quantizers that need them; required by gptq."""
+    evaluation: Evaluation
+    """How a candidate is compared with the original, and what it must show."""
+    engine: Engine = Engine()
+    """The server that runs the model, in evaluation and in serving."""
+    serving: Serving | None = None
+    """How it is served. Without it Lowbit quantizes and gates, and Ready means passed."""
+    jobs: Jobs = Jobs()
+    """How the Jobs run."""
+
+
+class RevisionSummary(Tolerant):
+    """One revision in the QuantizedModel's status."""
+
+    name: str
+    candidate: int
+    """Index in spec.candidates."""
+    recipe: str
+    """The recipe in a word: gptq-int4-g64."""
+    verdict: str | None = None
+    artifact: ArtifactRecord | None = None
+
+
+class QuantizedModelStatus(Tolerant):
+    """What is, as a person can follow it."""
+
+    observed_generation: int = 0
+    conditions: list[Condition] = Field(default_factory=list)
+    """Available, Ready; Reconciling and Stalled only while they hold."""
+    stage: Stage = "Pending"
+    reason: str | None = None
+    """Reason of the Ready condition, for kubectl get."""
+    message: str | None = None
+    """Short message of the Ready condition, for kubectl get."""
+    progress: Progress | None = None
+    current: RevisionSummary | None = None
+    """The revision that is served (or, without serving, that has passed)."""
+    candidate: RevisionSummary | None = None
+    """The revision that is being made or judged."""
+    verdict: VerdictRecord | None = None
+    """The last verdict."""
+    evaluation: EvaluationSummary | None = None
+    """What the last verdict rests on."""
+    endpoint: str | None = None
+    """URL of the OpenAI-compatible API inside the cluster."""
+    replicas: int = 0
+    ready_replicas: int = 0
+    selector: str | None = None
+    """Label selector of the serving pods, for the scale subresource."""
+    last_failure: Failure | None = None
+
+
+class QuantizedModel(Tolerant):
+    """The types of spec and status; metadata stays with the observer."""
+
+    spec: QuantizedModelSpec
+    status: QuantizedModelStatus = QuantizedModelStatus()

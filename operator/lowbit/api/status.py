@@ -1,0 +1,151 @@
+"""Parts of status that several resources share."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from lowbit.api.base import Tolerant
+
+ConditionStatus = Literal["True", "False", "Unknown"]
+Stage = Literal[
+    "Pending",
+    "Preparing",
+    "Quantizing",
+    "EvaluatingBaseline",
+    "Evaluating",
+    "Gating",
+    "RollingOut",
+    "Serving",
+    "Passed",
+    "Failed",
+]
+"""Where a QuantizedModel is, in the order in which it goes. Passed is the end without serving."""
+Verdict = Literal["Passed", "Failed", "Inconclusive"]
+Basis = Literal["Thresholds", "NonInferiority"]
+
+
+class Condition(Tolerant):
+    """A condition as Kubernetes writes it (metav1.Condition)."""
+
+    type: str
+    status: ConditionStatus
+    reason: str
+    message: str
+    last_transition_time: str
+    observed_generation: int = 0
+
+
+class Failure(Tolerant):
+    """The last failure, typed: what a person is told first."""
+
+    stage: str
+    """Stage that failed: Prepare, Quantize, Evaluate, Gate, Serve."""
+    reason: str
+    """One word in CamelCase."""
+    message: str
+    """What happened and why."""
+    action: str
+    """What to do about it."""
+    exit_code: int | None = None
+    """Exit code of the worker, where one failed."""
+    revision: str | None = None
+    """The ModelRevision that it happened to."""
+    time: str
+    """When it happened (RFC 3339)."""
+
+
+class Progress(Tolerant):
+    """How far the stage is. Written at most every 30 seconds."""
+
+    percent: int | None = None
+    """From 0 to 100."""
+    eta_seconds: int | None = None
+    """Estimated seconds until the stage's end."""
+    message: str | None = None
+    """The worker's last line for people."""
+
+
+class Estimate(Tolerant):
+    """A measured value and its one-sided confidence bounds."""
+
+    value: str
+    standard_error: str
+    count: int
+    """Independent samples behind it (texts, not tokens)."""
+
+
+class GateCheck(Tolerant):
+    """One threshold, judged."""
+
+    suite: str
+    metric: str
+    bound: Literal["Maximum", "Minimum"]
+    threshold: str
+    value: str
+    lower: str
+    upper: str
+    verdict: Verdict
+
+
+class VerdictRecord(Tolerant):
+    """A verdict and what it rests on."""
+
+    verdict: Verdict
+    basis: Basis
+    message: str
+    """One sentence with the metric that decided."""
+    confidence: str
+    """One-sided confidence of each bound after dividing over the declared candidates."""
+    attempts: int
+    """Revisions that were judged on the same evaluation data so far, this one included."""
+    checks: list[GateCheck]
+    time: str
+
+
+class ArtifactRecord(Tolerant):
+    """An artifact in the store."""
+
+    digest: str
+    bytes: int
+    """Size of its files."""
+    source_bytes: int
+    """Size of the original's weights."""
+    ratio: str
+    """source_bytes / bytes."""
+
+
+class FidelitySummary(Tolerant):
+    """What one fidelity suite measured on a candidate against its baseline (or on a baseline alone)."""
+
+    suite: str
+    samples: int
+    tokens: int
+    perplexity: Estimate
+    kl_divergence: Estimate | None = None
+    """Mean over texts of the mean over tokens, in nats; absent on a baseline."""
+    log_perplexity_ratio: Estimate | None = None
+    """ln(candidate perplexity / original perplexity); absent on a baseline."""
+    top1_agreement: Estimate | None = None
+    covered_mass: str | None = None
+    """Mean probability mass of the original that the compared tokens cover; the rest is in the remainder bucket."""
+
+
+class SpeedSummary(Tolerant):
+    """Speed in the serving engine at one degree of concurrency."""
+
+    concurrency: int
+    tokens_per_second: str
+    """Generated tokens per second over all requests."""
+    time_to_first_token_seconds: str
+    """Median."""
+
+
+class EvaluationSummary(Tolerant):
+    """What an evaluation measured; the full report is in the store."""
+
+    fidelity: list[FidelitySummary]
+    speed: list[SpeedSummary]
+    report_digest: str | None = None
+    """SHA-256 of report.html in the store."""
+    report_path: str | None = None
+    """Path of report.html below the store's root."""

@@ -1,0 +1,159 @@
+"""Everything that a decision may rest on: one QuantizedModel and all that belongs to it, as it was last seen.
+
+Built by observe; nothing here knows how it was seen. Any combination of these values is a fair start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+
+from lowbit.api.documents import ProgressLine, TerminationMessage
+from lowbit.api.modelevaluation import ModelEvaluation
+from lowbit.api.modelrevision import ModelRevision
+from lowbit.api.modelstore import ModelStore
+from lowbit.api.platform import Platform
+from lowbit.api.quantizedmodel import QuantizedModel
+
+Body = TypeVar("Body")
+
+
+@dataclass(frozen=True)
+class Owner:
+    """One owner reference."""
+
+    kind: str
+    name: str
+    uid: str
+    controller: bool = False
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """The part of an object's metadata that is read."""
+
+    name: str
+    namespace: str
+    uid: str
+    resource_version: str
+    generation: int = 0
+    creation_timestamp: str = ""
+    """RFC 3339."""
+    deleting: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    owners: tuple[Owner, ...] = ()
+
+
+@dataclass(frozen=True)
+class Seen(Generic[Body]):
+    """An object of one of Lowbit's own kinds, parsed."""
+
+    meta: Metadata
+    body: Body
+
+
+@dataclass(frozen=True)
+class ContainerState:
+    """What the kubelet says of one container."""
+
+    name: str
+    running: bool = False
+    ready: bool = False
+    restarts: int = 0
+    exit_code: int | None = None
+    """Of the last termination, current or previous."""
+    reason: str | None = None
+    """OOMKilled, Error, Completed; or, while waiting, ImagePullBackOff, CrashLoopBackOff, ..."""
+    message: str | None = None
+    """The termination message, or the waiting message."""
+    image_id: str | None = None
+
+
+@dataclass(frozen=True)
+class PodView:
+    """One pod of a Job or of the serving Deployment."""
+
+    meta: Metadata
+    phase: str
+    """Pending, Running, Succeeded, Failed, Unknown."""
+    containers: tuple[ContainerState, ...]
+    """Init containers and containers together, by their names (engine, worker, guard, fetch)."""
+    ready: bool = False
+    reason: str | None = None
+    """Evicted, NodeLost, ..."""
+    unschedulable: str | None = None
+    """The scheduler's message, while no node fits."""
+    disrupted: bool = False
+    """The condition DisruptionTarget holds."""
+
+
+@dataclass(frozen=True)
+class JobView:
+    """One Job and its pods."""
+
+    meta: Metadata
+    state: Literal["Pending", "Running", "Succeeded", "Failed"]
+    failure_reason: str | None = None
+    """Reason of the Job's Failed condition: BackoffLimitExceeded, DeadlineExceeded, PodFailurePolicy."""
+    failure_message: str | None = None
+    started: str | None = None
+    finished: str | None = None
+    failed_pods: int = 0
+    pods: tuple[PodView, ...] = ()
+    """The newest first."""
+    termination: TerminationMessage | None = None
+    """What the worker of the newest finished pod left behind, when it could be read."""
+    exit_code: int | None = None
+    """Exit code of the newest finished worker container."""
+    out_of_memory: bool = False
+    """The newest finished worker or engine container was OOMKilled."""
+    engine_image_id: str | None = None
+    """Of the engine container, on evaluate Jobs."""
+    progress: ProgressLine | None = None
+    """The last progress line that was read from the log."""
+    progress_read_at: float | None = None
+    """When it was read (seconds since the epoch)."""
+
+
+@dataclass(frozen=True)
+class DeploymentView:
+    """The serving Deployment."""
+
+    meta: Metadata
+    replicas: int = 0
+    updated: int = 0
+    ready: int = 0
+    available: int = 0
+    observed_generation: int = 0
+    revision: str | None = None
+    """The ModelRevision in the pod template's label, or "source" for the fallback."""
+    stalled: str | None = None
+    """Message of the condition Progressing=False."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The input of every decision."""
+
+    model: Seen[QuantizedModel]
+    invalid: str | None = None
+    """Why the spec could not be parsed (the object is older or newer than these types); model.body is then empty of use."""
+    store: Seen[ModelStore] | None = None
+    revisions: tuple[Seen[ModelRevision], ...] = ()
+    """Of this QuantizedModel, by its label, the oldest first."""
+    shared_revisions: tuple[Seen[ModelRevision], ...] = ()
+    """Of other QuantizedModels in the namespace that have an artifact."""
+    evaluations: Mapping[str, Seen[ModelEvaluation]] = field(default_factory=dict)
+    """All in the namespace, by name."""
+    jobs: Mapping[str, JobView] = field(default_factory=dict)
+    """All of Lowbit's in the namespace, by name."""
+    deployment: DeploymentView | None = None
+    pods: tuple[PodView, ...] = ()
+    """The serving pods of this QuantizedModel."""
+    children: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+    """Every other observed object that belongs to it, whole but for managedFields, by (kind, name): Service, Deployment, ..."""
+    platform: Platform = field(default_factory=Platform)
+    has_pod_monitors: bool = False
+    """Whether the cluster knows the kind PodMonitor."""

@@ -1,0 +1,1 @@
+"""Pure: one file per kind of object that Lowbit creates."""

@@ -1,0 +1,1 @@
+"""Carries out a plan: apply, create, delete, status, events."""

@@ -1,0 +1,1 @@
+"""The one door to the API server; the only importer of kubernetes."""

@@ -1,0 +1,1 @@
+"""The store of what was seen, and the snapshot of one QuantizedModel and all that belongs to it."""

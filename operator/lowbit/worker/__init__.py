@@ -1,0 +1,1 @@
+"""What runs inside Jobs: sources, calibration, quantize, evaluate, report, fetch."""
