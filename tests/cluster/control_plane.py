@@ -86,7 +86,7 @@ class ControlPlane:
         self._wait(self.apiserver, lambda: _http(f"{self.address.url}/readyz", trust))
 
     def start_controllers(self, kubectl: Kubectl, *extra: str) -> None:
-        """kube-controller-manager; ready when a namespace has got its service account and the authority's certificate."""
+        """kube-controller-manager; ready when a namespace has got its service account and the root certificate."""
         client = self.client(self.folder / "config" / "kube-controller-manager", "system:kube-controller-manager")
         self.controllers.start(
             [

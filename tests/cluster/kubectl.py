@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster import paths
-from tests.cluster.progress import StepFailed
+from tests.cluster.progress import StepError
 
 
 @dataclass(frozen=True)
@@ -19,15 +19,15 @@ class Kubectl:
     kubeconfig: Path
 
     def __call__(self, *words: str, stdin: str | None = None) -> str:
-        """What it prints. Raises StepFailed with what it says on stderr."""
+        """What it prints. Raises StepError with what it says on stderr."""
         done = self.attempt(*words, stdin=stdin)
         if done.returncode != 0:
-            raise StepFailed(f"kubectl {' '.join(words)}", done.stderr.strip() or f"ended with {done.returncode}")
+            raise StepError(f"kubectl {' '.join(words)}", done.stderr.strip() or f"ended with {done.returncode}")
         return done.stdout
 
     def attempt(self, *words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """The finished process, whatever came out."""
-        line = [paths.tools() / "kubectl", f"--kubeconfig={self.kubeconfig}", *words]
+        line: list[str | Path] = [paths.tools() / "kubectl", f"--kubeconfig={self.kubeconfig}", *words]
         return subprocess.run(line, input=stdin, capture_output=True, text=True, check=False)
 
     def get(self, *words: str) -> Any:

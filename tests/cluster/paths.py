@@ -1,4 +1,4 @@
-"""Where things lie. What is expensive to make is in the cache and outlives the cluster; the rest is in the state folder."""
+"""Where things lie: in the cache what is expensive to make and outlives the cluster, in the state folder the rest."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster.progress import POLL_SECONDS, StepFailed
+from tests.cluster.progress import POLL_SECONDS, StepError
 
 STOP_SECONDS = 10
 
@@ -32,7 +33,7 @@ class Process:
         return self.run / f"{self.name}.pid"
 
     def start(self, line: Sequence[str | Path], environment: dict[str, str] | None = None) -> None:
-        """Start it in a session of its own, unless it runs. Raises StepFailed when the program is not there."""
+        """Start it in a session of its own, unless it runs. Raises StepError when the program is not there."""
         if self.alive():
             return
         self.run.mkdir(parents=True, exist_ok=True)
@@ -50,7 +51,7 @@ class Process:
                 )
             except FileNotFoundError as error:
                 why = f"{line[0]} is missing: run python3 -m tests.cluster.packages and python3 -m tests.cluster.build"
-                raise StepFailed(f"start {self.name}", why) from error
+                raise StepError(f"start {self.name}", why) from error
         child.returncode = 0  # ours to watch by its id, so that it outlives this interpreter without a warning
         self._pid_file.write_text(f"{child.pid} {started_at(child.pid)}")
 
@@ -77,7 +78,7 @@ class Process:
             if self._gone_within(patience):
                 self._pid_file.unlink(missing_ok=True)
                 return
-        raise StepFailed(f"stop {self.name}", f"process {self.pid()} outlived SIGKILL", self.log)
+        raise StepError(f"stop {self.name}", f"process {self.pid()} outlived SIGKILL", self.log)
 
     def kill(self) -> None:
         """End it with SIGKILL, as a crash would."""
@@ -116,7 +117,5 @@ def _any_thread_lives(pid: int) -> bool:
 
 
 def _reap(pid: int) -> None:
-    try:
+    with contextlib.suppress(ChildProcessError):  # not a child of this interpreter
         os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        pass  # not a child of this interpreter

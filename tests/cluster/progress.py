@@ -13,7 +13,7 @@ LOG_LINES = 20
 POLL_SECONDS = 0.1
 
 
-class StepFailed(Exception):
+class StepError(Exception):
     """A step did not come to its end: which, why, and the last lines of the log that matters."""
 
     def __init__(self, step: str, why: str, log: Path | None = None) -> None:
@@ -70,12 +70,12 @@ def wait_until(
 ) -> None:
     """Poll `check` until it returns None; a string says what is still missing.
 
-    Raises StepFailed when the time (seconds) is over, or at once when the process behind it has ended.
+    Raises StepError when the time (seconds) is over, or at once when the process behind it has ended.
     """
     deadline = time.monotonic() + timeout
     while (missing := check()) is not None:
         if not alive():
-            raise StepFailed(step_name, "the process ended", log)
+            raise StepError(step_name, "the process ended", log)
         if time.monotonic() > deadline:
-            raise StepFailed(step_name, f"not there after {timeout:.0f} s: {missing}", log)
+            raise StepError(step_name, f"not there after {timeout:.0f} s: {missing}", log)
         time.sleep(POLL_SECONDS)
