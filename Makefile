@@ -1,0 +1,57 @@
+# Lowbit. `make demo` does the main job from nothing; `make test` passes the tests from nothing. Both install what they need.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+LOWBIT_CACHE ?= $(HOME)/.cache/lowbit
+export LOWBIT_CACHE
+python = .venv/bin/python
+pytest = $(python) -m pytest
+generated = crds charts/lowbit/crds docs/reference
+
+.PHONY: help venv lint test test-unit test-api test-e2e test-all tools images cluster-up cluster-down demo demo-down generate lock clean
+
+help: ## This text
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
+
+venv: ## The development virtualenv, from the committed lock
+	@hack/venv.sh
+
+lint: venv ## ruff, mypy (strict) and the arrows between the rooms
+	.venv/bin/ruff format --check operator tests images hack
+	.venv/bin/ruff check operator tests images hack
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-cache
+
+test-unit: venv ## The pure rooms; the loop at the desk
+	$(pytest) tests/unit -q -x
+
+tools: venv ## The cluster's programs and Debian packages
+	$(python) -m tests.cluster.packages
+	$(python) -m tests.cluster.build
+
+test-api: tools ## Against a real API server
+	$(pytest) tests/api -q
+
+images: tools ## The container images
+	$(python) -m images build
+
+cluster-up: tools ## The one-node cluster
+	$(python) -m tests.cluster up
+
+cluster-down: venv ## Nothing of the cluster is left
+	$(python) -m tests.cluster down
+
+demo: venv ## From a manifest to a served model, on the cluster of KUBECONFIG or on one made here
+	@$(python) -m hack.demo up
+
+demo-down: venv ## Leaves nothing running
+	@$(python) -m hack.demo down
+
+test: venv ## Everything, unit to end to end, from nothing
+	@$(python) -m hack.test
+
+generate: venv ## CRDs and the reference, from the types
+	PYTHONPATH=operator $(python) -m lowbit.api.crd
+
+lock: venv ## The requirements' locks
+	$(python) -m images.lock
+	.venv/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11 --custom-compile-command "make lock" requirements/dev.in -o requirements/dev.txt

@@ -1,0 +1,71 @@
+"""`make test`: everything, unit to end to end, from nothing. Prints how long each part took; pytest's summary comes last."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+
+CHECKS: tuple[tuple[str, list[str]], ...] = (
+    ("format", [str(BIN / "ruff"), "format", "--check", "-q", "operator", "tests", "images", "hack"]),
+    ("lint", [str(BIN / "ruff"), "check", "-q", "operator", "tests", "images", "hack"]),
+    ("types", [str(BIN / "mypy")]),
+    ("rooms", [str(BIN / "lint-imports"), "--no-cache"]),
+)
+PARTS: tuple[tuple[str, list[str]], ...] = (
+    ("Debian packages", [sys.executable, "-m", "tests.cluster.packages"]),
+    ("cluster's programs", [sys.executable, "-m", "tests.cluster.build"]),
+    ("images and models", [sys.executable, "-m", "images", "build"]),
+    ("images into the cluster", [sys.executable, "-m", "images", "load"]),
+)
+
+
+def run(name: str, command: list[str], took: list[tuple[str, float, bool]]) -> bool:
+    """Run one part; its output is shown as it comes."""
+    print(f"\n--- {name}: {' '.join(command)}", flush=True)
+    began = time.monotonic()
+    passed = subprocess.run(command, cwd=ROOT, env=environment(), check=False).returncode == 0
+    took.append((name, time.monotonic() - began, passed))
+    return passed
+
+
+def environment() -> dict[str, str]:
+    """The source roots, and the virtualenv's programs first."""
+    path = f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"
+    return os.environ | {"PYTHONPATH": f"{ROOT / 'operator'}{os.pathsep}{ROOT}", "PATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+def table(took: list[tuple[str, float, bool]]) -> None:
+    """How long each part took."""
+    print("\nPart                          seconds")
+    for name, seconds, passed in took:
+        print(f"{name:28} {seconds:8.0f}{'' if passed else '   FAILED'}")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Checks first, then what the tests need, then all tests in one run of pytest."""
+    if os.geteuid() != 0:
+        print("make test brings up a cluster and needs root; `make test-unit` does not.", file=sys.stderr)
+        return 1
+    took: list[tuple[str, float, bool]] = []
+    checks = all([run(name, command, took) for name, command in CHECKS])
+    ready = all(run(name, command, took) for name, command in PARTS)
+    if not ready:
+        table(took)
+        return 1
+    tests = run("tests", [sys.executable, "-m", "pytest", "tests", "--durations=15", *sys.argv[1:]], took)
+    failed = [name for name, _, passed in took if not passed]
+    if failed:
+        table(took)
+        print(f"FAILED: {', '.join(failed)}")
+    return 0 if checks and tests else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""prepare and quantize: from a manifest to a frozen revision, and from a revision to its artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lowbit.api.documents import PrepareResult
+from lowbit.api.freeze import freeze
+from lowbit.api.modelchecks import Refused
+from lowbit.api.modelrevision import ModelRevision, ModelRevisionSpec
+from lowbit.api.modelstore import ModelStoreSpec
+from lowbit.api.names import input_hash, prepare_job_name, quantize_job_name
+from lowbit.api.recipe import ResolvedRecipe
+from lowbit.api.status import ArtifactRecord, Failure
+from lowbit.decide.jobs import Wanted, run
+from lowbit.decide.outcome import Clock, Waiting
+from lowbit.decide.owners import controller, user
+from lowbit.decide.plan import Create, WriteStatus
+from lowbit.decide.snapshot import Seen, Snapshot
+from lowbit.desired.prepare_job import prepare_job
+from lowbit.desired.quantize_job import quantize_job
+from lowbit.desired.revision import revision as revision_manifest
+
+
+def prepare(snapshot: Snapshot, clock: Clock, store: ModelStoreSpec) -> PrepareResult | Waiting:
+    """What prepare found, or how far it is."""
+    meta, spec = snapshot.model.meta, snapshot.model.body.spec
+    hash_ = input_hash(spec)
+    wanted = Wanted(
+        name=prepare_job_name(meta.name, hash_), stage="Preparing", title="Prepare", field="spec.jobs.prepare",
+        doing=f"copying source and datasets of {meta.name} into the store and checking them", options=spec.jobs.prepare,
+        make=lambda job, memory: prepare_job(
+            meta.name, meta.namespace, hash_, user(snapshot), spec, store, snapshot.platform, memory, job
+        ),
+    )  # fmt: skip
+    result = run(snapshot, clock, wanted)
+    if isinstance(result, Waiting):
+        return result
+    if result.prepare is None:
+        return _broken("Prepare", f"Job {wanted.name} left no result of prepare behind.", clock)
+    return result.prepare
+
+
+def create_revision(snapshot: Snapshot, clock: Clock, candidate: int, prepared: PrepareResult) -> Waiting:
+    """Freeze one candidate into a revision."""
+    meta, spec = snapshot.model.meta, snapshot.model.body.spec
+    try:
+        frozen = freeze(meta.name, spec, snapshot.platform, prepared)[candidate]
+    except Refused as refused:
+        action = "; ".join(f"{problem.field}: {problem.action}" for problem in refused.problems)
+        failure = Failure(
+            stage="Prepare", reason=refused.problems[0].reason, message=str(refused), action=action, time=clock.text
+        )
+        return Waiting("Failed", "PrepareFailed", f"{refused} {action}", failure=failure)
+    manifest = revision_manifest(meta.namespace, controller(snapshot), frozen)
+    return Waiting(
+        "Preparing", "RevisionCreated", f"candidate {candidate + 1} of {len(spec.candidates)}: {recipe_name(frozen.recipe)}",
+        actions=(Create(manifest),),
+    )  # fmt: skip
+
+
+def recipe_name(recipe: ResolvedRecipe) -> str:
+    """The recipe in a word: gptq-int4-g64."""
+    if recipe.gptq is None:
+        return f"artifact-{(recipe.artifact or '').removeprefix('sha256:')[:10]}"
+    group = "channel" if recipe.gptq.group_size == -1 else f"g{recipe.gptq.group_size}"
+    order = "-desc-act" if recipe.gptq.desc_act else ""
+    return f"gptq-int{recipe.gptq.bits}-{group}{order}"
+
+
+def artifact(
+    snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, revision: Seen[ModelRevision]
+) -> ArtifactRecord | Waiting:
+    """The revision's artifact: known, found, or being made. A GPU is asked for only when the store lacks it."""
+    if revision.body.status.artifact is not None:
+        return revision.body.status.artifact
+    known = _known(snapshot, revision.body.spec) or _made(snapshot, clock, store, revision)
+    if isinstance(known, Waiting):
+        return known
+    return Waiting(
+        "Quantizing", "ArtifactReady", f"artifact {known.digest} is in the store", revision=revision.meta.name,
+        fact=record_artifact(revision, known),
+    )  # fmt: skip
+
+
+def record_artifact(revision: Seen[ModelRevision], known: ArtifactRecord) -> WriteStatus:
+    """Write the artifact into the revision's status."""
+    status = revision.body.status.model_copy(
+        update={"artifact": known, "observed_generation": revision.meta.generation}
+    )
+    meta = revision.meta
+    return WriteStatus("ModelRevision", meta.name, meta.uid, meta.resource_version, status.wire())
+
+
+def _known(snapshot: Snapshot, spec: ModelRevisionSpec) -> ArtifactRecord | None:
+    if spec.recipe.artifact is not None:
+        return None
+    others: Sequence[Seen[ModelRevision]] = (*snapshot.revisions, *snapshot.shared_revisions)
+    for other in others:
+        body = other.body
+        same = body.spec.artifact_hash == spec.artifact_hash and body.spec.store_ref == spec.store_ref
+        if same and body.status.artifact is not None:
+            return body.status.artifact
+    return None
+
+
+def _made(
+    snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, revision: Seen[ModelRevision]
+) -> ArtifactRecord | Waiting:
+    spec, model = revision.body.spec, snapshot.model.body.spec
+    name = quantize_job_name(spec.artifact_hash)
+    if spec.recipe.artifact is not None or name not in snapshot.jobs:
+        prepared = prepare(snapshot, clock, store)
+        if isinstance(prepared, Waiting):
+            return prepared
+        if spec.recipe.artifact is not None:
+            return _outside(prepared, spec)
+        if spec.artifact_hash in prepared.found:
+            return prepared.found[spec.artifact_hash]
+    options = model.jobs.quantize
+    wanted = Wanted(
+        name=name, stage="Quantizing", title="Quantize", field="spec.jobs.quantize", options=options,
+        doing=f"quantizing {revision.meta.name} to {recipe_name(spec.recipe)}", revision=revision.meta.name,
+        make=lambda job, memory: quantize_job(
+            revision.meta.namespace, [user(snapshot)], spec, options, model.jobs.ttl_seconds, store, snapshot.platform,
+            memory_limit=memory, name=job,
+        ),
+    )  # fmt: skip
+    result = run(snapshot, clock, wanted)
+    if isinstance(result, Waiting):
+        return result
+    if result.quantize is None:
+        return _broken("Quantize", f"Job {name} left no result of quantize behind.", clock)
+    return result.quantize.artifact
+
+
+def _outside(prepared: PrepareResult, spec: ModelRevisionSpec) -> ArtifactRecord:
+    size = prepared.artifact_bytes.get(str(spec.candidate), 0)
+    source = spec.source.facts.weight_bytes
+    ratio = f"{source / size:.2f}" if size else "0"
+    return ArtifactRecord(digest=spec.recipe.artifact or "", bytes=size, source_bytes=source, ratio=ratio)
+
+
+def _broken(title: str, message: str, clock: Clock) -> Waiting:
+    action = "Use a worker image of the same version as the operator, then delete the Job to try again."
+    failure = Failure(stage=title, reason="NoResult", message=message, action=action, time=clock.text)
+    return Waiting("Failed", f"{title}Failed", f"{message} {action}", failure=failure)

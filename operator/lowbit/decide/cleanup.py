@@ -1,0 +1,57 @@
+"""What the spec has moved on from: Jobs are cancelled, unfinished revisions and unused evaluations are given up."""
+
+from __future__ import annotations
+
+from lowbit.api.freeze import baseline_spec, candidate_spec
+from lowbit.api.modelrevision import ModelRevision
+from lowbit.api.names import evaluation_name, input_hash, more_memory, prepare_job_name, quantize_job_name
+from lowbit.decide.owners import owns, release
+from lowbit.decide.plan import Action, Delete
+from lowbit.decide.serving import passed
+from lowbit.decide.snapshot import Seen, Snapshot
+
+REVISION_HISTORY = 10
+"""Passed revisions of former inputs that are kept, so that one can be pinned again."""
+
+
+def clean(snapshot: Snapshot) -> tuple[Action, ...]:
+    """Actions that remove what nobody needs any more."""
+    kept = kept_revisions(snapshot)
+    actions: list[Action] = []
+    for revision in snapshot.revisions:
+        if revision.meta.name not in kept and not revision.meta.deleting:
+            meta = revision.meta
+            actions.append(Delete("ModelRevision", meta.name, meta.uid, meta.resource_version))
+    needed = needed_names(snapshot, [revision for revision in snapshot.revisions if revision.meta.name in kept])
+    for name, evaluation in sorted(snapshot.evaluations.items()):
+        if name not in needed and owns(snapshot, evaluation.meta) and not evaluation.meta.deleting:
+            actions.append(release(snapshot, "ModelEvaluation", evaluation.meta))
+    for name, job in sorted(snapshot.jobs.items()):
+        unfinished = job.state in ("Pending", "Running") and not job.meta.deleting
+        if name not in needed and unfinished and owns(snapshot, job.meta):
+            actions.append(release(snapshot, "Job", job.meta))
+    return tuple(actions)
+
+
+def kept_revisions(snapshot: Snapshot) -> set[str]:
+    """The present generation's, what is served or pinned, and the last few that passed."""
+    spec = snapshot.model.body.spec
+    hash_ = input_hash(spec)
+    kept = {revision.meta.name for revision in snapshot.revisions if revision.body.spec.input_hash == hash_}
+    if snapshot.deployment is not None and snapshot.deployment.revision:
+        kept.add(snapshot.deployment.revision)
+    if spec.serving is not None and spec.serving.revision:
+        kept.add(spec.serving.revision)
+    history = [revision.meta.name for revision in snapshot.revisions if passed(revision)]
+    return kept | set(history[-REVISION_HISTORY:])
+
+
+def needed_names(snapshot: Snapshot, revisions: list[Seen[ModelRevision]]) -> set[str]:
+    """Names of the Jobs and evaluations that these revisions, and the present input, use."""
+    names = {prepare_job_name(snapshot.model.meta.name, input_hash(snapshot.model.body.spec))}
+    for revision in revisions:
+        spec = revision.body.spec
+        names |= {quantize_job_name(spec.artifact_hash), evaluation_name(baseline_spec(spec))}
+        if revision.body.status.artifact is not None:
+            names.add(evaluation_name(candidate_spec(spec, revision.body.status.artifact.digest)))
+    return names | {more_memory(name) for name in names}

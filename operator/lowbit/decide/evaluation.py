@@ -1,0 +1,155 @@
+"""evaluate and gate: the baseline first, then the candidate, then the verdict."""
+
+from __future__ import annotations
+
+from lowbit.api.freeze import baseline_spec, candidate_spec
+from lowbit.api.modelevaluation import ModelEvaluation, ModelEvaluationSpec, ModelEvaluationStatus
+from lowbit.api.modelrevision import ModelRevision
+from lowbit.api.modelstore import ModelStoreSpec
+from lowbit.api.names import evaluate_job_name, evaluation_name
+from lowbit.api.status import ArtifactRecord, Condition, EvaluationSummary, Failure, Stage
+from lowbit.decide.conditions import condition
+from lowbit.decide.jobs import Wanted, run
+from lowbit.decide.outcome import Clock, Waiting
+from lowbit.decide.owners import adopt, user
+from lowbit.decide.plan import Create, WriteStatus
+from lowbit.decide.snapshot import Seen, Snapshot
+from lowbit.desired.evaluate_job import evaluate_job
+from lowbit.desired.evaluation import evaluation as evaluation_manifest
+from lowbit.gate.judge import judge
+
+
+def judge_revision(
+    snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, revision: Seen[ModelRevision], record: ArtifactRecord
+) -> Waiting:
+    """Measure what is not measured yet; then write the verdict, once."""
+    baseline = measured(snapshot, clock, store, revision, baseline_spec(revision.body.spec), "EvaluatingBaseline")
+    if isinstance(baseline, Waiting):
+        return baseline
+    candidate = measured(
+        snapshot, clock, store, revision, candidate_spec(revision.body.spec, record.digest), "Evaluating"
+    )
+    if isinstance(candidate, Waiting):
+        return candidate
+    moved = engine_moved(baseline, candidate, revision, clock)
+    return moved or verdict(snapshot, clock, revision, baseline, candidate)
+
+
+def measured(
+    snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, revision: Seen[ModelRevision], spec: ModelEvaluationSpec,
+    stage: Stage,
+) -> Seen[ModelEvaluation] | Waiting:  # fmt: skip
+    """The finished ModelEvaluation, or how far it is."""
+    name = evaluation_name(spec)
+    seen = snapshot.evaluations.get(name)
+    what = "the original" if spec.baseline is None else f"{revision.meta.name}'s artifact"
+    doing = f"evaluating {what} in the engine ({name})"
+    if seen is None:
+        manifest = evaluation_manifest(revision.meta.namespace, [user(snapshot)], spec)
+        return Waiting(stage, "EvaluationCreated", doing, actions=(Create(manifest),), revision=revision.meta.name)
+    adoption = adopt(snapshot, "ModelEvaluation", seen.meta)
+    if adoption or seen.meta.deleting:
+        return Waiting(
+            stage, "EvaluationShared", doing, actions=adoption, requeue_after=5.0, revision=revision.meta.name
+        )
+    if seen.body.status.summary is not None:
+        return seen
+    model = snapshot.model.body.spec
+    wanted = Wanted(
+        name=evaluate_job_name(name), stage=stage, title="Evaluate", field="spec.jobs.evaluate",
+        options=model.jobs.evaluate, doing=doing, revision=revision.meta.name,
+        make=lambda job, memory: evaluate_job(
+            revision.meta.namespace, [user(snapshot)], name, spec, revision.body.spec, model.jobs.evaluate,
+            model.engine.vllm, model.jobs.ttl_seconds, store, snapshot.platform, memory_limit=memory, job_name=job,
+        ),
+    )  # fmt: skip
+    result = run(snapshot, clock, wanted)
+    if isinstance(result, Waiting):
+        return result
+    job = snapshot.jobs.get(wanted.name)
+    if result.evaluate is None:
+        failure = Failure(
+            stage="Evaluate", reason="NoResult", message=f"Job {wanted.name} left no result behind.",
+            action="Use a worker image of the operator's version, then delete the Job to try again.", time=clock.text,
+        )  # fmt: skip
+        return Waiting("Failed", "EvaluateFailed", f"{failure.message} {failure.action}", failure=failure)
+    image = job.engine_image_id if job else None
+    return Waiting(
+        stage, "Evaluated", f"{name} is measured", revision=revision.meta.name,
+        fact=record_summary(seen, result.evaluate.summary, image, clock),
+    )  # fmt: skip
+
+
+def record_summary(
+    seen: Seen[ModelEvaluation], summary: EvaluationSummary, image: str | None, clock: Clock
+) -> WriteStatus:
+    """Write what came out into the evaluation's status."""
+    complete = condition(
+        seen.body.status.conditions, "Complete", "True", "Measured", "measured; the report is in the store",
+        seen.meta.generation, clock,
+    )  # fmt: skip
+    status = ModelEvaluationStatus(
+        observed_generation=seen.meta.generation, conditions=[complete], phase="Complete", engine_image_id=image,
+        summary=summary,
+    )  # fmt: skip
+    meta = seen.meta
+    return WriteStatus("ModelEvaluation", meta.name, meta.uid, meta.resource_version, status.wire())
+
+
+def engine_moved(
+    baseline: Seen[ModelEvaluation], candidate: Seen[ModelEvaluation], revision: Seen[ModelRevision], clock: Clock
+) -> Waiting | None:
+    """Two images under one tag make two results that cannot be compared: nothing passes."""
+    first, second = baseline.body.status.engine_image_id, candidate.body.status.engine_image_id
+    if not first or not second or first == second:
+        return None
+    message = f"the engine image moved under its tag: the original ran on {first}, the candidate on {second}."
+    action = "Write spec.engine.vllm.image with a digest (name@sha256:...), so that both run the same engine."
+    failure = Failure(
+        stage="Gate", reason="EngineImageMoved", message=message, action=action, revision=revision.meta.name,
+        time=clock.text,
+    )  # fmt: skip
+    return Waiting("Failed", "EngineImageMoved", f"{message} {action}", failure=failure, revision=revision.meta.name)
+
+
+def attempts(snapshot: Snapshot, revision: Seen[ModelRevision]) -> int:
+    """Revisions of this QuantizedModel that were judged on the same evaluation data, this one included."""
+    mine = {(suite.name, suite.dataset) for suite in revision.body.spec.protocol.suites}
+    judged = [
+        other
+        for other in snapshot.revisions
+        if other.body.status.verdict is not None
+        and other.meta.name != revision.meta.name
+        and mine & {(suite.name, suite.dataset) for suite in other.body.spec.protocol.suites}
+    ]
+    return len(judged) + 1
+
+
+def verdict(
+    snapshot: Snapshot, clock: Clock, revision: Seen[ModelRevision], baseline: Seen[ModelEvaluation],
+    candidate: Seen[ModelEvaluation],
+) -> Waiting:  # fmt: skip
+    """Judge, and write the verdict into the revision's status."""
+    spec, summary = revision.body.spec, candidate.body.status.summary
+    if summary is None:
+        raise ValueError(f"ModelEvaluation {candidate.meta.name} is not measured")
+    record = judge(spec.gates, summary, spec.candidates, attempts(snapshot, revision), clock.text)
+    state = {"Passed": "True", "Failed": "False", "Inconclusive": "Unknown"}[record.verdict]
+    passed: Condition = condition(
+        revision.body.status.conditions,
+        "Passed",
+        state,
+        record.verdict,
+        record.message,
+        revision.meta.generation,
+        clock,
+    )
+    status = revision.body.status.model_copy(
+        update={
+            "verdict": record, "baseline": baseline.meta.name, "evaluation": candidate.meta.name, "conditions": [passed],
+            "observed_generation": revision.meta.generation,
+        }
+    )  # fmt: skip
+    meta = revision.meta
+    fact = WriteStatus("ModelRevision", meta.name, meta.uid, meta.resource_version, status.wire())
+    return Waiting("Gating", "Judged", record.message, fact=fact, revision=meta.name)

@@ -1,0 +1,57 @@
+"""What one stage says to the reconciler: go on, or this is how far it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from lowbit.api.status import Failure, Progress, Stage
+from lowbit.decide.plan import Action, WriteStatus
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """The stage is not done. Its actions make it go on; the rest is for the status."""
+
+    stage: Stage
+    reason: str
+    """Reason of the Ready condition, CamelCase."""
+    message: str
+    actions: tuple[Action, ...] = ()
+    fact: WriteStatus | None = None
+    """A fact about a revision or an evaluation that has to be written before anything else."""
+    failure: Failure | None = None
+    """A lasting failure: nothing happens until somebody changes something."""
+    progress: Progress | None = None
+    watch_progress: tuple[str, ...] = ()
+    requeue_after: float | None = None
+    revision: str | None = None
+    """The revision that is being made or judged."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The time, as an argument."""
+
+    now: datetime
+
+    @property
+    def text(self) -> str:
+        """RFC 3339, in whole seconds."""
+        return self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def seconds_since(self, timestamp: str | None) -> float:
+        """Seconds since an RFC 3339 time; infinite where it is missing or cannot be read, never negative."""
+        if not timestamp:
+            return float("inf")
+        try:
+            return max(0.0, (self.now - datetime.fromisoformat(timestamp)).total_seconds())
+        except ValueError:
+            return float("inf")
+
+
+@dataclass
+class Trail:
+    """Actions that are due beside the stage's own, collected on the way."""
+
+    actions: list[Action] = field(default_factory=list)

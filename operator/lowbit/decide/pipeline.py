@@ -1,0 +1,119 @@
+"""The way of one generation: candidates in order of preference until one has passed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lowbit.api.modelrevision import ModelRevision
+from lowbit.api.modelstore import ModelStoreSpec
+from lowbit.api.names import input_hash
+from lowbit.api.status import Failure
+from lowbit.decide.artifact import artifact, create_revision, prepare, recipe_name
+from lowbit.decide.evaluation import judge_revision
+from lowbit.decide.outcome import Clock, Waiting
+from lowbit.decide.serving import Target, by_name, passed
+from lowbit.decide.snapshot import Seen, Snapshot
+
+
+@dataclass(frozen=True)
+class Result:
+    """What this generation asks to be served, or why there is nothing (yet)."""
+
+    target: Target | None = None
+    waiting: Waiting | None = None
+
+
+def usable_store(snapshot: Snapshot, clock: Clock) -> ModelStoreSpec | Waiting:
+    """The ModelStore's spec, once it is there and Ready."""
+    name = snapshot.model.body.spec.store_ref
+    if snapshot.store is None:
+        message = f"ModelStore {name} does not exist in namespace {snapshot.model.meta.namespace}."
+        action = (
+            f"Create it, or name another one in spec.storeRef (kubectl get mstore -n {snapshot.model.meta.namespace})."
+        )
+        failure = Failure(stage="Prepare", reason="StoreNotFound", message=message, action=action, time=clock.text)
+        return Waiting("Pending", "StoreNotFound", f"{message} {action}", failure=failure)
+    ready = next((c for c in snapshot.store.body.status.conditions if c.type == "Ready"), None)
+    if ready is None or ready.status == "Unknown":
+        return Waiting("Pending", "StoreNotReady", f"ModelStore {name} has not been looked at yet")
+    if ready.status == "False":
+        message = f"ModelStore {name} cannot be used: {ready.message}"
+        failure = Failure(
+            stage="Prepare", reason="StoreNotReady", message=message, action="Mend the ModelStore.", time=clock.text
+        )
+        return Waiting("Pending", "StoreNotReady", message, failure=failure)
+    return snapshot.store.body.spec
+
+
+def advance(snapshot: Snapshot, clock: Clock, store: ModelStoreSpec) -> Result:
+    """One step on the way from the present spec to something that may be served."""
+    serving = snapshot.model.body.spec.serving
+    if serving is not None and serving.revision is not None:
+        return pinned(snapshot, clock, serving.revision)
+    hash_ = input_hash(snapshot.model.body.spec)
+    mine = {
+        revision.body.spec.candidate: revision
+        for revision in snapshot.revisions
+        if revision.body.spec.input_hash == hash_ and not revision.meta.deleting
+    }
+    for candidate in range(len(snapshot.model.body.spec.candidates)):
+        revision = mine.get(candidate)
+        if revision is None:
+            prepared = prepare(snapshot, clock, store)
+            if isinstance(prepared, Waiting):
+                return Result(waiting=prepared)
+            return Result(waiting=create_revision(snapshot, clock, candidate, prepared))
+        if revision.body.status.verdict is None:
+            return Result(waiting=_drive(snapshot, clock, store, revision))
+        if passed(revision):
+            return Result(target=Target(revision))
+        if revision.body.status.verdict.verdict == "Passed":
+            # The artifact was wiped from the status, the verdict was not: find it again before anything is served.
+            found = artifact(snapshot, clock, store, revision)
+            if isinstance(found, Waiting):
+                return Result(waiting=found)
+    return exhausted(snapshot, clock, [mine[index] for index in sorted(mine)])
+
+
+def _drive(snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, revision: Seen[ModelRevision]) -> Waiting:
+    record = artifact(snapshot, clock, store, revision)
+    return record if isinstance(record, Waiting) else judge_revision(snapshot, clock, store, revision, record)
+
+
+def pinned(snapshot: Snapshot, clock: Clock, name: str) -> Result:
+    """A pinned revision is served as it is, if it is ours and has passed."""
+    revision = by_name(snapshot, name)
+    if revision is not None and passed(revision):
+        return Result(target=Target(revision))
+    known = [r.meta.name for r in snapshot.revisions if passed(r)]
+    reason = "PinnedRevisionNotFound" if revision is None else "PinnedRevisionNotPassed"
+    message = f"spec.serving.revision names {name}, which {'does not exist' if revision is None else 'has not passed'}."
+    action = f"Write one that has passed ({', '.join(known) or 'there is none'}), or remove the field."
+    failure = Failure(stage="Serve", reason=reason, message=message, action=action, revision=name, time=clock.text)
+    return Result(waiting=Waiting("Failed", reason, f"{message} {action}", failure=failure))
+
+
+def exhausted(snapshot: Snapshot, clock: Clock, revisions: list[Seen[ModelRevision]]) -> Result:
+    """No candidate has passed: say so, and fall back to the source only where that was asked for."""
+    words = [
+        f"{recipe_name(revision.body.spec.recipe)}: {record.verdict}, {record.message}"
+        for revision in revisions
+        if (record := revision.body.status.verdict) is not None
+    ]
+    last = revisions[-1].body.status.verdict
+    inconclusive = last is not None and last.verdict == "Inconclusive"
+    reason = "GateInconclusive" if inconclusive else "GateFailed"
+    message = f"no candidate has passed the gate ({'; '.join(words)})."
+    action = (
+        "Raise evaluation.suites[].fidelity.samples with a larger held-out dataset, or add a candidate."
+        if inconclusive
+        else "Add a candidate (more bits, smaller groups), use calibration data nearer to the task, or set a gate that fits."
+    )
+    failure = Failure(
+        stage="Gate", reason=reason, message=message, action=action, revision=revisions[-1].meta.name,
+        time=last.time if last is not None else clock.text,
+    )  # fmt: skip
+    waiting = Waiting("Failed", reason, f"{message} {action}", failure=failure, revision=revisions[-1].meta.name)
+    serving = snapshot.model.body.spec.serving
+    fallback = serving is not None and serving.fallback == "Source"
+    return Result(target=Target(revisions[0], source=True) if fallback else None, waiting=waiting)

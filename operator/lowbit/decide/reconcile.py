@@ -1,0 +1,79 @@
+"""decide: a snapshot and the time in, a plan out. It reads like the specification:
+
+1. an object that is going away is left alone;
+2. the present spec is brought one step nearer to something that may be served;
+3. what may be served is served, and the old revision serves until then;
+4. what nobody needs any more is given up;
+5. a fact is written first; otherwise the status, if it differs.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from lowbit.api.modelstore import ModelStoreSpec
+from lowbit.api.status import Failure
+from lowbit.decide.cleanup import clean
+from lowbit.decide.outcome import Clock, Waiting
+from lowbit.decide.pipeline import Result, advance, usable_store
+from lowbit.decide.plan import Action, Plan
+from lowbit.decide.serving import Target, deployed, serve, stop_serving, trouble
+from lowbit.decide.snapshot import Snapshot
+from lowbit.decide.status import Situation, events, quantized_model_status, write
+
+
+def decide(snapshot: Snapshot, now: datetime) -> Plan:
+    """One step for one QuantizedModel. Pure: the same snapshot and time give the same plan."""
+    clock = Clock(now)
+    if snapshot.model.meta.deleting:
+        return Plan()
+    if snapshot.invalid is not None:
+        return _invalid(snapshot, clock, snapshot.invalid)
+    store = usable_store(snapshot, clock)
+    result = Result(waiting=store) if isinstance(store, Waiting) else advance(snapshot, clock, store)
+    serving, serving_actions = _serving(snapshot, None if isinstance(store, Waiting) else store, result)
+    waiting = result.waiting
+    actions: tuple[Action, ...] = (*(waiting.actions if waiting else ()), *serving_actions, *clean(snapshot))
+    if waiting is not None and waiting.fact is not None:
+        return Plan(actions=actions, status=waiting.fact)
+    failure = waiting.failure if waiting else None
+    if failure is None and result.target is not None and snapshot.model.body.spec.serving is not None:
+        failure = trouble(snapshot, clock, result.target.label)
+    situation = Situation(result.target, serving, waiting, failure)
+    status = quantized_model_status(snapshot, situation, clock)
+    change = write(snapshot, status)
+    return Plan(
+        actions=actions,
+        status=change,
+        events=events(snapshot.model.body.status, status) if change is not None else (),
+        requeue_after=waiting.requeue_after if waiting else None,
+        watch_progress=waiting.watch_progress if waiting else (),
+    )
+
+
+def _serving(
+    snapshot: Snapshot, store: ModelStoreSpec | None, result: Result
+) -> tuple[Target | None, tuple[Action, ...]]:
+    """What is served now, and the actions that keep it or move it on."""
+    spec = snapshot.model.body.spec.serving
+    if spec is None:
+        return None, stop_serving(snapshot)
+    now_served = deployed(snapshot, spec)
+    target = result.target or now_served
+    if target is None:
+        # Something that never passed (a label edited by hand, a fallback that was withdrawn) must not go on serving.
+        return None, stop_serving(snapshot) if snapshot.deployment is not None else ()
+    if store is None:
+        return now_served, ()
+    return now_served, serve(snapshot, store, target)
+
+
+def _invalid(snapshot: Snapshot, clock: Clock, why: str) -> Plan:
+    failure = Failure(
+        stage="Prepare", reason="InvalidSpec", message=f"the spec cannot be read: {why}",
+        action="Write it as the CRD's schema says (kubectl explain qm.spec).", time=clock.text,
+    )  # fmt: skip
+    waiting = Waiting("Failed", "InvalidSpec", failure.message, failure=failure)
+    status = quantized_model_status(snapshot, Situation(None, None, waiting, failure), clock)
+    change = write(snapshot, status)
+    return Plan(status=change, events=events(snapshot.model.body.status, status) if change is not None else ())

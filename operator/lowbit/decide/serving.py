@@ -1,0 +1,162 @@
+"""Serving: which revision clients reach, and the objects that make it so.
+
+The safety rule: nothing is served but a revision that has passed, or the source where fallback says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lowbit.api.documents import EXIT_REFUSED, TerminationMessage
+from lowbit.api.modelrevision import ModelRevision
+from lowbit.api.modelstore import ModelStoreSpec
+from lowbit.api.serving import Serving
+from lowbit.api.status import Failure
+from lowbit.decide.drift import drifted
+from lowbit.decide.jobs import WAITING_IS_WRONG
+from lowbit.decide.outcome import Clock
+from lowbit.decide.owners import controller
+from lowbit.decide.plan import Action, Apply, Create, Delete
+from lowbit.decide.snapshot import Metadata, PodView, Seen, Snapshot
+from lowbit.desired.serving import serving as serving_manifests
+
+SERVING_KINDS = ("Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy", "ServiceAccount", "PodMonitor")
+SOURCE = "source"
+"""The revision label of a Deployment that serves the original as fallback."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is to be served."""
+
+    revision: Seen[ModelRevision]
+    """Whose engine, images and source are used."""
+    source: bool = False
+    """Serve the original itself (fallback)."""
+
+    @property
+    def label(self) -> str:
+        """The revision label of the pods."""
+        return SOURCE if self.source else self.revision.meta.name
+
+
+def passed(revision: Seen[ModelRevision]) -> bool:
+    """Whether a revision may be served."""
+    status = revision.body.status
+    return status.verdict is not None and status.verdict.verdict == "Passed" and status.artifact is not None
+
+
+def by_name(snapshot: Snapshot, name: str | None) -> Seen[ModelRevision] | None:
+    """This QuantizedModel's revision of that name."""
+    return next((revision for revision in snapshot.revisions if revision.meta.name == name), None)
+
+
+def deployed(snapshot: Snapshot, serving: Serving) -> Target | None:
+    """What the Deployment serves now, if it is something that may be served."""
+    label = snapshot.deployment.revision if snapshot.deployment else None
+    if label == SOURCE and serving.fallback == "Source" and snapshot.revisions:
+        return Target(snapshot.revisions[-1], source=True)
+    revision = by_name(snapshot, label)
+    return Target(revision) if revision is not None and passed(revision) else None
+
+
+def serve(snapshot: Snapshot, store: ModelStoreSpec, target: Target) -> tuple[Action, ...]:
+    """The actions that make the target what is served; none where everything is as it should be."""
+    spec, meta = snapshot.model.body.spec, snapshot.model.meta
+    if spec.serving is None:
+        return ()
+    record = target.revision.body.status.artifact
+    source = target.source or record is None
+    manifests = serving_manifests(
+        meta.namespace, controller(snapshot), meta.name, target.label, target.revision.body.spec,
+        None if source or record is None else record.digest, spec.serving, spec.engine.vllm, store, snapshot.platform,
+        record.bytes if record is not None and not source else target.revision.body.spec.source.facts.weight_bytes,
+        snapshot.has_pod_monitors and snapshot.platform.service_monitor,
+    )  # fmt: skip
+    return (*_make(snapshot, manifests), *_superfluous(snapshot, manifests))
+
+
+def stop_serving(snapshot: Snapshot) -> tuple[Action, ...]:
+    """Delete everything that serves."""
+    return _superfluous(snapshot, ())
+
+
+def _make(snapshot: Snapshot, manifests: Sequence[Mapping[str, Any]]) -> tuple[Action, ...]:
+    actions: list[Action] = []
+    for manifest in manifests:
+        kind, name = str(manifest["kind"]), str(manifest["metadata"]["name"])
+        seen = snapshot.children.get((kind, name))
+        if kind == "ConfigMap":
+            actions += [Create(manifest)] if seen is None else []
+        elif seen is None or drifted(manifest, seen):
+            actions.append(Apply(manifest))
+    return tuple(actions)
+
+
+def _superfluous(snapshot: Snapshot, manifests: Sequence[Mapping[str, Any]]) -> tuple[Action, ...]:
+    wanted = {(str(manifest["kind"]), str(manifest["metadata"]["name"])) for manifest in manifests}
+    guard = f"{snapshot.model.meta.name}-guard-"
+    settled = snapshot.deployment is None or rolled_out(snapshot)
+    actions: list[Action] = []
+    for (kind, name), seen in sorted(snapshot.children.items()):
+        old_guard = kind == "ConfigMap" and name.startswith(guard) and settled
+        if (kind, name) in wanted or not (kind in SERVING_KINDS or old_guard):
+            continue
+        meta = seen["metadata"]
+        if not meta.get("deletionTimestamp"):
+            actions.append(Delete(kind, name, str(meta["uid"]), str(meta["resourceVersion"])))
+    return tuple(actions)
+
+
+def rolled_out(snapshot: Snapshot) -> bool:
+    """Whether every replica is of the Deployment's present template, and answers."""
+    deployment = snapshot.deployment
+    if deployment is None:
+        return False
+    wanted = deployment.replicas
+    current = deployment.observed_generation >= deployment.meta.generation
+    return current and deployment.updated >= wanted and deployment.ready >= wanted and deployment.available >= wanted
+
+
+def trouble(snapshot: Snapshot, clock: Clock, label: str) -> Failure | None:
+    """Why the pods of a revision do not come up, when it is something that a person has to mend."""
+    for pod in snapshot.pods:
+        if pod.meta.labels.get("lowbit.dev/revision") != label or pod.ready:
+            continue
+        for container in pod.containers:
+            failure = _refused(pod.meta, container.exit_code, container.message, label, clock)
+            if container.name == "fetch" and failure is not None:
+                return failure
+        text = waiting_for(pod)
+        if text is not None:
+            return Failure(
+                stage="Serve", reason="PodNotReady", message=text, revision=label, time=clock.text,
+                action=f"Look at the pod (kubectl describe pod {pod.meta.name}; kubectl logs {pod.meta.name} -c engine).",
+            )  # fmt: skip
+    return None
+
+
+def waiting_for(pod: PodView) -> str | None:
+    """What a pod that is not ready waits for, in words."""
+    if pod.unschedulable:
+        return f"pod {pod.meta.name} fits on no node: {pod.unschedulable}"
+    for container in pod.containers:
+        if container.reason in WAITING_IS_WRONG and not container.running:
+            return f"container {container.name} of pod {pod.meta.name}: {container.reason}: {container.message or ''}"
+    return None
+
+
+def _refused(meta: Metadata, exit_code: int | None, message: str | None, label: str, clock: Clock) -> Failure | None:
+    if exit_code != EXIT_REFUSED:
+        return None
+    try:
+        refusal = TerminationMessage.model_validate_json(message or "{}").refusal
+    except ValueError:
+        refusal = None
+    return Failure(
+        stage="Serve", reason=refusal.reason if refusal else "ArtifactRefused", exit_code=exit_code, revision=label,
+        message=refusal.message if refusal else f"pod {meta.name} refused the artifact",
+        action=refusal.action if refusal else "Restore the artifact's files in the store.", time=clock.text,
+    )  # fmt: skip

@@ -1,0 +1,179 @@
+"""The QuantizedModel's status, and the events that a person would want to know of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lowbit.api.modelrevision import ModelRevision
+from lowbit.api.names import MODEL_LABEL
+from lowbit.api.quantizedmodel import QuantizedModelStatus, RevisionSummary
+from lowbit.api.status import Condition, Failure, Progress, Stage
+from lowbit.decide.artifact import recipe_name
+from lowbit.decide.conditions import condition
+from lowbit.decide.outcome import Clock, Waiting
+from lowbit.decide.plan import Event, WriteStatus
+from lowbit.decide.serving import Target, by_name, rolled_out
+from lowbit.decide.snapshot import Seen, Snapshot
+
+SHORT_MESSAGE = 100
+"""Characters of the message column in kubectl get."""
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What the stages have said, in one place."""
+
+    target: Target | None
+    """What this generation asks to be served."""
+    serving: Target | None
+    """What the Deployment serves now, if it may be served."""
+    waiting: Waiting | None
+    failure: Failure | None
+
+
+def summary(revision: Seen[ModelRevision] | None) -> RevisionSummary | None:
+    """One revision, in short."""
+    if revision is None:
+        return None
+    spec, status = revision.body.spec, revision.body.status
+    return RevisionSummary(
+        name=revision.meta.name, candidate=spec.candidate, recipe=recipe_name(spec.recipe),
+        verdict=status.verdict.verdict if status.verdict else None, artifact=status.artifact,
+    )  # fmt: skip
+
+
+def is_ready(snapshot: Snapshot, situation: Situation) -> bool:
+    """This generation is what is served; or, without serving, has passed."""
+    if situation.target is None or situation.waiting is not None or situation.failure is not None:
+        return False
+    if snapshot.model.body.spec.serving is None:
+        return True
+    return (
+        snapshot.deployment is not None
+        and snapshot.deployment.revision == situation.target.label
+        and rolled_out(snapshot)
+    )
+
+
+def stage_of(snapshot: Snapshot, situation: Situation) -> Stage:
+    """Where the QuantizedModel is."""
+    if situation.failure is not None:
+        return "Failed"
+    if situation.waiting is not None:
+        return situation.waiting.stage
+    if snapshot.model.body.spec.serving is None:
+        return "Passed"
+    return "Serving" if is_ready(snapshot, situation) else "RollingOut"
+
+
+def explain(snapshot: Snapshot, situation: Situation) -> tuple[str, str]:
+    """Reason and message of the Ready condition."""
+    if situation.failure is not None:
+        return situation.failure.reason, f"{situation.failure.message} {situation.failure.action}".strip()
+    if situation.waiting is not None:
+        return situation.waiting.reason, situation.waiting.message
+    if snapshot.model.body.spec.serving is None:
+        return "Passed", f"{situation.target.label if situation.target else ''} has passed its gate"
+    deployment = snapshot.deployment
+    label = situation.target.label if situation.target else ""
+    if is_ready(snapshot, situation):
+        return "Serving", f"{label} answers from {deployment.ready if deployment else 0} pod(s)"
+    counts = (
+        f"{deployment.ready} of {deployment.replicas} pod(s) ready" if deployment else "the Deployment is being made"
+    )
+    return "RollingOut", f"rolling out {label}: {counts}"
+
+
+def conditions(snapshot: Snapshot, situation: Situation, clock: Clock) -> list[Condition]:
+    """Available and Ready always; Reconciling and Stalled only while they hold (kstatus)."""
+    old, generation = snapshot.model.body.status.conditions, snapshot.model.meta.generation
+    reason, message = explain(snapshot, situation)
+    ready = is_ready(snapshot, situation)
+    first = not old and not ready
+    state = "True" if ready else "Unknown" if first else "False"
+    found = [
+        _available(snapshot, situation, clock),
+        condition(old, "Ready", state, reason, message, generation, clock),
+    ]
+    if situation.failure is not None:
+        found.append(condition(old, "Stalled", "True", reason, message, generation, clock))
+    elif not ready:
+        found.append(condition(old, "Reconciling", "True", reason, message, generation, clock))
+    return found
+
+
+def _available(snapshot: Snapshot, situation: Situation, clock: Clock) -> Condition:
+    old, generation = snapshot.model.body.status.conditions, snapshot.model.meta.generation
+    deployment = snapshot.deployment
+    if snapshot.model.body.spec.serving is None:
+        return condition(old, "Available", "False", "NotServing", "spec.serving is not set", generation, clock)
+    answers = situation.serving is not None and deployment is not None and deployment.available > 0
+    if answers and situation.serving is not None:
+        return condition(old, "Available", "True", "Answers", f"{situation.serving.label} answers", generation, clock)
+    return condition(old, "Available", "False", "NoPodReady", "no pod of a passed revision is ready", generation, clock)
+
+
+def quantized_model_status(snapshot: Snapshot, situation: Situation, clock: Clock) -> QuantizedModelStatus:
+    """The whole status, as it should be."""
+    old, meta, spec = snapshot.model.body.status, snapshot.model.meta, snapshot.model.body.spec
+    waiting = situation.waiting
+    reason, message = explain(snapshot, situation)
+    in_work = by_name(snapshot, waiting.revision) if waiting else None
+    shown = in_work or (situation.target.revision if situation.target else None)
+    verdict = shown.body.status.verdict if shown else None
+    current = situation.serving.revision if situation.serving and not situation.serving.source else None
+    if spec.serving is None and situation.target is not None:
+        current = situation.target.revision
+    evaluation = snapshot.evaluations.get(shown.body.status.evaluation or "") if shown else None
+    deployment = snapshot.deployment
+    return QuantizedModelStatus(
+        observed_generation=meta.generation,
+        conditions=conditions(snapshot, situation, clock),
+        stage=stage_of(snapshot, situation),
+        reason=reason,
+        message=message if len(message) <= SHORT_MESSAGE else message[: SHORT_MESSAGE - 1] + "…",
+        progress=_progress(waiting),
+        current=summary(current),
+        candidate=summary(in_work) if in_work is not current else None,
+        verdict=verdict or old.verdict,
+        evaluation=evaluation.body.status.summary if evaluation else old.evaluation,
+        endpoint=f"http://{meta.name}.{meta.namespace}.svc/v1" if spec.serving is not None and deployment else None,
+        replicas=deployment.replicas if deployment else 0,
+        ready_replicas=deployment.ready if deployment else 0,
+        selector=f"{MODEL_LABEL}={meta.name},app.kubernetes.io/component=serving" if spec.serving is not None else None,
+        last_failure=_failure(old.last_failure, situation.failure),
+    )
+
+
+def _progress(waiting: Waiting | None) -> Progress | None:
+    return waiting.progress if waiting is not None and waiting.failure is None else None
+
+
+def _failure(old: Failure | None, new: Failure | None) -> Failure | None:
+    if new is None:
+        return old
+    # The same failure keeps the time at which it was first seen: at rest nothing is written.
+    same = old is not None and old.model_copy(update={"time": new.time}) == new
+    return old if same else new
+
+
+def write(snapshot: Snapshot, status: QuantizedModelStatus) -> WriteStatus | None:
+    """The write, if anything differs."""
+    if status.wire() == snapshot.model.body.status.wire():
+        return None
+    meta = snapshot.model.meta
+    return WriteStatus("QuantizedModel", meta.name, meta.uid, meta.resource_version, status.wire())
+
+
+def events(old: QuantizedModelStatus, new: QuantizedModelStatus) -> tuple[Event, ...]:
+    """One event per stage, verdict and failure."""
+    found: list[Event] = []
+    full = next((c.message for c in new.conditions if c.type == "Ready"), new.message or "")
+    if new.verdict is not None and new.verdict != old.verdict:
+        good = new.verdict.verdict == "Passed"
+        found.append(Event("Normal" if good else "Warning", f"Gate{new.verdict.verdict}", new.verdict.message))
+    if new.stage == "Failed" and (new.last_failure != old.last_failure or old.stage != "Failed"):
+        found.append(Event("Warning", new.reason or "Failed", full))
+    elif new.stage != old.stage:
+        found.append(Event("Normal", new.stage, full))
+    return tuple(found)

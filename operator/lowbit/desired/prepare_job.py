@@ -1,0 +1,122 @@
+"""The prepare Job: source and datasets into the store, and the checks that need the model. Never asks for a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lowbit.api.documents import PrepareDocument
+from lowbit.api.modelstore import ModelStoreSpec
+from lowbit.api.names import MODEL_LABEL, STAGE_LABEL, prepare_job_name
+from lowbit.api.platform import Platform
+from lowbit.api.quantizedmodel import QuantizedModelSpec
+from lowbit.api.references import ConfigMapLocation, HuggingFaceLocation, PVCLocation, S3Location
+from lowbit.desired.common import Manifest, OwnerReference, labels, resources
+from lowbit.desired.jobs import job, worker_container
+from lowbit.desired.volumes import (
+    Mount,
+    ca_bundle,
+    config_map,
+    data_claim,
+    document_config_map,
+    document_mount,
+    scratch,
+    secret,
+    store_access,
+    store_mounts,
+)
+
+Location = HuggingFaceLocation | PVCLocation | S3Location | ConfigMapLocation
+
+
+def prepare_job(
+    name: str,
+    namespace: str,
+    hash_: str,
+    owner: OwnerReference,
+    spec: QuantizedModelSpec,
+    store: ModelStoreSpec,
+    platform: Platform,
+    memory_limit: str | None = None,
+    job_name: str | None = None,
+) -> list[Manifest]:
+    """The document's ConfigMap and the Job of one QuantizedModel for one input hash.
+
+    memory_limit and job_name are those of the one further try after it ran out of memory.
+    """
+    job_name = job_name or prepare_job_name(name, hash_)
+    labels_ = labels(component="job") | {MODEL_LABEL: name, STAGE_LABEL: "prepare"}
+    document = PrepareDocument(
+        name=name, namespace=namespace, store=store_access(store), spec=spec, platform=platform
+    )
+    options = spec.jobs.prepare
+    mounts = [document_mount(job_name), *scratch(), *ca_bundle(platform), *input_mounts(spec, store)]
+    container = worker_container(
+        "worker",
+        platform.operator_image,
+        platform,
+        mounts,
+        plain=_network(platform),
+        own=options.env,
+        needs=resources(options.resources, memory_limit=memory_limit),
+    )
+    return [
+        document_config_map(job_name, namespace, [owner], labels_, {"document.json": document}),
+        job(
+            job_name, namespace, [owner], labels_, options, spec.jobs.ttl_seconds, platform,
+            containers=[container], mounts=mounts,
+        ),
+    ]  # fmt: skip
+
+
+def input_mounts(spec: QuantizedModelSpec, store: ModelStoreSpec) -> list[Mount]:
+    """The store, and every claim, ConfigMap and Secret that the manifest reads from, each once."""
+    found = list(locations(spec))
+    claims = {place.claim_name for place in found if isinstance(place, PVCLocation)}
+    maps = {place.name for place in found if isinstance(place, ConfigMapLocation)}
+    return [
+        *(mount for mount in store_mounts(store) if mount.source.get("secret") is None),
+        *(data_claim(name) for name in sorted(claims)),
+        *(config_map(name) for name in sorted(maps)),
+        *_secrets(found, store),
+    ]
+
+
+def locations(spec: QuantizedModelSpec) -> Iterator[Location]:
+    """Every place that the manifest names."""
+    holders = [
+        spec.source,
+        *(candidate.artifact for candidate in spec.candidates if candidate.artifact),
+        *(spec.calibration.datasets if spec.calibration else ()),
+        *(suite.fidelity.dataset for suite in spec.evaluation.suites),
+    ]
+    for holder in holders:
+        for member in ("hugging_face", "pvc", "s3", "config_map"):
+            place = getattr(holder, member, None)
+            if place is not None:
+                yield place
+
+
+def _secrets(found: list[Location], store: ModelStoreSpec) -> Iterator[Mount]:
+    """One mount per Secret: whole where S3 credentials are in it, else only the keys that are named."""
+    keys: dict[str, set[str]] = {}
+    whole: set[str] = set()
+    if store.s3 is not None and store.s3.credentials_secret_ref is not None:
+        whole.add(store.s3.credentials_secret_ref.name)
+    for place in found:
+        if isinstance(place, S3Location) and place.credentials_secret_ref is not None:
+            whole.add(place.credentials_secret_ref.name)
+        if isinstance(place, HuggingFaceLocation) and place.token_secret_ref is not None:
+            keys.setdefault(place.token_secret_ref.name, set()).add(place.token_secret_ref.key)
+    for name in sorted(whole | keys.keys()):
+        yield secret(name, None if name in whole else keys[name])
+
+
+def _network(platform: Platform) -> dict[str, str]:
+    """Mirror and proxy; programs disagree on the case of the proxy's variables."""
+    plain = {}
+    if platform.hub_endpoint:
+        plain["HF_ENDPOINT"] = platform.hub_endpoint
+    for name, value in (("https_proxy", platform.proxy), ("http_proxy", platform.proxy), ("no_proxy", platform.no_proxy)):
+        if value:
+            plain |= {name: value, name.upper(): value}
+    return plain
