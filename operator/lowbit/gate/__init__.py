@@ -1,1 +1,5 @@
 """Pure: statistics and verdicts."""
+
+from lowbit.gate.judge import judge
+
+__all__ = ["judge"]

@@ -1,0 +1,168 @@
+"""From what was measured to Passed, Failed or Inconclusive.
+
+A maximum is passed when the upper confidence bound is at most the value, failed when the lower one is above it, and
+inconclusive between; a minimum is the mirror image. Every threshold of every suite must pass, so none of the error
+probability is spent on there being several of them. Several candidates are several chances, so it is divided over those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import inf, isinf
+from typing import Literal
+
+from lowbit.api.evaluation import MaximumThreshold, Metric, MinimumThreshold, ResolvedGate
+from lowbit.api.status import EvaluationSummary, FidelitySummary, GateCheck, Verdict, VerdictRecord
+from lowbit.gate import wording
+from lowbit.gate.bounds import Bounds, NotANumberError, NotMeasuredError, bounds, needed_count
+
+UNKNOWN = "NaN"
+"""What stands in a check for a number that there is none of."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One check, the sentence that explains it, and how far its deciding bound is from the threshold."""
+
+    check: GateCheck
+    sentence: str
+    distance: float
+    """Relative to the threshold; infinite where there is no number."""
+
+
+def judge(
+    gates: Sequence[ResolvedGate], summary: EvaluationSummary, candidates: int, attempts: int, time: str
+) -> VerdictRecord:
+    """The verdict on one candidate. Fails closed: what was not measured, or makes no sense, never passes.
+
+    candidates: how many were declared. attempts: revisions judged on the same evaluation data, this one included.
+    time: now (RFC 3339).
+    """
+    judged = [one for gate in gates for one in judge_gate(gate, summary, candidates, len(gates) > 1)]
+    empty = [gate.suite for gate in gates if not gate.maximum and not gate.minimum]
+    verdict = overall([one.check.verdict for one in judged], complete=bool(judged) and not empty)
+    return VerdictRecord(
+        verdict=verdict,
+        basis="Thresholds",
+        message=deciding(verdict, judged) or wording.no_gate(empty),
+        confidence=wording.number(min((divided_confidence(gate, candidates) for gate in gates), default=0.0)),
+        attempts=attempts,
+        checks=[one.check for one in judged],
+        time=time,
+    )
+
+
+def overall(verdicts: Sequence[Verdict], complete: bool) -> Verdict:
+    """Any failure fails; everything must have passed; complete is whether every gate asks for something."""
+    if "Failed" in verdicts:
+        return "Failed"
+    if not complete or "Inconclusive" in verdicts:
+        return "Inconclusive"
+    return "Passed"
+
+
+def deciding(verdict: Verdict, judged: Sequence[Judged]) -> str | None:
+    """The sentence of the metric that decided: the closest call of a Passed, else the one farthest from passing."""
+    same = [one for one in judged if one.check.verdict == verdict]
+    if not same:
+        return None
+    pick = min if verdict == "Passed" else max
+    return pick(same, key=lambda one: one.distance).sentence
+
+
+def divided_confidence(gate: ResolvedGate, candidates: int) -> float:
+    """One-sided confidence of each bound: the error probability is divided over the declared candidates."""
+    return 1 - (1 - float(gate.confidence)) / max(1, candidates)
+
+
+def judge_gate(gate: ResolvedGate, summary: EvaluationSummary, candidates: int, several: bool) -> Iterator[Judged]:
+    """Every threshold of one suite."""
+    confidence = divided_confidence(gate, candidates)
+    fidelity = next((suite for suite in summary.fidelity if suite.suite == gate.suite), None)
+    thresholds: list[MaximumThreshold | MinimumThreshold] = [*gate.maximum, *gate.minimum]
+    for threshold in thresholds:
+        bound: Literal["Maximum", "Minimum"] = "Maximum" if isinstance(threshold, MaximumThreshold) else "Minimum"
+        question = Question(gate.suite, threshold.metric, bound, threshold.value, several)
+        yield judge_threshold(question, fidelity, confidence)
+
+
+@dataclass(frozen=True)
+class Question:
+    """One threshold of one suite."""
+
+    suite: str
+    metric: Metric
+    bound: Literal["Maximum", "Minimum"]
+    threshold: str
+    several: bool
+    """Whether there are other suites, so that a message must name this one."""
+
+    @property
+    def name(self) -> str:
+        """What is judged, for people."""
+        return f"{self.metric} of suite {self.suite}" if self.several else self.metric
+
+
+def judge_threshold(question: Question, fidelity: FidelitySummary | None, confidence: float) -> Judged:
+    """One threshold. What cannot be measured is Inconclusive; what came out as nonsense is Failed."""
+    if not 0.5 <= confidence < 1:
+        return unknown(question, "Inconclusive", f"{question.name}: a confidence of {confidence} cannot be worked with")
+    if fidelity is None:
+        return unknown(question, "Inconclusive", f"Suite {question.suite} was not measured")
+    suffix = f" (suite {question.suite})" if question.several else ""
+    try:
+        found = bounds(question.metric, fidelity, confidence)
+    except NotMeasuredError as missing:
+        return unknown(question, "Inconclusive", f"{missing}{suffix}")
+    except NotANumberError as broken:
+        return unknown(question, "Failed", f"{broken}{suffix}")
+    return compare(question, found, fidelity, confidence)
+
+
+def compare(question: Question, found: Bounds, fidelity: FidelitySummary, confidence: float) -> Judged:
+    """The rule itself."""
+    threshold = float(question.threshold)
+    if question.bound == "Maximum":
+        passed, failed = found.upper <= threshold, found.lower > threshold
+        passing, failing = found.upper, found.lower
+    else:
+        passed, failed = found.lower >= threshold, found.upper < threshold
+        passing, failing = found.lower, found.upper
+    verdict: Verdict = "Passed" if passed else "Failed" if failed else "Inconclusive"
+    if verdict == "Inconclusive":
+        needed = needed_count(question.metric, fidelity, threshold, confidence)
+        sentence = wording.inconclusive(question.name, found, threshold, confidence, needed)
+    else:
+        decisive = passing if passed else failing
+        relation = wording.RELATIONS[question.bound, verdict]
+        sentence = wording.decided(question.name, found.value, decisive, threshold, confidence, relation)
+    nearest = failing if failed else passing
+    return Judged(
+        check=GateCheck(
+            suite=question.suite, metric=question.metric, bound=question.bound, threshold=question.threshold,
+            value=wording.number(found.value), lower=wording.number(found.lower), upper=wording.number(found.upper),
+            verdict=verdict,
+        ),
+        sentence=sentence,
+        distance=relative_distance(nearest, threshold),
+    )  # fmt: skip
+
+
+def relative_distance(bound: float, threshold: float) -> float:
+    """How far a bound is from its threshold, as a share of the threshold."""
+    if isinf(bound):
+        return inf
+    return abs(bound - threshold) / threshold if threshold else abs(bound)
+
+
+def unknown(question: Question, verdict: Verdict, why: str) -> Judged:
+    """A check without numbers. It outweighs every check that has some."""
+    return Judged(
+        check=GateCheck(
+            suite=question.suite, metric=question.metric, bound=question.bound, threshold=question.threshold,
+            value=UNKNOWN, lower=UNKNOWN, upper=UNKNOWN, verdict=verdict,
+        ),
+        sentence=why,
+        distance=inf,
+    )  # fmt: skip
