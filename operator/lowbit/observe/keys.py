@@ -1,0 +1,45 @@
+"""Keys: what the queue holds. An object touches the QuantizedModels that it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from lowbit.api.base import GROUP
+from lowbit.api.names import MODEL_LABEL
+
+JOB_NAME_LABELS = ("batch.kubernetes.io/job-name", "job-name")
+"""Set on the pods of a Job by its controller."""
+
+
+class Key(NamedTuple):
+    """One object to reconcile."""
+
+    namespace: str
+    name: str
+    kind: str = "QuantizedModel"
+
+
+def direct_keys(manifest: Mapping[str, Any]) -> frozenset[Key]:
+    """The QuantizedModels that an object names itself: it is one, or by its label, or by its owner references."""
+    metadata = manifest["metadata"]
+    namespace = metadata.get("namespace", "")
+    if manifest["kind"] == "QuantizedModel":
+        return frozenset({Key(namespace, metadata["name"])})
+    names = {
+        owner["name"]
+        for owner in metadata.get("ownerReferences") or ()
+        if owner["kind"] == "QuantizedModel" and owner["apiVersion"].partition("/")[0] == GROUP
+    }
+    if label := (metadata.get("labels") or {}).get(MODEL_LABEL):
+        names.add(label)
+    return frozenset(Key(namespace, name) for name in names)
+
+
+def job_of_pod(pod: Mapping[str, Any]) -> str | None:
+    """Name of the Job that a pod belongs to."""
+    labels = pod["metadata"].get("labels") or {}
+    for label in JOB_NAME_LABELS:
+        if name := labels.get(label):
+            return str(name)
+    return None

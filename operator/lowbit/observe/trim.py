@@ -1,0 +1,30 @@
+"""What is kept of an object: the fields that are read, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_POD_STATUS = ("phase", "reason", "conditions", "containerStatuses", "initContainerStatuses")
+
+
+def trim(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy without managedFields; Jobs and pods without their spec, immutable ConfigMaps without their data."""
+    kind = manifest["kind"]
+    metadata = {
+        name: value for name, value in manifest["metadata"].items() if name not in ("managedFields", "selfLink")
+    }
+    if LAST_APPLIED in (metadata.get("annotations") or {}):
+        metadata["annotations"] = {k: v for k, v in metadata["annotations"].items() if k != LAST_APPLIED}
+    trimmed = {name: value for name, value in manifest.items() if name != "metadata"} | {"metadata": metadata}
+    if kind == "Pod":
+        metadata.pop("annotations", None)
+        status = manifest.get("status") or {}
+        trimmed["status"] = {name: status[name] for name in _POD_STATUS if name in status}
+    if kind in ("Pod", "Job"):
+        trimmed.pop("spec", None)
+    if kind == "ConfigMap" and manifest.get("immutable"):
+        trimmed.pop("data", None)
+        trimmed.pop("binaryData", None)
+    return trimmed
