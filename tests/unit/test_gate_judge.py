@@ -179,6 +179,10 @@ METRICS = {
 }
 
 
+def values(metric: str, value: float, error: float, count: int) -> dict[str, Any]:
+    return {METRICS[metric]: estimate(value, error, count)}
+
+
 @given(metric=st.sampled_from(sorted(METRICS)), value=numbers, error=numbers, count=st.integers(-1, 1000))
 def test_no_number_that_makes_no_sense_ever_passes(metric: str, value: float, error: float, count: int) -> None:
     asked = gate({}, {metric: "0.5"}) if metric == "Top1Agreement" else gate({metric: "0.5"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import exp, inf, lgamma, log, log1p
 
 _TINY = 1e-300
@@ -10,6 +11,7 @@ _MAX_TERMS = 10_000
 _MAX_HALVINGS = 200
 
 
+@lru_cache(maxsize=1024)
 def upper_quantile(tail: float, degrees: int) -> float:
     """The t with P(T > t) = tail, for 0 < tail <= 0.5 and at least one degree of freedom.
 
