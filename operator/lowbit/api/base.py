@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
 GROUP = "lowbit.dev"
@@ -19,17 +19,25 @@ Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 DecimalString = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?$", max_length=20)]
 """A decimal number kept as text, because a float in an API object is not portable: "0.15"."""
 
+
+def _quantity(value: object) -> object:
+    """`cpu: 4` is what people write, and what Kubernetes takes."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 QuantityString = Annotated[
-    str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$", max_length=20)
+    str,
+    StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$", max_length=20),
+    BeforeValidator(_quantity),
 ]
-"""A Kubernetes resource quantity: "500m", "16Gi"."""
+"""A Kubernetes resource quantity: "500m", "16Gi", or a whole number."""
 
 ObjectName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 """The name of an object in the same namespace (a DNS label)."""
 
 RelativePath = Annotated[
     str,
-    StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-/]*$", max_length=512),
+    StringConstraints(pattern=r"^[A-Za-z0-9_](\.?[A-Za-z0-9_/\-])*$", max_length=512),
     Field(examples=["models/smollm2"]),
 ]
 """A path below the root of a volume or bucket; never absolute, and ``..`` is refused."""

@@ -20,7 +20,7 @@ class CalibrationDataset(Wire):
     weight: int = Field(default=1, ge=0, le=1_000_000)
     """Share of the samples, relative to the sum of all weights."""
     format: DatasetFormat = "Auto"
-    """Text: a field `text` (or a plain JSON string) per line. Chat: a field `messages`. Auto: told from the first line's fields."""
+    """Text: a field `text` (or a JSON string) per line. Chat: a field `messages`. Auto: told from the first line."""
     pvc: PVCLocation | None = None
     """A file on a volume."""
     s3: S3Location | None = None

@@ -98,7 +98,7 @@ class QuantizeDocument(Tolerant):
 
 
 class EvaluateDocument(Tolerant):
-    """In: measure one model through the engine at 127.0.0.1:ENGINE_PORT (a no-op when the store holds the result)."""
+    """In: measure one model in the engine at 127.0.0.1:ENGINE_PORT (a no-op when the store holds the result)."""
 
     stage: Literal["evaluate"] = "evaluate"
     store: StoreAccess

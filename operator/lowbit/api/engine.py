@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from lowbit.api.base import DecimalString, QuantityString, Wire
 
@@ -32,9 +32,9 @@ class EnvironmentVariable(Wire):
 class Resources(Wire):
     """Requests and limits of a container. GPUs are added from the device and the tensor parallel size."""
 
-    requests: dict[str, QuantityString] = Field(default_factory=dict)
+    requests: dict[str, QuantityString] = Field(default_factory=dict, max_length=16)
     """Requested amounts by resource name."""
-    limits: dict[str, QuantityString] = Field(default_factory=dict)
+    limits: dict[str, QuantityString] = Field(default_factory=dict, max_length=16)
     """Limits by resource name."""
 
 
@@ -55,7 +55,7 @@ class VLLM(Wire):
     """Share of the GPU's memory that the engine takes, above 0 and at most 1."""
     shm_size: QuantityString = "1Gi"
     """Size of /dev/shm, which the engine's processes share."""
-    args: list[str] = Field(default_factory=list, max_length=64)
+    args: list[Annotated[str, StringConstraints(max_length=1024)]] = Field(default_factory=list, max_length=64)
     """Further arguments of the engine. What Lowbit sets itself is refused."""
     env: list[EnvironmentVariable] = Field(default_factory=list, max_length=64)
     """Environment of the engine."""

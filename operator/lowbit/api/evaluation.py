@@ -19,7 +19,7 @@ class EvaluationDataset(Wire):
     """One JSONL file of held-out texts or chats. Exactly one of pvc, s3 and configMap."""
 
     format: DatasetFormat = "Auto"
-    """Text: a field `text` (or a plain JSON string) per line. Chat: a field `messages`. Auto: told from the first line's fields."""
+    """Text: a field `text` (or a JSON string) per line. Chat: a field `messages`. Auto: told from the first line."""
     pvc: PVCLocation | None = None
     """A file on a volume."""
     s3: S3Location | None = None

@@ -1,4 +1,4 @@
-"""What needs the model's config: checked by prepare before a GPU is asked for, and by ``lowbit plan`` with a config at hand."""
+"""What needs the model's config: checked by prepare before a GPU is asked for, and by ``lowbit plan`` with a config."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ def check_tensor_parallel(spec: QuantizedModelSpec, facts: ModelFacts) -> list[P
     divisors = [n for n in range(1, facts.attention_heads + 1) if facts.attention_heads % n == 0]
     if facts.attention_heads % size:
         return [
-            Problem(field, "HeadsNotDivisible", f"{size} does not divide the model's {facts.attention_heads} attention heads",
+            Problem(field, "HeadsNotDivisible",
+                    f"{size} does not divide the model's {facts.attention_heads} attention heads",
                     f"use one of {', '.join(map(str, divisors))}"),
         ]  # fmt: skip
     if facts.key_value_heads % size and size % facts.key_value_heads:

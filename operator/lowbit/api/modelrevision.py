@@ -14,7 +14,7 @@ from lowbit.api.status import ArtifactRecord, Condition, VerdictRecord
 
 
 class ModelFacts(Tolerant):
-    """What prepare read from the original's config, and what everything that depends on the model is checked against."""
+    """What prepare read from the original's config; all that depends on the model is checked against it."""
 
     architecture: str
     """As in config.json: LlamaForCausalLM."""

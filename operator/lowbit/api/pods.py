@@ -14,15 +14,15 @@ from lowbit.api.references import SecretReference
 class Toleration(Wire):
     """A taint that the pods tolerate; see Kubernetes' core/v1 Toleration."""
 
-    key: str | None = None
+    key: str | None = Field(default=None, max_length=317)
     """Key of the taint."""
     operator: Literal["Exists", "Equal"] | None = None
     """How key and value are compared."""
-    value: str | None = None
+    value: str | None = Field(default=None, max_length=63)
     """Value of the taint."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     """Effect of the taint."""
-    toleration_seconds: int | None = None
+    toleration_seconds: int | None = Field(default=None, ge=0, le=2**31 - 1)
     """How long NoExecute is tolerated."""
 
 
@@ -31,13 +31,13 @@ class PodOptions(Wire):
 
     resources: Resources = Resources()
     """Requests and limits of the stage's own container (the engine has its own in spec.engine)."""
-    node_selector: dict[str, str] = Field(default_factory=dict)
+    node_selector: dict[str, str] = Field(default_factory=dict, max_length=64)
     """Labels that a node must have."""
     tolerations: list[Toleration] = Field(default_factory=list, max_length=32)
     """Taints that are tolerated."""
     affinity: dict[str, Any] | None = None
     """Kubernetes' core/v1 Affinity."""
-    annotations: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict, max_length=64)
     """Annotations of the pods."""
     env: list[EnvironmentVariable] = Field(default_factory=list, max_length=64)
     """Environment of the stage's own container."""
@@ -57,7 +57,7 @@ class JobOptions(PodOptions):
     deadline_seconds: int = Field(default=21_600, ge=60, le=1_209_600)
     """The Job is ended, as failed, after so many seconds."""
     max_memory: QuantityString | None = None
-    """A Job that ran out of memory is tried once more with twice its memory limit, up to this. Without it, it is not."""
+    """A Job that ran out of memory is tried once more with twice its memory limit, up to this; without it, never."""
 
 
 class QuantizeOptions(JobOptions):

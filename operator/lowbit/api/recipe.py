@@ -20,7 +20,7 @@ class GPTQ(Wire):
     bits: Literal[4, 8] = 4
     """Bits per weight: 4 or 8."""
     group_size: GroupSize = "Auto"
-    """Input channels that share a scale. Auto: the largest of 128, 64, 32 that the model and tensor parallel size allow."""
+    """Input channels that share a scale. Auto: the largest of 128, 64, 32 that model and tensor parallel size allow."""
     desc_act: bool = False
     """Quantize columns by falling activation. vLLM loads this only with groupSize -1."""
     sym: bool = True

@@ -1,4 +1,4 @@
-"""Places where models and datasets come from, and references to Secrets (always mounted, never read by the operator)."""
+"""Where models and datasets come from, and references to Secrets (always mounted, never read by the operator)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class HuggingFaceLocation(Wire):
 
     repo: str = Field(pattern=r"^[A-Za-z0-9_.\-]+/[A-Za-z0-9_.\-]+$", max_length=200)
     """The repository, as owner/name."""
-    revision: str = Field(max_length=200)
+    revision: str = Field(pattern=r"^[0-9a-f]{40}$", max_length=200)
     """The full commit hash (40 hexadecimal digits): a branch can change under you."""
     token_secret_ref: SecretKeyReference | None = None
     """The key of the Secret that holds the access token, for gated and private repositories."""
