@@ -1,0 +1,117 @@
+"""Manifests: what a folder of model files is, down to the byte. Its digest names the folder in the store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from lowbit.worker.refuse import RefusalError
+
+CHUNK = 4 * 1024 * 1024
+Advance = Callable[[int], None]
+"""Is told how many bytes were just done."""
+
+
+def silent(_: int) -> None:
+    """An Advance that tells nobody."""
+
+
+@dataclass(frozen=True, order=True)
+class FileEntry:
+    """One file: path below the folder with forward slashes, size in bytes, SHA-256 (hex)."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Every file of a folder, sorted by path."""
+
+    files: tuple[FileEntry, ...]
+
+    @property
+    def size(self) -> int:
+        """Size of all files."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Size of the safetensors files."""
+        return sum(file.size for file in self.files if file.path.endswith(".safetensors"))
+
+    def to_json(self) -> bytes:
+        """The canonical JSON, which the digest covers."""
+        entries = [{"path": f.path, "size": f.size, "sha256": f.sha256} for f in self.files]
+        return json.dumps(entries, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+    @property
+    def digest(self) -> str:
+        """sha256: and 64 hexadecimal digits."""
+        return "sha256:" + hashlib.sha256(self.to_json()).hexdigest()
+
+
+def manifest_of(entries: Iterable[FileEntry]) -> Manifest:
+    """The manifest of these files. Raises ValueError on a path that leaves the folder or comes twice."""
+    files = tuple(sorted(entries))
+    for file in files:
+        check_path(file.path)
+    if len({file.path for file in files}) != len(files):
+        raise ValueError("a path comes twice in the manifest")
+    return Manifest(files)
+
+
+def parse(data: bytes) -> Manifest:
+    """Read canonical JSON back. Raises ValueError where it is not a manifest."""
+    try:
+        manifest = manifest_of(FileEntry(str(e["path"]), int(e["size"]), str(e["sha256"])) for e in json.loads(data))
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not a manifest: {error}") from error
+    if manifest.to_json() != data:
+        raise ValueError("the manifest is not in its canonical form")
+    return manifest
+
+
+def check_path(path: str) -> str:
+    """The path itself. Raises ValueError unless it stays below the folder."""
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or ".." in parts or "\\" in path or "\0" in path:
+        raise ValueError(f"{path!r} is not a path below the model's folder")
+    return path
+
+
+def hash_file(path: Path, advance: Advance = silent) -> str:
+    """SHA-256 (hex) of a file, read in chunks."""
+    sha = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            sha.update(chunk)
+            advance(len(chunk))
+    return sha.hexdigest()
+
+
+def list_files(folder: Path) -> list[str]:
+    """Paths of all files below a folder, sorted, with forward slashes. Links are followed to files only."""
+    found = []
+    for path in folder.rglob("*"):
+        if path.is_symlink() and path.is_dir():
+            raise RefusalError(
+                "LinkedFolder",
+                f"{path.name} is a link to a folder",
+                "copy the files themselves into the model's folder",
+            )
+        if path.is_file():
+            found.append(path.relative_to(folder).as_posix())
+    return sorted(found)
+
+
+def scan(folder: Path, advance: Advance = silent) -> Manifest:
+    """Hash every file below a folder."""
+    return manifest_of(
+        FileEntry(name, (folder / name).stat().st_size, hash_file(folder / name, advance))
+        for name in list_files(folder)
+    )

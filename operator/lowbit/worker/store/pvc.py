@@ -1,0 +1,153 @@
+"""A store on a mounted volume. Folders come into place by one rename, files by a rename over a written and synced copy."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+from lowbit.worker.manifest import Advance, Manifest, check_path, list_files, scan, silent
+from lowbit.worker.store.base import (
+    SPARE,
+    STALE_SECONDS,
+    Kind,
+    Store,
+    damaged,
+    folder_key,
+    manifest_key,
+    no_space,
+)
+
+FILE_MODE = 0o644
+FOLDER_MODE = 0o755
+
+
+class PVCStore(Store):
+    """A folder on a volume; root is the store's own folder there."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.partial = root / "partial"
+
+    def read(self, key: str) -> bytes | None:
+        try:
+            return (self.root / check_path(key)).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def has(self, key: str) -> bool:
+        return (self.root / check_path(key)).is_file()
+
+    def local(self, key: str) -> Path | None:
+        path = self.root / check_path(key)
+        return path if path.is_file() else None
+
+    def write(self, key: str, data: bytes) -> None:
+        temporary = self._temporary()
+        with temporary.open("wb") as file:
+            file.write(data)
+        self._place(temporary, key)
+
+    def write_file(self, key: str, path: Path) -> None:
+        temporary = self._temporary()
+        shutil.copyfile(path, temporary)
+        self._place(temporary, key)
+
+    def workspace(self, name: str) -> Path:
+        folder = self.partial / check_path(name)
+        make_folders(folder)
+        return folder
+
+    def commit(self, kind: Kind, workspace: Path, manifest: Manifest, advance: Advance = silent) -> None:
+        target = self.root / folder_key(kind, manifest.digest)
+        if self.manifest(kind, manifest.digest) is None:
+            settle(workspace, manifest)
+            make_folders(target.parent)
+            self._move_folder(workspace, target, manifest)
+            self.write(manifest_key(kind, manifest.digest), manifest.to_json())
+        advance(manifest.size)
+        shutil.rmtree(workspace, ignore_errors=True)
+
+    def folder(self, kind: Kind, digest: str, advance: Advance = silent) -> Path:
+        manifest = self.require(kind, digest)
+        folder = self.root / folder_key(kind, digest)
+        for file in manifest.files:
+            path = folder / file.path
+            if not path.is_file() or path.stat().st_size != file.size:
+                raise damaged(kind, digest, f"{file.path} is missing or has another size")
+        advance(manifest.size)
+        return folder
+
+    def check_space(self, needed: int, what: str) -> None:
+        make_folders(self.root)
+        free = shutil.disk_usage(self.root).free
+        if needed * SPARE > free:
+            raise no_space(needed, free, what)
+
+    def remove_stale(self, now: float) -> list[str]:
+        removed = []
+        for path in sorted(self.partial.iterdir()) if self.partial.is_dir() else []:
+            if now - last_written(path) > STALE_SECONDS:
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+                removed.append(path.name)
+        return removed
+
+    def _temporary(self) -> Path:
+        make_folders(self.partial)
+        return self.partial / f"file-{uuid.uuid4().hex}"
+
+    def _place(self, temporary: Path, key: str) -> None:
+        target = self.root / check_path(key)
+        make_folders(target.parent)
+        temporary.chmod(FILE_MODE)
+        sync(temporary)
+        temporary.replace(target)
+        sync(target.parent)
+
+    def _move_folder(self, workspace: Path, target: Path, manifest: Manifest) -> None:
+        """Bring the folder into place. One without a manifest there is what a killed commit left, or another's that
+        is about to write the same manifest: its files are kept where they are right."""
+        if target.exists():
+            if scan(target) == manifest:
+                return
+            target.rename(self.partial / f"replaced-{uuid.uuid4().hex}")
+        workspace.rename(target)
+        sync(target.parent)
+
+
+def settle(workspace: Path, manifest: Manifest) -> None:
+    """Modes that every user can read, and the content on the disk, before anything points to it."""
+    names = list_files(workspace)
+    if names != [file.path for file in manifest.files]:
+        raise RuntimeError(f"{workspace} changed after it was hashed")
+    for path in [workspace, *(p for p in workspace.rglob("*") if p.is_dir())]:
+        path.chmod(FOLDER_MODE)
+    for name in names:
+        (workspace / name).chmod(FILE_MODE)
+        sync(workspace / name)
+
+
+def make_folders(folder: Path) -> None:
+    """Make a folder and its parents, readable for every user."""
+    folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def last_written(path: Path) -> float:
+    """The newest modification time of a file or of anything in a folder; 0 where it just went away."""
+    times = []
+    for item in [path, *path.rglob("*")]:
+        try:
+            times.append(item.lstat().st_mtime)
+        except FileNotFoundError:
+            continue
+    return max(times, default=0.0)

@@ -1,0 +1,125 @@
+"""A store in an S3-compatible bucket. Objects appear whole; the manifest is the last one to be written."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import botocore.exceptions
+
+from lowbit.worker import s3client
+from lowbit.worker.manifest import Advance, FileEntry, Manifest, check_path, hash_file, silent
+from lowbit.worker.store.base import SPARE, Kind, Store, damaged, folder_key, manifest_key, no_space
+
+HASH_FIELD = "sha256"
+"""Metadata of each object of a model: what was uploaded, so that an upload that was cut off goes on where it was."""
+
+
+class S3Store(Store):
+    """A prefix of a bucket; scratch is a local folder for what has to be local."""
+
+    def __init__(self, client: Any, bucket: str, prefix: str, scratch: Path) -> None:
+        self.client, self.bucket = client, bucket
+        self.prefix = prefix.strip("/")
+        self.scratch = scratch
+
+    def read(self, key: str) -> bytes | None:
+        try:
+            return bytes(self.client.get_object(Bucket=self.bucket, Key=self._key(key))["Body"].read())
+        except botocore.exceptions.ClientError as error:
+            if s3client.is_missing(error):
+                return None
+            raise s3client.explain(error, self.bucket) from error
+
+    def has(self, key: str) -> bool:
+        return self._head(key) is not None
+
+    def local(self, key: str) -> Path | None:
+        if not self.has(key):
+            return None
+        target = self.scratch / "keys" / check_path(key)
+        self._download(key, target, silent)
+        return target
+
+    def write(self, key: str, data: bytes) -> None:
+        self._call(self.client.put_object, Key=self._key(key), Body=data)
+
+    def write_file(self, key: str, path: Path) -> None:
+        self._upload(key, path, {}, silent)
+
+    def workspace(self, name: str) -> Path:
+        folder = self.scratch / "partial" / check_path(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def commit(self, kind: Kind, workspace: Path, manifest: Manifest, advance: Advance = silent) -> None:
+        if self.manifest(kind, manifest.digest) is None:
+            for file in manifest.files:
+                self._commit_file(
+                    f"{folder_key(kind, manifest.digest)}/{file.path}", workspace / file.path, file, advance
+                )
+            self.write(manifest_key(kind, manifest.digest), manifest.to_json())
+        shutil.rmtree(workspace, ignore_errors=True)
+
+    def folder(self, kind: Kind, digest: str, advance: Advance = silent) -> Path:
+        manifest = self.require(kind, digest)
+        folder = self.scratch / "models" / folder_key(kind, digest)
+        self.download(kind, digest, manifest, folder, advance)
+        return folder
+
+    def download(self, kind: Kind, digest: str, manifest: Manifest, folder: Path, advance: Advance = silent) -> None:
+        """Copy a model's files into a folder, each checked; what is there and right already is kept."""
+        for file in manifest.files:
+            target = folder / file.path
+            if target.is_file() and target.stat().st_size == file.size and hash_file(target) == file.sha256:
+                advance(file.size)
+                continue
+            self._download(f"{folder_key(kind, digest)}/{file.path}", target, advance)
+            if target.stat().st_size != file.size or hash_file(target) != file.sha256:
+                raise damaged(kind, digest, f"{file.path} has other content")
+
+    def check_space(self, needed: int, what: str) -> None:
+        """A bucket has no end; the scratch volume, where the files pass through, has one."""
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(self.scratch).free
+        if needed * SPARE > free:
+            raise no_space(needed, free, f"{what}, in the scratch volume,")
+
+    def remove_stale(self, now: float) -> list[str]:
+        """Nothing: in a bucket nothing is ever written under partial/."""
+        return []
+
+    def _key(self, key: str) -> str:
+        return f"{self.prefix}/{check_path(key)}" if self.prefix else check_path(key)
+
+    def _head(self, key: str) -> Any:
+        try:
+            return self.client.head_object(Bucket=self.bucket, Key=self._key(key))
+        except botocore.exceptions.ClientError as error:
+            if s3client.is_missing(error):
+                return None
+            raise s3client.explain(error, self.bucket) from error
+
+    def _commit_file(self, key: str, path: Path, file: FileEntry, advance: Advance) -> None:
+        head = self._head(key)
+        if head and head["ContentLength"] == file.size and head.get("Metadata", {}).get(HASH_FIELD) == file.sha256:
+            advance(file.size)
+            return
+        self._upload(key, path, {HASH_FIELD: file.sha256}, advance)
+
+    def _upload(self, key: str, path: Path, metadata: dict[str, str], advance: Advance) -> None:
+        self._call(
+            self.client.upload_file, Filename=str(path), Key=self._key(key), ExtraArgs={"Metadata": metadata},
+            Callback=advance,
+        )  # fmt: skip
+
+    def _download(self, key: str, target: Path, advance: Advance) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self._call(self.client.download_file, Key=self._key(key), Filename=str(target), Callback=advance)
+
+    def _call(self, function: Any, **arguments: Any) -> None:
+        try:
+            function(Bucket=self.bucket, **arguments)
+        except botocore.exceptions.ClientError as error:
+            raise s3client.explain(error, self.bucket) from error
