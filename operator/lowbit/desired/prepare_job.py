@@ -45,9 +45,7 @@ def prepare_job(
     """
     job_name = job_name or prepare_job_name(name, hash_)
     labels_ = labels(component="job") | {MODEL_LABEL: name, STAGE_LABEL: "prepare"}
-    document = PrepareDocument(
-        name=name, namespace=namespace, store=store_access(store), spec=spec, platform=platform
-    )
+    document = PrepareDocument(name=name, namespace=namespace, store=store_access(store), spec=spec, platform=platform)
     options = spec.jobs.prepare
     mounts = [document_mount(job_name), *scratch(), *ca_bundle(platform), *input_mounts(spec, store)]
     container = worker_container(
@@ -116,7 +114,11 @@ def _network(platform: Platform) -> dict[str, str]:
     plain = {}
     if platform.hub_endpoint:
         plain["HF_ENDPOINT"] = platform.hub_endpoint
-    for name, value in (("https_proxy", platform.proxy), ("http_proxy", platform.proxy), ("no_proxy", platform.no_proxy)):
+    for name, value in (
+        ("https_proxy", platform.proxy),
+        ("http_proxy", platform.proxy),
+        ("no_proxy", platform.no_proxy),
+    ):
         if value:
             plain |= {name: value, name.upper(): value}
     return plain

@@ -1,0 +1,129 @@
+"""What every manifest shares: metadata, owner references, security contexts, resources, and placement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lowbit.api.base import API_VERSION
+from lowbit.api.documents import CA_BUNDLE_PATH, SCRATCH_PATH
+from lowbit.api.engine import EnvironmentVariable, Resources
+from lowbit.api.names import MANAGED_BY, MANAGED_BY_LABEL
+from lowbit.api.platform import Platform
+from lowbit.api.pods import PodOptions
+
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class OwnerReference:
+    """One of Lowbit's own objects that owns what is made. At most one owner of an object may be its controller."""
+
+    kind: str
+    name: str
+    uid: str
+    controller: bool = False
+
+    def manifest(self) -> Manifest:
+        """As it stands in metadata.ownerReferences."""
+        reference = {"apiVersion": API_VERSION, "kind": self.kind, "name": self.name, "uid": self.uid}
+        return reference | ({"controller": True} if self.controller else {})
+
+
+def labels(**more: str) -> dict[str, str]:
+    """The labels of everything that Lowbit makes; keyword `component` becomes app.kubernetes.io/component."""
+    return {MANAGED_BY_LABEL: MANAGED_BY} | {f"app.kubernetes.io/{key}": value for key, value in more.items()}
+
+
+def metadata(
+    name: str,
+    namespace: str,
+    owners: Sequence[OwnerReference],
+    labels_: Mapping[str, str],
+    annotations: Mapping[str, str] | None = None,
+) -> Manifest:
+    """metadata, without what is empty."""
+    whole: Manifest = {
+        "name": name,
+        "namespace": namespace,
+        "labels": dict(labels_),
+        "annotations": dict(annotations or {}),
+        "ownerReferences": [owner.manifest() for owner in owners],
+    }
+    return without_empty(whole)
+
+
+def without_empty(whole: Mapping[str, Any]) -> Manifest:
+    """The members that say something: the API server would drop the others, and every look would find a difference."""
+    return {key: value for key, value in whole.items() if value not in (None, {}, [], "")}
+
+
+def pod_security(platform: Platform) -> Manifest:
+    """The pod's security context under restricted Pod Security; volumes belong to the same numeric group."""
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": platform.run_as_user,
+        "runAsGroup": platform.run_as_user,
+        "fsGroup": platform.run_as_user,
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def container_security() -> Manifest:
+    """The container's security context under restricted Pod Security, with a read-only root."""
+    return {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "runAsNonRoot": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def resources(
+    asked: Resources, *, gpus: int = 0, gpu_resource: str = "", memory_limit: str | None = None
+) -> Manifest | None:
+    """Requests and limits; GPUs are added, and memory_limit replaces both the request and the limit of memory."""
+    requests, limits = dict(asked.requests), dict(asked.limits)
+    if memory_limit is not None:
+        requests["memory"] = limits["memory"] = memory_limit
+    if gpus:
+        requests[gpu_resource] = limits[gpu_resource] = str(gpus)
+    return without_empty({"requests": requests, "limits": limits}) or None
+
+
+def environment(plain: Mapping[str, str], own: Iterable[EnvironmentVariable] = ()) -> list[Manifest]:
+    """Environment variables in a fixed order; the manifest's own win over Lowbit's."""
+    merged = dict(plain) | {variable.name: variable.value for variable in own}
+    return [{"name": name, "value": value} for name, value in merged.items()]
+
+
+def worker_environment(platform: Platform) -> dict[str, str]:
+    """Environment of every container that runs Lowbit's worker: nothing is written outside of the scratch volume."""
+    plain = {
+        "HOME": SCRATCH_PATH,
+        "TMPDIR": SCRATCH_PATH,
+        "USER": MANAGED_BY,  # a numeric user has no name, and torch asks for one
+        "PYTHONUNBUFFERED": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "DO_NOT_TRACK": "1",
+    }
+    if platform.ca_bundle_config_map:
+        plain |= dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE"), CA_BUNDLE_PATH)
+    return plain
+
+
+def placement(options: PodOptions, *, priority_class: str | None = None) -> Manifest:
+    """The members of a pod spec that PodOptions set. No pod of Lowbit's gets a token of the API server."""
+    return {"automountServiceAccountToken": False, "enableServiceLinks": False} | without_empty(
+        {
+            "nodeSelector": dict(options.node_selector),
+            "tolerations": [toleration.wire() for toleration in options.tolerations],
+            "affinity": options.affinity,
+            "runtimeClassName": options.runtime_class_name,
+            "priorityClassName": options.priority_class_name or priority_class,
+            "serviceAccountName": options.service_account_name,
+            "imagePullSecrets": [secret.wire() for secret in options.image_pull_secrets],
+        }
+    )

@@ -1,0 +1,115 @@
+"""The evaluate Job: the engine as serving will run it, as a native sidecar, and the evaluator beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lowbit.api.documents import EvaluateDocument, FetchDocument, WorkerDocument
+from lowbit.api.engine import VLLM
+from lowbit.api.modelevaluation import ModelEvaluationSpec
+from lowbit.api.modelrevision import ModelRevisionSpec
+from lowbit.api.modelstore import ModelStoreSpec
+from lowbit.api.names import EVALUATION_LABEL, STAGE_LABEL, evaluate_job_name
+from lowbit.api.platform import Platform
+from lowbit.api.pods import JobOptions
+from lowbit.desired.common import Manifest, OwnerReference, labels, resources
+from lowbit.desired.engine import MEASURING, engine_container
+from lowbit.desired.jobs import job, worker_container
+from lowbit.desired.probes import startup_probe
+from lowbit.desired.volumes import (
+    Mount,
+    ca_bundle,
+    document_config_map,
+    document_mount,
+    model_mount,
+    scratch,
+    shared_memory,
+    store_access,
+    store_mounts,
+)
+
+
+def evaluate_job(
+    namespace: str,
+    owners: Sequence[OwnerReference],
+    name: str,
+    spec: ModelEvaluationSpec,
+    revision: ModelRevisionSpec,
+    options: JobOptions,
+    vllm: VLLM,
+    ttl: int,
+    store: ModelStoreSpec,
+    platform: Platform,
+    memory_limit: str | None = None,
+    job_name: str | None = None,
+) -> list[Manifest]:
+    """The ConfigMap with both documents, and the Job, of the ModelEvaluation `name`.
+
+    revision is one that asks for this evaluation; vllm gives the engine's resources. ttl is in seconds.
+    memory_limit and job_name are those of a second attempt.
+    """
+    job_name = job_name or evaluate_job_name(name)
+    labels_ = labels(component="job") | {EVALUATION_LABEL: name, STAGE_LABEL: "evaluate"}
+    access = store_access(store)
+    documents: dict[str, WorkerDocument] = {
+        "document.json": _document(name, spec, revision, store),
+        "fetch.json": FetchDocument(store=access, model=spec.model),
+    }
+    model = model_mount(store, spec.model)
+    engine = engine_mounts(model, vllm)
+    fetch = fetch_mounts(job_name, model, store, platform)
+    worker = [document_mount(job_name), *scratch(), *ca_bundle(platform), *store_mounts(store)]
+    sidecar = engine_container(
+        revision.quantized_model, spec.engine, vllm.resources, platform, engine, only=MEASURING
+    ) | {
+        "restartPolicy": "Always",
+        "startupProbe": startup_probe(revision.quantized_model, revision.source.facts.weight_bytes),
+    }
+    evaluator = worker_container(
+        "worker", revision.images.worker, platform, worker, plain={"HF_HUB_OFFLINE": "1"}, own=options.env,
+        needs=resources(options.resources, memory_limit=memory_limit),
+    )  # fmt: skip
+    return [
+        document_config_map(job_name, namespace, owners, labels_, documents),
+        job(
+            job_name, namespace, owners, labels_, options, ttl, platform,
+            init_containers=[fetch_container(revision.images.operator, platform, fetch), sidecar],
+            containers=[evaluator],
+            mounts=[*fetch, *engine, *worker],
+        ),
+    ]  # fmt: skip
+
+
+def engine_mounts(model: Mount, vllm: VLLM) -> list[Mount]:
+    """What the engine sees: its model (read-only), scratch and shared memory. No store, no document."""
+    return [model.readable(), *scratch(), shared_memory(vllm.shm_size)]
+
+
+def fetch_mounts(config_map_name: str, model: Mount, store: ModelStoreSpec, platform: Platform) -> list[Mount]:
+    """What fetch sees: the store (read-only) and, where it has to copy, the folder to fill."""
+    target = [] if model.read_only else [model]
+    document = document_mount(config_map_name, "fetch.json")
+    return [document, *scratch(), *ca_bundle(platform), *store_mounts(store, read_only=True), *target]
+
+
+def fetch_container(image: str, platform: Platform, mounts: Sequence[Mount]) -> Manifest:
+    """The init container that verifies the model's digest: without a match the engine is not started."""
+    needs = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}}
+    return worker_container("fetch", image, platform, mounts, needs=needs)
+
+
+def _document(
+    name: str, spec: ModelEvaluationSpec, revision: ModelRevisionSpec, store: ModelStoreSpec
+) -> EvaluateDocument:
+    return EvaluateDocument(
+        store=store_access(store),
+        evaluation=name,
+        model=spec.model,
+        source=revision.source.digest,
+        source_bytes=revision.source.facts.weight_bytes,
+        protocol=spec.protocol,
+        engine=spec.engine,
+        served_name=revision.quantized_model,
+        baseline=spec.baseline,
+        artifact_hash=revision.artifact_hash if spec.model.kind == "Artifact" else None,
+    )

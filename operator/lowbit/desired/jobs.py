@@ -1,0 +1,103 @@
+"""What the Jobs of all stages share: how they fail, how they end, and the containers that run Lowbit's worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from lowbit.api.documents import EXIT_REFUSED
+from lowbit.api.engine import EnvironmentVariable
+from lowbit.api.platform import Platform
+from lowbit.api.pods import JobOptions
+from lowbit.desired.common import (
+    Manifest,
+    OwnerReference,
+    container_security,
+    environment,
+    metadata,
+    placement,
+    pod_security,
+    without_empty,
+    worker_environment,
+)
+from lowbit.desired.volumes import Mount, pod_volumes, volume_mounts
+
+BACKOFF_LIMIT = 4
+EXIT_KILLED = 137
+"""Killed, as a rule for memory."""
+WORKER_COMMAND = ["python3", "-m", "lowbit.worker"]
+
+POD_FAILURE_POLICY: Manifest = {
+    "rules": [
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [EXIT_REFUSED]}},
+        {
+            "action": "FailJob",
+            "onExitCodes": {"containerName": "worker", "operator": "In", "values": [EXIT_KILLED]},
+        },
+    ]
+}
+"""A lost node costs no attempt; a lasting reason and a lack of memory end the Job at once."""
+
+
+def worker_container(
+    name: str,
+    image: str,
+    platform: Platform,
+    mounts: Sequence[Mount],
+    *,
+    plain: Mapping[str, str] | None = None,
+    own: Sequence[EnvironmentVariable] = (),
+    needs: Manifest | None = None,
+) -> Manifest:
+    """A container that runs Lowbit's worker on the document at DOCUMENT_PATH."""
+    return {
+        "name": name,
+        "image": image,
+        "imagePullPolicy": platform.image_pull_policy,
+        "command": WORKER_COMMAND,
+        "env": environment(worker_environment(platform) | dict(plain or {}), own),
+        "volumeMounts": volume_mounts(mounts),
+        "securityContext": container_security(),
+        "terminationMessagePath": "/dev/termination-log",
+        "terminationMessagePolicy": "File",
+    } | without_empty({"resources": needs})
+
+
+def job(
+    name: str,
+    namespace: str,
+    owners: Sequence[OwnerReference],
+    labels_: dict[str, str],
+    options: JobOptions,
+    ttl: int,
+    platform: Platform,
+    *,
+    containers: Sequence[Manifest],
+    mounts: Sequence[Mount],
+    init_containers: Sequence[Manifest] = (),
+) -> Manifest:
+    """A Job of one pod. ttl is in seconds."""
+    pod = {
+        "restartPolicy": "Never",
+        "securityContext": pod_security(platform),
+        "containers": list(containers),
+        "volumes": pod_volumes(mounts),
+    }
+    template_metadata = without_empty({"labels": labels_, "annotations": dict(options.annotations)})
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata(name, namespace, owners, labels_),
+        "spec": {
+            "backoffLimit": BACKOFF_LIMIT,
+            "activeDeadlineSeconds": options.deadline_seconds,
+            "ttlSecondsAfterFinished": ttl,
+            "podFailurePolicy": POD_FAILURE_POLICY,
+            "template": {
+                "metadata": template_metadata,
+                "spec": pod
+                | without_empty({"initContainers": list(init_containers)})
+                | placement(options, priority_class=platform.priority_class_name),
+            },
+        },
+    }

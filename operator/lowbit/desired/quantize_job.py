@@ -1,0 +1,68 @@
+"""The quantize Job: the artifact of one artifact hash, shared by all that need it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lowbit.api.canonical import short
+from lowbit.api.documents import QuantizeDocument
+from lowbit.api.modelrevision import ModelRevisionSpec
+from lowbit.api.modelstore import ModelStoreSpec
+from lowbit.api.names import ARTIFACT_LABEL, STAGE_LABEL, quantize_job_name
+from lowbit.api.platform import Platform
+from lowbit.api.pods import QuantizeOptions
+from lowbit.desired.common import Manifest, OwnerReference, labels, resources
+from lowbit.desired.jobs import job, worker_container
+from lowbit.desired.volumes import (
+    ca_bundle,
+    document_config_map,
+    document_mount,
+    scratch,
+    store_access,
+    store_mounts,
+)
+
+
+def quantize_job(
+    namespace: str,
+    owners: Sequence[OwnerReference],
+    revision: ModelRevisionSpec,
+    options: QuantizeOptions,
+    ttl: int,
+    store: ModelStoreSpec,
+    platform: Platform,
+    memory_limit: str | None = None,
+    name: str | None = None,
+) -> list[Manifest]:
+    """The document's ConfigMap and the Job. ttl is in seconds; memory_limit and name are those of a second attempt.
+
+    Raises ValueError for a revision whose artifact was made elsewhere: there is nothing to quantize.
+    """
+    if revision.calibration is None:
+        raise ValueError("the artifact of this revision was made elsewhere")
+    job_name = name or quantize_job_name(revision.artifact_hash)
+    labels_ = labels(component="job") | {ARTIFACT_LABEL: short(revision.artifact_hash), STAGE_LABEL: "quantize"}
+    document = QuantizeDocument(
+        store=store_access(store),
+        source=revision.source.digest,
+        facts=revision.source.facts,
+        recipe=revision.recipe,
+        calibration=revision.calibration,
+        artifact_hash=revision.artifact_hash,
+        device=options.device,
+    )
+    needs = resources(
+        options.resources,
+        gpus=1 if options.device == "GPU" else 0,
+        gpu_resource=platform.gpu_resource,
+        memory_limit=memory_limit,
+    )
+    mounts = [document_mount(job_name), *scratch(), *ca_bundle(platform), *store_mounts(store)]
+    container = worker_container(
+        "worker", revision.images.worker, platform, mounts,
+        plain={"HF_HUB_OFFLINE": "1"}, own=options.env, needs=needs,
+    )  # fmt: skip
+    return [
+        document_config_map(job_name, namespace, owners, labels_, {"document.json": document}),
+        job(job_name, namespace, owners, labels_, options, ttl, platform, containers=[container], mounts=mounts),
+    ]

@@ -1,0 +1,124 @@
+"""The serving Deployment: fetch verifies, the engine answers on loopback, the guard stands in front."""
+
+from __future__ import annotations
+
+from lowbit.api.engine import VLLM
+from lowbit.api.modelevaluation import EvaluatedModel
+from lowbit.api.modelrevision import ModelRevisionSpec
+from lowbit.api.modelstore import ModelStoreSpec
+from lowbit.api.names import MODEL_LABEL, REVISION_LABEL
+from lowbit.api.platform import Platform
+from lowbit.api.pods import PodOptions
+from lowbit.api.serving import Serving
+from lowbit.desired.common import Manifest, OwnerReference, labels, metadata, placement, pod_security, without_empty
+from lowbit.desired.engine import engine_container, serving_only
+from lowbit.desired.evaluate_job import engine_mounts, fetch_container, fetch_mounts
+from lowbit.desired.guard import guard_container, guard_mounts
+from lowbit.desired.probes import (
+    drain_hook,
+    grace_seconds,
+    liveness_probe,
+    readiness_probe,
+    startup_probe,
+    startup_seconds,
+)
+from lowbit.desired.volumes import model_mount, pod_volumes
+
+PULL_SECONDS = 1800
+"""How long image and model may take to come to a node before a rollout counts as stalled."""
+
+
+def selector(name: str) -> dict[str, str]:
+    """Labels of the serving pods of one QuantizedModel, whatever the revision."""
+    return {MODEL_LABEL: name, "app.kubernetes.io/component": "serving"}
+
+
+def serving_labels(name: str) -> dict[str, str]:
+    """Labels of everything that serves one QuantizedModel."""
+    return labels(component="serving", name=name) | {MODEL_LABEL: name}
+
+
+def deployment(
+    namespace: str,
+    owner: OwnerReference,
+    name: str,
+    revision_name: str,
+    revision: ModelRevisionSpec,
+    model: EvaluatedModel,
+    serving: Serving,
+    vllm: VLLM,
+    store: ModelStoreSpec,
+    platform: Platform,
+    size_bytes: int,
+    config_map: str,
+) -> Manifest:
+    """The Deployment. config_map: name of what guard_config_map() makes."""
+    labels_ = serving_labels(name)
+    template = {
+        "metadata": without_empty(
+            {"labels": labels_ | {REVISION_LABEL: revision_name}, "annotations": dict(serving.pod.annotations)}
+        ),
+        "spec": _pod(name, revision, model, serving, vllm, store, platform, size_bytes, config_map),
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata(name, namespace, [owner], labels_ | {REVISION_LABEL: revision_name}),
+        "spec": {
+            "replicas": serving.replicas,
+            "revisionHistoryLimit": 2,
+            "progressDeadlineSeconds": startup_seconds(size_bytes) + PULL_SECONDS,
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+            "selector": {"matchLabels": selector(name)},
+            "template": template,
+        },
+    }
+
+
+def _pod(
+    name: str,
+    revision: ModelRevisionSpec,
+    model: EvaluatedModel,
+    serving: Serving,
+    vllm: VLLM,
+    store: ModelStoreSpec,
+    platform: Platform,
+    size_bytes: int,
+    config_map: str,
+) -> Manifest:
+    mount = model_mount(store, model)
+    fetch = fetch_mounts(config_map, mount, store, platform)
+    guard = guard_mounts(config_map, serving.api_key_secret_ref)
+    engine = engine_mounts(mount, vllm)
+    container = engine_container(
+        name, revision.engine, vllm.resources, platform, engine, only=serving_only(serving.drain_seconds)
+    ) | {
+        "startupProbe": startup_probe(name, size_bytes),
+        "readinessProbe": readiness_probe(),
+        "livenessProbe": liveness_probe(),
+        "lifecycle": drain_hook(serving.drain_seconds),
+    }
+    return {
+        "securityContext": pod_security(platform),
+        "terminationGracePeriodSeconds": grace_seconds(serving.drain_seconds),
+        "initContainers": [
+            fetch_container(revision.images.operator, platform, fetch),
+            guard_container(revision.images.guard, serving, platform, guard),
+        ],
+        "containers": [container],
+        "volumes": pod_volumes([*fetch, *guard, *engine]),
+        "topologySpreadConstraints": [
+            {
+                "maxSkew": 1,
+                "topologyKey": "kubernetes.io/hostname",
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": selector(name)},
+            }
+        ],
+    } | placement(_with_account(name, serving))
+
+
+def _with_account(name: str, serving: Serving) -> PodOptions:
+    """Serving pods without an account of the user's run as their own, which may do nothing."""
+    account = serving.pod.service_account_name or name
+    return serving.pod.model_copy(update={"service_account_name": account})

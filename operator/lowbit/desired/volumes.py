@@ -1,0 +1,171 @@
+"""Volumes and where they are mounted: the store, what prepare reads, the document, scratch and shared memory.
+
+A claim that is used twice in a pod is one volume with two mounts: the kubelet waits for ever on a claim that a pod
+names in two volumes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from lowbit.api.canonical import digest, short
+from lowbit.api.documents import (
+    CA_BUNDLE_PATH,
+    CONFIG_MAPS_PATH,
+    DOCUMENT_PATH,
+    MODEL_PATH,
+    SCRATCH_PATH,
+    SECRETS_PATH,
+    STORE_PATH,
+    VOLUMES_PATH,
+    PVCStoreAccess,
+    S3StoreAccess,
+    StoreAccess,
+    WorkerDocument,
+)
+from lowbit.api.modelevaluation import EvaluatedModel
+from lowbit.api.modelstore import ModelStoreSpec
+from lowbit.api.platform import Platform
+from lowbit.desired.common import Manifest, OwnerReference, metadata, without_empty
+
+MAX_VOLUME_NAME = 63
+STORE_FOLDERS = {"Source": "sources", "Artifact": "artifacts"}
+READ_BY_GROUP = 0o440
+
+
+@dataclass(frozen=True)
+class Mount:
+    """One volume of a pod, and where one container finds it."""
+
+    name: str
+    source: Manifest
+    path: str
+    read_only: bool = False
+    sub_path: str | None = None
+
+    def readable(self) -> Mount:
+        """The same, read-only."""
+        return replace(self, read_only=True)
+
+
+def volume_mounts(mounts: Sequence[Mount]) -> list[Manifest]:
+    """volumeMounts of one container."""
+    return [
+        without_empty({"name": m.name, "mountPath": m.path, "subPath": m.sub_path})
+        | ({"readOnly": True} if m.read_only else {})
+        for m in mounts
+    ]
+
+
+def pod_volumes(mounts: Iterable[Mount]) -> list[Manifest]:
+    """volumes of a pod, each once."""
+    return [{"name": name} | source for name, source in {m.name: m.source for m in mounts}.items()]
+
+
+def scratch() -> list[Mount]:
+    """Room to write below a read-only root: HOME and temporary files."""
+    return [Mount("scratch", {"emptyDir": {}}, SCRATCH_PATH), Mount("tmp", {"emptyDir": {}}, "/tmp")]  # noqa: S108
+
+
+def shared_memory(size: str) -> Mount:
+    """Shared memory; an engine dies with the 64 MiB that a container has by default."""
+    return Mount("shm", {"emptyDir": {"medium": "Memory", "sizeLimit": size}}, "/dev/shm")  # noqa: S108
+
+
+def claim(name: str, path: str, *, read_only: bool = False, sub_path: str | None = None) -> Mount:
+    """A PersistentVolumeClaim."""
+    return Mount(_volume_name("pvc", name), {"persistentVolumeClaim": {"claimName": name}}, path, read_only, sub_path)
+
+
+def secret(name: str, keys: Iterable[str] | None = None) -> Mount:
+    """A Secret below SECRETS_PATH under its own name: whole, or only these keys."""
+    source: Manifest = {"secretName": name, "defaultMode": READ_BY_GROUP}
+    if keys is not None:
+        source["items"] = [{"key": key, "path": key} for key in sorted(keys)]
+    return Mount(_volume_name("secret", name), {"secret": source}, f"{SECRETS_PATH}/{name}", True)
+
+
+def config_map(name: str) -> Mount:
+    """A ConfigMap below CONFIG_MAPS_PATH under its own name."""
+    return Mount(_volume_name("configmap", name), {"configMap": {"name": name}}, f"{CONFIG_MAPS_PATH}/{name}", True)
+
+
+def data_claim(name: str) -> Mount:
+    """A claim that is only read, below VOLUMES_PATH under its own name."""
+    return claim(name, f"{VOLUMES_PATH}/{name}", read_only=True)
+
+
+def ca_bundle(platform: Platform) -> list[Mount]:
+    """The platform's CA bundle, where it has one."""
+    if platform.ca_bundle_config_map is None:
+        return []
+    folder = CA_BUNDLE_PATH.rpartition("/")[0]
+    return [Mount("ca", {"configMap": {"name": platform.ca_bundle_config_map}}, folder, True)]
+
+
+def store_mounts(store: ModelStoreSpec, *, read_only: bool = False) -> list[Mount]:
+    """The store: the claim at STORE_PATH, or the Secret with the bucket's credentials."""
+    if store.pvc is not None:
+        return [claim(store.pvc.claim_name, STORE_PATH, read_only=read_only)]
+    if store.s3 is not None and store.s3.credentials_secret_ref is not None:
+        return [secret(store.s3.credentials_secret_ref.name)]
+    return []
+
+
+def store_access(store: ModelStoreSpec) -> StoreAccess:
+    """How a worker reaches the store. Raises ValueError for a store that is neither pvc nor s3."""
+    if store.pvc is not None:
+        return StoreAccess(pvc=PVCStoreAccess(path=store.pvc.path or ""))
+    if store.s3 is None:
+        raise ValueError("a ModelStore has exactly one of pvc and s3")
+    s3 = store.s3
+    credentials = s3.credentials_secret_ref.name if s3.credentials_secret_ref else None
+    return StoreAccess(
+        s3=S3StoreAccess(
+            bucket=s3.bucket, prefix=s3.prefix or "", endpoint=s3.endpoint, region=s3.region, credentials=credentials
+        )
+    )
+
+
+def model_mount(store: ModelStoreSpec, model: EvaluatedModel) -> Mount:
+    """The model's folder at MODEL_PATH: the store's own, or (s3) a folder that fetch fills."""
+    if store.pvc is None:
+        return Mount("model", {"emptyDir": {}}, MODEL_PATH)
+    parts = [store.pvc.path or "", STORE_FOLDERS[model.kind], model.digest.removeprefix("sha256:")]
+    sub_path = "/".join(part.strip("/") for part in parts if part)
+    return claim(store.pvc.claim_name, MODEL_PATH, read_only=True, sub_path=sub_path)
+
+
+def document_mount(config_map_name: str, key: str = "document.json") -> Mount:
+    """One document of a ConfigMap at DOCUMENT_PATH."""
+    folder, _, file = DOCUMENT_PATH.rpartition("/")
+    source = {"configMap": {"name": config_map_name, "items": [{"key": key, "path": file}]}}
+    return Mount(f"in-{key.removesuffix('.json')}", source, folder, True)
+
+
+def document_config_map(
+    name: str,
+    namespace: str,
+    owners: Sequence[OwnerReference],
+    labels_: dict[str, str],
+    documents: dict[str, WorkerDocument],
+) -> Manifest:
+    """An immutable ConfigMap with a worker document per key (document.json, fetch.json)."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": metadata(name, namespace, owners, labels_),
+        "immutable": True,
+        "data": {
+            key: document.model_dump_json(by_alias=True, exclude_none=True) for key, document in documents.items()
+        },
+    }
+
+
+def _volume_name(prefix: str, name: str) -> str:
+    """A name by which a person recognises the volume, or a hash where that is too long or not a DNS label."""
+    readable = f"{prefix}-{name}"
+    if len(readable) <= MAX_VOLUME_NAME and "." not in readable:
+        return readable
+    return f"{prefix}-{short(digest('volume', name))}"
