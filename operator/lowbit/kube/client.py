@@ -124,8 +124,13 @@ class Kube:
             subresource=subresource,
         )
 
-    async def delete(self, kind: str, namespace: str, name: str, uid: str, resource_version: str | None = None) -> None:
-        """Delete in the background, under the preconditions of uid and resourceVersion. Raises NotFound, Conflict."""
+    async def delete(
+        self, kind: str, namespace: str, name: str, uid: str, resource_version: str | None = None
+    ) -> Object:
+        """Delete in the background, under the preconditions of uid and resourceVersion. Raises NotFound, Conflict.
+
+        Returns a Status when it is gone, the object itself while a finalizer holds it.
+        """
         preconditions = {"uid": uid} | ({"resourceVersion": resource_version} if resource_version else {})
         options = {
             "apiVersion": "v1",
@@ -133,7 +138,7 @@ class Kube:
             "preconditions": preconditions,
             "propagationPolicy": "Background",
         }
-        await self._json("delete", "DELETE", RESOURCES[kind], namespace, name, body=options)
+        return await self._json("delete", "DELETE", RESOURCES[kind], namespace, name, body=options)
 
     async def pod_log(self, namespace: str, pod: str, container: str, lines: int, limit_bytes: int) -> str:
         """The last lines of a container's log."""

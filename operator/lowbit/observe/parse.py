@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from lowbit.api.modelevaluation import ModelEvaluation
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStore
-from lowbit.api.quantizedmodel import QuantizedModel, QuantizedModelStatus
+from lowbit.api.quantizedmodel import QuantizedModel, QuantizedModelSpec, QuantizedModelStatus
 from lowbit.decide.snapshot import Seen
 from lowbit.observe.views import metadata_of
 
@@ -47,8 +47,8 @@ def empty_model(manifest: Mapping[str, Any]) -> Seen[QuantizedModel]:
     status = QuantizedModelStatus()
     with contextlib.suppress(ValidationError):
         status = QuantizedModelStatus.model_validate(manifest.get("status") or {})
-    unreadable: Any = None
-    return Seen(metadata_of(manifest), QuantizedModel.model_construct(spec=unreadable, status=status))
+    spec = QuantizedModelSpec.model_construct(candidates=[])  # type: ignore[call-arg]
+    return Seen(metadata_of(manifest), QuantizedModel.model_construct(spec=spec, status=status))
 
 
 def _say(error: ValidationError) -> str:

@@ -1,0 +1,207 @@
+"""Carries out a plan: the actions in order, then the status, then the events."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from lowbit.api.base import API_VERSION
+from lowbit.decide.plan import Action, Apply, Create, Delete, Event, Plan, SetOwners, WriteStatus
+from lowbit.decide.snapshot import Owner
+from lowbit.kube.client import Kube
+from lowbit.kube.errors import AlreadyExists, Conflict, KubeError, NotFound
+from lowbit.kube.resources import RESOURCES
+from lowbit.observe.keys import Key
+
+logger = logging.getLogger(__name__)
+
+
+class Sees(Protocol):
+    """Is told what the API server answered, so that the next snapshot knows our own writes."""
+
+    def put(self, manifest: Mapping[str, Any]) -> object:
+        """An object as it is now."""
+
+    def remove(self, manifest: Mapping[str, Any]) -> object:
+        """An object that is gone."""
+
+    def get(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
+        """An object as it was last seen."""
+
+
+class Sends(Protocol):
+    """Sends events."""
+
+    async def send(self, event: Event, kind: str, namespace: str, name: str, uid: str) -> None:
+        """One event on one object."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a plan ended. It is complete when it is neither stale nor halted."""
+
+    writes: int
+    """Writes that were done, events not counted."""
+    stale: str | None = None
+    """A precondition did not hold: decide anew, from a fresher view."""
+    halted: bool = False
+    """The Lease ran out: whatever was left was not started."""
+
+
+class _NotPermitted(Exception):  # noqa: N818
+    """No write may be started any more."""
+
+
+@dataclass
+class _Executor:
+    key: Key
+    kube: Kube
+    store: Sees
+    permit: Callable[[], bool]
+    writes: int = 0
+    doubtful: tuple[str, str] | None = None
+
+    async def act(self, action: Action) -> None:
+        match action:
+            case Create():
+                await self._create(action.manifest)
+            case Apply():
+                self._start()
+                self.store.put(await self.kube.apply(action.manifest))
+            case SetOwners():
+                await self._set_owners(action)
+            case Delete():
+                await self._delete(action)
+
+    async def _create(self, manifest: Mapping[str, Any]) -> None:
+        self._start()
+        try:
+            self.store.put(await self.kube.create(manifest))
+        except AlreadyExists:
+            # Somebody saw more than we did: look, so that the next snapshot sees it too.
+            metadata = manifest["metadata"]
+            self.store.put(await self.kube.get(manifest["kind"], metadata["namespace"], metadata["name"]))
+
+    async def _set_owners(self, action: SetOwners) -> None:
+        self._start()
+        patch = {
+            "metadata": {
+                "uid": action.uid,
+                "resourceVersion": action.resource_version,
+                "ownerReferences": [owner_reference(owner) for owner in action.owners],
+            }
+        }
+        with self._fresh(action.kind, action.name):
+            self.store.put(await self.kube.merge_patch(action.kind, self.key.namespace, action.name, patch))
+
+    async def _delete(self, action: Delete) -> None:
+        self._start()
+        known = self.store.get(action.kind, self.key.namespace, action.name)
+        try:
+            with self._fresh(action.kind, action.name):
+                answer = await self.kube.delete(
+                    action.kind, self.key.namespace, action.name, action.uid, action.resource_version
+                )
+        except NotFound:
+            answer = {"kind": "Status"}
+        if answer["kind"] == action.kind:
+            self.store.put(answer)  # a finalizer holds it still
+        elif known is not None and known["metadata"]["uid"] == action.uid:
+            self.store.remove(known)
+
+    async def write_status(self, write: WriteStatus) -> None:
+        """One PUT of the whole status: what is not in it any more goes away."""
+        self._start()
+        manifest = {
+            "apiVersion": API_VERSION,
+            "kind": write.kind,
+            "metadata": {
+                "name": write.name,
+                "namespace": self.key.namespace,
+                "uid": write.uid,
+                "resourceVersion": write.resource_version,
+            },
+            "status": write.status,
+        }
+        with self._fresh(write.kind, write.name):
+            self.store.put(await self.kube.replace(manifest, subresource="status"))
+
+    async def look_again(self) -> None:
+        """What turned out to be stale is looked at again, so that the next snapshot is fresh without waiting."""
+        if self.doubtful is None:
+            return
+        kind, name = self.doubtful
+        try:
+            self.store.put(await self.kube.get(kind, self.key.namespace, name))
+        except NotFound:
+            if (known := self.store.get(kind, self.key.namespace, name)) is not None:
+                self.store.remove(known)
+
+    @contextmanager
+    def _fresh(self, kind: str, name: str) -> Iterator[None]:
+        """A write to an object that was seen: remembers which one turned out to be stale."""
+        self.doubtful = (kind, name)
+        yield
+        self.doubtful = None
+
+    def _start(self) -> None:
+        if not self.permit():
+            raise _NotPermitted
+        self.writes += 1
+
+
+async def execute(
+    plan: Plan, key: Key, kube: Kube, *, store: Sees, events: Sends, permit: Callable[[], bool]
+) -> Outcome:
+    """Carry out a plan for one object.
+
+    No write is started once `permit` says no. A precondition that does not hold ends the plan (Outcome.stale); any other
+    error of the API server is raised as KubeError, after which the plan is decided anew by whoever retries.
+    """
+    executor = _Executor(key, kube, store, permit)
+    try:
+        for action in plan.actions:
+            await executor.act(action)
+        if plan.status is not None:
+            await executor.write_status(plan.status)
+    except _NotPermitted:
+        return Outcome(executor.writes, halted=True)
+    except (Conflict, NotFound) as error:
+        if executor.doubtful is None:
+            raise
+        await executor.look_again()
+        return Outcome(executor.writes, stale=error.message)
+    if plan.status is not None and permit():
+        await _send(plan, key, store, events)
+    return Outcome(executor.writes)
+
+
+async def _send(plan: Plan, key: Key, store: Sees, events: Sends) -> None:
+    """An event that could not be sent is no reason to do anything again."""
+    regarding = store.get(key.kind, key.namespace, key.name)
+    if regarding is None:
+        return
+    for event in plan.events:
+        try:
+            await events.send(event, key.kind, key.namespace, key.name, regarding["metadata"]["uid"])
+        except KubeError as error:
+            logger.warning("%s %s/%s: the event %s was not sent: %s", *_told(key), event.reason, error.message)
+
+
+def _told(key: Key) -> tuple[str, str, str]:
+    return key.kind, key.namespace, key.name
+
+
+def owner_reference(owner: Owner) -> dict[str, Any]:
+    """An owner reference as Kubernetes writes it. None of ours blocks the owner's deletion."""
+    resource = RESOURCES[owner.kind]
+    reference: dict[str, Any] = {
+        "apiVersion": resource.api_version,
+        "kind": owner.kind,
+        "name": owner.name,
+        "uid": owner.uid,
+    }
+    return reference | {"controller": True} if owner.controller else reference
