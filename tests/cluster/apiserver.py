@@ -26,7 +26,7 @@ class ApiServer:
     There are no controllers, so much that one is used to does not happen: a deleted namespace stays in Terminating,
     dependants outlive their owners (no garbage collection; foreground deletion waits for ever), Jobs and Deployments
     make no pods, no pod runs, a new namespace has neither the `default` service account nor `kube-root-ca.crt`, TTLs
-    and quotas are not looked at. The ServiceAccount admission plugin is therefore off: a pod needs no account.
+    and quotas are not looked at, and the aggregated roles (admin, edit, view) are empty. The ServiceAccount admission plugin is therefore off: a pod needs no account.
 
     `with_controllers=True` starts kube-controller-manager as well, and all of these but the running of pods are there.
     """

@@ -108,10 +108,10 @@ class Cluster:
             self.node.start_containerd()
         with step("load the cluster's own images"):
             images.load_small_images(self.node, self.paths.state / "archives")
-        with step("start kube-proxy"):
-            self.node.start_proxy(control_plane)
         with step("start the kubelet; the node becomes ready"):
             self.node.start_kubelet(control_plane, self.kubectl)
+        with step("start kube-proxy"):
+            self.node.start_proxy(control_plane)
         with step("start CoreDNS"):
             addons.start_dns(self.kubectl)
 

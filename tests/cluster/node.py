@@ -167,6 +167,7 @@ def _kubelet(where: Paths, control_plane: ControlPlane) -> dict[str, object]:
         "cgroupDriver": "cgroupfs",
         "failCgroupV1": False,
         "failSwapOn": False,
+        "makeIPTablesUtilChains": False,  # kube-proxy speaks nftables; nothing else of ours needs them
         "enforceNodeAllocatable": [],
         "oomScoreAdj": 0,
         "serializeImagePulls": False,
