@@ -7,6 +7,10 @@ import json
 import sys
 
 from images import targets
+from images.build import build
+from images.load import load
+from images.lock import lock
+from images.model import prepare_models
 from tests.cluster.progress import StepError
 
 
@@ -36,15 +40,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    # Each command imports only what it needs.
     if arguments.command == "lock":
-        from images.lock import lock
-
         lock()
         return 0
     if arguments.command == "models":
-        from images.model import prepare_models
-
         for folder in prepare_models().values():
             print(folder)
         return 0
@@ -52,12 +51,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if unknown := set(names) - set(targets.ALL):
         print(f"There is no image {', '.join(sorted(unknown))}; there are {', '.join(targets.ALL)}.", file=sys.stderr)
         return 2
-    from images.build import build
-
     references = build(names, arguments.base)
     if arguments.command == "load":
-        from images.load import load
-
         references = load(references)
     print(json.dumps(references, indent=2))
     return 0

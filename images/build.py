@@ -47,7 +47,11 @@ def build_base() -> str:
     with step("build the base image"), tempfile.TemporaryDirectory(dir=folder()) as context:
         # Its temporary folder must be one that every user can enter.
         Path(context).chmod(0o755)
-        options = ["--variant=minbase", f"--include={','.join(BASE_PACKAGES)}", "--aptopt=APT::Install-Recommends false"]
+        options = [
+            "--variant=minbase",
+            f"--include={','.join(BASE_PACKAGES)}",
+            "--aptopt=APT::Install-Recommends false",
+        ]
         run("base-packages", ["mmdebstrap", "--quiet", *options, *_SLIM, SUITE, f"{context}/base.tar"])
         shutil.copy(ROOT / "images" / "base" / "Containerfile", context)
         run("base", buildah("bud", "--isolation", "chroot", "-t", name, context))

@@ -40,7 +40,8 @@ def buildah(*words: str | Path) -> list[str]:
 
 def exists(reference: str) -> bool:
     """Whether an image of this name is in the storage."""
-    return subprocess.run(buildah("inspect", "--type", "image", reference), capture_output=True).returncode == 0
+    command = buildah("inspect", "--type", "image", reference)
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
 def mounts() -> list[str]:
@@ -61,6 +62,6 @@ def run(name: str, command: list[str]) -> None:
     log = folder() / "logs" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
-        code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL).returncode
-    if code != 0:
-        raise StepError(name, f"{command[0]} ended with exit code {code}", log)
+        done = subprocess.run(command, check=False, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+    if done.returncode != 0:
+        raise StepError(name, f"{command[0]} ended with exit code {done.returncode}", log)

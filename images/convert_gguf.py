@@ -29,6 +29,7 @@ def main(arguments: list[str]) -> None:
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     if not tokenizer.chat_template:
         raise SystemExit(f"{gguf.name} carries no chat template: an instruct model without one cannot be asked.")
+    tokenizer.model_max_length = model.config.max_position_embeddings
     total = model.config.num_hidden_layers
     for name, layers in sorted(versions.items(), key=lambda item: -(item[1] or total)):
         _cut(model, layers or total)
@@ -66,6 +67,9 @@ def _save(model: torch.nn.Module, tokenizer: AutoTokenizer, folder: Path) -> Non
     )
     model.save_pretrained(partial, max_shard_size="50GB")
     tokenizer.save_pretrained(partial)
+    # What only says where this copy was made has no place in a model.
+    _drop(partial / "config.json", "_model_name_or_path")
+    _drop(partial / "tokenizer_config.json", "is_local", "local_files_only")
     _check(partial)
     # Pods read the folder as another user; torch and safetensors may have written 0600.
     partial.chmod(0o755)
@@ -73,6 +77,11 @@ def _save(model: torch.nn.Module, tokenizer: AutoTokenizer, folder: Path) -> Non
         path.chmod(0o755 if path.is_dir() else 0o644)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
+
+
+def _drop(path: Path, *keys: str) -> None:
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({key: value for key, value in content.items() if key not in keys}, indent=2) + "\n")
 
 
 def _check(folder: Path) -> None:

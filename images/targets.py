@@ -33,7 +33,12 @@ TARGETS: Mapping[str, Target] = {
     for target in (
         Target(
             "torch",
-            ("images/install.sh", "images/torch/stub_cuda.py", "requirements/torch.txt"),
+            (
+                "images/install.sh",
+                "images/torch/install_torch.sh",
+                "images/torch/stub_cuda.py",
+                "requirements/torch.txt",
+            ),
             parent="base",
             arguments={"ACCELERATOR": "none"},
         ),

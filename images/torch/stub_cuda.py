@@ -1,10 +1,8 @@
 """Stand-ins for the CUDA libraries that torch links against, for images that run on CPUs only.
 
-    python stub_cuda.py SITE_PACKAGES OUT
-
 The torch wheel for Linux needs 2.7 GB of CUDA libraries to be there when it is imported, though none of their
-functions is called on a machine without a GPU. This writes libraries with the same names and symbol versions to OUT
-(a tree to be copied over SITE_PACKAGES); every function in them returns 1, an error in each of these interfaces.
+functions is called on a machine without a GPU. This writes libraries with the same names and symbol versions
+beside torch; every function in them returns 1, an error in each of these interfaces.
 Only libcudart stays the real one: torch asks it for the number of GPUs. Needs gcc and binutils.
 """
 
@@ -12,7 +10,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
+import sysconfig
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -26,13 +24,13 @@ VENDOR = re.compile(r"lib(cu|nv|nccl)[A-Za-z_]*\.so\.\d+")
 REAL = ("libcudart.so", "libcuda.so")
 
 
-def main(site_packages: Path, out: Path) -> None:
+def main(site_packages: Path) -> None:
     """Write one stand-in for each library that torch's libraries name and that is not installed."""
     libraries = sorted((site_packages / "torch" / "lib").glob("*.so*"))
     needed = {name for path in libraries for name in _needed(path) if VENDOR.fullmatch(name)}
     missing = {name for name in needed if not name.startswith(REAL)}
     symbols, versions = _undefined(libraries), _versions(libraries)
-    folder = out / TARGET
+    folder = site_packages / TARGET
     folder.mkdir(parents=True, exist_ok=True)
     for library in sorted(missing):
         _compile(folder / library, library, _symbols_of(library, symbols, versions[library]))
@@ -83,9 +81,24 @@ def _compile(path: Path, soname: str, symbols: dict[str, set[str]]) -> None:
     names = sorted({name for group in symbols.values() for name in group})
     source.write_text("".join(f"int {name}(void) {{ return 1; }}\n" for name in names) or "int empty;\n")
     script.write_text(
-        "".join(f"{version} {{ {' '.join(f'{n};' for n in sorted(names))} }};\n" for version, names in symbols.items() if version)
+        "".join(
+            f"{version} {{ {' '.join(f'{n};' for n in sorted(names))} }};\n"
+            for version, names in symbols.items()
+            if version
+        )
     )
-    command = ["gcc", "-shared", "-fPIC", "-O1", "-w", "-fno-builtin", f"-Wl,-soname,{soname}", "-o", str(path), str(source)]
+    command = [
+        "gcc",
+        "-shared",
+        "-fPIC",
+        "-O1",
+        "-w",
+        "-fno-builtin",
+        f"-Wl,-soname,{soname}",
+        "-o",
+        str(path),
+        str(source),
+    ]
     if script.stat().st_size:
         command.insert(1, f"-Wl,--version-script={script}")
     subprocess.run(command, check=True)
@@ -94,4 +107,4 @@ def _compile(path: Path, soname: str, symbols: dict[str, set[str]]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sysconfig.get_path("purelib")))

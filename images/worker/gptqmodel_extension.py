@@ -27,7 +27,7 @@ if target and not os.path.exists(target):
 def main() -> None:
     """Compile, make the result readable for every user, and install the copy at start."""
     os.environ["GPTQMODEL_TORCH_EXTENSIONS_DIR"] = str(BUILT)
-    from gptqmodel.utils.cpp import load_pack_block_extension
+    from gptqmodel.utils.cpp import load_pack_block_extension  # noqa: PLC0415 (reads the environment)
 
     if not load_pack_block_extension(verbose=True):
         raise SystemExit("gptqmodel's pack_block extension did not compile")

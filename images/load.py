@@ -1,0 +1,120 @@
+"""Bring images to where a cluster finds them: into its containerd, or into a registry."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from images import archive
+from images.archive import Present
+from images.buildah import buildah, folder, run
+from tests.cluster.paths import Paths
+from tests.cluster.progress import StepError, step
+
+
+def load(references: Mapping[str, str]) -> dict[str, str]:
+    """Load the images, by name; return the references by which the cluster knows them.
+
+    REGISTRY: they are pushed there. KUBECONFIG: the cluster is that one, of kind or k3s. Neither: it is our own
+    one-node cluster, which has to be up. Raises StepError.
+    """
+    if registry := os.environ.get("REGISTRY"):
+        return _push(references, registry.rstrip("/"))
+    kubeconfig = os.environ.get("KUBECONFIG")
+    if not kubeconfig or Path(kubeconfig).resolve() == Paths.default().kubeconfig.resolve():
+        _load_into_ours(references, Paths.default().containerd_socket)
+    elif (context := _context(Path(kubeconfig))).startswith("kind-"):
+        name = context.removeprefix("kind-")
+        _load_archive(references, ["kind", "load", "image-archive", "--name", name])
+    elif shutil.which("k3s"):
+        _load_archive(references, ["k3s", "ctr", "--namespace", "k8s.io", "images", "import"])
+    else:
+        raise StepError(
+            "load the images",
+            f"the cluster of {kubeconfig} (context {context}) is neither kind nor a k3s on this machine. "
+            "Set REGISTRY to a registry that it can pull from, such as REGISTRY=registry.example.com/lowbit.",
+        )
+    return dict(references)
+
+
+def _load_into_ours(references: Mapping[str, str], socket: Path) -> None:
+    if not socket.exists():
+        raise StepError("load the images", f"the cluster is not up: there is no {socket}")
+    ctr = ["ctr", "--address", str(socket), "--namespace", "k8s.io"]
+    known = set(_output([*ctr, "images", "list", "--quiet"]).split())
+    missing = {name: reference for name, reference in references.items() if reference not in known}
+    if not missing:
+        return
+    with step(f"load the images into the cluster: {', '.join(missing)}"):
+        present = _present(ctr)
+        layout = archive.layout(missing, present)
+        try:
+            _stream(layout, [*ctr, "images", "import", "-"], present)
+        finally:
+            shutil.rmtree(layout)
+
+
+def _present(ctr: list[str]) -> Present:
+    """The blobs in containerd's content store, with their exact sizes."""
+    rows = (line.split() for line in _output([*ctr, "content", "list", "--quiet"]).splitlines())
+    store = _content_store(ctr)
+    found = {row[0]: store / row[0].removeprefix("sha256:") for row in rows if row}
+    return {digest: path.stat().st_size for digest, path in found.items() if path.exists()}
+
+
+def _content_store(ctr: list[str]) -> Path:
+    socket = Path(ctr[ctr.index("--address") + 1])
+    root = Paths.default().images if socket == Paths.default().containerd_socket else Path("/var/lib/containerd")
+    return root / "io.containerd.content.v1.content" / "blobs" / "sha256"
+
+
+def _stream(layout: Path, command: list[str], present: Present) -> None:
+    log = folder() / "logs" / "import.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT)
+        assert process.stdin is not None
+        try:
+            with process.stdin:
+                archive.write(layout, process.stdin, present)
+        except BrokenPipeError:
+            pass  # the exit code and the log tell more
+        if process.wait() != 0:
+            raise StepError("load the images", f"ctr ended with exit code {process.returncode}", log)
+
+
+def _load_archive(references: Mapping[str, str], command: list[str]) -> None:
+    for name, reference in references.items():
+        file = folder() / f"{name}.tar"
+        with step(f"load the {name} image into the cluster"):
+            try:
+                run(f"push-{name}", buildah("push", "--quiet", reference, f"docker-archive:{file}:{reference}"))
+                run(f"load-{name}", [*command, str(file)])
+            finally:
+                file.unlink(missing_ok=True)
+
+
+def _push(references: Mapping[str, str], registry: str) -> dict[str, str]:
+    pushed = {}
+    for name, reference in references.items():
+        pushed[name] = f"{registry}/{reference.rpartition('/')[2]}"
+        with step(f"push {pushed[name]}"):
+            run(f"push-{name}", buildah("push", "--quiet", reference, f"docker://{pushed[name]}"))
+    return pushed
+
+
+def _context(kubeconfig: Path) -> str:
+    if not kubeconfig.exists():
+        raise StepError("load the images", f"KUBECONFIG names {kubeconfig}, which is not there")
+    return str((yaml.safe_load(kubeconfig.read_text()) or {}).get("current-context", ""))
+
+
+def _output(command: list[str]) -> str:
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise StepError(" ".join(command[-3:]), done.stderr.strip()[-1500:])
+    return done.stdout
