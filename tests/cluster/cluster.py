@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,6 +93,8 @@ class Cluster:
         return images.load(self.node, archive, name)
 
     def _start(self) -> None:
+        if not self.paths.host_before.exists():
+            shutil.rmtree(self.paths.logs, ignore_errors=True)  # the last cluster's
         control_plane = self.control_plane()
         with step("network: bridge, rules, kernel settings"):
             network.set_up(self.paths)
