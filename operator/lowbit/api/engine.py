@@ -76,7 +76,7 @@ class ResolvedEngine(Wire):
     image: str
     device: Device
     tensor_parallel_size: int
-    max_model_len: int | None
+    max_model_len: int | None = None
     dtype: Literal["Auto", "BFloat16", "Float16"]
     gpu_memory_utilization: DecimalString
     args: list[str]

@@ -20,6 +20,7 @@ from lowbit.desired.common import (
     labels,
     metadata,
     resources,
+    without_empty,
 )
 from lowbit.desired.guard_config import KEY_PATH, bootstrap
 from lowbit.desired.volumes import READ_BY_GROUP, Mount, volume_mounts
@@ -75,7 +76,6 @@ def guard_container(image: str, serving: Serving, platform: Platform, mounts: Se
         "restartPolicy": "Always",
         "command": ["/usr/local/bin/envoy"],
         "args": ["-c", CONFIG_PATH, "--concurrency", "2", "--log-level", "warning", "--disable-hot-restart"],
-        "env": environment({}, serving.pod.env),
         "ports": [
             {"name": "http", "containerPort": GUARD_PORT, "protocol": "TCP"},
             {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},
@@ -85,4 +85,4 @@ def guard_container(image: str, serving: Serving, platform: Platform, mounts: Se
         "resources": resources(serving.pod.resources) or DEFAULT_NEEDS,
         "volumeMounts": volume_mounts(mounts),
         "securityContext": container_security(),
-    }
+    } | without_empty({"env": environment({}, serving.pod.env)})

@@ -1,0 +1,212 @@
+"""One set of inputs for the tests of desired: a model that could exist, and every manifest that is made for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lowbit.api.documents import PrepareResult
+from lowbit.api.freeze import baseline_spec, candidate_spec, freeze
+from lowbit.api.modelevaluation import ModelEvaluationSpec
+from lowbit.api.modelrevision import ModelFacts, ModelRevisionSpec
+from lowbit.api.modelstore import ModelStoreSpec
+from lowbit.api.names import evaluation_name, input_hash
+from lowbit.api.platform import Platform
+from lowbit.api.quantizedmodel import QuantizedModelSpec
+from lowbit.desired.common import Manifest, OwnerReference
+from lowbit.desired.evaluate_job import evaluate_job
+from lowbit.desired.evaluation import evaluation
+from lowbit.desired.prepare_job import prepare_job
+from lowbit.desired.quantize_job import quantize_job
+from lowbit.desired.revision import revision
+from lowbit.desired.serving import serving
+
+NAMESPACE = "models"
+NAME = "support-chat"
+OWNER = OwnerReference("QuantizedModel", NAME, "8a5d9a52-0000-4000-8000-000000000001", controller=True)
+SHARER = OwnerReference("QuantizedModel", "other", "8a5d9a52-0000-4000-8000-000000000002")
+ARTIFACT = "sha256:" + "a" * 64
+SOURCE = "sha256:" + "b" * 64
+DATASET = "sha256:" + "c" * 64
+
+PVC = ModelStoreSpec.model_validate({"pvc": {"claimName": "models", "path": "lowbit/store"}})
+S3 = ModelStoreSpec.model_validate(
+    {"s3": {"bucket": "models", "endpoint": "http://s3.storage:7070", "credentialsSecretRef": {"name": "s3"}}}
+)
+STORES = {"pvc": PVC, "s3": S3}
+PLATFORM = Platform(
+    ca_bundle_config_map="bundle",
+    proxy="http://proxy:3128",
+    no_proxy=".svc",
+    hub_endpoint="http://mirror/hub",
+    priority_class_name="batch",
+    engine_env={"VLLM_LOGGING_LEVEL": "INFO", "SHARED": "platform"},
+)
+FACTS = ModelFacts(
+    architecture="LlamaForCausalLM",
+    model_type="llama",
+    hidden_size=4096,
+    intermediate_size=14336,
+    layers=32,
+    attention_heads=32,
+    key_value_heads=8,
+    head_dim=128,
+    vocab_size=128256,
+    max_position_embeddings=8192,
+    dtype="bfloat16",
+    tied_embeddings=False,
+    parameters=8_000_000_000,
+    weight_bytes=16_000_000_000,
+    tokenizer="d" * 64,
+    chat_template=True,
+)
+
+
+def spec(**changes: Any) -> QuantizedModelSpec:
+    """A QuantizedModel that uses every kind of place there is."""
+    whole: dict[str, Any] = {
+        "source": {
+            "huggingFace": {"repo": "a/b", "revision": "0" * 40, "tokenSecretRef": {"name": "hub", "key": "token"}}
+        },
+        "candidates": [{"gptq": {"bits": 4}}, {"artifact": {"pvc": {"claimName": "models", "path": "made-elsewhere"}}}],
+        "calibration": {
+            "datasets": [
+                {"name": "tickets", "pvc": {"claimName": "data", "path": "tickets.jsonl"}},
+                {"name": "general", "configMap": {"name": "general"}},
+                {"name": "far", "s3": {"bucket": "data", "path": "x", "credentialsSecretRef": {"name": "s3-data"}}},
+            ]
+        },
+        "evaluation": {
+            "suites": [
+                {
+                    "name": "fidelity",
+                    "fidelity": {"dataset": {"pvc": {"claimName": "data", "path": "holdout.jsonl"}}},
+                    "gate": {"maximum": [{"metric": "KLDivergence", "value": "0.1"}]},
+                }
+            ]
+        },
+        "engine": {
+            "vllm": {
+                "image": "engine:1",
+                "tensorParallelSize": 2,
+                "maxModelLen": 4096,
+                "args": ["--enforce-eager"],
+                "env": [{"name": "SHARED", "value": "own"}],
+                "resources": {"limits": {"memory": "32Gi"}},
+            }
+        },
+        "serving": {
+            "replicas": 2,
+            "drainSeconds": 45,
+            "apiKeySecretRef": {"name": "chat", "key": "token"},
+            "pod": {
+                "tolerations": [{"key": "gpu", "operator": "Exists"}],
+                "nodeSelector": {"pool": "gpu"},
+                "annotations": {"team": "chat"},
+            },
+        },
+        "jobs": {"quantize": {"resources": {"limits": {"memory": "16Gi"}}, "nodeSelector": {"pool": "batch"}}},
+    }
+    return QuantizedModelSpec.model_validate(whole | changes)
+
+
+def prepared() -> PrepareResult:
+    """What prepare could have found."""
+    names = ("calibration/tickets", "calibration/general", "calibration/far", "evaluation/fidelity")
+    return PrepareResult(
+        source=SOURCE,
+        facts=FACTS,
+        datasets=dict.fromkeys(names, DATASET),
+        artifacts={"1": ARTIFACT},
+        artifact_bytes={"1": 5},
+    )
+
+
+def revision_spec(model: QuantizedModelSpec | None = None) -> ModelRevisionSpec:
+    """The first candidate, frozen."""
+    return freeze(NAME, model or spec(), PLATFORM, prepared())[0]
+
+
+def prepare(store: ModelStoreSpec = PVC) -> list[Manifest]:
+    model = spec()
+    return prepare_job(NAME, NAMESPACE, input_hash(model), OWNER, model, store, PLATFORM)
+
+
+def quantize(store: ModelStoreSpec = PVC, **more: Any) -> list[Manifest]:
+    jobs = spec().jobs
+    return quantize_job(
+        NAMESPACE, [OWNER, SHARER], revision_spec(), jobs.quantize, jobs.ttl_seconds, store, PLATFORM, **more
+    )
+
+
+def evaluate(store: ModelStoreSpec = PVC, *, baseline: bool = False, **more: Any) -> list[Manifest]:
+    model, frozen = spec(), revision_spec()
+    asked: ModelEvaluationSpec = baseline_spec(frozen) if baseline else candidate_spec(frozen, ARTIFACT)
+    return evaluate_job(
+        NAMESPACE,
+        [SHARER],
+        evaluation_name(asked),
+        asked,
+        frozen,
+        model.jobs.evaluate,
+        model.engine.vllm,
+        model.jobs.ttl_seconds,
+        store,
+        PLATFORM,
+        **more,
+    )
+
+
+def serve(
+    store: ModelStoreSpec = PVC, *, artifact: str | None = ARTIFACT, model: QuantizedModelSpec | None = None
+) -> list[Manifest]:
+    model = model or spec()
+    assert model.serving is not None
+    frozen = revision_spec(model)
+    name = "source" if artifact is None else f"{NAME}-0123456789"
+    return serving(
+        NAMESPACE,
+        OWNER,
+        name=NAME,
+        revision_name=name,
+        revision=frozen,
+        artifact=artifact,
+        serving=model.serving,
+        vllm=model.engine.vllm,
+        store=store,
+        platform=PLATFORM,
+        size_bytes=5_000_000_000,
+        pod_monitor=True,
+    )
+
+
+def everything(store: ModelStoreSpec = PVC) -> list[Manifest]:
+    """All objects of one life."""
+    frozen = revision_spec()
+    return [
+        *prepare(store),
+        revision(NAMESPACE, OWNER, frozen),
+        *quantize(store),
+        evaluation(NAMESPACE, [SHARER], candidate_spec(frozen, ARTIFACT)),
+        *evaluate(store, baseline=True),
+        *evaluate(store),
+        *serve(store),
+    ]
+
+
+def of_kind(manifests: list[Manifest], kind: str) -> Manifest:
+    """The only manifest of that kind."""
+    (found,) = [manifest for manifest in manifests if manifest["kind"] == kind]
+    return found
+
+
+def pod_template(manifest: Manifest) -> Manifest:
+    """The pod template of a Job or Deployment."""
+    template: Manifest = manifest["spec"]["template"]
+    return template
+
+
+def container(manifest: Manifest, name: str) -> Manifest:
+    """A container or init container by its name."""
+    pod = pod_template(manifest)["spec"]
+    (found,) = [c for c in [*pod.get("initContainers", []), *pod["containers"]] if c["name"] == name]
+    return dict(found)

@@ -1,0 +1,160 @@
+"""The Jobs of each stage."""
+
+from __future__ import annotations
+
+import pytest
+
+from lowbit.api.documents import (
+    DOCUMENT_PATH,
+    EXIT_REFUSED,
+    EvaluateDocument,
+    FetchDocument,
+    PrepareDocument,
+    QuantizeDocument,
+)
+from lowbit.api.freeze import candidate_spec
+from lowbit.api.modelevaluation import ModelEvaluationSpec
+from lowbit.api.modelrevision import ModelRevisionSpec
+from lowbit.api.names import MODEL_LABEL, STAGE_LABEL, evaluation_name, revision_name
+from lowbit.desired.common import Manifest
+from lowbit.desired.evaluation import evaluation
+from lowbit.desired.quantize_job import quantize_job
+from lowbit.desired.revision import revision
+from tests.unit import desired_inputs as inputs
+
+
+def mounts(container: Manifest) -> dict[str, Manifest]:
+    return {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+
+
+def test_prepare_finds_its_own_input_in_the_document() -> None:
+    config_map, job = inputs.prepare()
+    document = PrepareDocument.model_validate_json(config_map["data"]["document.json"])
+    assert document.spec == inputs.spec()
+    assert document.platform == inputs.PLATFORM
+    assert config_map["metadata"]["name"] == job["metadata"]["name"]
+    assert job["metadata"]["labels"][MODEL_LABEL] == inputs.NAME
+    assert job["metadata"]["ownerReferences"][0]["controller"] is True
+
+
+def test_prepare_sees_every_place_that_the_manifest_names() -> None:
+    worker = inputs.container(inputs.prepare(inputs.S3)[1], "worker")
+    assert set(mounts(worker)) >= {
+        "/lowbit/volumes/data",
+        "/lowbit/volumes/models",
+        "/lowbit/configmaps/general",
+        "/lowbit/secrets/hub",
+        "/lowbit/secrets/s3",
+        "/lowbit/secrets/s3-data",
+        DOCUMENT_PATH.rpartition("/")[0],
+    }
+    assert all(mount.get("readOnly") for path, mount in mounts(worker).items() if path.startswith("/lowbit/volumes"))
+
+
+def test_prepare_sees_only_the_named_key_of_a_token_secret() -> None:
+    volumes = inputs.pod_template(inputs.prepare()[1])["spec"]["volumes"]
+    (token,) = [volume["secret"] for volume in volumes if volume["name"] == "secret-hub"]
+    assert token["items"] == [{"key": "token", "path": "token"}]
+
+
+def test_a_store_that_is_also_a_source_is_one_volume_with_a_read_only_second_mount() -> None:
+    worker = inputs.container(inputs.prepare(inputs.PVC)[1], "worker")
+    store, data = mounts(worker)["/lowbit/store"], mounts(worker)["/lowbit/volumes/models"]
+    assert store["name"] == data["name"]
+    assert "readOnly" not in store
+    assert data["readOnly"] is True
+
+
+def test_prepare_goes_through_the_platforms_mirror_proxy_and_certificates_and_never_asks_for_a_gpu() -> None:
+    worker = inputs.container(inputs.prepare()[1], "worker")
+    env = {variable["name"]: variable["value"] for variable in worker["env"]}
+    assert env["HF_ENDPOINT"] == "http://mirror/hub"
+    assert env["HTTPS_PROXY"] == env["https_proxy"] == "http://proxy:3128"
+    assert env["SSL_CERT_FILE"] == "/lowbit/ca/ca.crt"
+    assert "resources" not in worker
+
+
+def test_a_lasting_reason_and_a_lack_of_memory_end_a_job_and_a_lost_node_costs_nothing() -> None:
+    for _, job in (inputs.prepare(), inputs.quantize(), inputs.evaluate()):
+        disruption, refused, killed = job["spec"]["podFailurePolicy"]["rules"]
+        assert disruption["action"] == "Ignore"
+        assert refused["onExitCodes"]["values"] == [EXIT_REFUSED]
+        assert "containerName" not in refused["onExitCodes"], "fetch may refuse, too"
+        assert killed["onExitCodes"]["containerName"] == "worker"
+        assert job["spec"]["template"]["spec"]["restartPolicy"] == "Never"
+
+
+def test_quantize_is_owned_by_all_who_need_it_and_named_by_its_artifact() -> None:
+    config_map, job = inputs.quantize()
+    document = QuantizeDocument.model_validate_json(config_map["data"]["document.json"])
+    assert job["metadata"]["name"] == f"quantize-{document.artifact_hash[:10]}"
+    assert len(job["metadata"]["ownerReferences"]) == 2
+    assert MODEL_LABEL not in job["metadata"]["labels"]
+    assert job["spec"]["template"]["metadata"]["labels"][STAGE_LABEL] == "quantize"
+    worker = inputs.container(job, "worker")
+    assert worker["resources"]["limits"] == {"memory": "16Gi", "nvidia.com/gpu": "1"}
+
+
+def test_a_second_attempt_has_its_own_name_and_more_memory() -> None:
+    config_map, job = inputs.quantize(memory_limit="32Gi", name="quantize-x-more-memory")
+    assert config_map["metadata"]["name"] == job["metadata"]["name"] == "quantize-x-more-memory"
+    needs = inputs.container(job, "worker")["resources"]
+    assert needs["limits"]["memory"] == needs["requests"]["memory"] == "32Gi"
+
+
+def test_what_was_made_elsewhere_is_not_quantized() -> None:
+    frozen = inputs.revision_spec().model_copy(update={"calibration": None})
+    jobs = inputs.spec().jobs
+    with pytest.raises(ValueError, match="elsewhere"):
+        quantize_job(inputs.NAMESPACE, [], frozen, jobs.quantize, 60, inputs.PVC, inputs.PLATFORM)
+
+
+def test_evaluate_verifies_the_model_before_its_engine_starts() -> None:
+    config_map, job = inputs.evaluate()
+    init = job["spec"]["template"]["spec"]["initContainers"]
+    assert [container["name"] for container in init] == ["fetch", "engine"]
+    assert "restartPolicy" not in init[0]
+    assert init[1]["restartPolicy"] == "Always"
+    fetched = FetchDocument.model_validate_json(config_map["data"]["fetch.json"])
+    measured = EvaluateDocument.model_validate_json(config_map["data"]["document.json"])
+    assert fetched.model == measured.model
+    assert fetched.model.digest == inputs.ARTIFACT
+
+
+def test_the_engine_reads_its_model_where_the_store_has_it() -> None:
+    engine = inputs.container(inputs.evaluate(inputs.PVC)[1], "engine")
+    model = mounts(engine)["/lowbit/model"]
+    assert model["subPath"] == "lowbit/store/artifacts/" + "a" * 64
+    assert model["readOnly"] is True
+    baseline = mounts(inputs.container(inputs.evaluate(inputs.PVC, baseline=True)[1], "engine"))
+    assert baseline["/lowbit/model"]["subPath"] == "lowbit/store/sources/" + "b" * 64
+
+
+def test_from_a_bucket_fetch_fills_the_folder_that_the_engine_may_only_read() -> None:
+    job = inputs.evaluate(inputs.S3)[1]
+    fetch, engine = inputs.container(job, "fetch"), inputs.container(job, "engine")
+    assert "readOnly" not in mounts(fetch)["/lowbit/model"]
+    assert mounts(engine)["/lowbit/model"]["readOnly"] is True
+    assert not [path for path in mounts(engine) if path.startswith(("/lowbit/secrets", "/lowbit/store"))]
+
+
+def test_only_an_artifacts_evaluation_names_its_quantize_report() -> None:
+    documents = [
+        EvaluateDocument.model_validate_json(inputs.evaluate(baseline=baseline)[0]["data"]["document.json"])
+        for baseline in (True, False)
+    ]
+    assert documents[0].artifact_hash is None
+    assert documents[0].baseline is None
+    assert documents[1].artifact_hash == inputs.revision_spec().artifact_hash
+    assert documents[1].baseline == documents[0].evaluation
+
+
+def test_what_is_frozen_reads_back_as_it_was_written() -> None:
+    frozen = inputs.revision_spec(inputs.spec(engine={"vllm": {}}))
+    written = revision(inputs.NAMESPACE, inputs.OWNER, frozen)
+    assert ModelRevisionSpec.model_validate(written["spec"]) == frozen
+    asked = candidate_spec(frozen, inputs.ARTIFACT)
+    shared = evaluation(inputs.NAMESPACE, [inputs.SHARER], asked)
+    assert ModelEvaluationSpec.model_validate(shared["spec"]) == asked
+    assert shared["metadata"]["name"] == evaluation_name(asked)
+    assert written["metadata"]["name"] == revision_name(frozen)
