@@ -112,12 +112,11 @@ def _superfluous(snapshot: Snapshot, manifests: Sequence[Mapping[str, Any]]) -> 
 
 def rolled_out(snapshot: Snapshot) -> bool:
     """Whether every replica is of the Deployment's present template, and answers."""
-    deployment = snapshot.deployment
-    if deployment is None:
+    deployment, serving = snapshot.deployment, snapshot.model.body.spec.serving
+    if deployment is None or serving is None or deployment.observed_generation < deployment.meta.generation:
         return False
-    wanted = deployment.replicas
-    current = deployment.observed_generation >= deployment.meta.generation
-    return current and deployment.updated >= wanted and deployment.ready >= wanted and deployment.available >= wanted
+    counts = (deployment.replicas, deployment.updated, deployment.ready, deployment.available)
+    return all(count == serving.replicas for count in counts)
 
 
 def trouble(snapshot: Snapshot, clock: Clock, label: str) -> Failure | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lowbit.api.modelrevision import ModelRevision
-from lowbit.api.names import MODEL_LABEL
+from lowbit.api.names import MODEL_LABEL, input_hash
 from lowbit.api.quantizedmodel import QuantizedModelStatus, RevisionSummary
 from lowbit.api.status import Condition, Failure, Progress, Stage
 from lowbit.decide.artifact import recipe_name
@@ -84,6 +84,11 @@ def explain(snapshot: Snapshot, situation: Situation) -> tuple[str, str]:
     return "RollingOut", f"rolling out {label}: {counts}"
 
 
+def _replicas(snapshot: Snapshot) -> int:
+    serving = snapshot.model.body.spec.serving
+    return serving.replicas if serving is not None else 0
+
+
 def conditions(snapshot: Snapshot, situation: Situation, clock: Clock) -> list[Condition]:
     """Available and Ready always; Reconciling and Stalled only while they hold (kstatus)."""
     old, generation = snapshot.model.body.status.conditions, snapshot.model.meta.generation
@@ -113,6 +118,13 @@ def _available(snapshot: Snapshot, situation: Situation, clock: Clock) -> Condit
     return condition(old, "Available", "False", "NoPodReady", "no pod of a passed revision is ready", generation, clock)
 
 
+def last_judged(snapshot: Snapshot) -> Seen[ModelRevision] | None:
+    """The revision of the present input that was judged last."""
+    hash_ = input_hash(snapshot.model.body.spec)
+    mine = [r for r in snapshot.revisions if r.body.spec.input_hash == hash_ and r.body.status.verdict is not None]
+    return max(mine, key=lambda revision: revision.body.spec.candidate, default=None)
+
+
 def quantized_model_status(snapshot: Snapshot, situation: Situation, clock: Clock) -> QuantizedModelStatus:
     """The whole status, as it should be."""
     old, meta, spec = snapshot.model.body.status, snapshot.model.meta, snapshot.model.body.spec
@@ -120,11 +132,12 @@ def quantized_model_status(snapshot: Snapshot, situation: Situation, clock: Cloc
     reason, message = explain(snapshot, situation)
     in_work = by_name(snapshot, waiting.revision) if waiting else None
     shown = in_work or (situation.target.revision if situation.target else None)
-    verdict = shown.body.status.verdict if shown else None
+    judged = shown if shown and shown.body.status.verdict else last_judged(snapshot)
+    verdict = judged.body.status.verdict if judged else None
     current = situation.serving.revision if situation.serving and not situation.serving.source else None
     if spec.serving is None and situation.target is not None:
         current = situation.target.revision
-    evaluation = snapshot.evaluations.get(shown.body.status.evaluation or "") if shown else None
+    evaluation = snapshot.evaluations.get(judged.body.status.evaluation or "") if judged else None
     deployment = snapshot.deployment
     return QuantizedModelStatus(
         observed_generation=meta.generation,

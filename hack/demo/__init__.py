@@ -1,0 +1,1 @@
+"""`make demo`: from a manifest to a served model, on the cluster of KUBECONFIG or on one made here."""

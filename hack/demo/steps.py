@@ -1,0 +1,141 @@
+"""What the demo does before anything can be watched: machine, cluster, images, chart, model, manifests."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from hack.demo.cluster import MODEL, NAMESPACE, SYSTEM, DemoCluster
+from images.build import build
+from images.load import load
+from images.model import prepare_models
+from images.targets import ALL
+from tests.cluster import build as programs
+from tests.cluster import packages, volumes
+from tests.cluster.cluster import Cluster
+from tests.cluster.progress import StepError, step
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE_MODEL = "smollm2-135m-instruct"
+
+
+def prepare_machine(cluster: DemoCluster) -> dict[str, str]:
+    """Programs, cluster, images and the model. Returns the images' references by name."""
+    if os.geteuid() != 0:
+        raise StepError("demo", "it installs packages, builds images and starts a cluster: run it as root")
+    packages.install()
+    programs.build()
+    references = build(ALL, None)
+    prepare_models()
+    if cluster.ours:
+        Cluster().up()
+    return load(references)
+
+
+def install(cluster: DemoCluster, references: Mapping[str, str]) -> None:
+    """The chart, with the images that were built."""
+    values = {
+        "image": references["operator"],
+        "platform": {
+            "operatorImage": references["operator"],
+            "workerImage": references["worker"],
+            "guardImage": references["guard"],
+            "engineImage": references["engine"],
+        },
+    }
+    with step("helm: install the chart"):
+        cluster.run(
+            "helm", "upgrade", "--install", "lowbit", str(ROOT / "charts" / "lowbit"), "--namespace", SYSTEM,
+            "--create-namespace", "--values", "-", "--wait", "--timeout", "5m", given=yaml.safe_dump(values),
+        )  # fmt: skip
+
+
+def apply_example(cluster: DemoCluster, references: Mapping[str, str]) -> None:
+    """A namespace under restricted Pod Security, the volumes, the model's files and examples/smollm2.yaml."""
+    with step(f"namespace {NAMESPACE}, volumes and datasets"):
+        namespace = {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
+        }
+        cluster.run("kubectl", "apply", "-f", "-", given=json.dumps(namespace))
+        for name in ("calibration", "holdout"):
+            _config_map(cluster, f"{MODEL}-{name}", ROOT / "examples" / "data" / f"{name}.jsonl")
+    source = prepare_models()[SOURCE_MODEL]
+    with step("copy the model into its volume"):
+        _copy_ours(source) if cluster.ours else _copy_elsewhere(cluster, source, references["operator"])
+    with step("kubectl apply -f examples/smollm2.yaml"):
+        cluster.run("kubectl", "-n", NAMESPACE, "apply", "-f", str(ROOT / "examples" / "smollm2.yaml"))
+
+
+def remove(cluster: DemoCluster) -> None:
+    """Our own cluster goes with all that is in it; on somebody's cluster only what the demo put there."""
+    if cluster.ours:
+        Cluster().down()
+        return
+    with step("remove the demo's namespace and the chart"):
+        cluster.run("kubectl", "delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=true")
+        cluster.run("helm", "uninstall", "lowbit", "--namespace", SYSTEM, "--ignore-not-found")
+        cluster.run("kubectl", "delete", "namespace", SYSTEM, "--ignore-not-found", "--wait=true")
+
+
+def _config_map(cluster: DemoCluster, name: str, file: Path) -> None:
+    body = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "data": {"data.jsonl": file.read_text()},
+    }
+    cluster.run("kubectl", "apply", "--server-side", "-f", "-", given=json.dumps(body))
+
+
+def _copy_ours(source: Path) -> None:
+    own = Cluster()
+    volumes.create(own.kubectl, own.paths, namespace=NAMESPACE, name="models")
+    folder = volumes.create(own.kubectl, own.paths, namespace=NAMESPACE, name="sources") / SOURCE_MODEL
+    if not folder.exists():
+        shutil.copytree(source, folder)
+
+
+def _copy_elsewhere(cluster: DemoCluster, source: Path, image: str) -> None:
+    """Claims from the cluster's default StorageClass, filled through a pod that lives for the copy only."""
+    for name in ("models", "sources"):
+        claim = {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "10Gi"}}},
+        }
+        cluster.run("kubectl", "apply", "-f", "-", given=json.dumps(claim))
+    cluster.run("kubectl", "apply", "-f", "-", given=json.dumps(_loader_pod(image)))
+    cluster.run("kubectl", "-n", NAMESPACE, "wait", "pod/loader", "--for=condition=Ready", "--timeout=300s")
+    cluster.run("kubectl", "-n", NAMESPACE, "cp", str(source), f"loader:/sources/{SOURCE_MODEL}")
+    cluster.run("kubectl", "-n", NAMESPACE, "delete", "pod", "loader", "--wait=true")
+
+
+def _loader_pod(image: str) -> dict[str, object]:
+    security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    user = {"runAsUser": 65532, "runAsNonRoot": True, "fsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
+    container = {
+        "name": "loader",
+        "image": image,
+        "command": ["python3", "-c", "import signal; signal.pause()"],
+        "securityContext": security,
+        "volumeMounts": [{"name": "sources", "mountPath": "/sources"}],
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "loader", "namespace": NAMESPACE},
+        "spec": {
+            "securityContext": user,
+            "automountServiceAccountToken": False,
+            "containers": [container],
+            "volumes": [{"name": "sources", "persistentVolumeClaim": {"claimName": "sources"}}],
+        },
+    }

@@ -1,0 +1,261 @@
+"""A cluster in memory for decide: objects, garbage collection, and an actor that plays Jobs, pods and Deployments."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from lowbit.api.base import API_VERSION
+from lowbit.api.documents import EvaluateResult, PrepareResult, QuantizeResult, TerminationMessage
+from lowbit.api.modelrevision import ModelFacts
+from lowbit.api.status import ArtifactRecord, Estimate, EvaluationSummary, FidelitySummary
+from lowbit.decide.plan import Apply, Create, Delete, Plan, SetOwners
+from lowbit.decide.reconcile import decide
+from lowbit.decide.snapshot import Snapshot
+from lowbit.effects.execute import owner_reference
+from lowbit.observe.keys import Key
+from lowbit.observe.store import Store
+
+NAMESPACE = "models"
+START = datetime(2026, 1, 1, tzinfo=UTC)
+STEPS = 200
+SOURCE, DATASET = "sha256:" + "b" * 64, "sha256:" + "c" * 64
+FACTS = ModelFacts(
+    architecture="LlamaForCausalLM", model_type="llama", hidden_size=576, intermediate_size=1536, layers=30,
+    attention_heads=9, key_value_heads=3, head_dim=64, vocab_size=49152, max_position_embeddings=8192, dtype="bfloat16",
+    tied_embeddings=True, parameters=134_515_008, weight_bytes=269_060_552, tokenizer="d" * 64, chat_template=True,
+)  # fmt: skip
+
+Reference = tuple[str, str]
+"""Kind and name; there is one namespace."""
+
+
+@dataclass
+class World:
+    """State, and the counts of what was done to it."""
+
+    objects: dict[Reference, dict[str, Any]] = field(default_factory=dict)
+    created: list[Reference] = field(default_factory=list)
+    events: list[tuple[str, str]] = field(default_factory=list)
+    kl: Callable[[str], float] = lambda evaluation: 0.05
+    """KL divergence that the actor measures, by the evaluation's name."""
+    found: dict[str, ArtifactRecord] = field(default_factory=dict)
+    """Artifacts that prepare finds in the store."""
+    now: datetime = START
+    versions: Any = field(default_factory=lambda: itertools.count(1))
+    evaluated: int = 0
+
+    def put(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """Create or replace an object, with what an API server adds."""
+        metadata = dict(manifest["metadata"])
+        known = self.objects.get((manifest["kind"], metadata["name"]))
+        metadata["namespace"] = NAMESPACE
+        metadata["uid"] = known["metadata"]["uid"] if known else f"uid-{next(self.versions)}"
+        metadata["resourceVersion"] = str(next(self.versions))
+        metadata.setdefault("creationTimestamp", f"{self.now:%Y-%m-%dT%H:%M:%SZ}")
+        same = known is not None and known.get("spec") == manifest.get("spec")
+        generation = known["metadata"]["generation"] if known else 0
+        metadata["generation"] = generation if same else generation + 1
+        status = manifest.get("status") or (known or {}).get("status") or {}
+        whole = dict(manifest) | {"metadata": metadata, "status": status}
+        self.objects[manifest["kind"], metadata["name"]] = whole
+        return whole
+
+    def apply_model(self, name: str, spec: Mapping[str, Any]) -> None:
+        """What a user does."""
+        self.put({"apiVersion": API_VERSION, "kind": "QuantizedModel", "metadata": {"name": name}, "spec": dict(spec)})
+
+    def add_store(self, name: str = "default") -> None:
+        """A ModelStore that has been looked at."""
+        ready = {
+            "type": "Ready",
+            "status": "True",
+            "reason": "Bound",
+            "message": "",
+            "lastTransitionTime": "2026-01-01",
+        }
+        self.put(
+            {
+                "apiVersion": API_VERSION, "kind": "ModelStore", "metadata": {"name": name},
+                "spec": {"pvc": {"claimName": "models"}}, "status": {"conditions": [ready]},
+            }
+        )  # fmt: skip
+
+    def snapshot(self, name: str) -> Snapshot | None:
+        """As observe would build it."""
+        store = Store()
+        for manifest in self.objects.values():
+            store.put(manifest)
+        return store.snapshot(Key(NAMESPACE, name))
+
+    def model(self, name: str) -> dict[str, Any]:
+        """The QuantizedModel as it is."""
+        return self.objects["QuantizedModel", name]
+
+    def names(self, kind: str) -> set[str]:
+        """Names of all objects of a kind."""
+        return {name for each, name in self.objects if each == kind}
+
+    def execute(self, plan: Plan) -> None:
+        """Carry out a plan as the API server would."""
+        for action in plan.actions:
+            match action:
+                case Create():
+                    self.create(action.manifest)
+                case Apply():
+                    self._count(action.manifest)
+                    self.put(action.manifest)
+                case SetOwners():
+                    self._same(action.kind, action.name, action.uid, action.resource_version)
+                    known = self.objects[action.kind, action.name]
+                    owners = [owner_reference(owner) for owner in action.owners]
+                    self.put(known | {"metadata": known["metadata"] | {"ownerReferences": owners}})
+                case Delete():
+                    self._same(action.kind, action.name, action.uid, action.resource_version)
+                    self.delete(action.kind, action.name)
+        if plan.status is not None:
+            write = plan.status
+            self._same(write.kind, write.name, write.uid, write.resource_version)
+            self.put(self.objects[write.kind, write.name] | {"status": dict(write.status)})
+            self.events += [(event.reason, event.message) for event in plan.events]
+
+    def create(self, manifest: Mapping[str, Any]) -> None:
+        """POST; AlreadyExists is no error."""
+        if (manifest["kind"], manifest["metadata"]["name"]) not in self.objects:
+            self._count(manifest)
+            self.put(manifest)
+
+    def delete(self, kind: str, name: str) -> None:
+        """Delete an object, and collect the garbage."""
+        self.objects.pop((kind, name), None)
+        if kind == "Job":
+            self.objects.pop(("Pod", name), None)
+        uids = {each["metadata"]["uid"] for each in self.objects.values()}
+        for (each_kind, each_name), each in list(self.objects.items()):
+            owners = each["metadata"].get("ownerReferences") or []
+            if owners and all(owner["uid"] not in uids for owner in owners):
+                self.delete(each_kind, each_name)
+
+    def step(self, name: str) -> bool:
+        """One reconcile; whether it did anything."""
+        snapshot = self.snapshot(name)
+        if snapshot is None:
+            return False
+        plan = decide(snapshot, self.now)
+        self.execute(plan)
+        return bool(plan.actions) or plan.status is not None
+
+    def act(self) -> bool:
+        """The actor finishes every Job and every Deployment; whether there was anything to do."""
+        acted = False
+        for (kind, name), each in list(self.objects.items()):
+            if kind == "Job" and not each["status"]:
+                self.finish_job(name)
+                acted = True
+            if kind == "Deployment" and each["status"].get("observedGeneration") != each["metadata"]["generation"]:
+                self.roll_out(name)
+                acted = True
+        return acted
+
+    def settle(self, *names: str, after: Callable[[], None] = lambda: None) -> None:
+        """Reconcile and act until nothing changes; `after` looks at every state on the way."""
+        for _ in range(STEPS):
+            moved = [self.step(name) for name in names]
+            after()
+            moved.append(self.act())
+            after()
+            self.now += timedelta(seconds=1)
+            if not any(moved):
+                return
+        raise AssertionError(f"no fixpoint within {STEPS} steps: {self.model(names[0])['status']}")
+
+    def roll_out(self, name: str) -> None:
+        """Every pod of the Deployment is new and ready."""
+        each = self.objects["Deployment", name]
+        count = each["spec"]["replicas"]
+        status = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), count)
+        self.put(each | {"status": status | {"observedGeneration": each["metadata"]["generation"]}})
+
+    def finish_job(self, name: str, message: TerminationMessage | None = None, code: int = 0, reason: str = "") -> None:
+        """The Job's pod ends; with the result that the stage would have, where nothing else is said."""
+        job = self.objects["Job", name]
+        stage = job["metadata"]["labels"]["lowbit.dev/stage"]
+        text = (message or self.result(stage, name)).model_dump_json(by_alias=True, exclude_none=True)
+        ended = {"exitCode": code, "reason": reason or ("Completed" if code == 0 else "Error"), "message": text}
+        statuses = [{"name": "worker", "state": {"terminated": ended}, "imageID": ""}]
+        if stage == "evaluate":
+            statuses.append({"name": "engine", "state": {"terminated": {"exitCode": 0}}, "imageID": "engine@sha256:1"})
+        self.put(
+            {
+                "apiVersion": "v1", "kind": "Pod", "spec": {},
+                "metadata": {"name": name, "labels": {"batch.kubernetes.io/job-name": name}},
+                "status": {"phase": "Succeeded" if code == 0 else "Failed", "containerStatuses": statuses},
+            }
+        )  # fmt: skip
+        when = f"{self.now:%Y-%m-%dT%H:%M:%SZ}"
+        condition = {"type": "Complete" if code == 0 else "Failed", "status": "True", "lastTransitionTime": when,
+                     "reason": "" if code == 0 else "PodFailurePolicy"}  # fmt: skip
+        self.put(job | {"status": {"conditions": [condition], "completionTime": when, "failed": int(code != 0)}})
+
+    def result(self, stage: str, name: str) -> TerminationMessage:
+        """What a worker that succeeds would leave behind."""
+        record = ArtifactRecord(digest="sha256:" + name[-1] * 64, bytes=100, source_bytes=283, ratio="2.83")
+        if name.startswith("quantize-"):
+            digest = "sha256:" + (name.removeprefix("quantize-")[:8] * 8)
+            record = record.model_copy(update={"digest": digest})
+            return TerminationMessage(quantize=QuantizeResult(artifact=record, seconds=1, peak_bytes=1))
+        if stage == "evaluate":
+            self.evaluated += 1
+            summary = measured(self.kl(name) if name.startswith("eval-") else None)
+            return TerminationMessage(evaluate=EvaluateResult(evaluation=name, summary=summary, seconds=1))
+        names = ("calibration/general", "evaluation/fidelity")
+        prepared = PrepareResult(
+            source=SOURCE, facts=FACTS, datasets=dict.fromkeys(names, DATASET), found=self.found,
+            artifacts={str(index): "sha256:" + "e" * 64 for index in range(8)},
+            artifact_bytes={str(index): 100 for index in range(8)},
+        )  # fmt: skip
+        return TerminationMessage(prepare=prepared)
+
+    def _count(self, manifest: Mapping[str, Any]) -> None:
+        reference = (manifest["kind"], manifest["metadata"]["name"])
+        if reference not in self.objects:
+            self.created.append(reference)
+
+    def _same(self, kind: str, name: str, uid: str, version: str) -> None:
+        metadata = self.objects[kind, name]["metadata"]
+        assert (metadata["uid"], metadata["resourceVersion"]) == (uid, version), f"stale write to {kind} {name}"
+
+
+def estimate(value: float, error: float = 0.005) -> Estimate:
+    """A value with its standard error, from 200 texts."""
+    return Estimate(value=str(value), standard_error=str(error), count=200)
+
+
+def measured(kl: float | None) -> EvaluationSummary:
+    """A summary; of an original where there is no KL divergence."""
+    fidelity = FidelitySummary(
+        suite="fidelity", samples=200, tokens=20_000, perplexity=estimate(21.4),
+        kl_divergence=None if kl is None else estimate(kl),
+    )  # fmt: skip
+    return EvaluationSummary(fidelity=[fidelity], speed=[])
+
+
+def spec(**changes: Any) -> dict[str, Any]:
+    """A QuantizedModel with two candidates that is served."""
+    return {
+        "source": {"pvc": {"claimName": "source"}},
+        "candidates": [{"gptq": {"bits": 4}}, {"gptq": {"bits": 8}}],
+        "calibration": {"samples": 64, "datasets": [{"name": "general", "configMap": {"name": "general"}}]},
+        "evaluation": {
+            "suites": [
+                {
+                    "name": "fidelity", "fidelity": {"dataset": {"configMap": {"name": "holdout"}}},
+                    "gate": {"maximum": [{"metric": "KLDivergence", "value": "0.15"}]},
+                }
+            ]
+        },
+        "serving": {"replicas": 2},
+    } | changes  # fmt: skip
