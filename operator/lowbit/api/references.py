@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 
 from lowbit.api.base import ObjectName, RelativePath, Wire
 
-Bucket = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]$")]
+Bucket = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]$", max_length=63)]
 Endpoint = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/[^\s]*)?$", max_length=512)]
 
 

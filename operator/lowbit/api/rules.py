@@ -1,0 +1,226 @@
+"""The rules that a schema cannot say: each one once, as CEL for the API server and as Python for ``lowbit plan``.
+
+A rule hangs on a type and holds wherever that type occurs. Its message says what to write instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+from lowbit.api.base import Wire
+from lowbit.api.engine import FORBIDDEN_ENGINE_ARGUMENTS, VLLM, EnvironmentVariable, Resources
+from lowbit.api.evaluation import EvaluationDataset, MaximumMetric, MaximumThreshold, MinimumThreshold, SuiteGate
+from lowbit.api.pods import JobOptions, Toleration
+from lowbit.api.recipe import GPTQ, ArtifactRecipe, Recipe
+from lowbit.api.references import Source
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule on an object of one type."""
+
+    cel: str
+    """Common Expression Language, `self` is the object; it holds when true."""
+    message: str
+    """What is wrong, and what to write instead."""
+    holds: Callable[[Any], bool] | None
+    """The same in Python on the pydantic object; None for a rule on changes, which has nothing to look at offline."""
+    field: str | None = None
+    """Member (camelCase) that the message points to; the object itself where nothing is said."""
+
+
+def exactly_one(what: str, *members: str) -> Rule:
+    """A tagged union: one member is set, and no other."""
+    listed = ", ".join(members[:-1]) + " and " + members[-1]
+    counted = " + ".join(f"(has(self.{member}) ? 1 : 0)" for member in members)
+    return Rule(
+        f"{counted} == 1",
+        f"{what} needs exactly one of {listed}: write one of them, and remove the others",
+        lambda value: sum(item is not None for item in dict(value).values() if isinstance(item, (Wire, str))) == 1,
+    )
+
+
+def exactly_one_location(what: str) -> Rule:
+    """The same beside fields that are no members of the union."""
+    rule = exactly_one(what, "pvc", "s3", "configMap")
+    return Rule(
+        rule.cel, rule.message, lambda value: sum(x is not None for x in (value.pvc, value.s3, value.config_map)) == 1
+    )
+
+
+NUMBER_CEL = "'^[0-9]+([.][0-9]+)?$'"
+
+
+def between(field: str, attribute: str, cel: str, test: Callable[[Decimal], bool], message: str) -> Rule:
+    """A decimal string inside bounds; what is no number has its own message already."""
+    return Rule(
+        f"!has(self.{field}) || !self.{field}.matches({NUMBER_CEL}) || ({cel.format(x=f'double(self.{field})')})",
+        message,
+        lambda value: test(Decimal(getattr(value, attribute))),
+        field,
+    )
+
+
+def above_zero(metric: MaximumMetric, message: str) -> Rule:
+    """A maximum of one metric that some result can stay below."""
+    return Rule(
+        f"self.metric != '{metric}' || !self.value.matches({NUMBER_CEL}) || double(self.value) > 0.0",
+        message,
+        lambda threshold: threshold.metric != metric or Decimal(threshold.value) > 0,
+        "value",
+    )
+
+
+LONG_ARGUMENTS: Final = tuple(argument for argument in FORBIDDEN_ENGINE_ARGUMENTS if argument.startswith("--"))
+SHORT_ARGUMENTS: Final = tuple(argument for argument in FORBIDDEN_ENGINE_ARGUMENTS if not argument.startswith("--"))
+
+
+def argument_is_allowed(argument: str) -> bool:
+    """Whether the engine may be given it: vLLM takes `_` for `-`, values after `=`, and unique abbreviations."""
+    if argument.startswith("--"):
+        name = argument.replace("_", "-").split("=")[0].split(".")[0]
+        return not any(long.startswith(name) for long in LONG_ARGUMENTS)
+    return not argument.startswith(SHORT_ARGUMENTS)
+
+
+def _arguments_cel() -> str:
+    short = " && ".join(f"!a.startsWith('{argument}')" for argument in SHORT_ARGUMENTS)
+    long = ", ".join(f"'{argument}'" for argument in LONG_ARGUMENTS)
+    name = "a.replace('_', '-').split('=')[0].split('.')[0]"
+    return (
+        f"!has(self.args) || self.args.all(a, {short} && (!a.startsWith('--') || "
+        f"[{name}].all(n, ![{long}].exists(f, f.startsWith(n)))))"
+    )
+
+
+SECRET_VARIABLES: Final = (
+    "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "VLLM_API_KEY", "OPENAI_API_KEY",
+    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+)  # fmt: skip
+"""Environment variables that hold secrets, which have fields of their own."""
+ENGINE_VARIABLES: Final = ("VLLM_SERVER_DEV_MODE", "VLLM_USE_MODELSCOPE")
+"""What would open the engine to more than the judged model; VLLM_ALLOW_* likewise."""
+
+
+def variable_is_allowed(name: str) -> bool:
+    """Whether the engine's environment may hold it."""
+    return not name.startswith("VLLM_ALLOW_") and name not in ENGINE_VARIABLES
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return "[" + ", ".join(f"'{name}'" for name in names) + "]"
+
+
+SHARED: Final[dict[type[Wire], tuple[Rule, ...]]] = {
+    Source: (exactly_one("a source", "huggingFace", "pvc", "s3"),),
+    Recipe: (exactly_one("a candidate", "gptq", "artifact"),),
+    ArtifactRecipe: (exactly_one("an artifact", "digest", "pvc", "s3", "huggingFace"),),
+    EvaluationDataset: (exactly_one_location("an evaluation dataset"),),
+    GPTQ: (
+        Rule(
+            "!self.descAct || self.groupSize == 'Auto' || self.groupSize == -1",
+            "vLLM loads descAct only without groups: write groupSize: -1, or leave descAct out",
+            lambda gptq: not gptq.desc_act or gptq.group_size in ("Auto", -1),
+            "descAct",
+        ),
+        Rule(
+            "self.sym",
+            "vLLM loads no asymmetric GPTQ: leave sym out, or write sym: true",
+            lambda gptq: bool(gptq.sym),
+            "sym",
+        ),
+        between("dampPercent", "damp_percent", "{x} > 0.0 && {x} < 1.0", lambda x: 0 < x < 1,
+                'dampPercent is a share above 0 and below 1: write "0.01", for one percent'),
+    ),
+    MaximumThreshold: (
+        above_zero(
+            "KLDivergence",
+            'no quantized model reaches a KLDivergence of 0: write the most that is good enough, such as "0.05"',
+        ),
+        above_zero(
+            "PerplexityRatio",
+            'no model reaches a PerplexityRatio of 0, and 1 is that of the original: write "1.05", say',
+        ),
+    ),
+    MinimumThreshold: (
+        between("value", "value", "{x} <= 1.0", lambda x: x <= 1,
+                'Top1Agreement is a share, and none is above 1: write "0.95" for 95 percent, say'),
+    ),
+    SuiteGate: (
+        Rule(
+            "(has(self.maximum) && size(self.maximum) > 0) || (has(self.minimum) && size(self.minimum) > 0)",
+            "a gate without a threshold decides nothing: write at least one below maximum or minimum, "
+            'such as maximum: [{metric: KLDivergence, value: "0.05"}]',
+            lambda gate: bool(gate.maximum or gate.minimum),
+        ),
+        between("confidence", "confidence", "{x} >= 0.5 && {x} < 1.0", lambda x: Decimal("0.5") <= x < 1,
+                'confidence is from 0.5 to below 1: write "0.95" for 95 percent'),
+    ),
+    EnvironmentVariable: (
+        Rule(
+            f"!(self.name in {_listed(SECRET_VARIABLES)})",
+            "a secret does not belong in env: write tokenSecretRef, credentialsSecretRef or apiKeySecretRef, "
+            "which name a key of a Secret",
+            lambda variable: variable.name not in SECRET_VARIABLES,
+            "name",
+        ),
+    ),
+    Resources: (
+        Rule(
+            "(!has(self.requests) || self.requests.all(k, !k.endsWith('/gpu'))) && "
+            "(!has(self.limits) || self.limits.all(k, !k.endsWith('/gpu')))",
+            "GPUs are asked for by Lowbit: write device: GPU and tensorParallelSize, and leave the GPU out here",
+            lambda resources: not any(k.endswith("/gpu") for k in (*resources.requests, *resources.limits)),
+        ),
+    ),
+    VLLM: (
+        between("gpuMemoryUtilization", "gpu_memory_utilization", "{x} > 0.0 && {x} <= 1.0", lambda x: 0 < x <= 1,
+                'gpuMemoryUtilization is a share above 0 and at most 1: write "0.90" for 90 percent'),
+        Rule(
+            _arguments_cel(),
+            "args holds an argument that Lowbit sets itself, or that would let the engine run what was not judged "
+            "(model, port, key, parallel sizes, lengths, remote code): use the fields of spec.engine.vllm and "
+            "spec.serving, and leave it out here",
+            lambda vllm: all(argument_is_allowed(argument) for argument in vllm.args),
+            "args",
+        ),
+        Rule(
+            "!has(self.env) || self.env.all(e, !e.name.startsWith('VLLM_ALLOW_') && "
+            f"!(e.name in {_listed(ENGINE_VARIABLES)}))",
+            "env holds a variable that would open the engine to more than the judged model "
+            f"(VLLM_ALLOW_*, {', '.join(ENGINE_VARIABLES)}): leave it out",
+            lambda vllm: all(variable_is_allowed(variable.name) for variable in vllm.env),
+            "env",
+        ),
+    ),
+    Toleration: (
+        Rule(
+            "!has(self.operator) || self.operator != 'Exists' || !has(self.value)",
+            "a toleration with operator Exists has no value: leave value out, or write operator: Equal",
+            lambda toleration: toleration.operator != "Exists" or toleration.value is None,
+        ),
+        Rule(
+            "has(self.key) || (has(self.operator) && self.operator == 'Exists')",
+            "a toleration without a key tolerates every taint, and needs operator: Exists: write that, or a key",
+            lambda toleration: toleration.key is not None or toleration.operator == "Exists",
+        ),
+        Rule(
+            "!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
+            "tolerationSeconds goes only with effect: NoExecute",
+            lambda toleration: toleration.toleration_seconds is None or toleration.effect == "NoExecute",
+        ),
+    ),
+    JobOptions: (
+        Rule(
+            "!has(self.maxMemory) || "
+            "(has(self.resources) && has(self.resources.limits) && 'memory' in self.resources.limits)",
+            "maxMemory is reached by doubling the memory limit: write resources.limits.memory too",
+            lambda options: options.max_memory is None or "memory" in options.resources.limits,
+            "maxMemory",
+        ),
+    ),
+}  # fmt: skip
+"""Rules on the parts that a manifest is made of."""

@@ -1,0 +1,193 @@
+"""The rules that look at a whole spec, or at the object's name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, Final
+
+from lowbit.api.base import Wire
+from lowbit.api.calibration import Calibration, CalibrationDataset
+from lowbit.api.evaluation import EvaluationDataset
+from lowbit.api.modelevaluation import ModelEvaluation, ModelEvaluationSpec
+from lowbit.api.modelrevision import ModelRevision, ModelRevisionSpec
+from lowbit.api.modelstore import ModelStore, ModelStoreSpec
+from lowbit.api.names import MAX_MODEL_NAME
+from lowbit.api.quantizedmodel import QuantizedModel, QuantizedModelSpec
+from lowbit.api.rules import SHARED, Rule, exactly_one, exactly_one_location
+
+
+@dataclass(frozen=True)
+class ObjectRule:
+    """A rule on an object with its name; `holds` takes the name and the parsed object."""
+
+    cel: str
+    message: str
+    holds: Callable[[str, Any], bool]
+    field: str
+
+
+def immutable(what: str, instead: str) -> Rule:
+    """Nothing may change once it is there."""
+    return Rule("self == oldSelf", f"{what} cannot be changed: {instead}", None)
+
+
+def calibration_needed(spec: QuantizedModelSpec) -> bool:
+    return spec.calibration is not None or all(candidate.gptq is None for candidate in spec.candidates)
+
+
+def cpu_loads_it(spec: QuantizedModelSpec) -> bool:
+    return spec.engine.vllm.device != "CPU" or all(c.gptq is None or c.gptq.bits == 4 for c in spec.candidates)
+
+
+def held_out(spec: QuantizedModelSpec) -> bool:
+    """Whether no evaluation dataset is a calibration dataset as well."""
+    calibrated = spec.calibration.datasets if spec.calibration else []
+    return not any(
+        _place(suite.fidelity.dataset) == _place(dataset) for suite in spec.evaluation.suites for dataset in calibrated
+    )
+
+
+def _place(dataset: EvaluationDataset | CalibrationDataset) -> tuple[Wire | None, ...]:
+    return dataset.pvc, dataset.s3, dataset.config_map
+
+
+def texts_fit(spec: QuantizedModelSpec) -> bool:
+    limit = spec.engine.vllm.max_model_len
+    return limit is None or all(suite.fidelity.max_tokens < limit for suite in spec.evaluation.suites)
+
+
+def speed_fits(spec: QuantizedModelSpec) -> bool:
+    limit = spec.engine.vllm.max_model_len
+    speed = spec.evaluation.speed
+    return limit is None or speed.prompt_tokens + speed.output_tokens <= limit
+
+
+def candidates_differ(spec: QuantizedModelSpec) -> bool:
+    return all(one != other for one, other in combinations(spec.candidates, 2))
+
+
+_SAME_PLACE = " && ".join(
+    f"has(d.{member}) == has(s.fidelity.dataset.{member}) && "
+    f"(!has(d.{member}) || dyn(d.{member}) == dyn(s.fidelity.dataset.{member}))"
+    for member in ("pvc", "s3", "configMap")
+)
+_LIMIT = "self.engine.vllm.maxModelLen"
+
+WHOLE: Final[dict[type[Wire], tuple[Rule, ...]]] = {
+    CalibrationDataset: (exactly_one_location("a calibration dataset"),),
+    Calibration: (
+        Rule(
+            "self.datasets.exists(d, d.weight > 0)",
+            "the weights of the datasets sum to zero: give at least one of them a weight above 0",
+            lambda calibration: any(dataset.weight > 0 for dataset in calibration.datasets),
+            "datasets",
+        ),
+    ),
+    QuantizedModelSpec: (
+        Rule(
+            "has(self.calibration) || !self.candidates.exists(c, has(c.gptq))",
+            "gptq needs texts to calibrate on: write calibration: {datasets: [...]}",
+            calibration_needed,
+        ),
+        Rule(
+            "self.engine.vllm.device != 'CPU' || !self.candidates.exists(c, has(c.gptq) && c.gptq.bits == 8)",
+            "vLLM on CPU cannot load 8-bit GPTQ: write bits: 4, or device: GPU",
+            cpu_loads_it,
+            "candidates",
+        ),
+        Rule(
+            "self.candidates.all(c, self.candidates.exists_one(d, d == c))",
+            "two candidates are identical: the second could only fail like the first; remove it, or change it",
+            candidates_differ,
+            "candidates",
+        ),
+        Rule(
+            "!has(self.calibration) || "
+            f"!self.evaluation.suites.exists(s, self.calibration.datasets.exists(d, {_SAME_PLACE}))",
+            "a suite reads the very texts that the quantizer is calibrated on, and would flatter it: "
+            "give evaluation a dataset of its own, of texts that are held out",
+            held_out,
+            "evaluation",
+        ),
+        Rule(
+            f"!has({_LIMIT}) || self.evaluation.suites.all(s, s.fidelity.maxTokens < {_LIMIT})",
+            "a suite's fidelity.maxTokens leaves no room for an answer: write less than spec.engine.vllm.maxModelLen",
+            texts_fit,
+            "evaluation",
+        ),
+        Rule(
+            f"!has({_LIMIT}) || self.evaluation.speed.promptTokens + self.evaluation.speed.outputTokens <= {_LIMIT}",
+            "evaluation.speed asks for more tokens than the engine takes: promptTokens and outputTokens together "
+            "must be at most spec.engine.vllm.maxModelLen",
+            speed_fits,
+            "evaluation",
+        ),
+        Rule(
+            "self.storeRef == oldSelf.storeRef",
+            "storeRef cannot be changed, because the model's files lie there: make another QuantizedModel instead",
+            None,
+            "storeRef",
+        ),
+    ),
+    ModelStoreSpec: (
+        exactly_one("a ModelStore", "pvc", "s3"),
+        immutable("a ModelStore's spec", "models lie there; make another ModelStore, and name it in storeRef"),
+    ),
+    ModelRevisionSpec: (immutable("a ModelRevision's spec", "change the QuantizedModel, and a new one is made"),),
+    ModelEvaluationSpec: (immutable("a ModelEvaluation's spec", "change the QuantizedModel, and a new one is made"),),
+}
+"""Rules that look at several parts together."""
+
+RULES: Final[dict[type[Wire], tuple[Rule, ...]]] = SHARED | WHOLE
+"""Every rule, by the type that it hangs on; a subclass has those of its bases too."""
+
+MODEL_NAME = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+
+OBJECT_RULES: Final[dict[type[Wire], tuple[ObjectRule, ...]]] = {
+    QuantizedModel: (
+        ObjectRule(
+            f"size(self.metadata.name) <= {MAX_MODEL_NAME}",
+            f"metadata.name is too long for the names of what is made from it: write at most {MAX_MODEL_NAME} letters",
+            lambda name, _: len(name) <= MAX_MODEL_NAME,
+            "metadata.name",
+        ),
+        ObjectRule(
+            f"self.metadata.name.matches('{MODEL_NAME}')",
+            "metadata.name becomes the Service's name: write lower-case letters, digits and - only, "
+            "and begin with a letter",
+            lambda name, _: re.fullmatch(MODEL_NAME, name) is not None,
+            "metadata.name",
+        ),
+        ObjectRule(
+            "!has(self.spec.serving) || !has(self.spec.serving.revision) || "
+            "self.spec.serving.revision.startsWith(self.metadata.name + '-')",
+            "serving.revision names a ModelRevision of another model: write one of this QuantizedModel's "
+            "(kubectl get mrev), which begin with its name",
+            lambda name, body: (
+                body.spec.serving is None
+                or body.spec.serving.revision is None
+                or body.spec.serving.revision.startswith(f"{name}-")
+            ),
+            "spec.serving.revision",
+        ),
+    ),
+    ModelStore: (
+        ObjectRule(
+            "size(self.metadata.name) <= 63 && !self.metadata.name.contains('.')",
+            "metadata.name is what storeRef says: write at most 63 letters, digits and -",
+            lambda name, _: len(name) <= 63 and "." not in name,
+            "metadata.name",
+        ),
+    ),
+    ModelRevision: (),
+    ModelEvaluation: (),
+}
+"""Rules at the root, which see the object's name."""
+
+
+def rules_of(kind: type[Wire]) -> list[Rule]:
+    """The rules of a type and of its bases."""
+    return [rule for base in reversed(kind.__mro__) for rule in RULES.get(base, ())]
