@@ -106,7 +106,7 @@ class _Executor:
                     action.kind, self.key.namespace, action.name, action.uid, action.resource_version
                 )
         except NotFound:
-            answer = {"kind": "Status"}
+            answer, self.doubtful = {"kind": "Status"}, None
         if answer["kind"] == action.kind:
             self.store.put(answer)  # a finalizer holds it still
         elif known is not None and known["metadata"]["uid"] == action.uid:

@@ -1,0 +1,154 @@
+"""Who leads: a Lease, held by one operator at a time, and the time until which it may start writes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from lowbit.kube.client import Kube
+from lowbit.kube.errors import AlreadyExists, Conflict, KubeError, NotFound
+
+logger = logging.getLogger(__name__)
+
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """A Lease's name and durations (seconds): retry < renew_deadline < duration."""
+
+    namespace: str
+    name: str
+    identity: str
+    duration: float
+    renew_deadline: float
+    retry: float
+
+
+class LeaderElection:
+    """Holds the Lease, or waits for it.
+
+    Another's Lease is taken over when it has not changed for its own duration on our clock, so that the clocks of two
+    nodes need not agree. clock gives seconds that never go back; now the time of day, for people. on_leading is told
+    when leading begins and ends.
+    """
+
+    def __init__(
+        self,
+        kube: Kube,
+        terms: Terms,
+        clock: Callable[[], float],
+        now: Callable[[], datetime],
+        on_leading: Callable[[bool], None] = lambda _: None,
+    ) -> None:
+        self._kube = kube
+        self._terms = terms
+        self._clock = clock
+        self._now = now
+        self._on_leading = on_leading
+        self._deadline = -math.inf
+        self._observed: tuple[str, float] | None = None
+        """The resourceVersion of another's Lease, and when we first saw it."""
+        self._held: Mapping[str, Any] | None = None
+        self.leading = asyncio.Event()
+        self.last_answer = clock()
+        """When the API server last answered."""
+
+    def permit(self) -> bool:
+        """Whether a write may be started now."""
+        return self._clock() < self._deadline
+
+    async def run(self) -> None:
+        """Take the Lease and renew it, for ever."""
+        while True:
+            started = self._clock()
+            try:
+                async with asyncio.timeout(self._terms.renew_deadline):
+                    held = await self._try()
+                self.last_answer = self._clock()
+            except (KubeError, TimeoutError) as error:
+                logger.warning("Lease %s/%s: %s", self._terms.namespace, self._terms.name, error or "no answer in time")
+                held = False
+            if held:
+                self._deadline = started + self._terms.renew_deadline
+            self._tell()
+            await asyncio.sleep(self._terms.retry)
+
+    async def release(self) -> None:
+        """Give the Lease up, so that another need not wait for its end. Call it when no write is under way."""
+        held, self._held, self._deadline = self._held, None, -math.inf
+        self.leading.clear()
+        if held is None:
+            return
+        manifest = self._manifest(held, holder="", duration=1)
+        try:
+            await self._kube.replace(manifest)
+        except KubeError as error:
+            logger.warning("the Lease was not released: %s", error.message)
+
+    def _tell(self) -> None:
+        """Set or clear `leading`, and say so when it changed."""
+        if self.permit() and not self.leading.is_set():
+            logger.info("%s leads", self._terms.identity)
+            self.leading.set()
+            self._on_leading(True)
+        elif not self.permit() and self.leading.is_set():
+            logger.warning("%s does not lead any more", self._terms.identity)
+            self.leading.clear()
+            self._on_leading(False)
+
+    async def _try(self) -> bool:
+        """One attempt to take or renew the Lease. Whether it is held."""
+        try:
+            if self._held is not None:
+                self._held = await self._kube.replace(self._manifest(self._held, self._terms.identity))
+                return True
+            return await self._acquire()
+        except (Conflict, AlreadyExists):
+            self._held = None
+            self._deadline = -math.inf
+            return False
+
+    async def _acquire(self) -> bool:
+        terms = self._terms
+        try:
+            lease = await self._kube.get("Lease", terms.namespace, terms.name)
+        except NotFound:
+            self._held = await self._kube.create(self._manifest(None, terms.identity))
+            return True
+        spec = lease.get("spec") or {}
+        holder = spec.get("holderIdentity") or ""
+        if holder not in ("", terms.identity) and not self._expired(lease, spec):
+            return False
+        self._held = await self._kube.replace(self._manifest(lease, terms.identity))
+        return True
+
+    def _expired(self, lease: Mapping[str, Any], spec: Mapping[str, Any]) -> bool:
+        version = lease["metadata"]["resourceVersion"]
+        if self._observed is None or self._observed[0] != version:
+            self._observed = (version, self._clock())
+        return self._clock() - self._observed[1] > float(spec.get("leaseDurationSeconds") or self._terms.duration)
+
+    def _manifest(self, lease: Mapping[str, Any] | None, holder: str, duration: int | None = None) -> dict[str, Any]:
+        """The Lease as it is to be; with the resourceVersion of the one that was seen."""
+        terms, time = self._terms, self._now().strftime(TIME_FORMAT)
+        before = dict((lease or {}).get("spec") or {})
+        metadata = {"name": terms.name, "namespace": terms.namespace}
+        if lease is not None:
+            metadata["resourceVersion"] = lease["metadata"]["resourceVersion"]
+        spec = {
+            "holderIdentity": holder,
+            "leaseDurationSeconds": duration or max(1, math.ceil(terms.duration)),
+            "acquireTime": before.get("acquireTime", time),
+            "renewTime": time,
+            "leaseTransitions": before.get("leaseTransitions", 0),
+        }
+        if holder and before.get("holderIdentity") != holder:
+            spec["acquireTime"] = time
+            spec["leaseTransitions"] += 1 if lease is not None else 0
+        return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}

@@ -1,0 +1,165 @@
+"""The loop: a key, a snapshot, a decision, its effects. What fails is tried again, later each time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from lowbit.app.logs import about
+from lowbit.app.metrics import Metrics
+from lowbit.app.progress import ProgressReader
+from lowbit.app.queue import WorkQueue
+from lowbit.decide.plan import Plan
+from lowbit.decide.snapshot import Snapshot
+from lowbit.decide.store import Claim, decide_store
+from lowbit.effects.execute import Outcome, Sends, execute
+from lowbit.kube.client import Kube
+from lowbit.kube.errors import KubeError, NotFound, TooManyRequests
+from lowbit.observe.keys import Key
+from lowbit.observe.parse import Unreadable
+from lowbit.observe.store import Store
+
+logger = logging.getLogger(__name__)
+
+Decide = Callable[[Snapshot, datetime], Plan]
+HANGS_AFTER = 300.0
+"""Seconds after which a reconcile counts as hung: each of its calls has a time limit of its own."""
+
+
+@dataclass
+class Seeing:
+    """The store as effects see it: what they learn puts keys on the queue."""
+
+    store: Store
+    queue: WorkQueue[Key]
+
+    def put(self, manifest: Mapping[str, Any]) -> None:
+        """An object as the API server answered it."""
+        self.queue.add_all(self.store.put(manifest))
+
+    def remove(self, manifest: Mapping[str, Any]) -> None:
+        """An object that is gone."""
+        self.queue.add_all(self.store.remove(manifest))
+
+    def get(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
+        """An object as it was last seen."""
+        return self.store.get(kind, namespace, name)
+
+
+@dataclass
+class Reconciler:
+    """Works on keys, several at once. permit says whether a write may be started, now gives the time of day."""
+
+    kube: Kube
+    store: Store
+    queue: WorkQueue[Key]
+    events: Sends
+    progress: ProgressReader
+    metrics: Metrics
+    permit: Callable[[], bool]
+    decide: Decide
+    now: Callable[[], datetime]
+    clock: Callable[[], float] = time.monotonic
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while nothing is in work."""
+    _started: dict[Key, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.idle.set()
+
+    async def work(self) -> None:
+        """One worker, for ever."""
+        while True:
+            key = await self.queue.get()
+            self._started[key] = self.clock()
+            self.idle.clear()
+            try:
+                await self._attempt(key)
+            finally:
+                del self._started[key]
+                if not self._started:
+                    self.idle.set()
+                self.queue.done(key)
+
+    def trouble(self) -> str | None:
+        """Which reconcile hangs."""
+        for key, started in self._started.items():
+            if self.clock() - started > HANGS_AFTER:
+                return f"{key.kind} {key.namespace}/{key.name} has been in work for {self.clock() - started:.0f} s"
+        return None
+
+    async def _attempt(self, key: Key) -> None:
+        """Reconcile once, and see to it that it is tried again where it has to be."""
+        if not self.permit():
+            return  # every key is put on the queue again when this operator leads
+        started = self.clock()
+        try:
+            result = await self._reconcile(key)
+        except KubeError as error:
+            wait = error.retry_after if isinstance(error, TooManyRequests) else 0.0
+            seconds = self.queue.failed(key, at_least=wait)
+            logger.warning("%s; again in %.1f s", error.message, seconds, extra=about(key, code=error.status))
+            result = "error"
+        except Exception:
+            seconds = self.queue.failed(key)
+            logger.exception("the reconcile failed; again in %.1f s", seconds, extra=about(key))
+            result = "error"
+        self.metrics.reconciles.labels(key.kind, result).inc()
+        self.metrics.reconcile_seconds.labels(key.kind).observe(self.clock() - started)
+
+    async def _reconcile(self, key: Key) -> str:
+        """One step. How it ended: gone, unchanged, changed, stale, halted. Raises KubeError."""
+        plan = await self._plan_for(key)
+        if plan is None:
+            self.queue.succeeded(key)
+            return "gone"
+        outcome = await execute(
+            plan, key, self.kube, store=Seeing(self.store, self.queue), events=self.events, permit=self.permit
+        )
+        return self._after(key, plan, outcome)
+
+    async def _plan_for(self, key: Key) -> Plan | None:
+        if key.kind == "ModelStore":
+            return await self._plan_store(key)
+        snapshot = self.store.snapshot(key)
+        return self.decide(snapshot, self.now()) if snapshot is not None else None
+
+    async def _plan_store(self, key: Key) -> Plan | None:
+        try:
+            seen = self.store.view("ModelStore", key.namespace, key.name)
+        except Unreadable as error:
+            logger.error("this version of Lowbit cannot read the spec: %s", error, extra=about(key))  # noqa: TRY400
+            return None
+        if seen is None:
+            return None
+        pvc = seen.body.spec.pvc
+        claim = await self._claim(key.namespace, pvc.claim_name) if pvc is not None else None
+        return decide_store(seen, claim, self.now())
+
+    async def _claim(self, namespace: str, name: str) -> Claim | None:
+        try:
+            claim = await self.kube.get("PersistentVolumeClaim", namespace, name)
+        except NotFound:
+            return None
+        status, spec = claim.get("status") or {}, claim.get("spec") or {}
+        modes = status.get("accessModes") or spec.get("accessModes") or ()
+        capacity = (status.get("capacity") or {}).get("storage")
+        return Claim(status.get("phase", "Pending"), tuple(modes), capacity)
+
+    def _after(self, key: Key, plan: Plan, outcome: Outcome) -> str:
+        if outcome.halted:
+            return "halted"
+        if outcome.stale is not None:
+            seconds = self.queue.failed(key)
+            logger.info("seen too late: %s; again in %.1f s", outcome.stale, seconds, extra=about(key))
+            return "stale"
+        self.queue.succeeded(key)
+        if plan.requeue_after is not None:
+            self.queue.add_after(key, plan.requeue_after)
+        self.progress.ask(key.namespace, plan.watch_progress)
+        return "changed" if outcome.writes else "unchanged"

@@ -1,0 +1,219 @@
+"""The operator: everything wired together, started and stopped in the right order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import signal
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from lowbit.app.health import Health, HealthServer
+from lowbit.app.lease import LeaderElection, Terms
+from lowbit.app.loop import Decide, Reconciler
+from lowbit.app.metrics import Metrics
+from lowbit.app.progress import ProgressReader
+from lowbit.app.queue import WorkQueue
+from lowbit.app.resync import Resync
+from lowbit.app.settings import Settings
+from lowbit.app.watches import watch
+from lowbit.effects.events import EventSender
+from lowbit.kube.client import Kube
+from lowbit.kube.connect import configuration
+from lowbit.kube.resources import OPTIONAL_KINDS, OWN_KINDS, SHARED_KINDS
+from lowbit.observe.keys import Key
+from lowbit.observe.store import Store
+
+logger = logging.getLogger(__name__)
+
+SHUTDOWN_GRACE = 10.0
+"""Seconds that reconciles under way may take when the operator is stopped."""
+
+
+def utc_now() -> datetime:
+    """The time of day."""
+    return datetime.now(UTC)
+
+
+class Operator:
+    """One operator. Raises NoCluster, SettingsError and OSError (a port that is taken) when it cannot start."""
+
+    def __init__(self, settings: Settings, client_configuration: Any, decide: Decide) -> None:
+        self.settings = settings
+        self._configuration = client_configuration
+        self.metrics = Metrics()
+        self.store = Store(settings.platform())
+        self.store.on_job = self.metrics.on_job
+        self.queue: WorkQueue[Key] = WorkQueue(time.monotonic)
+        self.kube = Kube(client_configuration, self.metrics.on_call)
+        terms = Terms(
+            settings.lease_namespace,
+            settings.lease_name,
+            settings.identity,
+            settings.lease_duration,
+            settings.lease_renew_deadline,
+            settings.lease_retry,
+        )
+        self.election = LeaderElection(self.kube, terms, time.monotonic, utc_now, self._on_leading)
+        self.progress = ProgressReader(self.kube, self.store, self.touch, time.time, settings.progress)
+        self.resync = Resync(
+            self.kube,
+            self.store,
+            settings.namespaces,
+            touch=self.touch,
+            on_missed=lambda kind: self.metrics.missed.labels(kind).inc(),
+            jitter=random.random,
+            interval=settings.resync,
+        )
+        self.reconciler = Reconciler(
+            self.kube,
+            self.store,
+            self.queue,
+            EventSender(self.kube, settings.identity, utc_now),
+            self.progress,
+            self.metrics,
+            self.election.permit,
+            decide,
+            utc_now,
+        )
+        self.health = Health()
+        self.server = HealthServer(settings.host, settings.port, self.health, self.metrics.registry)
+        self._stopping = asyncio.Event()
+        self._kopf_stop = asyncio.Event()
+
+    def stop(self) -> None:
+        """Ask the operator to stop; `run` returns when it has."""
+        self._stopping.set()
+
+    def touch(self, keys: Iterable[Key]) -> None:
+        """Put keys on the queue; on a standby nobody would take them off."""
+        if self.election.leading.is_set():
+            self.queue.add_all(keys)
+
+    def on_event(self, kind: str | None, manifest: dict[str, Any]) -> None:
+        """A watch has brought an object."""
+        self.resync.noticed(manifest)
+        self.touch(self.store.remove(manifest) if kind == "DELETED" else self.store.put(manifest))
+
+    async def run(self) -> None:
+        """Run until told to stop (SIGTERM, SIGINT) or until a part of it ends, which is then raised."""
+        self._take_signals()
+        self._set_checks()
+        await self.server.start()
+        tasks: list[asyncio.Task[object]] = []
+        try:
+            tasks.append(self._spawn("fill", self.resync.fill()))
+            await self._until_done_or_stopped(tasks)
+            if not self._stopping.is_set():
+                await self._run_filled(tasks)
+        finally:
+            await self._shut_down(tasks)
+
+    async def _run_filled(self, tasks: list[asyncio.Task[object]]) -> None:
+        tasks[:] = [
+            self._spawn("election", self.election.run()),
+            self._spawn("resync", self.resync.run()),
+            *(self._spawn(f"worker {number}", self.reconciler.work()) for number in range(self.settings.workers)),
+        ]
+        # kopf cancels all tasks that are younger than its own when it ends, so it comes last.
+        ready = asyncio.Event()
+        optional = OPTIONAL_KINDS if self.store.has_pod_monitors else ()
+        kinds = (*OWN_KINDS, *SHARED_KINDS, *optional)
+        tasks.append(
+            self._spawn(
+                "watches",
+                watch(
+                    kinds,
+                    self.settings.namespaces,
+                    self._configuration,
+                    self.on_event,
+                    ready=ready,
+                    stop=self._kopf_stop,
+                ),
+            )
+        )
+        for task in tasks:
+            self.health.watch_task(task.get_name(), task)
+        ready_task = asyncio.create_task(ready.wait())
+        await asyncio.wait({ready_task, tasks[-1]}, return_when=asyncio.FIRST_COMPLETED)
+        ready_task.cancel()
+        self._take_signals()  # kopf has taken them
+        await self._until_done_or_stopped(tasks)
+
+    async def _until_done_or_stopped(self, tasks: list[asyncio.Task[object]]) -> None:
+        """Wait for a stop or for the first task to end. Raises what a task raised."""
+        stopping = asyncio.create_task(self._stopping.wait())
+        done, _ = await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        for task in done - {stopping}:
+            task.result()
+
+    def _on_leading(self, leads: bool) -> None:
+        """Every key is due when this operator begins to lead."""
+        self.metrics.leader.set(1 if leads else 0)
+        if leads:
+            self.queue.add_all(self.store.keys())
+
+    async def _shut_down(self, tasks: list[asyncio.Task[object]]) -> None:
+        """Workers first, then the Lease, so that the next leader finds no write of ours under way."""
+        watches = [task for task in tasks if task.get_name() == "watches"]
+        workers = [task for task in tasks if task.get_name().startswith("worker ")]
+        for task in set(tasks) - set(watches) - set(workers):
+            task.cancel()
+        self.progress.stop()
+        await self._finish(workers)
+        await self.election.release()
+        await self.server.stop()
+        self._kopf_stop.set()
+        if watches:
+            await asyncio.wait(watches, timeout=SHUTDOWN_GRACE)
+        await self.kube.close()
+        logger.info("stopped")
+
+    async def _finish(self, workers: list[asyncio.Task[object]]) -> None:
+        """Let reconciles under way end; nothing new is begun."""
+        self.reconciler.permit = lambda: False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SHUTDOWN_GRACE):
+                await self.reconciler.idle.wait()
+        for task in workers:
+            task.cancel()
+        if workers:
+            await asyncio.wait(workers)
+
+    def _take_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+
+    def _set_checks(self) -> None:
+        self.metrics.watch_queue(lambda: self.queue.depth, lambda: self.queue.age, self.queue.failing)
+        self.metrics.watch_store(self.store)
+        self.health.alive["reconciles"] = self.reconciler.trouble
+        self.health.alive["watch streams"] = self.resync.trouble
+        self.health.ready["store"] = lambda: None if self.resync.synced else "the cluster has not been read yet"
+        self.health.ready["Lease"] = self._lease_trouble
+
+    def _lease_trouble(self) -> str | None:
+        """A leader that may write, or a standby that sees the Lease."""
+        if self.election.permit():
+            return None
+        silent = time.monotonic() - self.election.last_answer
+        if silent > self.settings.lease_duration:
+            return f"the API server has not answered about the Lease for {silent:.0f} s"
+        return None
+
+    @staticmethod
+    def _spawn(name: str, work: Any) -> asyncio.Task[object]:
+        task: asyncio.Task[object] = asyncio.create_task(work, name=name)
+        return task
+
+
+async def run_operator(settings: Settings, decide: Decide) -> None:
+    """Connect and run."""
+    operator = Operator(settings, await configuration(settings.kubeconfig), decide)
+    await operator.run()

@@ -1,0 +1,132 @@
+"""The work queue: each key at most once, in the order of arrival, never in two hands, later again after a failure."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import random
+from collections.abc import Callable, Hashable, Iterable
+from typing import Generic, TypeVar
+
+T = TypeVar("T", bound=Hashable)
+
+FIRST_BACKOFF = 0.1
+LAST_BACKOFF = 300.0
+"""Seconds."""
+
+
+def backoff(failures: int, jitter: float) -> float:
+    """Seconds until the next try after so many failures: doubled each time, up to a limit; jitter is from 0 to 1."""
+    whole = min(FIRST_BACKOFF * 2.0 ** min(failures - 1, 30), LAST_BACKOFF)
+    return whole * (0.75 + jitter / 2)
+
+
+class WorkQueue(Generic[T]):
+    """Keys to be worked on. clock gives seconds that never go back, jitter numbers from 0 to 1."""
+
+    def __init__(self, clock: Callable[[], float], jitter: Callable[[], float] = random.random) -> None:
+        self._clock = clock
+        self._jitter = jitter
+        self._waiting: dict[T, float] = {}  # in the order of arrival, with the time of arrival
+        self._active: set[T] = set()
+        self._again: set[T] = set()
+        self._due: dict[T, float] = {}
+        self._later: list[tuple[float, int, T]] = []
+        self._order = itertools.count()
+        self._failures: dict[T, int] = {}
+        self._wake = asyncio.Event()
+
+    def add(self, key: T) -> None:
+        """Put a key on the queue. One that is there already, or in work, is there once."""
+        if key in self._active:
+            self._again.add(key)
+        elif key not in self._waiting:
+            self._waiting[key] = self._clock()
+            self._wake.set()
+
+    def add_all(self, keys: Iterable[T]) -> None:
+        """Put keys on the queue."""
+        for key in keys:
+            self.add(key)
+
+    def add_after(self, key: T, seconds: float) -> None:
+        """Put a key on the queue later. Of two such wishes for a key the earlier one counts."""
+        due = self._clock() + seconds
+        if self._due.get(key, float("inf")) <= due:
+            return
+        self._due[key] = due
+        heapq.heappush(self._later, (due, next(self._order), key))
+        self._wake.set()
+
+    def take(self) -> T | None:
+        """The next key, if one is due. It is in work until `done`."""
+        self._move_due()
+        if not self._waiting:
+            return None
+        key = next(iter(self._waiting))
+        del self._waiting[key]
+        self._active.add(key)
+        return key
+
+    def done(self, key: T) -> None:
+        """The work on a key has ended; what was added meanwhile is due now."""
+        self._active.discard(key)
+        if key in self._again:
+            self._again.discard(key)
+            self.add(key)
+
+    def succeeded(self, key: T) -> None:
+        """Forget a key's failures."""
+        self._failures.pop(key, None)
+
+    def failed(self, key: T, at_least: float = 0.0) -> float:
+        """Put a key on the queue after its backoff (at least so many seconds). The seconds."""
+        self._failures[key] = self._failures.get(key, 0) + 1
+        seconds = max(at_least, backoff(self._failures[key], self._jitter()))
+        self.add_after(key, seconds)
+        return seconds
+
+    def next_due(self) -> float | None:
+        """Seconds until something is due; None when nothing is."""
+        if self._waiting:
+            return 0.0
+        return max(0.0, self._later[0][0] - self._clock()) if self._later else None
+
+    async def get(self) -> T:
+        """Wait for the next key."""
+        while True:
+            if (key := self.take()) is not None:
+                if self._waiting:
+                    self._wake.set()  # there is more for another worker
+                return key
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(self.next_due()):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    @property
+    def depth(self) -> int:
+        """Keys that wait and are due."""
+        self._move_due()
+        return len(self._waiting)
+
+    @property
+    def age(self) -> float:
+        """Seconds for which the oldest key has waited."""
+        self._move_due()
+        return self._clock() - next(iter(self._waiting.values())) if self._waiting else 0.0
+
+    def failing(self) -> int:
+        """Keys whose last reconcile failed."""
+        return len(self._failures)
+
+    def _move_due(self) -> None:
+        now = self._clock()
+        while self._later and self._later[0][0] <= now:
+            due, _, key = heapq.heappop(self._later)
+            if self._due.get(key) == due:
+                del self._due[key]
+                self.add(key)

@@ -1,0 +1,108 @@
+"""The comparison with a LIST: fills the store at the start, and finds what a watch has missed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from lowbit.api.names import MANAGED_SELECTOR
+from lowbit.kube.client import Kube
+from lowbit.kube.errors import KubeError, NotFound
+from lowbit.kube.resources import OPTIONAL_KINDS, OWN_KINDS, SHARED_KINDS
+from lowbit.observe.keys import Key
+from lowbit.observe.store import Reference, Store, reference
+
+logger = logging.getLogger(__name__)
+
+SETTLING = 10.0
+"""Seconds after the start: what was deleted between our first LIST and the watches' own is found then."""
+RETRY = 2.0
+ROUNDS_MISSED = 3
+"""So many rounds in a row that find what no watch has brought: the watches are dead."""
+
+
+class Resync:
+    """Compares the store with LISTs every `interval` seconds, give or take a fifth."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        store: Store,
+        namespaces: Sequence[str],
+        *,
+        touch: Callable[[Iterable[Key]], None],
+        on_missed: Callable[[str], None],
+        jitter: Callable[[], float],
+        interval: float,
+    ) -> None:
+        self._kube = kube
+        self._store = store
+        self._namespaces: Sequence[str | None] = namespaces or (None,)
+        self._touch = touch
+        self._on_missed = on_missed
+        self._jitter = jitter
+        self._interval = interval
+        self._pending: dict[Reference, None] = {}
+        """What a LIST has found and the watches have yet to bring."""
+        self._rounds_missed = 0
+        self.synced = False
+
+    async def fill(self) -> None:
+        """Fill the store, however long it takes: the CRDs may be installed after us."""
+        while True:
+            try:
+                await self.compare()
+            except KubeError as error:
+                hint = "; are Lowbit's CRDs installed?" if isinstance(error, NotFound) else ""
+                logger.warning("the cluster cannot be read yet: %s%s", error.message, hint)
+                await asyncio.sleep(RETRY)
+            else:
+                self.synced = True
+                return
+
+    async def run(self) -> None:
+        """Compare again and again."""
+        wait = min(SETTLING, self._interval)
+        while True:
+            await asyncio.sleep(wait)
+            wait = self._interval * (0.8 + 0.4 * self._jitter())
+            try:
+                await self.compare()
+            except KubeError as error:
+                logger.warning("the comparison with a LIST failed: %s", error.message)
+                wait = min(wait, 30.0)
+
+    async def compare(self) -> None:
+        """One comparison. Raises KubeError."""
+        if self.synced:
+            self._count_missed()
+        self._store.has_pod_monitors = await self._kube.serves("PodMonitor")
+        optional = OPTIONAL_KINDS if self._store.has_pod_monitors else ()
+        for kind in (*OWN_KINDS, *SHARED_KINDS, *optional):
+            for namespace in self._namespaces:
+                selector = None if kind in OWN_KINDS else MANAGED_SELECTOR
+                listing = await self._kube.list(kind, namespace, selector)
+                where = None if namespace is None else (namespace,)
+                difference = self._store.sync(kind, listing.items, listing.resource_version, where)
+                if self.synced:
+                    self._pending.update(dict.fromkeys(difference.objects))
+                self._touch(difference.keys)
+
+    def noticed(self, manifest: Mapping[str, Any]) -> None:
+        """A watch has brought an object."""
+        self._pending.pop(reference(manifest), None)
+
+    def trouble(self) -> str | None:
+        """Why the watches seem to be dead."""
+        if self._rounds_missed < ROUNDS_MISSED:
+            return None
+        return f"{self._rounds_missed} comparisons in a row found changes that no watch had brought"
+
+    def _count_missed(self) -> None:
+        for kind, namespace, name in self._pending:
+            self._on_missed(kind)
+            logger.warning("no watch has brought a change of %s %s/%s", kind, namespace, name)
+        self._rounds_missed = self._rounds_missed + 1 if self._pending else 0
+        self._pending.clear()
