@@ -1,0 +1,115 @@
+"""Generated tokens: prefill kernels are not decode kernels, so a few answers are looked at as well. Reported only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lowbit.api.base import Tolerant
+from lowbit.worker.engine_client import EngineClient
+from lowbit.worker.fidelity import pairs_of
+from lowbit.worker.together import together
+
+PROMPTS = 8
+PROMPT_TOKENS = 64
+OUTPUT_TOKENS = 32
+
+
+class Generated(Tolerant):
+    """One greedy answer."""
+
+    prompt: list[int]
+    tokens: list[int]
+    logprobs: list[float]
+    """Of each generated token, from the decode kernels."""
+    prefill_logprobs: list[float]
+    """Of the same tokens, read as a prompt by the same model."""
+
+
+class DecodingSummary(Tolerant):
+    """Means over the prompts."""
+
+    prompts: int
+    tokens: int
+    prefill_difference: float | None = None
+    """Mean absolute difference in nats between decode and prefill, of one model with itself."""
+    same_tokens: float | None = None
+    """Share of tokens that are the original's, position by position; absent on a baseline."""
+    same_prefix: float | None = None
+    """Mean number of tokens until the answers part."""
+
+
+@dataclass(frozen=True)
+class _Answer:
+    tokens: list[int]
+    logprobs: list[float]
+
+
+def prompts_of(texts: Sequence[Sequence[int]]) -> list[list[int]]:
+    """The beginnings of the first texts."""
+    return [list(text[:PROMPT_TOKENS]) for text in texts[:PROMPTS]]
+
+
+async def generate(client: EngineClient, prompts: Sequence[Sequence[int]], output_tokens: int) -> list[Generated]:
+    """Greedy answers to all prompts. Empty where the engine gives no token ids. Raises EngineError."""
+    answers = await together(_one(client, list(prompt), output_tokens) for prompt in prompts)
+    return [answer for answer in answers if answer is not None]
+
+
+async def _one(client: EngineClient, prompt: list[int], output_tokens: int) -> Generated | None:
+    choice = await client.complete(
+        prompt, max_tokens=output_tokens, logprobs=1, return_tokens_as_token_ids=True, return_token_ids=True
+    )
+    answer = parse(choice)
+    if answer is None or not answer.tokens:
+        return None
+    read = await client.complete(prompt + answer.tokens, max_tokens=1, prompt_logprobs=1)
+    positions = (read.get("prompt_logprobs") or [])[len(prompt) :]
+    known = [dict(pairs_of(entry)) for entry in positions]
+    if len(known) != len(answer.tokens) or any(t not in k for t, k in zip(answer.tokens, known, strict=True)):
+        return None
+    prefill = [k[t] for t, k in zip(answer.tokens, known, strict=True)]
+    return Generated(prompt=prompt, tokens=answer.tokens, logprobs=answer.logprobs, prefill_logprobs=prefill)
+
+
+def parse(choice: Mapping[str, Any]) -> _Answer | None:
+    """Token ids and logprobs of a choice; None where the engine does not tell both."""
+    listed = choice.get("logprobs") or {}
+    logprobs = listed.get("token_logprobs")
+    ids = choice.get("token_ids") or [_token_id(text) for text in listed.get("tokens") or []]
+    if not logprobs or len(ids) != len(logprobs) or None in ids or None in logprobs:
+        return None
+    return _Answer([int(token) for token in ids], [float(value) for value in logprobs])
+
+
+def _token_id(text: str) -> int | None:
+    digits = text.removeprefix("token_id:")
+    return int(digits) if digits != text and digits.isdigit() else None
+
+
+def summarize(answers: Sequence[Generated], original: Sequence[Generated]) -> DecodingSummary | None:
+    """None where there is nothing to tell. original is empty on a baseline."""
+    if not answers:
+        return None
+    differences = [abs(a - b) for one in answers for a, b in zip(one.logprobs, one.prefill_logprobs, strict=True)]
+    pairs = [(one, other) for one in answers for other in original if one.prompt == other.prompt]
+    same = [_share(one.tokens, other.tokens) for one, other in pairs]
+    return DecodingSummary(
+        prompts=len(answers),
+        tokens=sum(len(one.tokens) for one in answers),
+        prefill_difference=sum(differences) / len(differences),
+        same_tokens=sum(same) / len(same) if same else None,
+        same_prefix=sum(_prefix(x.tokens, y.tokens) for x, y in pairs) / len(pairs) if pairs else None,
+    )
+
+
+def _share(one: Sequence[int], other: Sequence[int]) -> float:
+    return sum(a == b for a, b in zip(one, other, strict=False)) / max(len(one), len(other), 1)
+
+
+def _prefix(one: Sequence[int], other: Sequence[int]) -> int:
+    for position, (a, b) in enumerate(zip(one, other, strict=False)):
+        if a != b:
+            return position
+    return min(len(one), len(other))

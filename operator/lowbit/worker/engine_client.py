@@ -1,0 +1,215 @@
+"""The engine beside the evaluator, over its OpenAI-compatible API on loopback.
+
+Nothing is ever tried again here: an answer that is not 200, a connection that broke, or an engine that started anew in
+between makes the whole run invalid (EngineError).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+
+from lowbit.api.documents import ENGINE_PORT
+from lowbit.worker.refuse import EngineError
+
+ENGINE_URL = f"http://127.0.0.1:{ENGINE_PORT}"
+CONCURRENCY = 32
+"""Requests at once. The engine batches them; more would only wait inside it, with their answers in memory."""
+START_SECONDS = 3600.0
+"""An engine that loads a large model over a network needs long; the Job's deadline ends a hopeless one earlier."""
+SILENCE_SECONDS = 1800.0
+"""A request may wait behind all others. Silent for longer than this, the engine hangs."""
+POLL_SECONDS = 1.0
+START_TIME = "process_start_time_seconds"
+PROMPT_TOKENS = "vllm:prompt_tokens"
+
+Wait = Callable[[str], None]
+"""Is told what is being waited for."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """What tells one life of the engine from the next."""
+
+    started: float | None
+    """Seconds since the epoch; None where the engine does not say."""
+    prompt_tokens: float
+    """Prompt tokens so far: a counter, so that it only falls when the engine starts anew."""
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """One streamed answer."""
+
+    first_token_seconds: float
+    seconds: float
+    tokens: int
+    """Generated tokens."""
+
+
+class EngineClient:
+    """Asks one engine for one served model. Made by connect()."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        model: str,
+        url: str = ENGINE_URL,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.session, self.model, self.url, self.clock = session, model, url, clock
+        self._process: Process | None = None
+
+    async def wait_ready(self, wait: Wait, limit: float = START_SECONDS) -> None:
+        """Until /health answers 200 and one real completion came back: /health alone can be 200 on a broken engine."""
+        begin = self.clock()
+        while not await self._healthy():
+            if self.clock() - begin > limit:
+                raise EngineError(f"the engine at {self.url} was not healthy within {limit:.0f} s; read its log")
+            wait("waiting for the engine")
+            await asyncio.sleep(POLL_SECONDS)
+        wait("asking the engine for a first completion")
+        await self.complete([1, 2, 3], max_tokens=1)
+        self._process = await self.process()
+
+    async def check_same_process(self) -> None:
+        """Raises EngineError when the engine started anew since it was ready."""
+        before, now = self._process, await self.process()
+        if before is None:
+            raise EngineError("the engine was never ready")
+        if before.started != now.started or now.prompt_tokens < before.prompt_tokens:
+            raise EngineError("the engine restarted while it was being measured, so the run is invalid")
+
+    async def complete(self, prompt: Sequence[int], **parameters: Any) -> dict[str, Any]:
+        """The first choice of a completion of these token ids, at temperature 0. Raises EngineError."""
+        answer = await self._json("POST", "/v1/completions", self._body(prompt, parameters))
+        choices = answer.get("choices")
+        if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+            raise EngineError("the engine's answer to a completion has no choice")
+        choice: dict[str, Any] = choices[0]
+        return choice
+
+    async def stream(self, prompt: Sequence[int], output_tokens: int) -> Streamed:
+        """Generate exactly output_tokens tokens, and time them. Raises EngineError."""
+        parameters = {
+            "max_tokens": output_tokens, "ignore_eos": True, "stream": True,
+            "stream_options": {"include_usage": True},
+        }  # fmt: skip
+        begin = self.clock()
+        first: float | None = None
+        chunks, reported = 0, 0
+        async for event in self._events(self._body(prompt, parameters)):
+            if event.get("error"):
+                raise EngineError(f"the engine broke off a stream: {event['error']}")
+            if event.get("choices"):
+                first = self.clock() if first is None else first
+                chunks += 1
+            usage = event.get("usage")
+            if isinstance(usage, Mapping):
+                reported = int(usage.get("completion_tokens") or reported)
+        end = self.clock()
+        if first is None:
+            raise EngineError("the engine ended a stream without a token")
+        return Streamed(first - begin, end - begin, reported or chunks)
+
+    async def max_model_len(self) -> int | None:
+        """Longest prompt and answer together, in tokens; None where the engine does not say. Raises EngineError when it
+        serves another model."""
+        answer = await self._json("GET", "/v1/models")
+        models = {str(one.get("id")): one for one in answer.get("data", []) if isinstance(one, dict)}
+        if self.model not in models:
+            raise EngineError(f"the engine serves {', '.join(sorted(models)) or 'nothing'}, not {self.model}")
+        limit = models[self.model].get("max_model_len")
+        return int(limit) if limit else None
+
+    async def version(self) -> str:
+        """The engine's version, or "unknown"."""
+        try:
+            return str((await self._json("GET", "/version")).get("version", "unknown"))
+        except EngineError:
+            return "unknown"
+
+    async def process(self) -> Process:
+        """From /metrics. An engine of several API processes gives no start time; its counters still tell."""
+        text = await self._text("GET", "/metrics")
+        started: float | None = None
+        prompt_tokens = 0.0
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                if sample.name == START_TIME:
+                    started = float(sample.value)
+                elif sample.name.removesuffix("_total") == PROMPT_TOKENS:
+                    prompt_tokens += float(sample.value)
+        return Process(started, prompt_tokens)
+
+    def _body(self, prompt: Sequence[int], parameters: Mapping[str, Any]) -> dict[str, Any]:
+        return {"model": self.model, "prompt": list(prompt), "temperature": 0, **parameters}
+
+    async def _healthy(self) -> bool:
+        try:
+            async with self.session.get(f"{self.url}/health") as response:
+                return response.status == 200
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return False
+
+    async def _json(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        text = await self._text(method, path, body)
+        try:
+            answer = json.loads(text)
+        except ValueError as error:
+            raise EngineError(f"the engine's answer to {path} is no JSON: {text[:200]}") from error
+        if not isinstance(answer, dict):
+            raise EngineError(f"the engine's answer to {path} is no object: {text[:200]}")
+        return answer
+
+    async def _text(self, method: str, path: str, body: dict[str, Any] | None = None) -> str:
+        async with self._request(method, path, body) as response:
+            return await response.text()
+
+    async def _events(self, body: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        """Server-sent events; an end without [DONE] is a dropped request."""
+        async with self._request("POST", "/v1/completions", body) as response:
+            async for line in response.content:
+                data = line.decode().strip().removeprefix("data:").strip()
+                if data == "[DONE]":
+                    return
+                if data:
+                    try:
+                        yield json.loads(data)
+                    except ValueError as error:
+                        raise EngineError(f"the engine sent a broken event: {data[:200]}") from error
+            raise EngineError("the engine broke off a stream before its end")
+
+    @asynccontextmanager
+    async def _request(
+        self, method: str, path: str, body: dict[str, Any] | None = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        try:
+            async with self.session.request(method, f"{self.url}{path}", json=body) as response:
+                if response.status != 200:
+                    text = (await response.text())[:300]
+                    raise EngineError(f"the engine answered {response.status} to {path}: {text}")
+                yield response
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            what = str(error) or type(error).__name__
+            raise EngineError(f"the engine dropped a request to {path}: {what}") from error
+
+
+@asynccontextmanager
+async def connect(
+    model: str, url: str = ENGINE_URL, clock: Callable[[], float] = time.monotonic
+) -> AsyncIterator[EngineClient]:
+    """A client that lives as long as the block."""
+    # A new connection for each request: a kept one that the engine closes at the same moment looks like a dropped request.
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=60, sock_read=SILENCE_SECONDS)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False) as session:
+        yield EngineClient(session, model, url, clock)

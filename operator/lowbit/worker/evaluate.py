@@ -1,0 +1,199 @@
+"""evaluate: one model, measured in the engine beside this process, and compared with its baseline.
+
+The original is measured once: its texts as token ids, and what it gave for every token, go into the store. A candidate
+reads those very token ids, so that nothing but the model differs. result.json is written last; an evaluation that
+has one is finished, and is never measured again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from lowbit import __version__
+from lowbit.api.canonical import digest
+from lowbit.api.documents import SCRATCH_PATH, EvaluateDocument, EvaluateResult
+from lowbit.api.status import EvaluationSummary, FidelitySummary, SpeedSummary
+from lowbit.worker import decoding, fidelity, report, results, scoring, speed, texts
+from lowbit.worker.engine_client import ENGINE_URL, EngineClient, connect
+from lowbit.worker.fidelity import SuiteSamples
+from lowbit.worker.progress import Progress
+from lowbit.worker.refuse import RefusalError
+from lowbit.worker.scoring import Comparison
+from lowbit.worker.store import Store
+
+READY_SHARE, READ_SHARE, SPEED_SHARE = 0.05, 0.75, 0.93
+"""Where the parts of the work end, as fractions of the whole."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Everything that the engine told."""
+
+    samples: list[SuiteSamples]
+    """By suite, in the protocol's order."""
+    generated: list[decoding.Generated]
+    speed: list[SpeedSummary]
+    engine_version: str
+    max_model_len: int | None
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The original's result and its every token."""
+
+    result: results.StoredResult
+    samples: list[SuiteSamples]
+
+
+async def evaluate(
+    document: EvaluateDocument,
+    store: Store,
+    progress: Progress,
+    *,
+    url: str = ENGINE_URL,
+    scratch: Path = Path(SCRATCH_PATH),
+    clock: Callable[[], float] = time.monotonic,
+) -> EvaluateResult:
+    """Measure document.model, unless the store holds the result. Raises EngineError (the run is invalid), RefusalError."""
+    done = await asyncio.to_thread(results.read_result, store, document.evaluation)
+    if done is not None:
+        return EvaluateResult(evaluation=done.evaluation, summary=done.summary, seconds=done.seconds, reused=True)
+    begin = clock()
+    protocol_key = digest("protocol", document.protocol)
+    baseline = await asyncio.to_thread(load_baseline, document, store, protocol_key)
+    async with connect(document.served_name, url, clock) as client:
+        await client.wait_ready(lambda what: progress.report(0.0, what))
+        measured = await measure(document, store, client, baseline, scratch, progress)
+        await client.check_same_process()
+    progress.report(0.97, "writing the results")
+    return await asyncio.to_thread(
+        write, document, store, protocol_key, baseline, measured, round(clock() - begin, 1)
+    )  # fmt: skip
+
+
+def load_baseline(document: EvaluateDocument, store: Store, protocol_key: str) -> Baseline | None:
+    """What the candidate is compared with; None where the original itself is measured."""
+    if document.baseline is None:
+        return None
+    result = results.read_baseline(store, document, protocol_key)
+    return Baseline(result, results.read_samples(store, document.baseline, document.protocol))
+
+
+async def measure(
+    document: EvaluateDocument,
+    store: Store,
+    client: EngineClient,
+    baseline: Baseline | None,
+    scratch: Path,
+    progress: Progress,
+) -> Measured:
+    """Ask the engine everything: the texts, a few answers, the speed."""
+    longest = await client.max_model_len()
+    # One token is generated with every text, so a text must leave room for it.
+    room = longest - 1 if longest else None
+    suites = [one.texts for one in baseline.samples] if baseline else None
+    if suites is None:
+        progress.report(0.0, "tokenizing the texts", force=True)
+        suites = await asyncio.to_thread(tokenize, document, store, scratch, room)
+    check_room(document, suites, room)
+    samples = []
+    for index, (suite, suite_texts) in enumerate(zip(document.protocol.suites, suites, strict=True)):
+        step = (READ_SHARE - READY_SHARE) / len(suites)
+        part = progress.part(READY_SHARE + index * step, READY_SHARE + (index + 1) * step)
+        samples.append(await fidelity.measure(client, suite_texts, suite.top_logprobs, part))
+    progress.report(READ_SHARE, "generating a few answers", force=True)
+    output_tokens = min(decoding.OUTPUT_TOKENS, max(1, (room or 10**9) - decoding.PROMPT_TOKENS))
+    generated = await decoding.generate(client, decoding.prompts_of(suites[0]), output_tokens)
+    every_text = [text for one in suites for text in one]
+    fitting = speed.fit(document.protocol.speed, longest)
+    speeds = await speed.measure(client, every_text, fitting, progress.part(READ_SHARE, SPEED_SHARE))
+    return Measured(samples, generated, speeds, await client.version(), longest)
+
+
+def tokenize(document: EvaluateDocument, store: Store, scratch: Path, room: int | None) -> list[list[list[int]]]:
+    """Token ids of every text of every suite, by the original's tokenizer."""
+    tokenizer = texts.load_tokenizer(store, document.source, scratch / "tokenizer")
+    return [
+        texts.tokenize_suite(suite, store.dataset(suite.dataset), tokenizer, room) for suite in document.protocol.suites
+    ]
+
+
+def check_room(document: EvaluateDocument, suites: list[list[list[int]]], room: int | None) -> None:
+    """A candidate's engine must take the very texts that the original has read."""
+    most = max(len(text) for suite in suites for text in suite)
+    if room is not None and most > room:
+        raise RefusalError(
+            "TextsTooLong",
+            f"the baseline {document.baseline} has read texts of {most} tokens, and this engine takes {room}",
+            "set the same spec.engine.vllm.maxModelLen for both, or a smaller maxTokens in the suite",
+        )
+
+
+def write(
+    document: EvaluateDocument,
+    store: Store,
+    protocol_key: str,
+    baseline: Baseline | None,
+    measured: Measured,
+    seconds: float,
+) -> EvaluateResult:
+    """Work out the summary, and put everything into the store: samples, report, and result.json last."""
+    arrays: results.Arrays = {}
+    comparisons: list[Comparison] = []
+    summaries: list[FidelitySummary] = []
+    for index, (suite, samples) in enumerate(zip(document.protocol.suites, measured.samples, strict=True)):
+        arrays.update(results.pack(suite.name, samples))
+        if baseline is None:
+            summaries.append(fidelity.summarize_alone(suite.name, samples))
+            continue
+        original = baseline.samples[index]
+        comparison = scoring.compare(original.lists, samples.lists, suite.top_logprobs)
+        arrays.update(results.pack_comparison(suite.name, comparison))
+        comparisons.append(comparison)
+        summaries.append(fidelity.summarize(suite.name, original, samples, comparison))
+    store.write(results.samples_key(document.evaluation), results.to_bytes(arrays))
+    result = results.StoredResult(
+        evaluation=document.evaluation,
+        summary=EvaluationSummary(fidelity=summaries, speed=measured.speed),
+        seconds=seconds,
+        model=document.model,
+        baseline=document.baseline,
+        protocol=document.protocol,
+        protocol_key=protocol_key,
+        engine=document.engine,
+        versions=versions(measured.engine_version),
+        max_model_len=measured.max_model_len,
+        decoding=decoding.summarize(measured.generated, baseline.result.generated if baseline else []),
+        generated=measured.generated,
+    )
+    lengths = [samples.lengths.tolist() for samples in measured.samples]
+    before = baseline.result if baseline else None
+    page = report.render(report.gather(document, store, result, before, comparisons, lengths))
+    key = results.report_key(document.evaluation)
+    store.write(key, page.encode())
+    summary = result.summary.model_copy(
+        update={"report_digest": "sha256:" + hashlib.sha256(page.encode()).hexdigest(), "report_path": key}
+    )
+    result = result.model_copy(update={"summary": summary})
+    store.write(results.result_key(document.evaluation), result.model_dump_json(by_alias=True).encode())
+    return EvaluateResult(evaluation=result.evaluation, summary=summary, seconds=seconds)
+
+
+def versions(engine: str) -> dict[str, str]:
+    """Of the engine and of everything here that a number depends on."""
+    found = {"engine": engine, "lowbit": __version__, "python": platform.python_version(), "numpy": np.__version__}
+    for package in ("transformers", "tokenizers", "aiohttp"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

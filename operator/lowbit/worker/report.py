@@ -1,0 +1,244 @@
+"""report.html: one self-contained file with what was measured, how, and the plots that people look at first."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jinja2
+import numpy as np
+import pydantic
+
+from lowbit.api.documents import EvaluateDocument, QuantizeResult
+from lowbit.api.evaluation import Metric
+from lowbit.api.status import ArtifactRecord, FidelitySummary, SpeedSummary
+from lowbit.gate.bounds import NotANumberError, NotMeasuredError, bounds
+from lowbit.worker import report_plots as plots
+from lowbit.worker.results import StoredResult
+from lowbit.worker.scoring import Comparison
+from lowbit.worker.store import Store, artifact_index_key
+
+TEMPLATE = Path(__file__).with_name("report_template.html")
+CONFIDENCE = 0.95
+"""Of the bounds in the report. The gate may ask for more; it judges by itself."""
+LEAST_KL = 1e-6
+"""Left end of the histogram, in nats: below this, two models say the same."""
+WORST_TEXTS = 5
+METRICS: tuple[tuple[Metric, str, str], ...] = (
+    ("KLDivergence", "KL divergence", "nats per token, original against candidate; 0 is equal"),
+    ("Top1Agreement", "Top-1 agreement", "share of tokens where both rank the same token first"),
+    ("PerplexityRatio", "Perplexity ratio", "candidate / original; 1 is equal"),
+)
+Model = TypeVar("Model", bound=pydantic.BaseModel)
+BLOCK = re.compile(r"(?:^|\.)(?:layers|h|blocks|block)\.(\d+)\.(.+)$")
+
+
+@dataclass(frozen=True)
+class Module:
+    """One quantized module and its loss."""
+
+    name: str
+    loss: float
+
+
+@dataclass(frozen=True)
+class ReportInput:
+    """Everything that the report shows."""
+
+    result: StoredResult
+    baseline: StoredResult | None
+    comparisons: Sequence[Comparison]
+    """By suite; empty on a baseline."""
+    lengths: Sequence[Sequence[int]]
+    """Scored tokens of each text, by suite; empty on a baseline."""
+    source_bytes: int
+    artifact: ArtifactRecord | None
+    quantize: QuantizeResult | None
+    modules: Sequence[Module]
+
+
+def gather(
+    document: EvaluateDocument,
+    store: Store,
+    result: StoredResult,
+    baseline: StoredResult | None,
+    comparisons: Sequence[Comparison],
+    lengths: Sequence[Sequence[int]] = (),
+) -> ReportInput:
+    """Add what the quantizer left in the store. A report lacks what is missing there: it decides nothing."""
+    index: dict[str, Any] = {}
+    if document.artifact_hash:
+        index = parse_index(store.read(artifact_index_key(document.artifact_hash)))
+    return ReportInput(
+        result=result,
+        baseline=baseline,
+        comparisons=comparisons,
+        lengths=lengths,
+        source_bytes=document.source_bytes,
+        artifact=_parse(ArtifactRecord, index.get("artifact")),
+        quantize=_parse(QuantizeResult, index.get("quantize")),
+        modules=parse_modules(index.get("modules")),
+    )
+
+
+def parse_index(data: bytes | None) -> dict[str, Any]:
+    """index/artifacts/<hash>.json, or nothing."""
+    try:
+        index = json.loads(data or b"{}")
+    except ValueError:
+        return {}
+    return index if isinstance(index, dict) else {}
+
+
+def parse_modules(rows: Any) -> list[Module]:
+    """The quantizer's rows: a name (name or module, below a layer where that is given) and a loss."""
+    found = []
+    for row in rows if isinstance(rows, list) else []:
+        if not isinstance(row, Mapping):
+            continue
+        name = str(row.get("name") or row.get("module") or "")
+        if row.get("layer") is not None and not BLOCK.search(name):
+            name = f"layers.{row['layer']}.{name}"
+        try:
+            found.append(Module(name, float(row.get("loss", "nan"))))
+        except (TypeError, ValueError):
+            continue
+    return found
+
+
+def _parse(model: type[Model], value: Any) -> Model | None:
+    try:
+        return model.model_validate(value) if value is not None else None
+    except pydantic.ValidationError:
+        return None
+
+
+def render(shown: ReportInput) -> str:
+    """The whole page."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    result = shown.result
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        result=result,
+        baseline=shown.baseline,
+        metrics=[row for fidelity in result.summary.fidelity for row in metric_rows(fidelity)],
+        fidelity=result.summary.fidelity,
+        original={one.suite: one for one in shown.baseline.summary.fidelity} if shown.baseline else {},
+        protocol={suite.name: suite for suite in result.protocol.suites},
+        kl_plots=kl_plots(shown),
+        worst=worst_texts(shown),
+        modules=modules_plot(shown.modules),
+        worst_modules=sorted((m for m in shown.modules if isfinite(m.loss)), key=lambda m: -m.loss)[:WORST_TEXTS],
+        module_count=len(shown.modules),
+        sizes=sizes_plot(shown),
+        artifact=shown.artifact,
+        quantize=shown.quantize,
+        speed=speed_rows(result.summary.speed, shown.baseline.summary.speed if shown.baseline else []),
+        speed_plot=speed_plot(result.summary.speed, shown.baseline.summary.speed if shown.baseline else []),
+        confidence=f"{100 * CONFIDENCE:g} %",
+    )
+
+
+def metric_rows(fidelity: FidelitySummary) -> list[dict[str, str]]:
+    """What a gate can look at, with one-sided bounds; nothing on a baseline."""
+    rows = []
+    for metric, title, meaning in METRICS:
+        try:
+            found = bounds(metric, fidelity, CONFIDENCE)
+        except (NotMeasuredError, NotANumberError):
+            continue
+        rows.append(
+            {"suite": fidelity.suite, "metric": metric, "title": title, "meaning": meaning,
+             "value": f"{found.value:.4g}", "lower": f"{found.lower:.4g}", "upper": f"{found.upper:.4g}",
+             "count": str(found.count)}
+        )  # fmt: skip
+    return rows
+
+
+def kl_plots(shown: ReportInput) -> list[tuple[str, str, list[str]]]:
+    """By suite: its name, the histogram over tokens, and the quantiles."""
+    found = []
+    for fidelity, comparison in zip(shown.result.summary.fidelity, shown.comparisons, strict=False):
+        values = comparison.kl_divergence
+        quantiles = np.quantile(values, [0.5, 0.9, 0.99, 1.0])
+        names = ("median", "90 %", "99 %", "largest")
+        words = [f"{name} {value:.3g}" for name, value in zip(names, quantiles, strict=True)]
+        plot = plots.histogram(values.tolist(), LEAST_KL, "KL divergence of a token, nats", float(np.mean(values)))
+        found.append((fidelity.suite, plot, words))
+    return found
+
+
+def worst_texts(shown: ReportInput) -> list[dict[str, Any]]:
+    """The texts on which the two differ most."""
+    rows: list[dict[str, Any]] = []
+    for fidelity, comparison, lengths in zip(
+        shown.result.summary.fidelity, shown.comparisons, shown.lengths, strict=False
+    ):
+        start = 0
+        for number, length in enumerate(lengths):
+            part = slice(start, start + length)
+            start += length
+            rows.append(
+                {"suite": fidelity.suite, "text": number, "tokens": length,
+                 "kl": float(np.mean(comparison.kl_divergence[part])),
+                 "agreement": float(np.mean(comparison.agreement[part]))}
+            )  # fmt: skip
+    return sorted(rows, key=lambda row: -row["kl"])[:WORST_TEXTS]
+
+
+def modules_plot(modules: Sequence[Module]) -> str:
+    """Loss by layer, one line for each module of a layer."""
+    series: dict[str, list[plots.Point]] = {}
+    for module in modules:
+        if match := BLOCK.search(module.name):
+            series.setdefault(match[2], []).append((float(match[1]), module.loss))
+    return plots.lines({name: sorted(points) for name, points in series.items()}, "layer", "Loss")
+
+
+def sizes_plot(shown: ReportInput) -> str:
+    """Bytes of the original and of the artifact."""
+    rows = [("Original", float(shown.source_bytes), megabytes(shown.source_bytes))]
+    if shown.artifact:
+        size = shown.artifact.bytes
+        rows.append(("Artifact", float(size), f"{megabytes(size)} ({shown.source_bytes / max(size, 1):.2f}x)"))
+    return plots.bars(rows)
+
+
+def megabytes(size: int) -> str:
+    """114.6 MB, 15.2 GB."""
+    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+
+
+def speed_rows(candidate: Sequence[SpeedSummary], original: Sequence[SpeedSummary]) -> list[dict[str, Any]]:
+    """Both models beside each other, by concurrency."""
+    before = {one.concurrency: one for one in original}
+    return [
+        {"concurrency": one.concurrency, "model": one, "original": before.get(one.concurrency),
+         "ratio": _ratio(one, before.get(one.concurrency))}
+        for one in candidate
+    ]  # fmt: skip
+
+
+def _ratio(one: SpeedSummary, other: SpeedSummary | None) -> str | None:
+    if other is None or float(other.tokens_per_second) <= 0:
+        return None
+    return f"{float(one.tokens_per_second) / float(other.tokens_per_second):.2f}x"
+
+
+def speed_plot(candidate: Sequence[SpeedSummary], original: Sequence[SpeedSummary]) -> str:
+    """Generated tokens per second, original and candidate in turn."""
+    before = {one.concurrency: one for one in original}
+    rows = []
+    for one in candidate:
+        at = f", {one.concurrency} at once" if one.concurrency > 1 else ", one by one"
+        if other := before.get(one.concurrency):
+            rows.append(("Original", float(other.tokens_per_second), f"{other.tokens_per_second} tok/s{at}"))
+        name = "Candidate" if original else "Original"
+        rows.append((name, float(one.tokens_per_second), f"{one.tokens_per_second} tok/s{at}"))
+    return plots.bars(rows)

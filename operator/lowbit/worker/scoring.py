@@ -1,0 +1,160 @@
+"""Distances between two models' next-token distributions, from the lists of likely tokens that an engine gives.
+
+An engine tells the k most likely tokens of each distribution and the token that really came, not all. What is compared:
+
+- every token that both lists hold: one by one;
+- a token of the original's list that the candidate's list misses: its probability q is not known, but it is at most that
+  of the candidate's k-th token (the cap), and all of them together fit into what the candidate's list leaves over;
+- everything else: one remainder bucket.
+
+Of all distributions that agree with the lists, the one with the smallest divergence is taken: q = min(cap, l * p) for
+the missed tokens and q = l * p for the remainder, with l chosen so that they sum to what is left over. So the value is
+the tightest lower bound of KL(original || candidate) that the lists allow; covered mass says how much of the original
+was compared one by one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating[Any]]
+Integers = npt.NDArray[np.integer[Any]]
+Booleans = npt.NDArray[np.bool_]
+
+NO_TOKEN = -1
+"""Fills lists that are shorter than others."""
+LEAST_REMAINDER = 1e-8
+"""Engines give logprobs in single precision: what a list leaves over is never known better than this."""
+
+
+@dataclass(frozen=True)
+class Lists:
+    """The likely tokens at n positions. Rows are sorted by falling logprob, ties by token id."""
+
+    ids: Integers
+    """[n, w], NO_TOKEN where there is none."""
+    logprobs: Floats
+    """[n, w], -inf where there is none."""
+    tokens: Integers
+    """[n]: the token that really came."""
+    token_logprobs: Floats
+    """[n]: its logprob in nats."""
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models at n positions."""
+
+    kl_divergence: Floats
+    """[n], in nats, never negative."""
+    agreement: Booleans
+    """[n]: both rank the same token first."""
+    covered: Floats
+    """[n]: probability mass of the original that was compared token by token."""
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over independent texts."""
+
+    value: float
+    standard_error: float
+    count: int
+
+
+def covered_mass(lists: Lists) -> Floats:
+    """[n]: probability mass that a list holds."""
+    mass: Floats = np.exp(lists.logprobs.astype(np.float64)).sum(axis=1)
+    return np.minimum(mass, 1.0)
+
+
+def compare(original: Lists, candidate: Lists, top: int) -> Comparison:
+    """Position by position. top: how many tokens each list was asked for (it may hold the real one besides).
+
+    Raises ValueError when the two have not read the same tokens.
+    """
+    if len(original) != len(candidate) or not np.array_equal(original.tokens, candidate.tokens):
+        raise ValueError("two models are only compared on the same tokens")
+    p = np.exp(original.logprobs.astype(np.float64))
+    listed = original.ids != NO_TOKEN
+    q, found = look_up(original.ids, candidate)
+    compared = listed & found
+    missed = listed & ~found
+    p_rest = np.maximum(1.0 - p.sum(axis=1), 0.0)
+    q_left = np.maximum(1.0 - covered_mass(candidate), LEAST_REMAINDER)
+    cap = np.exp(candidate.logprobs[:, min(top, candidate.ids.shape[1]) - 1].astype(np.float64))
+    # A list shorter than top is the whole vocabulary: nothing is missing from it, and the cap is without meaning.
+    cap = np.where(cap > 0, cap, 1.0)
+    q_missed, q_rest = spread(np.where(missed, p, 0.0), p_rest, cap, q_left)
+    divergence = (
+        _terms(np.where(compared, p, 0.0), np.where(compared, q, 1.0)).sum(axis=1)
+        + _terms(np.where(missed, p, 0.0), np.where(missed, q_missed, 1.0)).sum(axis=1)
+        + _terms(p_rest, q_rest)
+    )
+    return Comparison(
+        kl_divergence=np.maximum(divergence, 0.0),
+        agreement=original.ids[:, 0] == candidate.ids[:, 0],
+        covered=np.minimum(np.where(compared, p, 0.0).sum(axis=1), 1.0),
+    )
+
+
+def look_up(ids: Integers, lists: Lists) -> tuple[Floats, Booleans]:
+    """The probability that lists gives each of ids [n, w], and whether it holds it at all."""
+    q = np.zeros(ids.shape, dtype=np.float64)
+    found = np.zeros(ids.shape, dtype=np.bool_)
+    # Column by column: w is about twenty, and [n, w, w] would be twenty times the memory.
+    for column in range(lists.ids.shape[1]):
+        same = (ids == lists.ids[:, column, None]) & (ids != NO_TOKEN)
+        q = np.where(same, np.exp(lists.logprobs[:, column, None].astype(np.float64)), q)
+        found |= same
+    return q, found
+
+
+def spread(p_missed: Floats, p_rest: Floats, cap: Floats, left: Floats) -> tuple[Floats, Floats]:
+    """Divide what the candidate's list leaves over [n] so that the divergence is smallest.
+
+    p_missed: [n, w], 0 where nothing is missed. Returns q for those [n, w], at most cap [n], and for the remainder [n].
+    """
+    capped = np.zeros(p_missed.shape, dtype=np.bool_)
+    scale = np.zeros(p_rest.shape, dtype=np.float64)
+    # Each round can only add tokens to the capped ones, so there are at most w + 1 rounds.
+    for _ in range(p_missed.shape[1] + 1):
+        free = np.where(capped, 0.0, p_missed).sum(axis=1) + p_rest
+        budget = np.maximum(left - capped.sum(axis=1) * cap, LEAST_REMAINDER)
+        scale = np.divide(budget, free, out=np.zeros_like(budget), where=free > 0)
+        now = capped | (p_missed * scale[:, None] > cap[:, None])
+        if np.array_equal(now, capped):
+            break
+        capped = now
+    q_missed = np.where(capped, cap[:, None], p_missed * scale[:, None])
+    return q_missed, p_rest * scale
+
+
+def _terms(p: Floats, q: Floats) -> Floats:
+    """p ln(p / q), and 0 where p is 0."""
+    positive = p > 0
+    ratio = np.divide(p, q, out=np.ones_like(p), where=positive & (q > 0))
+    # A probability that fell out of single precision altogether counts as the least that could be seen.
+    ratio = np.where(positive & (q <= 0), p / LEAST_REMAINDER, ratio)
+    return np.where(positive, p * np.log(np.where(positive, ratio, 1.0)), 0.0)
+
+
+def text_means(values: npt.NDArray[Any], lengths: Integers) -> Floats:
+    """Mean of each text; values [sum of lengths] holds the texts one after another, none of them empty."""
+    starts = np.concatenate(([0], np.cumsum(lengths)[:-1])).astype(np.int64)
+    sums: Floats = np.add.reduceat(values.astype(np.float64), starts)
+    return sums / lengths
+
+
+def mean(values: Floats) -> Mean:
+    """Mean over independent texts; the standard error is NaN where there is but one."""
+    count = len(values)
+    error = float(np.std(values, ddof=1) / np.sqrt(count)) if count > 1 else float("nan")
+    return Mean(float(np.mean(values)), error, count)

@@ -1,0 +1,121 @@
+"""Held-out texts as token ids, by the original's tokenizer and chat template."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from lowbit.api.calibration import DatasetFormat
+from lowbit.api.evaluation import ResolvedSuite
+from lowbit.worker.refuse import RefusalError
+from lowbit.worker.store import Store, folder_key
+
+LEAST_TOKENS = 2
+"""The first token has no logprob: a text of one token measures nothing."""
+WEIGHTS = (".safetensors",)
+
+
+def load_tokenizer(store: Store, source: str, folder: Path) -> Any:
+    """The original's tokenizer, from its small files only; they are linked into folder. Raises RefusalError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in store.require("sources", source).files:
+        if file.path.endswith(WEIGHTS):
+            continue
+        local = store.local(f"{folder_key('sources', source)}/{file.path}")
+        target = folder / file.path
+        if local is not None and not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(local.resolve())
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise RefusalError(
+            "NoTokenizer",
+            f"the tokenizer of the original {source} cannot be loaded: {error}",
+            "use a source with tokenizer.json and tokenizer_config.json that transformers loads without remote code",
+        ) from error
+
+
+def tokenize_suite(suite: ResolvedSuite, dataset: Path, tokenizer: Any, longest: int | None) -> list[list[int]]:
+    """The token ids of a suite's first texts, each cut at maxTokens (and at what the engine takes, longest tokens).
+
+    Texts of fewer than two tokens are left out. Raises RefusalError where fewer than two texts are left.
+    """
+    limit = suite.max_tokens if longest is None else min(suite.max_tokens, longest)
+    samples: list[list[int]] = []
+    for number, record in read_records(suite, dataset):
+        ids = token_ids(suite, number, record, tokenizer)[:limit]
+        if len(ids) >= LEAST_TOKENS:
+            samples.append(ids)
+        if len(samples) == suite.samples:
+            break
+    if len(samples) < 2:
+        raise RefusalError(
+            "TooFewTexts",
+            f"suite {suite.name} has {len(samples)} texts of at least {LEAST_TOKENS} tokens, and needs two",
+            "give the suite a dataset with more, longer texts",
+        )
+    return samples
+
+
+def read_records(suite: ResolvedSuite, dataset: Path) -> Iterator[tuple[int, Any]]:
+    """The lines of a JSONL file with their numbers, empty ones left out."""
+    with dataset.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                yield number, json.loads(line)
+            except ValueError as error:
+                raise bad_line(suite, number, f"is no JSON ({error})") from error
+
+
+def token_ids(suite: ResolvedSuite, number: int, record: Any, tokenizer: Any) -> list[int]:
+    """A text is tokenized as the engine would; a chat goes through the template, which brings its own special tokens."""
+    if kind(suite.format, record) == "Text":
+        text = record if isinstance(record, str) else record.get("text") if isinstance(record, dict) else None
+        if not isinstance(text, str):
+            raise bad_line(suite, number, "has no text in its field `text`")
+        return list(tokenizer(text)["input_ids"])
+    messages = record.get("messages") if isinstance(record, dict) else None
+    if not is_chat(messages):
+        raise bad_line(suite, number, "has no list of messages with role and content in its field `messages`")
+    if not tokenizer.chat_template:
+        raise RefusalError(
+            "NoChatTemplate",
+            f"suite {suite.name} has chats, and the original has no chat template",
+            "use plain texts (a field `text` per line), or a source with a chat template",
+        )
+    try:
+        text = tokenizer.apply_chat_template(messages, tokenize=False)
+    except Exception as error:  # a template raises whatever it likes
+        raise bad_line(suite, number, f"does not fit the chat template ({error})") from error
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def kind(declared: DatasetFormat, record: Any) -> DatasetFormat:
+    """Text or Chat; Auto is told from the record's fields."""
+    if declared != "Auto":
+        return declared
+    return "Chat" if isinstance(record, dict) and "messages" in record else "Text"
+
+
+def is_chat(messages: Any) -> bool:
+    """Whether it is a list of messages."""
+    return (
+        isinstance(messages, Sequence)
+        and not isinstance(messages, str)
+        and len(messages) > 0
+        and all(isinstance(one, dict) and isinstance(one.get("role"), str) and "content" in one for one in messages)
+    )
+
+
+def bad_line(suite: ResolvedSuite, number: int, what: str) -> RefusalError:
+    """The refusal of one line of a dataset."""
+    return RefusalError(
+        "BadDataset", f"line {number} of the dataset of suite {suite.name} {what}", "correct the dataset"
+    )
