@@ -212,7 +212,7 @@ def definition(kind: Kind) -> dict[str, Any]:
 class Unaliased(yaml.SafeDumper):
     """YAML without anchors, which kubectl reads but people do not."""
 
-    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
+    def ignore_aliases(self, data: object) -> bool:
         return True
 
 

@@ -80,7 +80,7 @@ class Converter:
         if node.get("required"):
             out["required"] = list(node["required"])
         out["properties"] = {name: self.schema(child) for name, child in node["properties"].items()}
-        return out | self.validations(node.get("x-type", node.get("title", "")))
+        return out | self.validations(str(node.get("x-type", node.get("title", ""))))
 
     def map(self, node: Schema) -> Schema:
         values = node.get("additionalProperties")
@@ -92,7 +92,7 @@ class Converter:
         return out
 
     def scalar_or_list(self, node: Schema) -> Schema:
-        out = {key: node[key] for key in COPIED if key in node}
+        out: Schema = {key: node[key] for key in COPIED if key in node}
         if out.get("type") == "number":
             raise TypeError(f"a float in an API object is not portable: {node}")
         if out.get("type") == "array":
