@@ -1,0 +1,172 @@
+"""The Helm chart, rendered by helm itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lowbit.api.platform import Platform
+from lowbit.kube.resources import OPTIONAL_KINDS, OWN_KINDS, RESOURCES, SHARED_KINDS
+from tests.cluster import paths
+from tests.unit.pod_security import violations
+
+ROOT = Path(__file__).resolve().parents[2]
+CHART = ROOT / "charts" / "lowbit"
+IMAGES = {
+    "operator": "operator_image",
+    "worker": "worker_image",
+    "engine": "engine_image",
+    "guard": "guard_image",
+}
+
+
+def helm(*words: str) -> subprocess.CompletedProcess[str]:
+    binary = paths.tools() / "helm"
+    if not binary.exists():
+        message = "helm is not built: make tools"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return subprocess.run([binary, *words], capture_output=True, text=True, check=False)
+
+
+def render(*settings: str) -> list[dict[str, Any]]:
+    """Every manifest of the chart with these --set arguments."""
+    arguments = [word for setting in settings for word in ("--set-json", setting)]
+    done = helm("template", "lowbit", str(CHART), "--namespace", "lowbit-system", *arguments)
+    assert done.returncode == 0, done.stderr
+    return [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest]
+
+
+def of_kind(manifests: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [manifest for manifest in manifests if manifest["kind"] == kind]
+
+
+@pytest.fixture(scope="module")
+def manifests() -> list[dict[str, Any]]:
+    return render()
+
+
+def test_the_chart_is_without_complaints() -> None:
+    done = helm("lint", "--strict", str(CHART))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_crds_are_the_committed_ones_and_are_kept(manifests: list[dict[str, Any]]) -> None:
+    rendered = {crd["metadata"]["name"]: crd for crd in of_kind(manifests, "CustomResourceDefinition")}
+    committed = [yaml.safe_load(file.read_text()) for file in sorted((ROOT / "crds").glob("*.yaml"))]
+    assert set(rendered) == {crd["metadata"]["name"] for crd in committed}
+    for crd in committed:
+        found = rendered[crd["metadata"]["name"]]
+        assert found["spec"] == crd["spec"]
+        assert found["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+def test_crds_can_be_left_out_or_not_kept() -> None:
+    assert not of_kind(render("crds.install=false"), "CustomResourceDefinition")
+    for crd in of_kind(render("crds.keep=false"), "CustomResourceDefinition"):
+        assert "helm.sh/resource-policy" not in (crd["metadata"].get("annotations") or {})
+
+
+def test_the_platform_file_is_what_the_operator_reads(manifests: list[dict[str, Any]]) -> None:
+    (config_map,) = of_kind(manifests, "ConfigMap")
+    assert Platform.model_validate(yaml.safe_load(config_map["data"]["platform.yaml"])) == Platform()
+
+
+def test_every_field_of_the_platform_can_be_set_and_no_other() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    from_images = {*IMAGES.values(), "image_pull_policy"}
+    fields = {field.alias for name, field in Platform.model_fields.items() if name not in from_images}
+    assert set(schema["properties"]["platform"]["properties"]) == fields
+
+
+def test_the_images_of_every_part_can_be_replaced() -> None:
+    manifests = render(*(f'images.{name}="localhost/lowbit-{name}:abc"' for name in IMAGES))
+    platform = Platform.model_validate(yaml.safe_load(of_kind(manifests, "ConfigMap")[0]["data"]["platform.yaml"]))
+    for name, field in IMAGES.items():
+        assert getattr(platform, field) == f"localhost/lowbit-{name}:abc"
+    for pod in (of_kind(manifests, "Deployment")[0]["spec"]["template"], *of_kind(manifests, "Pod")):
+        assert pod["spec"]["containers"][0]["image"] == "localhost/lowbit-operator:abc"
+
+
+def test_an_unknown_value_is_refused_and_named() -> None:
+    for setting in ("nonsense=1", "platform.nonsense=1", "images.nonsense=x", "metrics.serviceMonitor.nonsense=1"):
+        done = helm("template", "lowbit", str(CHART), "--set", setting)
+        assert done.returncode != 0
+        assert "nonsense" in done.stderr
+
+
+def test_the_operator_and_the_test_pod_are_allowed_by_restricted_pod_security(manifests: list[dict[str, Any]]) -> None:
+    operator = of_kind(manifests, "Deployment")[0]["spec"]["template"]["spec"]
+    assert list(violations(operator)) == ["a token of the API server is mounted"]
+    assert list(violations(of_kind(manifests, "Pod")[0]["spec"])) == []
+
+
+def rules(manifests: list[dict[str, Any]], kind: str, suffix: str = "") -> dict[tuple[str, str], set[str]]:
+    """Verbs by (group, resource) of the role with that suffix."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for role in of_kind(manifests, kind):
+        if role["metadata"]["name"] == f"lowbit{suffix}":
+            for rule in role["rules"]:
+                for group in rule["apiGroups"]:
+                    for resource in rule["resources"]:
+                        found.setdefault((group, resource), set()).update(rule["verbs"])
+    return found
+
+
+def test_the_operator_may_not_read_secrets_nor_run_programs_in_pods(manifests: list[dict[str, Any]]) -> None:
+    text = json.dumps([*of_kind(manifests, "ClusterRole"), *of_kind(manifests, "Role")])
+    for word in ('"secrets"', "pods/exec", "pods/attach", '"*"', "impersonate", "escalate", '"nodes"'):
+        assert word not in text
+
+
+def test_the_operator_may_watch_what_it_watches(manifests: list[dict[str, Any]]) -> None:
+    allowed = rules(manifests, "ClusterRole")
+    for kind in (*OWN_KINDS, *SHARED_KINDS, *OPTIONAL_KINDS):
+        resource = RESOURCES[kind]
+        assert allowed[resource.group, resource.plural] >= {"get", "list", "watch"}, kind
+
+
+def test_what_users_write_the_operator_only_reads(manifests: list[dict[str, Any]]) -> None:
+    allowed = rules(manifests, "ClusterRole")
+    assert allowed["lowbit.dev", "quantizedmodels"] == allowed["lowbit.dev", "modelstores"] == {"get", "list", "watch"}
+    assert allowed["", "pods"] == {"get", "list", "watch"}
+
+
+def test_with_namespaces_there_is_no_right_outside_of_them() -> None:
+    manifests = render('watchNamespaces=["a","b"]')
+    roles = [role for role in of_kind(manifests, "Role") if role["metadata"]["name"] == "lowbit"]
+    assert [role["metadata"]["namespace"] for role in roles] == ["a", "b"]
+    assert not of_kind(manifests, "ClusterRoleBinding")
+    assert roles[0]["rules"] == of_kind(render(), "ClusterRole")[0]["rules"]
+    (container,) = of_kind(manifests, "Deployment")[0]["spec"]["template"]["spec"]["containers"]
+    assert {"name": "LOWBIT_NAMESPACES", "value": "a,b"} in container["env"]
+
+
+def test_the_lease_that_the_role_allows_is_the_one_that_is_taken(manifests: list[dict[str, Any]]) -> None:
+    (container,) = of_kind(manifests, "Deployment")[0]["spec"]["template"]["spec"]["containers"]
+    (name,) = [variable["value"] for variable in container["env"] if variable["name"] == "LOWBIT_LEASE_NAME"]
+    (role,) = [role for role in of_kind(manifests, "Role") if role["metadata"]["name"] == "lowbit-lease"]
+    assert role["rules"][1]["resourceNames"] == [name]
+    assert role["metadata"]["namespace"] == "lowbit-system"
+
+
+def test_monitors_are_made_only_when_asked_for(manifests: list[dict[str, Any]]) -> None:
+    assert not of_kind(manifests, "ServiceMonitor")
+    assert len(of_kind(render("metrics.serviceMonitor.enabled=true"), "ServiceMonitor")) == 1
+    without = rules(render("platform.serviceMonitor=false"), "ClusterRole")
+    assert ("monitoring.coreos.com", "podmonitors") not in without
+
+
+def test_a_changed_platform_restarts_the_operator() -> None:
+    def template(*settings: str) -> object:
+        return of_kind(render(*settings), "Deployment")[0]["spec"]["template"]
+
+    assert template() != template('platform.engineEnv={"A":"1"}')
+    assert template() == template("crds.keep=false")
