@@ -54,4 +54,4 @@ generate: venv ## CRDs and the reference, from the types
 
 lock: venv ## The requirements' locks
 	$(python) -m images.lock
-	.venv/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11 --custom-compile-command "make lock" requirements/dev.in -o requirements/dev.txt
+	.venv/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11 --custom-compile-command "make lock" --override requirements/overrides.in requirements/dev.in -o requirements/dev.txt

@@ -18,7 +18,7 @@ if [ ! -e "$venv/.complete" ]; then
   python3 -m venv "$venv"
   uv=$(sed -n 's/^\(uv==[^ ]*\) .*/\1/p' "$lock")
   "$venv/bin/pip" install --quiet "$uv"
-  "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --require-hashes -r "$lock"
+  "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --no-deps --require-hashes -r "$lock"
   touch "$venv/.complete"
 fi
 ln -sfn "$venv" .venv
