@@ -5,12 +5,12 @@ An engine tells the k most likely tokens of each distribution and the token that
 - every token that both lists hold: one by one;
 - a token of the original's list that the candidate's list misses: its probability q is not known, but it is at most that
   of the candidate's k-th token (the cap), and all of them together fit into what the candidate's list leaves over;
-- everything else: one remainder bucket.
+- everything else, tokens that only the candidate's list holds among it: one remainder bucket.
 
 Of all distributions that agree with the lists, the one with the smallest divergence is taken: q = min(cap, l * p) for
-the missed tokens and q = l * p for the remainder, with l chosen so that they sum to what is left over. So the value is
-the tightest lower bound of KL(original || candidate) that the lists allow; covered mass says how much of the original
-was compared one by one.
+the missed tokens and q = l * p for the remainder, with l chosen so that all q sum to 1. So the value never exceeds
+KL(original || candidate), and a favourite that the candidate has lost still counts in full down to the cap; covered mass
+says how much of the original was compared one by one.
 """
 
 from __future__ import annotations
@@ -89,10 +89,11 @@ def compare(original: Lists, candidate: Lists, top: int) -> Comparison:
     missed = listed & ~found
     p_rest = np.maximum(1.0 - p.sum(axis=1), 0.0)
     q_left = np.maximum(1.0 - covered_mass(candidate), LEAST_REMAINDER)
+    q_only = np.maximum(covered_mass(candidate) - np.where(compared, q, 0.0).sum(axis=1), 0.0)
     cap = np.exp(candidate.logprobs[:, min(top, candidate.ids.shape[1]) - 1].astype(np.float64))
     # A list shorter than top is the whole vocabulary: nothing is missing from it, and the cap is without meaning.
     cap = np.where(cap > 0, cap, 1.0)
-    q_missed, q_rest = spread(np.where(missed, p, 0.0), p_rest, cap, q_left)
+    q_missed, q_rest = spread(np.where(missed, p, 0.0), p_rest, cap, q_left, q_only)
     divergence = (
         _terms(np.where(compared, p, 0.0), np.where(compared, q, 1.0)).sum(axis=1)
         + _terms(np.where(missed, p, 0.0), np.where(missed, q_missed, 1.0)).sum(axis=1)
@@ -117,24 +118,34 @@ def look_up(ids: Integers, lists: Lists) -> tuple[Floats, Booleans]:
     return q, found
 
 
-def spread(p_missed: Floats, p_rest: Floats, cap: Floats, left: Floats) -> tuple[Floats, Floats]:
-    """Divide what the candidate's list leaves over [n] so that the divergence is smallest.
+def spread(p_missed: Floats, p_rest: Floats, cap: Floats, left: Floats, only: Floats) -> tuple[Floats, Floats]:
+    """Divide what the candidate gives to the missed tokens and to the remainder so that the divergence is smallest.
 
-    p_missed: [n, w], 0 where nothing is missed. Returns q for those [n, w], at most cap [n], and for the remainder [n].
+    p_missed: [n, w], 0 where nothing is missed; p_rest: [n]. left: [n], what the candidate's list leaves over. only: [n],
+    what it gives to tokens that only it lists, which belong to the remainder whatever happens.
+    Returns q of the missed tokens [n, w], each at most cap [n] and together at most left, and of the remainder [n].
     """
+    q_missed, q_rest = water_fill(p_missed, p_rest, cap, left + only)
+    # Convex: where the remainder would fall below what is certain to be in it, that is what it gets.
+    bound = q_rest < only
+    q_bound, _ = water_fill(p_missed, np.zeros_like(p_rest), cap, left)
+    return np.where(bound[:, None], q_bound, q_missed), np.where(bound, only, q_rest)
+
+
+def water_fill(p_missed: Floats, p_rest: Floats, cap: Floats, budget: Floats) -> tuple[Floats, Floats]:
+    """q = min(cap, l * p) for the missed tokens and l * p for the remainder, with l so that they sum to budget [n]."""
     capped = np.zeros(p_missed.shape, dtype=np.bool_)
     scale = np.zeros(p_rest.shape, dtype=np.float64)
     # Each round can only add tokens to the capped ones, so there are at most w + 1 rounds.
     for _ in range(p_missed.shape[1] + 1):
         free = np.where(capped, 0.0, p_missed).sum(axis=1) + p_rest
-        budget = np.maximum(left - capped.sum(axis=1) * cap, LEAST_REMAINDER)
-        scale = np.divide(budget, free, out=np.zeros_like(budget), where=free > 0)
+        remaining = np.maximum(budget - capped.sum(axis=1) * cap, LEAST_REMAINDER)
+        scale = np.divide(remaining, free, out=np.zeros_like(remaining), where=free > 0)
         now = capped | (p_missed * scale[:, None] > cap[:, None])
         if np.array_equal(now, capped):
             break
         capped = now
-    q_missed = np.where(capped, cap[:, None], p_missed * scale[:, None])
-    return q_missed, p_rest * scale
+    return np.where(capped, cap[:, None], p_missed * scale[:, None]), p_rest * scale
 
 
 def _terms(p: Floats, q: Floats) -> Floats:

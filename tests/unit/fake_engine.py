@@ -1,0 +1,176 @@
+"""An engine on loopback that speaks vLLM's API over a next-token distribution that is known exactly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from aiohttp import web
+
+VOCABULARY = 48
+MODEL = "model"
+Matrix = npt.NDArray[np.float64]
+
+
+def log_softmax(logits: Matrix) -> Matrix:
+    """Rows of logprobs."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    result: Matrix = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return result
+
+
+def distribution(seed: int, sharpness: float = 2.0) -> Matrix:
+    """Logprobs of the next token (column) after each token (row)."""
+    return log_softmax(np.random.default_rng(seed).normal(0, sharpness, (VOCABULARY, VOCABULARY)))
+
+
+def damaged(logprobs: Matrix, noise: float, seed: int = 1) -> Matrix:
+    """The same model after a loss of precision."""
+    return log_softmax(logprobs + np.random.default_rng(seed).normal(0, noise, logprobs.shape))
+
+
+@dataclass
+class FakeEngine:
+    """Behaves as told, and remembers what it was asked."""
+
+    logprobs: Matrix
+    max_model_len: int = 512
+    started: float = 1000.0
+    fail_after: int | None = None
+    """Completions after which every other one is answered with 500."""
+    drop_after: int | None = None
+    """Completions after which connections are closed without an answer."""
+    restart_after: int | None = None
+    """Completions after which the engine is another process."""
+    unhealthy: int = 0
+    """How often /health answers 503 first."""
+    prompts: list[list[int]] = field(default_factory=list)
+    at_once: int = 0
+    most_at_once: int = 0
+    requests: int = 0
+
+    @property
+    def completions(self) -> int:
+        return len(self.prompts)
+
+    def top(self, row: int, count: int, *also: int) -> dict[int, float]:
+        order = np.lexsort((np.arange(VOCABULARY), -self.logprobs[row]))[:count]
+        return {int(token): float(np.float32(self.logprobs[row, token])) for token in [*order, *also]}
+
+    def prompt_logprobs(self, prompt: list[int], count: int) -> list[Any]:
+        answer: list[Any] = [None]
+        for before, token in pairwise(prompt):
+            entry = self.top(before, count, token)
+            answer.append(
+                {
+                    str(t): {"logprob": v, "rank": i + 1, "decoded_token": f"w{t}"}
+                    for i, (t, v) in enumerate(entry.items())
+                }
+            )
+        return answer
+
+    def generate(self, prompt: list[int], count: int) -> tuple[list[int], list[float]]:
+        tokens, values, last = [], [], prompt[-1]
+        for _ in range(count):
+            token = int(self.logprobs[last].argmax())
+            values.append(float(self.logprobs[last, token]))
+            tokens.append(token)
+            last = token
+        return tokens, values
+
+    async def complete(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        prompt = body["prompt"]
+        assert body["model"] == MODEL
+        assert body["temperature"] == 0
+        self.prompts.append(prompt)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            return await self.answer(request, body, prompt)
+        finally:
+            self.at_once -= 1
+
+    async def answer(self, request: web.Request, body: dict[str, Any], prompt: list[int]) -> web.StreamResponse:
+        if self.fail_after is not None and self.completions > self.fail_after:
+            return web.json_response({"error": "out of memory"}, status=500)
+        if self.drop_after is not None and self.completions > self.drop_after:
+            assert request.transport is not None
+            request.transport.close()
+            return web.Response()
+        if self.restart_after is not None and self.completions > self.restart_after:
+            self.started = 2000.0
+        if len(prompt) + body["max_tokens"] > self.max_model_len:
+            return web.json_response({"error": "too long"}, status=400)
+        tokens, values = self.generate(prompt, body["max_tokens"])
+        if body.get("stream"):
+            return await self.stream(request, tokens)
+        choice: dict[str, Any] = {"index": 0, "text": "", "logprobs": None, "finish_reason": "length"}
+        if "prompt_logprobs" in body:
+            choice["prompt_logprobs"] = self.prompt_logprobs(prompt, body["prompt_logprobs"])
+        if "logprobs" in body:
+            choice["logprobs"] = {"tokens": [f"token_id:{t}" for t in tokens], "token_logprobs": values}
+        return web.json_response({"choices": [choice], "usage": {"completion_tokens": len(tokens)}})
+
+    async def stream(self, request: web.Request, tokens: list[int]) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for token in tokens:
+            event = {"choices": [{"index": 0, "text": f"w{token}"}], "usage": None}
+            await response.write(f"data: {json.dumps(event)}\n\n".encode())
+        usage = {"choices": [], "usage": {"completion_tokens": len(tokens)}}
+        await response.write(f"data: {json.dumps(usage)}\n\ndata: [DONE]\n\n".encode())
+        return response
+
+    async def health(self, _: web.Request) -> web.Response:
+        if self.unhealthy > 0:
+            self.unhealthy -= 1
+            return web.Response(status=503)
+        return web.Response()
+
+    async def models(self, _: web.Request) -> web.Response:
+        return web.json_response({"data": [{"id": MODEL, "max_model_len": self.max_model_len}]})
+
+    async def version(self, _: web.Request) -> web.Response:
+        return web.json_response({"version": "0.33.0"})
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        count = sum(len(prompt) for prompt in self.prompts)
+        return web.Response(
+            text="# TYPE process_start_time_seconds gauge\n"
+            f"process_start_time_seconds {self.started}\n"
+            "# TYPE vllm:prompt_tokens_total counter\n"
+            f'vllm:prompt_tokens_total{{model_name="{MODEL}"}} {count}\n'
+        )
+
+    @web.middleware
+    async def count(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        self.requests += 1
+        response: web.StreamResponse = await handler(request)
+        return response
+
+
+@asynccontextmanager
+async def serve(engine: FakeEngine) -> AsyncIterator[str]:
+    """The engine's URL, while the block runs."""
+    app = web.Application(middlewares=[engine.count])
+    app.router.add_post("/v1/completions", engine.complete)
+    app.router.add_get("/health", engine.health)
+    app.router.add_get("/v1/models", engine.models)
+    app.router.add_get("/version", engine.version)
+    app.router.add_get("/metrics", engine.metrics)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        port = runner.addresses[0][1]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        await runner.cleanup()
