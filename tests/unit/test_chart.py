@@ -18,12 +18,7 @@ from tests.unit.pod_security import violations
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "lowbit"
-IMAGES = {
-    "operator": "operator_image",
-    "worker": "worker_image",
-    "engine": "engine_image",
-    "guard": "guard_image",
-}
+IMAGES = ("worker", "engine", "guard")
 
 
 def helm(*words: str) -> subprocess.CompletedProcess[str]:
@@ -81,22 +76,23 @@ def test_the_platform_file_is_what_the_operator_reads(manifests: list[dict[str, 
 
 def test_every_field_of_the_platform_can_be_set_and_no_other() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())
-    from_images = {*IMAGES.values(), "image_pull_policy"}
-    fields = {field.alias for name, field in Platform.model_fields.items() if name not in from_images}
+    fields = {field.alias for field in Platform.model_fields.values()}
     assert set(schema["properties"]["platform"]["properties"]) == fields
 
 
 def test_the_images_of_every_part_can_be_replaced() -> None:
-    manifests = render(*(f'images.{name}="localhost/lowbit-{name}:abc"' for name in IMAGES))
+    others = [f'platform.{name}Image="localhost/lowbit-{name}:abc"' for name in IMAGES]
+    manifests = render('image="localhost/lowbit-operator:abc"', 'imagePullPolicy="Never"', *others)
     platform = Platform.model_validate(yaml.safe_load(of_kind(manifests, "ConfigMap")[0]["data"]["platform.yaml"]))
-    for name, field in IMAGES.items():
-        assert getattr(platform, field) == f"localhost/lowbit-{name}:abc"
+    for name in ("operator", *IMAGES):
+        assert getattr(platform, f"{name}_image") == f"localhost/lowbit-{name}:abc"
+    assert platform.image_pull_policy == "Never"
     for pod in (of_kind(manifests, "Deployment")[0]["spec"]["template"], *of_kind(manifests, "Pod")):
         assert pod["spec"]["containers"][0]["image"] == "localhost/lowbit-operator:abc"
 
 
 def test_an_unknown_value_is_refused_and_named() -> None:
-    for setting in ("nonsense=1", "platform.nonsense=1", "images.nonsense=x", "metrics.serviceMonitor.nonsense=1"):
+    for setting in ("nonsense=1", "platform.nonsense=1", "crds.nonsense=x", "metrics.serviceMonitor.nonsense=1"):
         done = helm("template", "lowbit", str(CHART), "--set", setting)
         assert done.returncode != 0
         assert "nonsense" in done.stderr

@@ -20,8 +20,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 
 {{- define "lowbit.platform" -}}
-{{- $images := dict "operatorImage" .Values.images.operator "workerImage" .Values.images.worker "engineImage" .Values.images.engine "guardImage" .Values.images.guard "imagePullPolicy" .Values.imagePullPolicy -}}
-{{- merge $images .Values.platform | toYaml -}}
+{{- merge (deepCopy .Values.platform) (dict "operatorImage" .Values.image "imagePullPolicy" .Values.imagePullPolicy) | toYaml -}}
 {{- end -}}
 
 {{- define "lowbit.podSecurity" -}}
