@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import uuid
 from pathlib import Path
+from typing import IO
 
 from lowbit.worker.manifest import Advance, Manifest, check_path, list_files, scan, silent
 from lowbit.worker.store.base import (
@@ -29,6 +31,7 @@ class PVCStore(Store):
     def __init__(self, root: Path) -> None:
         self.root = root
         self.partial = root / "partial"
+        self._locks: dict[str, IO[str]] = {}
 
     def read(self, key: str) -> bytes | None:
         try:
@@ -55,7 +58,11 @@ class PVCStore(Store):
         self._place(temporary, key)
 
     def workspace(self, name: str) -> Path:
+        make_folders(self.partial)
         folder = self.partial / check_path(name)
+        if not self._lock(name):
+            # Another pod writes there, or the volume knows no locks: nothing is shared with an earlier attempt.
+            folder = self.partial / f"{name}-{uuid.uuid4().hex[:8]}"
         make_folders(folder)
         return folder
 
@@ -92,6 +99,19 @@ class PVCStore(Store):
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
                 removed.append(path.name)
         return removed
+
+    def _lock(self, name: str) -> bool:
+        """Take the name for as long as this process lives; False where another one has it."""
+        if name in self._locks:
+            return True
+        file = (self.partial / f"{name}.lock").open("w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            return False
+        self._locks[name] = file
+        return True
 
     def _temporary(self) -> Path:
         make_folders(self.partial)

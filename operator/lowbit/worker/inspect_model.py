@@ -1,0 +1,233 @@
+"""What a model's folder says about the model, without running any of it: config.json and the safetensors headers.
+
+Refused: whatever would let a model bring code of its own, and weights in formats that can.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from lowbit.api.modelrevision import ModelFacts
+from lowbit.worker.refuse import RefusalError
+
+TOKENIZER_FILES = (
+    "added_tokens.json", "chat_template.jinja", "chat_template.json", "merges.txt", "sentencepiece.bpe.model",
+    "special_tokens_map.json", "spiece.model", "tokenizer.json", "tokenizer.model", "tokenizer_config.json",
+    "vocab.json", "vocab.txt",
+)  # fmt: skip
+"""Together they decide which tokens a text becomes."""
+KEPT_FILES = (*TOKENIZER_FILES, "generation_config.json", "preprocessor_config.json", "processor_config.json")
+"""An artifact has these byte for byte from its source."""
+CONFIG_FILES = ("config.json", "tokenizer_config.json", "processor_config.json", "preprocessor_config.json")
+CODE_SUFFIXES = {".py", ".pyc", ".so"}
+WEIGHT_SUFFIXES = {
+    ".bin",
+    ".pt",
+    ".pth",
+    ".ckpt",
+    ".pkl",
+    ".pickle",
+    ".h5",
+    ".msgpack",
+    ".onnx",
+    ".gguf",
+    ".npz",
+    ".tflite",
+}
+HEADER_LIMIT = 100_000_000
+"""Bytes; the format's own limit for a header."""
+BYTES_BY_DTYPE = {
+    "F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "BF16": 2, "F16": 2, "I16": 2, "U16": 2, "I8": 1,
+    "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1,
+}  # fmt: skip
+DTYPE_NAMES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One tensor as a safetensors header names it."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def elements(self) -> int:
+        """Number of values."""
+        return prod(self.shape)
+
+
+def check_names(names: Iterable[str], what: str) -> None:
+    """Refuse a model by the names of its files, before any is downloaded. what names the model in messages."""
+    names = list(names)
+    code = [name for name in names if PurePosixPath(name).suffix in CODE_SUFFIXES]
+    if code:
+        raise RefusalError(
+            "RemoteCode",
+            f"{what} brings code of its own ({_some(code)}), which is never run",
+            "use a model whose architecture the engine knows, from a repository or folder without .py files",
+        )
+    other = [name for name in names if PurePosixPath(name).suffix in WEIGHT_SUFFIXES]
+    if other:
+        raise RefusalError(
+            "NotSafetensors",
+            f"{what} has weights in a format that can run code or that is not loaded ({_some(other)})",
+            "use a revision or folder with .safetensors weights only; convert with transformers' save_pretrained",
+        )
+    if not any(_is_weights(name) for name in names):
+        raise RefusalError(
+            "NoSafetensors",
+            f"{what} has no .safetensors file",
+            "give the folder that holds config.json and the .safetensors files",
+        )
+    if "config.json" not in names:
+        raise RefusalError("NoConfig", f"{what} has no config.json", "give the folder that holds config.json")
+
+
+def inspect(folder: Path, what: str) -> ModelFacts:
+    """The facts of the model in a folder. Raises RefusalError with what is wrong with it."""
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    check_names(names, what)
+    for name in CONFIG_FILES:
+        if (folder / name).is_file() and "auto_map" in read_json(folder / name, what):
+            raise RefusalError(
+                "RemoteCode",
+                f"{what}: {name} has auto_map, which loads code from the model's repository",
+                "use a model whose architecture the engine knows; a config.json without auto_map",
+            )
+    config = read_json(folder / "config.json", what)
+    tensors = read_tensors(folder, what)
+    weights = sorted(name for name in names if _is_weights(name))
+    _check_index(folder, weights, what)
+    return _facts(folder, config, tensors, sum((folder / name).stat().st_size for name in weights), what)
+
+
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """A JSON object from a file of the model. Raises RefusalError where it is none."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise RefusalError("BadConfig", f"{what}: {path.name} is not JSON: {error}", f"repair {path.name}") from error
+    if not isinstance(value, dict):
+        raise RefusalError("BadConfig", f"{what}: {path.name} is not a JSON object", f"repair {path.name}")
+    return value
+
+
+def read_tensors(folder: Path, what: str) -> list[Tensor]:
+    """Every tensor of every safetensors file below the folder; the files' sizes are checked against their headers."""
+    found = []
+    for path in sorted(folder.rglob("*.safetensors")):
+        found += _read_header(path, what)
+    return found
+
+
+def tokenizer_hash(folder: Path) -> str:
+    """SHA-256 (hex) over the tokenizer files and the chat template."""
+    sha = hashlib.sha256()
+    for name in TOKENIZER_FILES:
+        path = folder / name
+        if path.is_file():
+            content = path.read_bytes()
+            sha.update(f"{name}\0{len(content)}\0".encode())
+            sha.update(content)
+    return sha.hexdigest()
+
+
+def has_chat_template(folder: Path) -> bool:
+    """Whether the tokenizer knows how to write a chat as one text."""
+    if any((folder / name).is_file() for name in ("chat_template.jinja", "chat_template.json")):
+        return True
+    config = folder / "tokenizer_config.json"
+    return config.is_file() and bool(read_json(config, "tokenizer").get("chat_template"))
+
+
+def _read_header(path: Path, what: str) -> list[Tensor]:
+    size = path.stat().st_size
+    bad = RefusalError(
+        "BadWeights",
+        f"{what}: {path.name} is damaged or cut off",
+        "copy or download the file again, and compare its size",
+    )
+    with path.open("rb") as file:
+        start = file.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else HEADER_LIMIT + 1
+        if length > min(HEADER_LIMIT, size - 8):
+            raise bad
+        try:
+            header = json.loads(file.read(length))
+            header.pop("__metadata__", None)
+            tensors = [Tensor(name, str(t["dtype"]), tuple(map(int, t["shape"]))) for name, t in header.items()]
+            end = max((int(t["data_offsets"][1]) for t in header.values()), default=0)
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+            raise bad from None
+    if 8 + length + end != size:
+        raise bad
+    return tensors
+
+
+def _check_index(folder: Path, weights: Sequence[str], what: str) -> None:
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return
+    named = set(read_json(index, what).get("weight_map", {}).values())
+    missing = sorted(named - set(weights))
+    if missing:
+        raise RefusalError(
+            "MissingWeights", f"{what}: {_some(missing)} named in {index.name} are missing", "add the missing files"
+        )
+
+
+def _facts(folder: Path, config: dict[str, Any], tensors: list[Tensor], weight_bytes: int, what: str) -> ModelFacts:
+    needed = ("model_type", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size",
+              "max_position_embeddings")  # fmt: skip
+    missing = [name for name in needed if not config.get(name)]
+    architectures = config.get("architectures") or []
+    if missing or len(architectures) != 1:
+        raise RefusalError(
+            "UnsupportedModel",
+            f"{what}: config.json lacks {', '.join(missing) or 'a single architecture'}; "
+            "Lowbit handles decoder-only language models",
+            "use a text model such as Llama, Qwen or Mistral",
+        )
+    heads = int(config["num_attention_heads"])
+    return ModelFacts(
+        architecture=architectures[0],
+        model_type=config["model_type"],
+        hidden_size=config["hidden_size"],
+        intermediate_size=config["intermediate_size"],
+        layers=config["num_hidden_layers"],
+        attention_heads=heads,
+        key_value_heads=config.get("num_key_value_heads") or heads,
+        head_dim=config.get("head_dim") or config["hidden_size"] // heads,
+        vocab_size=config["vocab_size"],
+        max_position_embeddings=config["max_position_embeddings"],
+        dtype=config.get("dtype") or config.get("torch_dtype") or _dtype(tensors),
+        tied_embeddings=not any(tensor.name == "lm_head.weight" for tensor in tensors),
+        parameters=sum(tensor.elements for tensor in tensors),
+        weight_bytes=weight_bytes,
+        tokenizer=tokenizer_hash(folder),
+        chat_template=has_chat_template(folder),
+    )
+
+
+def _dtype(tensors: list[Tensor]) -> str:
+    """The type of most of the weights."""
+    counts: dict[str, int] = {}
+    for tensor in tensors:
+        counts[tensor.dtype] = counts.get(tensor.dtype, 0) + tensor.elements
+    return DTYPE_NAMES.get(max(counts, key=lambda dtype: counts[dtype], default="BF16"), "bfloat16")
+
+
+def _is_weights(name: str) -> bool:
+    return name.endswith(".safetensors")
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,0 +1,113 @@
+"""Where models come from: the hub, a volume, a bucket. All end as a folder in the store, under its digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from lowbit.api.documents import SECRETS_PATH, VOLUMES_PATH
+from lowbit.api.recipe import ArtifactRecipe
+from lowbit.api.references import Source
+from lowbit.worker.inspect_model import check_names
+from lowbit.worker.manifest import Manifest, scan
+from lowbit.worker.progress import Progress
+from lowbit.worker.sources.base import Place, RemoteFile
+from lowbit.worker.store import Kind, Store
+
+__all__ = ["Place", "RemoteFile", "import_model", "open_place"]
+
+
+def open_place(
+    source: Source | ArtifactRecipe, *, volumes: Path = Path(VOLUMES_PATH), secrets: Path = Path(SECRETS_PATH)
+) -> Place:
+    """The place that a source or an artifact candidate names. Raises ValueError where it names none."""
+    if source.hugging_face is not None:
+        from lowbit.worker.sources.hub import HubPlace
+
+        return HubPlace(source.hugging_face, secrets)
+    if source.pvc is not None:
+        from lowbit.worker.sources.pvc import PVCPlace
+
+        return PVCPlace(source.pvc, volumes)
+    if source.s3 is not None:
+        from lowbit.worker.sources.s3 import S3Place, client_of
+
+        return S3Place(source.s3, client_of(source.s3, secrets))
+    raise ValueError("a source is exactly one of huggingFace, pvc and s3")
+
+
+def import_model(store: Store, kind: Kind, place: Place, progress: Progress) -> Manifest:
+    """Bring a model's files into the store, going on where an earlier attempt stopped. Returns what is there now."""
+    known = _known(store, kind, place)
+    if known is not None:
+        progress.report(1.0, f"{place.name} is in the store already", force=True)
+        return known
+    progress.step(f"listing {place.name}")
+    files = place.files()
+    check_names([file.path for file in files], place.name)
+    total = sum(file.size for file in files)
+    workspace = store.workspace(f"import-{_identity(place.identity or place.name)}")
+    present = sum(path.stat().st_size for path in workspace.rglob("*") if path.is_file())
+    store.check_space(max(total - present, 0), place.name)
+    _fetch(place, files, workspace, progress.part(0.0, 0.8))
+    manifest = _hash(workspace, total, progress.part(0.8, 0.9))
+    counter = _Counter(progress.part(0.9, 1.0), total, f"committing {place.name}")
+    store.commit(kind, workspace, manifest, counter)
+    if place.identity is not None:
+        store.write(_index_key(kind, place.identity), json.dumps({"digest": manifest.digest}).encode())
+    return manifest
+
+
+class _Counter:
+    """An Advance that reports bytes as progress."""
+
+    def __init__(self, progress: Progress, total: int, message: str) -> None:
+        self.progress, self.total, self.message, self.done = progress, max(total, 1), message, 0
+        progress.step(message)
+
+    def __call__(self, size: int) -> None:
+        self.done += size
+        self.progress.report(
+            self.done / self.total, f"{self.message}: {self.done / 1e9:.2f} of {self.total / 1e9:.2f} GB"
+        )
+
+
+def _fetch(place: Place, files: list[RemoteFile], workspace: Path, progress: Progress) -> None:
+    """Fetch what is missing. A file has its name only once it is whole; one of an older listing is removed."""
+    wanted = {file.path: file for file in files}
+    for path in [path for path in workspace.rglob("*") if path.is_file()]:
+        name = path.relative_to(workspace).as_posix()
+        if not path.name.startswith(".") and name not in wanted:
+            path.unlink()
+    counter = _Counter(progress, sum(file.size for file in files), f"copying {place.name}")
+    for file in files:
+        target = workspace / file.path
+        # Only what can never change under its name may be kept by name and size.
+        if place.identity is not None and target.is_file() and target.stat().st_size == file.size:
+            counter(file.size)
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        place.fetch(file, target, counter)
+    for path in [path for path in workspace.rglob(".*") if path.is_file()]:
+        path.unlink()
+
+
+def _hash(workspace: Path, total: int, progress: Progress) -> Manifest:
+    return scan(workspace, _Counter(progress, total, "hashing"))
+
+
+def _known(store: Store, kind: Kind, place: Place) -> Manifest | None:
+    """What the store holds of a place whose content cannot change."""
+    if place.identity is None:
+        return None
+    data = store.read(_index_key(kind, place.identity))
+    return store.manifest(kind, json.loads(data)["digest"]) if data else None
+
+
+def _index_key(kind: Kind, identity: str) -> str:
+    return f"index/{kind}/{_identity(identity)}.json"
+
+
+def _identity(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
