@@ -1,0 +1,200 @@
+"""Effects against a real API server: what was seen too late is never written over."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from lowbit.app.operator import utc_now
+from lowbit.decide.plan import Apply, Create, Delete, Event, Plan, SetOwners, WriteStatus
+from lowbit.decide.snapshot import Owner
+from lowbit.effects.events import EventSender
+from lowbit.effects.execute import Outcome, execute
+from lowbit.kube.client import Kube
+from lowbit.kube.connect import configuration
+from lowbit.kube.errors import AlreadyExists, Conflict, Invalid, NotFound
+from lowbit.observe.keys import Key
+from lowbit.observe.store import Store
+from tests.api.operator_process import ROOT, Cluster, quantized_model
+from tests.cluster import paths
+from tests.cluster.apiserver import ApiServer
+
+KEY = Key("default", "chat")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ApiServer]:
+    with ApiServer() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def cluster(server: ApiServer) -> Cluster:
+    found = Cluster(server, paths.tools() / "kubectl")
+    found.run("apply", "--server-side", "-f", str(ROOT / "crds"))
+    found.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    return found
+
+
+@pytest.fixture
+async def kube(cluster: Cluster) -> AsyncIterator[Kube]:
+    client = Kube(await configuration(str(cluster.server.kubeconfig)))
+    yield client
+    for kind in ("QuantizedModel", "ConfigMap"):
+        for item in (await client.list(kind, "default")).items:
+            metadata = item["metadata"]
+            await client.delete(kind, "default", metadata["name"], metadata["uid"])
+    await client.close()
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+def config_map(**data: str) -> dict[str, Any]:
+    labels = {"app.kubernetes.io/managed-by": "lowbit", "lowbit.dev/quantizedmodel": "chat"}
+    metadata = {"name": "child", "namespace": "default", "labels": labels}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+
+def status_write(model: dict[str, Any], stage: str) -> WriteStatus:
+    metadata = model["metadata"]
+    status = {"stage": stage, "observedGeneration": 1, "conditions": []}
+    return WriteStatus("QuantizedModel", "chat", metadata["uid"], metadata["resourceVersion"], status)
+
+
+async def carry_out(plan: Plan, kube: Kube, store: Store, permitted: bool = True) -> Outcome:
+    events = EventSender(kube, "test", utc_now)
+    return await execute(plan, KEY, kube, store=store, events=events, permit=lambda: permitted)
+
+
+async def test_creating_what_is_there_already_is_no_error_and_is_seen(kube: Kube, store: Store) -> None:
+    await kube.create(config_map(a="first"))
+    outcome = await carry_out(Plan(actions=(Create(config_map(a="second")),)), kube, store)
+    assert outcome.stale is None
+    seen = store.get("ConfigMap", "default", "child")
+    assert seen is not None and seen["data"] == {"a": "first"}
+
+
+async def test_an_apply_takes_away_only_what_it_had_set_itself(kube: Kube, store: Store) -> None:
+    await carry_out(Plan(actions=(Apply(config_map(a="1", b="1")),)), kube, store)
+    await kube.merge_patch("ConfigMap", "default", "child", {"data": {"theirs": "1"}})
+    # merge_patch is made as the manager lowbit, but by the operation Update: another owner to the API server
+    await carry_out(Plan(actions=(Apply(config_map(a="2")),)), kube, store)
+    assert (await kube.get("ConfigMap", "default", "child"))["data"] == {"a": "2", "theirs": "1"}
+
+
+async def test_a_stale_status_is_not_written_and_the_view_is_fresh_afterwards(kube: Kube, store: Store) -> None:
+    seen = await kube.create(quantized_model("default", "chat"))
+    store.put(seen)
+    newer = await kube.merge_patch("QuantizedModel", "default", "chat", {"metadata": {"annotations": {"a": "b"}}})
+    outcome = await carry_out(Plan(status=status_write(seen, "Serving")), kube, store)
+    assert outcome.stale is not None
+    assert "status" not in await kube.get("QuantizedModel", "default", "chat")
+    fresh = store.get("QuantizedModel", "default", "chat")
+    assert fresh is not None and fresh["metadata"]["resourceVersion"] == newer["metadata"]["resourceVersion"]
+    outcome = await carry_out(Plan(status=status_write(newer, "Serving")), kube, store)
+    assert outcome == Outcome(writes=1)
+
+
+async def test_a_status_never_lands_on_a_new_object_of_the_same_name(kube: Kube, store: Store) -> None:
+    old = await kube.create(quantized_model("default", "chat"))
+    await kube.delete("QuantizedModel", "default", "chat", old["metadata"]["uid"])
+    await kube.create(quantized_model("default", "chat"))
+    outcome = await carry_out(Plan(status=status_write(old, "Serving")), kube, store)
+    assert outcome.stale is not None
+    assert "status" not in await kube.get("QuantizedModel", "default", "chat")
+
+
+async def test_a_status_write_removes_what_is_not_in_it_any_more(kube: Kube, store: Store) -> None:
+    model = await kube.create(quantized_model("default", "chat"))
+    first = status_write(model, "Serving")
+    first = WriteStatus(
+        first.kind, first.name, first.uid, first.resource_version, {**first.status, "endpoint": "http://x"}
+    )
+    await carry_out(Plan(status=first), kube, store)
+    model = await kube.get("QuantizedModel", "default", "chat")
+    await carry_out(Plan(status=status_write(model, "Pending")), kube, store)
+    after = await kube.get("QuantizedModel", "default", "chat")
+    assert "endpoint" not in after["status"]
+    assert after["spec"] == model["spec"]
+    assert after["metadata"]["generation"] == model["metadata"]["generation"]
+
+
+async def test_owners_are_set_only_on_the_version_that_was_seen(kube: Kube, store: Store) -> None:
+    model = await kube.create(quantized_model("default", "chat"))
+    seen = await kube.create(config_map())
+    owner = Owner("QuantizedModel", "chat", model["metadata"]["uid"])
+    metadata = seen["metadata"]
+    set_owners = SetOwners("ConfigMap", "child", metadata["uid"], metadata["resourceVersion"], (owner,))
+    assert (await carry_out(Plan(actions=(set_owners,)), kube, store)).stale is None
+    assert (await carry_out(Plan(actions=(set_owners,)), kube, store)).stale is not None
+    (reference,) = (await kube.get("ConfigMap", "default", "child"))["metadata"]["ownerReferences"]
+    assert reference["uid"] == model["metadata"]["uid"]
+    assert "controller" not in reference
+
+
+async def test_what_has_changed_since_it_was_seen_is_not_deleted(kube: Kube, store: Store) -> None:
+    seen = await kube.create(config_map())
+    newer = await kube.merge_patch("ConfigMap", "default", "child", {"data": {"a": "b"}})
+    stale = Delete("ConfigMap", "child", seen["metadata"]["uid"], seen["metadata"]["resourceVersion"])
+    assert (await carry_out(Plan(actions=(stale,)), kube, store)).stale is not None
+    fresh = Delete("ConfigMap", "child", newer["metadata"]["uid"], newer["metadata"]["resourceVersion"])
+    assert (await carry_out(Plan(actions=(fresh,)), kube, store)).stale is None
+    assert store.get("ConfigMap", "default", "child") is None
+    assert (await carry_out(Plan(actions=(fresh,)), kube, store)).stale is None
+
+
+async def test_a_stale_action_ends_the_plan_before_its_status(kube: Kube, store: Store) -> None:
+    model = await kube.create(quantized_model("default", "chat"))
+    child = await kube.create(config_map())
+    await kube.merge_patch("ConfigMap", "default", "child", {"data": {"a": "b"}})
+    stale = Delete("ConfigMap", "child", child["metadata"]["uid"], child["metadata"]["resourceVersion"])
+    outcome = await carry_out(Plan(actions=(stale,), status=status_write(model, "Serving")), kube, store)
+    assert outcome == Outcome(writes=1, stale=outcome.stale)
+    assert "status" not in await kube.get("QuantizedModel", "default", "chat")
+
+
+async def test_nothing_is_started_past_the_leases_end(kube: Kube, store: Store) -> None:
+    outcome = await carry_out(Plan(actions=(Create(config_map()),)), kube, store, permitted=False)
+    assert outcome == Outcome(writes=0, halted=True)
+    with pytest.raises(NotFound):
+        await kube.get("ConfigMap", "default", "child")
+
+
+async def test_the_same_event_twice_is_one_event_with_a_count(kube: Kube, store: Store) -> None:
+    model = await kube.create(quantized_model("default", "chat"))
+    sender = EventSender(kube, "test", utc_now)
+    for _ in range(3):
+        event = Event("Normal", "Preparing", "copying the source")
+        await sender.send(event, "QuantizedModel", "default", "chat", model["metadata"]["uid"])
+    events = (await kube.list("Event", "default")).items
+    mine = [each for each in events if each["regarding"]["uid"] == model["metadata"]["uid"]]
+    assert [each["series"]["count"] for each in mine] == [3]
+
+
+async def test_the_errors_of_the_api_server_have_types(kube: Kube) -> None:
+    created = await kube.create(config_map())
+    with pytest.raises(AlreadyExists):
+        await kube.create(config_map())
+    with pytest.raises(NotFound, match="get ConfigMap default/absent"):
+        await kube.get("ConfigMap", "default", "absent")
+    with pytest.raises(Conflict):
+        await kube.delete("ConfigMap", "default", "child", "not-its-uid")
+    with pytest.raises(Invalid):
+        await kube.create(config_map() | {"metadata": {"name": "Not A Name", "namespace": "default"}})
+    assert created["metadata"]["uid"]
+
+
+async def test_a_list_comes_in_pages_and_is_whole(kube: Kube, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lowbit.kube.client.CHUNK", 3)
+    for number in range(8):
+        manifest = config_map()
+        manifest["metadata"]["name"] = f"child-{number}"
+        await kube.create(manifest)
+    listing = await kube.list("ConfigMap", "default", "app.kubernetes.io/managed-by=lowbit")
+    assert {each["metadata"]["name"] for each in listing.items} == {f"child-{number}" for number in range(8)}
+    assert {each["kind"] for each in listing.items} == {"ConfigMap"}

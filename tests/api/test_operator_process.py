@@ -1,0 +1,194 @@
+"""The operator's process against a real API server: events, restarts, leadership, and silence at rest."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.api.operator_process import (
+    ROOT,
+    Cluster,
+    OperatorProcess,
+    model_store,
+    namespace,
+    quantized_model,
+    wait_for,
+)
+from tests.cluster import paths
+from tests.cluster.apiserver import ApiServer
+
+StartOperator = Callable[..., OperatorProcess]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ApiServer]:
+    with ApiServer() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def cluster(server: ApiServer) -> Cluster:
+    found = Cluster(server, paths.tools() / "kubectl")
+    found.run("apply", "--server-side", "-f", str(ROOT / "crds"))
+    found.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    return found
+
+
+@pytest.fixture
+def start(server: ApiServer, cluster: Cluster, tmp_path: Path) -> Iterator[StartOperator]:
+    """Starts operators; all of them end with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def begin(identity: str = "operator", *arguments: str) -> OperatorProcess:
+            operator = OperatorProcess(server, tmp_path / f"{identity}.log", identity, *arguments)
+            stack.callback(operator.kill)
+            wait_for("the operator is ready", operator.ready)
+            return operator
+
+        yield begin
+
+
+@pytest.fixture
+def space(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A namespace with a ModelStore, for one test."""
+    name = request.node.name.replace("_", "-")[:60].rstrip("-")
+    cluster.apply(namespace(name))
+    cluster.apply(model_store(name))
+    yield name
+    cluster.run("delete", "quantizedmodels,modelstores,jobs,configmaps", "--all", "-n", name)
+
+
+def prepare_jobs(cluster: Cluster, space: str) -> list[dict[str, Any]]:
+    return [each for each in cluster.list("jobs", space) if not each["metadata"].get("deletionTimestamp")]
+
+
+def conditions(cluster: Cluster, space: str, name: str) -> dict[str, str]:
+    model = cluster.get("quantizedmodels", space, name) or {}
+    return {each["type"]: each["status"] for each in model.get("status", {}).get("conditions", ())}
+
+
+def test_an_applied_model_gets_its_prepare_job_and_a_status(cluster: Cluster, space: str, start: StartOperator) -> None:
+    start()
+    cluster.apply(quantized_model(space, "chat"))
+    (job,) = wait_for("the prepare Job is made", lambda: prepare_jobs(cluster, space))
+    assert job["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "lowbit"
+    wait_for("the status says so", lambda: conditions(cluster, space, "chat").get("Reconciling") == "True")
+    events = wait_for("an event is sent", lambda: cluster.list("events.events.k8s.io", space))
+    assert {each["reportingController"] for each in events} == {"lowbit.dev/operator"}
+
+
+def test_a_child_that_is_deleted_by_hand_comes_back(cluster: Cluster, space: str, start: StartOperator) -> None:
+    start()
+    cluster.apply(quantized_model(space, "chat"))
+    (job,) = wait_for("the prepare Job is made", lambda: prepare_jobs(cluster, space))
+    cluster.run("delete", "job", job["metadata"]["name"], "-n", space, "--cascade=background")
+    again = wait_for("it is back", lambda: prepare_jobs(cluster, space))
+    assert [each["metadata"]["name"] for each in again] == [job["metadata"]["name"]]
+    assert again[0]["metadata"]["uid"] != job["metadata"]["uid"]
+
+
+def test_killed_and_started_again_it_goes_on_without_a_second_job(
+    cluster: Cluster, space: str, start: StartOperator
+) -> None:
+    first = start("first")
+    cluster.apply(quantized_model(space, "chat"))
+    first.kill()
+    second = start("second")
+    (job,) = wait_for("the prepare Job is made", lambda: prepare_jobs(cluster, space))
+    wait_for("the status is written", lambda: conditions(cluster, space, "chat").get("Ready"))
+    second.kill()
+    start("third")
+    wait_for("the third leads", lambda: _holder(cluster) == "third")
+    assert [each["metadata"]["uid"] for each in prepare_jobs(cluster, space)] == [job["metadata"]["uid"]]
+
+
+def test_it_writes_nothing_at_rest(cluster: Cluster, space: str, start: StartOperator) -> None:
+    operator = start()
+    cluster.apply(quantized_model(space, "chat"))
+    wait_for("the status is written", lambda: conditions(cluster, space, "chat").get("Reconciling") == "True")
+
+    def nudge() -> float:
+        """Have it reconciled for nothing, and count the writes."""
+        before = operator.metric("lowbit_reconciles_total", result="unchanged")
+        cluster.run("annotate", "--overwrite", "qm", "chat", "-n", space, f"nudge=n{before}")
+        unchanged = "a reconcile that changes nothing"
+        wait_for(unchanged, lambda: operator.metric("lowbit_reconciles_total", result="unchanged") > before)
+        return operator.writes()
+
+    settled = nudge()
+    assert [nudge() for _ in range(3)] == [settled] * 3
+    assert operator.metric("lowbit_missed_events_total") == 0
+
+
+def test_a_standby_takes_over_from_a_leader_that_was_killed(cluster: Cluster, space: str, start: StartOperator) -> None:
+    leader = start("leader")
+    wait_for("it leads", lambda: _holder(cluster) == "leader")
+    standby = start("standby")
+    assert standby.metric("lowbit_leader") == 0
+    leader.kill()
+    cluster.apply(quantized_model(space, "chat"))
+    wait_for("the standby leads", lambda: _holder(cluster) == "standby")
+    wait_for("it does the work", lambda: prepare_jobs(cluster, space))
+
+
+def test_a_leader_that_is_stopped_gives_the_lease_up(cluster: Cluster, space: str, start: StartOperator) -> None:
+    leader = start("leader", "--lease-duration=3600", "--lease-renew-deadline=3000")
+    wait_for("it leads", lambda: _holder(cluster) == "leader")
+    assert leader.terminate() == 0
+    assert _holder(cluster) == ""
+    start("next")
+    wait_for("the next one leads without waiting an hour", lambda: _holder(cluster) == "next")
+
+
+def test_only_the_leader_writes(cluster: Cluster, space: str, start: StartOperator) -> None:
+    leader = start("leader")
+    wait_for("it leads", lambda: _holder(cluster) == "leader")
+    standby = start("standby")
+    cluster.apply(quantized_model(space, "chat"))
+    wait_for("the status is written", lambda: conditions(cluster, space, "chat").get("Reconciling") == "True")
+    assert standby.writes() == 0
+    assert leader.writes() > 0
+
+
+def test_it_outlives_an_api_server_that_goes_away(
+    server: ApiServer, cluster: Cluster, space: str, start: StartOperator
+) -> None:
+    operator = start()
+    wait_for("it leads", lambda: _holder(cluster) == "operator")
+    server.kill_apiserver()
+    wait_for("it is not ready", lambda: operator.get("/readyz")[0] == 503)
+    assert operator.get("/healthz")[0] == 200
+    server.start_apiserver()
+    wait_for("it is ready again", operator.ready)
+    cluster.apply(quantized_model(space, "chat"))
+    wait_for("it does the work", lambda: prepare_jobs(cluster, space))
+
+
+def test_a_claim_that_can_only_be_read_is_refused_as_a_store(
+    cluster: Cluster, space: str, start: StartOperator
+) -> None:
+    start()
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "archive", "namespace": space},
+        "spec": {"accessModes": ["ReadOnlyMany"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    store = model_store(space) | {"metadata": {"name": "archive", "namespace": space}}
+    store["spec"] = {"pvc": {"claimName": "archive"}}
+    cluster.apply(claim, store)
+
+    def reason() -> str | None:
+        status = (cluster.get("modelstores", space, "archive") or {}).get("status", {})
+        return next((each["reason"] for each in status.get("conditions", ())), None)
+
+    wait_for("the store is refused", lambda: reason() == "ReadOnly")
+
+
+def _holder(cluster: Cluster) -> str | None:
+    lease = cluster.get("leases", "default", "lowbit-operator")
+    return lease["spec"].get("holderIdentity", "") if lease else None
