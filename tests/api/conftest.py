@@ -20,7 +20,11 @@ def server() -> Iterator[ApiServer]:
         yield running
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def kubectl(server: ApiServer) -> Kubectl:
-    """kubectl as a person uses it."""
-    return server.kubectl
+    """kubectl as a person uses it, in a namespace where nothing else is."""
+    mine = server.folder / "kubeconfig-people"
+    mine.write_text(server.kubeconfig.read_text())
+    server.kubectl("create", "namespace", "people")
+    Kubectl(mine)("config", "set-context", "--current", "--namespace=people")
+    return Kubectl(mine)

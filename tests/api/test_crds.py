@@ -38,6 +38,7 @@ STATUS: dict[str, Any] = {
 def model(kubectl: Kubectl) -> str:
     """A QuantizedModel with a status, as it is on its way."""
     manifest = good("full")
+    manifest["metadata"]["name"] = "followed"
     kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=yaml.safe_dump(manifest))
     name: str = manifest["metadata"]["name"]
     kubectl("patch", "qm", name, "--subresource=status", "--type=merge", "-p", json.dumps({"status": STATUS}))
@@ -87,7 +88,9 @@ def open_fields(schema: dict[str, Any], name: str) -> list[str]:
 
 
 def test_rules_say_what_to_write_in_messages_of_a_readable_length() -> None:
-    for message in [rule.message for rules in (*RULES.values(), *OBJECT_RULES.values()) for rule in rules]:
+    messages = [rule.message for rules in RULES.values() for rule in rules]
+    messages += [rule.message for rules in OBJECT_RULES.values() for rule in rules]
+    for message in messages:
         assert 20 < len(message) < 260, message
 
 
@@ -113,7 +116,7 @@ def test_kubectl_scale_reaches_the_replicas(kubectl: Kubectl, model: str) -> Non
     kubectl("scale", "qm", model, "--replicas=5")
     assert kubectl.get("qm", model)["spec"]["serving"]["replicas"] == 5
     scale = json.loads(
-        kubectl("get", "--raw", f"/apis/lowbit.dev/v1alpha1/namespaces/default/quantizedmodels/{model}/scale")
+        kubectl("get", "--raw", f"/apis/lowbit.dev/v1alpha1/namespaces/people/quantizedmodels/{model}/scale")
     )
     assert scale["status"] == {"replicas": 2, "selector": STATUS["selector"]}
 
@@ -137,8 +140,10 @@ def test_the_store_of_a_model_cannot_be_changed(kubectl: Kubectl, model: str) ->
 
 
 def test_a_store_cannot_be_changed(kubectl: Kubectl) -> None:
-    kubectl("apply", "-f", "-", stdin=yaml.safe_dump(good("store-pvc")))
-    done = kubectl.attempt("patch", "mstore", "default", "--type=merge", "-p", '{"spec": {"pvc": {"path": "other"}}}')
+    store = good("store-pvc")
+    store["metadata"]["name"] = "kept"
+    kubectl("apply", "-f", "-", stdin=yaml.safe_dump(store))
+    done = kubectl.attempt("patch", "mstore", "kept", "--type=merge", "-p", '{"spec": {"pvc": {"path": "other"}}}')
     assert "a ModelStore's spec cannot be changed" in done.stderr
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, get_args
@@ -121,7 +122,6 @@ SCHEMA_MESSAGES: Final = {
     "too_short": "should have at least {min_length} items",
     "string_too_short": "should be at least {min_length} chars long",
     "string_too_long": "may not be more than {max_length} bytes",
-    "literal_error": "supported values: {expected}",
     "int_type": "must be of type integer",
     "int_parsing": "must be of type integer",
     "int_from_float": "must be of type integer",
@@ -147,6 +147,9 @@ def schema_finding(error: ErrorDetails, manifest: Mapping[str, Any]) -> Finding:
         return Finding(path, f'unknown field "{path}"{known_fields(error["loc"], manifest)}')
     if kind == "too_long":
         return Finding(path, f"must have at most {context['max_length']} items")
+    if kind == "literal_error":
+        values = ", ".join(f'"{value}"' for value in re.findall(r"[\w-]+", context["expected"]) if value != "or")
+        return Finding(path, f"Unsupported value: {error['input']!r}: supported values: {values}")
     text = SCHEMA_MESSAGES.get(kind, error["msg"]).format(**context)
     quotes = ': write it in quotes, such as "0.15"' if kind == "string_type" and _is_number(error["input"]) else ""
     return Finding(
