@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -51,9 +52,11 @@ class FakeEngine:
     unhealthy: int = 0
     """How often /health answers 503 first."""
     prompts: list[list[int]] = field(default_factory=list)
+    together: int = 1
+    """Answers to texts are held back until so many were asked for at once."""
     at_once: int = 0
-    most_at_once: int = 0
     requests: int = 0
+    all_here: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def completions(self) -> int:
@@ -91,8 +94,11 @@ class FakeEngine:
         assert body["temperature"] == 0
         self.prompts.append(prompt)
         self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
+        if self.at_once >= self.together:
+            self.all_here.set()
         try:
+            if body.get("prompt_logprobs", 1) > 1:
+                await self.all_here.wait()
             return await self.answer(request, body, prompt)
         finally:
             self.at_once -= 1

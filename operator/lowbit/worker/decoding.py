@@ -46,9 +46,17 @@ class _Answer:
     logprobs: list[float]
 
 
-def prompts_of(texts: Sequence[Sequence[int]]) -> list[list[int]]:
+def lengths(room: int | None) -> tuple[int, int]:
+    """How many tokens prompts and answers have, where both together may have room tokens (None: as many as they like)."""
+    if room is None:
+        return PROMPT_TOKENS, OUTPUT_TOKENS
+    output = max(1, min(OUTPUT_TOKENS, room // 2))
+    return max(1, min(PROMPT_TOKENS, room - output)), output
+
+
+def prompts_of(texts: Sequence[Sequence[int]], length: int) -> list[list[int]]:
     """The beginnings of the first texts."""
-    return [list(text[:PROMPT_TOKENS]) for text in texts[:PROMPTS]]
+    return [list(text[:length]) for text in texts[:PROMPTS]]
 
 
 async def generate(client: EngineClient, prompts: Sequence[Sequence[int]], output_tokens: int) -> list[Generated]:

@@ -111,8 +111,9 @@ async def measure(
         part = progress.part(READY_SHARE + index * step, READY_SHARE + (index + 1) * step)
         samples.append(await fidelity.measure(client, suite_texts, suite.top_logprobs, part))
     progress.report(READ_SHARE, "generating a few answers", force=True)
-    output_tokens = min(decoding.OUTPUT_TOKENS, max(1, (room or 10**9) - decoding.PROMPT_TOKENS))
-    generated = await decoding.generate(client, decoding.prompts_of(suites[0]), output_tokens)
+    prompt_tokens, output_tokens = decoding.lengths(room)
+    prompts = decoding.prompts_of(suites[0], prompt_tokens)
+    generated = await decoding.generate(client, prompts, output_tokens)
     every_text = [text for one in suites for text in one]
     fitting = speed.fit(document.protocol.speed, longest)
     speeds = await speed.measure(client, every_text, fitting, progress.part(READ_SHARE, SPEED_SHARE))

@@ -27,7 +27,7 @@ Booleans = npt.NDArray[np.bool_]
 
 NO_TOKEN = -1
 """Fills lists that are shorter than others."""
-LEAST_REMAINDER = 1e-8
+LEAST_REMAINDER = 1e-6
 """Engines give logprobs in single precision: what a list leaves over is never known better than this."""
 
 
@@ -88,7 +88,8 @@ def compare(original: Lists, candidate: Lists, top: int) -> Comparison:
     compared = listed & found
     missed = listed & ~found
     p_rest = np.maximum(1.0 - p.sum(axis=1), 0.0)
-    q_left = np.maximum(1.0 - covered_mass(candidate), LEAST_REMAINDER)
+    # More by the engine's rounding, so that the value stays a lower bound.
+    q_left = 1.0 - covered_mass(candidate) + LEAST_REMAINDER
     q_only = np.maximum(covered_mass(candidate) - np.where(compared, q, 0.0).sum(axis=1), 0.0)
     cap = np.exp(candidate.logprobs[:, min(top, candidate.ids.shape[1]) - 1].astype(np.float64))
     # A list shorter than top is the whole vocabulary: nothing is missing from it, and the cap is without meaning.

@@ -1,0 +1,357 @@
+"""evaluate from the document to the results in the store, against an engine whose distribution is known."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import json
+import re
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from lowbit.api.canonical import digest
+from lowbit.api.documents import EvaluateDocument, EvaluateResult, ProgressLine, PVCStoreAccess, StoreAccess
+from lowbit.api.engine import ResolvedEngine
+from lowbit.api.evaluation import ResolvedSuite, SpeedMeasurement
+from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol
+from lowbit.worker import results
+from lowbit.worker.evaluate import evaluate
+from lowbit.worker.manifest import scan
+from lowbit.worker.progress import Progress
+from lowbit.worker.refuse import EngineError, RefusalError
+from lowbit.worker.store import artifact_index_key, dataset_key
+from lowbit.worker.store.pvc import PVCStore
+from tests.unit.fake_engine import MODEL, VOCABULARY, FakeEngine, Matrix, damaged, distribution, serve
+
+ARTIFACT = "sha256:" + "a" * 64
+ARTIFACT_HASH = "b" * 64
+ORIGINAL = distribution(0)
+CANDIDATE = damaged(ORIGINAL, 0.5)
+TEMPLATE = "{% for message in messages %}{{ message['content'] }} {% endfor %}"
+
+
+class RecordingStore(PVCStore):
+    """Remembers the order of writes."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.written: list[str] = []
+
+    def write(self, key: str, data: bytes) -> None:
+        self.written.append(key)
+        super().write(key, data)
+
+
+def make_source(store: PVCStore) -> str:
+    """A source with a tokenizer of whole words, in the store."""
+    folder = store.workspace("source")
+    tokenizer = Tokenizer(models.WordLevel({f"w{i}": i for i in range(VOCABULARY)}, unk_token="w0"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": TEMPLATE})
+    )
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    (folder / "model.safetensors").write_bytes(b"weights")
+    manifest = scan(folder)
+    store.commit("sources", folder, manifest)
+    return manifest.digest
+
+
+def make_dataset(store: PVCStore, folder: Path, lines: list[Any]) -> str:
+    data = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    path = folder / "data.jsonl"
+    path.write_bytes(data)
+    name = "sha256:" + hashlib.sha256(data).hexdigest()
+    store.write_dataset(path, name)
+    return name
+
+
+def words(generator: np.random.Generator, count: int) -> str:
+    return " ".join(f"w{token}" for token in generator.integers(0, VOCABULARY, count))
+
+
+@dataclass
+class Bench:
+    """A store with a source and a dataset, and documents that ask for evaluations."""
+
+    store: RecordingStore
+    source: str
+    dataset: str
+    scratch: Path
+    lines: list[str] = field(default_factory=list)
+
+    def protocol(self, **changes: Any) -> EvaluationProtocol:
+        suite = {"name": "fidelity", "dataset": self.dataset, "format": "Auto", "samples": 20, "max_tokens": 40,
+                 "top_logprobs": VOCABULARY, **changes}  # fmt: skip
+        speed = SpeedMeasurement(requests=6, prompt_tokens=16, output_tokens=8)
+        return EvaluationProtocol(
+            version=1, suites=[ResolvedSuite.model_validate(suite)], tokenizer="c" * 64, speed=speed
+        )
+
+    def document(self, protocol: EvaluationProtocol | None = None, baseline: str | None = None) -> EvaluateDocument:
+        model = EvaluatedModel(
+            kind="Artifact" if baseline else "Source", digest=ARTIFACT if baseline else self.source
+        )  # fmt: skip
+        return EvaluateDocument(
+            store=StoreAccess(pvc=PVCStoreAccess()), evaluation="eval-1" if baseline else "baseline-1", model=model,
+            source=self.source, source_bytes=269_060_552, protocol=protocol or self.protocol(),
+            engine=ResolvedEngine(
+                image="engine:1", device="CPU", tensor_parallel_size=1, max_model_len=None, dtype="Auto",
+                gpu_memory_utilization="0.9", args=["--enforce-eager"], env=[],
+            ),
+            served_name=MODEL, baseline=baseline, artifact_hash=ARTIFACT_HASH if baseline else None,
+        )  # fmt: skip
+
+    async def run(self, engine: FakeEngine, document: EvaluateDocument) -> EvaluateResult:
+        progress = Progress("evaluate", write=self.lines.append, interval=0)
+        async with serve(engine) as url:
+            return await evaluate(document, self.store, progress, url=url, scratch=self.scratch)
+
+    async def both(self, candidate: Matrix = CANDIDATE) -> tuple[EvaluateResult, EvaluateResult]:
+        original = await self.run(FakeEngine(ORIGINAL), self.document())
+        return original, await self.run(FakeEngine(candidate), self.document(baseline="baseline-1"))
+
+    def texts(self) -> list[list[int]]:
+        data = self.store.read(results.samples_key("baseline-1"))
+        with np.load(io.BytesIO(data or b"")) as arrays:
+            return results.unpack(arrays, "fidelity", VOCABULARY).texts
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    store = RecordingStore(tmp_path / "store")
+    generator = np.random.default_rng(5)
+    lines: list[Any] = [{"text": words(generator, 30)} for _ in range(12)]
+    lines += [{"messages": [{"role": "user", "content": words(generator, 60)}]} for _ in range(4)]
+    lines += [words(generator, 20), {"text": "w1"}]
+    dataset = make_dataset(store, tmp_path, lines)
+    return Bench(store, make_source(store), dataset, tmp_path / "scratch")
+
+
+def per_text(values: Any, texts: list[list[int]]) -> Any:
+    """Means over the texts of the means over their positions."""
+    return np.array([np.mean([values(a, b) for a, b in pairwise(t)]) for t in texts])
+
+
+async def test_the_estimates_are_those_of_the_known_distributions(bench: Bench) -> None:
+    original, candidate = await bench.both()
+    texts = bench.texts()
+    kl = per_text(lambda a, _: np.exp(ORIGINAL[a]) @ (ORIGINAL[a] - CANDIDATE[a]), texts)
+    ratio = per_text(lambda a, b: ORIGINAL[a, b] - CANDIDATE[a, b], texts)
+    same = per_text(lambda a, _: ORIGINAL[a].argmax() == CANDIDATE[a].argmax(), texts)
+    found = candidate.summary.fidelity[0]
+    for estimate, values in (
+        (found.kl_divergence, kl), (found.log_perplexity_ratio, ratio), (found.top1_agreement, same),
+    ):  # fmt: skip
+        assert estimate is not None
+        assert float(estimate.value) == pytest.approx(values.mean(), rel=1e-4, abs=1e-5)
+        assert float(estimate.standard_error) == pytest.approx(values.std(ddof=1) / len(values) ** 0.5, rel=1e-3)
+        assert estimate.count == len(texts) == 17
+    loss = per_text(lambda a, b: -ORIGINAL[a, b], texts)
+    baseline = original.summary.fidelity[0]
+    assert float(baseline.perplexity.value) == pytest.approx(np.exp(loss.mean()), rel=1e-4)
+    assert float(found.perplexity.value) == pytest.approx(np.exp((loss + ratio).mean()), rel=1e-4)
+    assert (baseline.kl_divergence, baseline.top1_agreement) == (None, None)
+    assert found.samples == 17
+    assert found.tokens == sum(len(text) - 1 for text in texts)
+
+
+async def test_an_original_measured_against_itself_shows_no_loss(bench: Bench) -> None:
+    _, candidate = await bench.both(ORIGINAL)
+    found = candidate.summary.fidelity[0]
+    assert found.kl_divergence is not None
+    assert float(found.kl_divergence.value) < 1e-5
+    assert found.top1_agreement is not None
+    assert found.top1_agreement.value == "1"
+
+
+async def test_texts_are_cut_and_those_of_one_token_left_out(bench: Bench) -> None:
+    await bench.run(FakeEngine(ORIGINAL), bench.document(bench.protocol(samples=100)))
+    assert [len(text) for text in bench.texts()] == [30] * 12 + [40] * 4 + [20]
+
+
+async def test_texts_are_cut_to_what_the_engine_takes(bench: Bench) -> None:
+    await bench.run(FakeEngine(ORIGINAL, max_model_len=26), bench.document())
+    assert max(len(text) for text in bench.texts()) == 25
+
+
+async def test_the_candidate_reads_the_very_tokens_of_the_original(bench: Bench) -> None:
+    """Without its tokenizer: even a template that writes today's date changes nothing."""
+    await bench.run(FakeEngine(ORIGINAL), bench.document())
+    (bench.store.root / "sources").rename(bench.store.root / "gone")
+    engine = FakeEngine(CANDIDATE)
+    await bench.run(engine, bench.document(baseline="baseline-1"))
+    assert all(text in engine.prompts for text in bench.texts())
+
+
+async def test_requests_go_out_together(bench: Bench) -> None:
+    engine = FakeEngine(ORIGINAL, together=17)
+    async with asyncio.timeout(60):
+        await bench.run(engine, bench.document())
+    assert engine.all_here.is_set()
+
+
+async def test_the_result_is_written_last(bench: Bench) -> None:
+    await bench.run(FakeEngine(ORIGINAL), bench.document())
+    folder = "evaluations/baseline-1"
+    assert bench.store.written[-3:] == [f"{folder}/samples.npz", f"{folder}/report.html", f"{folder}/result.json"]
+
+
+async def test_a_finished_evaluation_is_reused_without_an_engine(bench: Bench) -> None:
+    original, candidate = await bench.both()
+    engine = FakeEngine(ORIGINAL)
+    again = await bench.run(engine, bench.document(baseline="baseline-1"))
+    assert again == candidate.model_copy(update={"reused": True})
+    assert not original.reused
+    assert engine.requests == 0
+
+
+async def test_the_result_fits_a_termination_message(bench: Bench) -> None:
+    _, candidate = await bench.both()
+    assert len(candidate.model_dump_json(by_alias=True)) < 1500
+
+
+async def test_speed_is_measured_at_one_request_and_at_many(bench: Bench) -> None:
+    original, _ = await bench.both()
+    assert [one.concurrency for one in original.summary.speed] == [1, 6]
+    for one in original.summary.speed:
+        assert float(one.tokens_per_second) > 0
+        assert float(one.time_to_first_token_seconds) > 0
+
+
+async def test_generated_tokens_are_compared_with_the_originals(bench: Bench) -> None:
+    await bench.both()
+    baseline, candidate = (results.read_result(bench.store, name) for name in ("baseline-1", "eval-1"))
+    assert baseline is not None
+    assert baseline.decoding is not None
+    assert baseline.decoding.same_tokens is None
+    assert candidate is not None
+    assert candidate.decoding is not None
+    shares = [
+        np.mean(np.array(a.tokens) == np.array(b.tokens))
+        for a, b in zip(candidate.generated, baseline.generated, strict=True)
+    ]
+    assert candidate.decoding.same_tokens == pytest.approx(np.mean(shares))
+    assert candidate.decoding.prefill_difference == pytest.approx(0, abs=1e-6)
+
+
+async def test_progress_ends_near_the_whole(bench: Bench) -> None:
+    await bench.run(FakeEngine(ORIGINAL, unhealthy=2), bench.document())
+    lines = [ProgressLine.model_validate_json(line) for line in bench.lines]
+    percents = [line.percent for line in lines]
+    assert percents == sorted(percents)
+    assert percents[-1] > 90
+    assert any("waiting for the engine" in line.message for line in lines)
+
+
+@pytest.mark.parametrize("trouble", ["fail_after", "drop_after", "restart_after"])
+@pytest.mark.parametrize("completions", [1, 5, 22, 35])
+async def test_an_engine_in_trouble_makes_the_run_invalid(bench: Bench, trouble: str, completions: int) -> None:
+    """While it starts, reads, generates and is timed: nothing is tried again in silence, and nothing is written."""
+    engine = FakeEngine(ORIGINAL)
+    setattr(engine, trouble, completions)
+    with pytest.raises(EngineError, match=r"500|dropped|restarted"):
+        await bench.run(engine, bench.document())
+    assert not bench.store.has(results.result_key("baseline-1"))
+
+
+async def test_an_engine_that_serves_another_model_is_not_measured(bench: Bench) -> None:
+    document = bench.document().model_copy(update={"served_name": "other"})
+    engine = FakeEngine(ORIGINAL)
+    with pytest.raises((EngineError, AssertionError)):
+        await bench.run(engine, document)
+
+
+async def test_a_baseline_of_another_protocol_is_refused(bench: Bench) -> None:
+    await bench.run(FakeEngine(ORIGINAL), bench.document())
+    engine = FakeEngine(CANDIDATE)
+    with pytest.raises(RefusalError) as refused:
+        await bench.run(engine, bench.document(bench.protocol(max_tokens=39), baseline="baseline-1"))
+    assert refused.value.refusal.reason == "OtherProtocol"
+    assert engine.requests == 0
+
+
+async def test_a_baseline_that_is_gone_is_refused(bench: Bench) -> None:
+    with pytest.raises(RefusalError) as refused:
+        await bench.run(FakeEngine(CANDIDATE), bench.document(baseline="baseline-1"))
+    assert refused.value.refusal.reason == "NoBaseline"
+
+
+async def test_a_damaged_baseline_is_refused(bench: Bench) -> None:
+    await bench.run(FakeEngine(ORIGINAL), bench.document())
+    bench.store.write(results.samples_key("baseline-1"), b"broken")
+    with pytest.raises(RefusalError) as refused:
+        await bench.run(FakeEngine(CANDIDATE), bench.document(baseline="baseline-1"))
+    assert refused.value.refusal.reason == "Damaged"
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ([{"text": "w1 w2"}], "TooFewTexts"),
+        ([], "TooFewTexts"),
+        ([{"text": "w1 w2"}, {"words": "w1"}], "BadDataset"),
+        ([{"messages": "hello"}], "BadDataset"),
+        ([{"messages": [{"role": "user"}]}], "BadDataset"),
+    ],
+)
+async def test_a_dataset_that_measures_nothing_is_refused(
+    bench: Bench, tmp_path: Path, lines: list[Any], reason: str
+) -> None:
+    bench.dataset = make_dataset(bench.store, tmp_path, lines)
+    with pytest.raises(RefusalError) as refused:
+        await bench.run(FakeEngine(ORIGINAL), bench.document())
+    assert refused.value.refusal.reason == reason
+    assert "fidelity" in refused.value.refusal.message
+
+
+async def test_a_line_that_is_no_json_is_named(bench: Bench) -> None:
+    bench.store.write(dataset_key(bench.dataset), b'{"text": "w1 w2"}\n{broken\n')
+    with pytest.raises(RefusalError, match="line 2 of the dataset of suite fidelity is no JSON"):
+        await bench.run(FakeEngine(ORIGINAL), bench.document())
+
+
+async def test_result_json_says_how_it_was_measured(bench: Bench) -> None:
+    await bench.both()
+    stored = results.read_result(bench.store, "eval-1")
+    assert stored is not None
+    assert stored.protocol_key == digest("protocol", bench.protocol())
+    assert stored.versions["engine"] == "0.33.0"
+    assert stored.baseline == "baseline-1"
+    assert stored.max_model_len == 512
+
+
+async def test_the_report_is_one_file_and_shows_everything(bench: Bench) -> None:
+    index = {
+        "artifact": {"digest": ARTIFACT, "bytes": 114_600_000, "sourceBytes": 269_060_552, "ratio": "2.35"},
+        "modules": [
+            {"name": f"model.layers.{layer}.{module}", "loss": 0.001 * (layer + 1)}
+            for layer in range(4)
+            for module in ("self_attn.q_proj", "mlp.down_proj")
+        ],
+    }
+    bench.store.write(artifact_index_key(ARTIFACT_HASH), json.dumps(index).encode())
+    _, candidate = await bench.both()
+    page = bench.store.read(results.report_key("eval-1"))
+    assert page is not None
+    assert candidate.summary.report_digest == "sha256:" + hashlib.sha256(page).hexdigest()
+    assert candidate.summary.report_path == results.report_key("eval-1")
+    text = page.decode()
+    assert not re.findall(r"(?:src|href)=|https?://(?!www\.w3\.org/2000/svg)|<script|@import|url\(", text)
+    for part in ("KL divergence", "Top-1 agreement", "Perplexity ratio", "mlp.down_proj", "2.35x", "114.6 MB",
+                 "6 at once", "engine:1", "--enforce-eager", "0.33.0", "Covered mass", "baseline-1"):  # fmt: skip
+        assert part in text
+
+
+async def test_a_report_without_the_quantizers_record_is_still_made(bench: Bench) -> None:
+    bench.store.write(artifact_index_key(ARTIFACT_HASH), b'{"modules": [{"loss": "x"}, 3], "artifact": 5}')
+    _, candidate = await bench.both()
+    assert candidate.summary.report_path is not None
