@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -11,10 +12,13 @@ from pathlib import Path
 import yaml
 
 from images import archive
-from images.archive import Present
+from images.archive import Blob, Present
 from images.buildah import buildah, folder, run
 from tests.cluster.paths import Paths
 from tests.cluster.progress import StepError, step
+
+# Where containerd keeps its blobs, under its root.
+CONTENT = Path("io.containerd.content.v1.content/blobs/sha256")
 
 
 def load(references: Mapping[str, str]) -> dict[str, str]:
@@ -51,36 +55,41 @@ def _load_into_ours(references: Mapping[str, str], socket: Path) -> None:
     if not missing:
         return
     with step(f"load the images into the cluster: {', '.join(missing)}"):
-        present = _present(ctr)
+        present = _present(ctr, Paths.default().images / CONTENT)
         layout = archive.layout(missing, present)
         try:
-            _stream(layout, [*ctr, "images", "import", "-"], present)
+            _stream(layout, [*ctr, "images", "import", "-"])
         finally:
             shutil.rmtree(layout)
 
 
-def _present(ctr: list[str]) -> Present:
-    """The blobs in containerd's content store, with their exact sizes."""
-    rows = (line.split() for line in _output([*ctr, "content", "list", "--quiet"]).splitlines())
-    store = _content_store(ctr)
-    found = {row[0]: store / row[0].removeprefix("sha256:") for row in rows if row}
-    return {digest: path.stat().st_size for digest, path in found.items() if path.exists()}
+def _present(ctr: list[str], store: Path) -> Present:
+    """The layers in containerd's content store, by diff id. `store` is the folder of its blobs."""
+    found = {}
+    for line in _output([*ctr, "content", "list"]).splitlines()[1:]:
+        digest = line.split()[0]
+        label = re.search(r"containerd\.io/uncompressed=(sha256:[0-9a-f]{64})", line)
+        blob = store / digest.removeprefix("sha256:")
+        if blob.exists():
+            found[label[1] if label else digest] = Blob(digest, blob.stat().st_size, _media_type(blob))
+    return found
 
 
-def _content_store(ctr: list[str]) -> Path:
-    socket = Path(ctr[ctr.index("--address") + 1])
-    root = Paths.default().images if socket == Paths.default().containerd_socket else Path("/var/lib/containerd")
-    return root / "io.containerd.content.v1.content" / "blobs" / "sha256"
+def _media_type(blob: Path) -> str:
+    with blob.open("rb") as content:
+        start = content.read(4)
+    compression = {b"\x28\xb5\x2f\xfd": "+zstd", b"\x1f\x8b\x08\x00": "+gzip"}.get(start, "")
+    return "application/vnd.oci.image.layer.v1.tar" + compression
 
 
-def _stream(layout: Path, command: list[str], present: Present) -> None:
+def _stream(layout: Path, command: list[str]) -> None:
     log = folder() / "logs" / "import.log"
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT)
         assert process.stdin is not None
         try:
             with process.stdin:
-                archive.write(layout, process.stdin, present)
+                archive.write(layout, process.stdin)
         except BrokenPipeError:
             pass  # the exit code and the log tell more
         if process.wait() != 0:

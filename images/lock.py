@@ -11,9 +11,9 @@ from images.targets import ROOT
 from tests.cluster.progress import StepError, step
 
 OPTIONS = (
-    "--quiet --upgrade --generate-hashes --no-header --no-annotate --no-emit-index-url "
-    "--python-version 3.11 --python-platform x86_64-manylinux_2_31"
-).split()  # noqa: SIM905
+    *("--quiet", "--upgrade", "--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"),
+    *("--python-version", "3.11", "--python-platform", "x86_64-manylinux_2_31"),
+)
 
 
 def lock() -> None:
