@@ -66,18 +66,23 @@ class LeaderElection:
     async def run(self) -> None:
         """Take the Lease and renew it, for ever."""
         while True:
-            started = self._clock()
-            try:
-                async with asyncio.timeout(self._terms.renew_deadline):
-                    held = await self._try()
-                self.last_answer = self._clock()
-            except (KubeError, TimeoutError) as error:
-                logger.warning("Lease %s/%s: %s", self._terms.namespace, self._terms.name, error or "no answer in time")
-                held = False
-            if held:
-                self._deadline = started + self._terms.renew_deadline
-            self._tell()
+            await self.step()
             await asyncio.sleep(self._terms.retry)
+
+    async def step(self) -> None:
+        """One attempt to take or renew the Lease."""
+        started = self._clock()
+        held = False
+        try:
+            async with asyncio.timeout(self._terms.renew_deadline):
+                held = await self._try()
+            self.last_answer = self._clock()
+        except (KubeError, TimeoutError) as error:
+            told = str(error) or "no answer in time"
+            logger.warning("Lease %s/%s: %s", self._terms.namespace, self._terms.name, told)
+        if held:
+            self._deadline = started + self._terms.renew_deadline
+        self._tell()
 
     async def release(self) -> None:
         """Give the Lease up, so that another need not wait for its end. Call it when no write is under way."""

@@ -18,12 +18,9 @@ def set_up_logging(level: str, form: str) -> None:
     """Send all logs to standard error, as JSON or as text."""
     handler = logging.StreamHandler(sys.stderr)
     if form == "json":
+        renamed = {"timestamp": "time", "levelname": "level", "name": "logger"}
         handler.setFormatter(
-            JsonFormatter(
-                "{asctime}{levelname}{name}{message}",
-                style="{",
-                rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
-            )
+            JsonFormatter("{levelname}{name}{message}", style="{", timestamp=True, rename_fields=renamed)
         )
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))

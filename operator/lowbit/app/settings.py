@@ -50,8 +50,11 @@ class Settings:
             return Platform()
         try:
             return Platform.model_validate(yaml.safe_load(Path(self.platform_file).read_text()) or {})
-        except (OSError, yaml.YAMLError, ValidationError) as error:
-            raise SettingsError(f"the platform file {self.platform_file} cannot be used: {error}") from error
+        except ValidationError as error:
+            said = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+            raise SettingsError(f"the platform file {self.platform_file} cannot be used: {said}") from error
+        except (OSError, yaml.YAMLError) as error:
+            raise SettingsError(f"the platform file {self.platform_file} cannot be read: {error}") from error
 
 
 class SettingsError(Exception):

@@ -1,0 +1,138 @@
+"""The Lease, with an API server of a few lines and a clock of the test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from lowbit.app.lease import LeaderElection, Terms
+from lowbit.kube.errors import AlreadyExists, Conflict, NotFound, Unavailable
+
+
+class Leases:
+    """One Lease and its resourceVersion."""
+
+    def __init__(self) -> None:
+        self.lease: dict[str, Any] | None = None
+        self.version = 0
+        self.down = False
+
+    def _up(self) -> None:
+        if self.down:
+            raise Unavailable(0, "NoAnswer", "no answer")
+
+    async def get(self, _kind: str, _namespace: str, _name: str) -> dict[str, Any]:
+        self._up()
+        if self.lease is None:
+            raise NotFound(404, "NotFound", "no Lease")
+        return self.lease
+
+    async def create(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        self._up()
+        if self.lease is not None:
+            raise AlreadyExists(409, "AlreadyExists", "there is one")
+        return self._store(manifest)
+
+    async def replace(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        self._up()
+        if self.lease is None or manifest["metadata"]["resourceVersion"] != str(self.version):
+            raise Conflict(409, "Conflict", "another version")
+        return self._store(manifest)
+
+    def _store(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        self.version += 1
+        metadata = {**manifest["metadata"], "resourceVersion": str(self.version)}
+        self.lease = {**manifest, "metadata": metadata}
+        return self.lease
+
+
+class World:
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.leases = Leases()
+
+    def candidate(self, identity: str) -> LeaderElection:
+        terms = Terms("default", "lowbit-operator", identity, duration=15, renew_deadline=10, retry=2)
+        kube: Any = self.leases
+        return LeaderElection(kube, terms, lambda: self.now, lambda: datetime(2026, 1, 1, tzinfo=UTC))
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+async def test_the_first_one_leads_and_the_second_waits(world: World) -> None:
+    first, second = world.candidate("first"), world.candidate("second")
+    await first.step()
+    await second.step()
+    assert first.permit() and first.leading.is_set()
+    assert not second.permit() and not second.leading.is_set()
+
+
+async def test_a_leader_that_renews_is_never_replaced(world: World) -> None:
+    first, second = world.candidate("first"), world.candidate("second")
+    for _ in range(100):
+        await first.step()
+        await second.step()
+        assert first.permit() and not second.permit()
+        world.now += 2
+
+
+async def test_a_silent_leader_has_stopped_before_another_one_starts(world: World) -> None:
+    first, second = world.candidate("first"), world.candidate("second")
+    await first.step()
+    for _ in range(40):
+        await second.step()
+        assert not (first.permit() and second.permit())
+        world.now += 0.5
+    assert second.permit()
+
+
+async def test_a_leader_that_cannot_reach_the_api_server_stops_in_time(world: World) -> None:
+    leader = world.candidate("first")
+    await leader.step()
+    world.leases.down = True
+    world.now += 9
+    await leader.step()
+    assert leader.permit()
+    world.now += 1
+    await leader.step()
+    assert not leader.permit() and not leader.leading.is_set()
+    world.leases.down = False
+    await leader.step()
+    assert leader.permit()
+
+
+async def test_a_lease_that_was_given_up_is_taken_at_once(world: World) -> None:
+    first, second = world.candidate("first"), world.candidate("second")
+    await first.step()
+    await second.step()
+    await first.release()
+    assert not first.permit()
+    await second.step()
+    assert second.permit()
+    assert world.leases.lease is not None and world.leases.lease["spec"]["leaseTransitions"] == 1
+
+
+async def test_a_leader_whose_lease_was_taken_does_not_write(world: World) -> None:
+    first, second = world.candidate("first"), world.candidate("second")
+    await first.step()
+    await second.step()
+    world.now += 16
+    await second.step()
+    await first.step()
+    assert second.permit() and not first.permit()
+
+
+async def test_clocks_of_two_nodes_need_not_agree(world: World) -> None:
+    """renewTime is never compared with our own clock: what counts is how long we saw no change."""
+    first, second = world.candidate("first"), world.candidate("second")
+    await first.step()
+    assert world.leases.lease is not None
+    world.leases.lease["spec"]["renewTime"] = "1999-01-01T00:00:00.000000Z"
+    await second.step()
+    assert not second.permit()

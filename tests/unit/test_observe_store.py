@@ -1,0 +1,200 @@
+"""The store of what was seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lowbit.api.documents import ProgressLine
+from lowbit.observe.keys import Key
+from lowbit.observe.store import Store
+
+CHAT, OTHER = Key("team", "chat"), Key("team", "other")
+
+
+def thing(kind: str, name: str, version: int, *, uid: str | None = None, **more: Any) -> dict[str, Any]:
+    """An object; labels and owners (names of QuantizedModels) may be given."""
+    api = "lowbit.dev/v1alpha1" if kind in ("QuantizedModel", "ModelStore", "ModelRevision") else "v1"
+    metadata: dict[str, Any] = {
+        "name": name,
+        "namespace": "team",
+        "uid": uid or f"{kind}-{name}",
+        "resourceVersion": str(version),
+        "managedFields": [{"manager": "kubectl"}],
+        "labels": more.pop("labels", {}),
+        "ownerReferences": [
+            {"apiVersion": "lowbit.dev/v1alpha1", "kind": "QuantizedModel", "name": owner, "uid": owner}
+            for owner in more.pop("owners", ())
+        ],
+    }
+    return {"apiVersion": api, "kind": kind, "metadata": metadata, **more}
+
+
+def model(name: str, version: int = 1, **spec: Any) -> dict[str, Any]:
+    dataset = {"configMap": {"name": "holdout"}}
+    gate = {"maximum": [{"metric": "KLDivergence", "value": "0.1"}]}
+    whole = {
+        "source": {"pvc": {"claimName": "models"}},
+        "candidates": [{"gptq": {"bits": 4}}],
+        "evaluation": {"suites": [{"name": "fidelity", "fidelity": {"dataset": dataset}, "gate": gate}]},
+    }
+    return thing("QuantizedModel", name, version, spec=whole | spec)
+
+
+def test_an_object_touches_its_models_by_label_and_by_owners() -> None:
+    store = Store()
+    assert store.put(thing("Service", "chat", 1, labels={"lowbit.dev/quantizedmodel": "chat"})) == {CHAT}
+    assert store.put(thing("Job", "quantize-1", 2, owners=("chat", "other"))) == {CHAT, OTHER}
+    assert store.put(thing("Job", "quantize-1", 3, owners=("other",))) == {CHAT, OTHER}  # one has let go of it
+    assert store.put(thing("Job", "quantize-1", 4, owners=("other",))) == {OTHER}
+
+
+def test_a_pod_touches_the_models_of_its_job() -> None:
+    store = Store()
+    store.put(thing("Job", "quantize-1", 1, owners=("chat", "other")))
+    assert store.put(thing("Pod", "p", 2, labels={"job-name": "quantize-1"})) == {CHAT, OTHER}
+
+
+def test_a_model_store_touches_every_model_of_its_namespace() -> None:
+    store = Store()
+    store.put(model("chat"))
+    store.put(model("other"))
+    assert store.put(thing("ModelStore", "default", 2, spec={})) == {CHAT, OTHER, Key("team", "default", "ModelStore")}
+
+
+def test_what_is_older_than_what_is_known_changes_nothing() -> None:
+    store = Store()
+    store.put(thing("Service", "chat", 9, labels={"lowbit.dev/quantizedmodel": "chat"}, spec={"a": 1}))
+    assert store.put(thing("Service", "chat", 9)) == frozenset()
+    assert store.put(thing("Service", "chat", 8)) == frozenset()
+    seen = store.get("Service", "team", "chat")
+    assert seen is not None and seen["spec"] == {"a": 1}
+
+
+def test_a_late_event_brings_no_removed_object_back() -> None:
+    store = Store()
+    service = thing("Service", "chat", 1, uid="first")
+    store.put(service)
+    store.remove(service)
+    store.put(thing("Service", "chat", 5, uid="first"))
+    assert store.get("Service", "team", "chat") is None
+    store.put(thing("Service", "chat", 6, uid="second"))
+    store.remove(service)
+    assert store.get("Service", "team", "chat") is not None
+
+
+def test_a_list_finds_what_the_watches_missed() -> None:
+    store = Store()
+    kept, gone = thing("Job", "kept", 1, owners=("chat",)), thing("Job", "gone", 2, owners=("other",))
+    newer = thing("Job", "made-after-the-list", 50, owners=("chat",))
+    for each in (kept, gone, newer):
+        store.put(each)
+    difference = store.sync("Job", [kept], "40")
+    assert difference.keys == {OTHER}
+    assert [name for _, _, name in difference.objects] == ["gone"]
+    assert store.get("Job", "team", "made-after-the-list") is not None
+
+
+def test_a_list_of_one_namespace_says_nothing_about_the_others() -> None:
+    store = Store()
+    store.put(thing("Job", "kept", 1))
+    assert store.sync("Job", [], "40", ["elsewhere"]).objects == ()
+    assert store.get("Job", "team", "kept") is not None
+
+
+def test_only_the_fields_that_are_read_are_kept() -> None:
+    store = Store()
+    store.put(thing("Pod", "p", 1, spec={"containers": []}, status={"phase": "Running", "podIP": "10.0.0.1"}))
+    store.put(thing("ConfigMap", "document", 2, immutable=True, data={"document.json": "x" * 10_000}))
+    pod, config_map = store.get("Pod", "team", "p"), store.get("ConfigMap", "team", "document")
+    assert pod is not None and "spec" not in pod and pod["status"] == {"phase": "Running"}
+    assert "managedFields" not in pod["metadata"]
+    assert config_map is not None and "data" not in config_map
+
+
+def test_a_snapshot_holds_all_that_belongs_to_a_model_and_nothing_of_others() -> None:
+    store = Store()
+    mine = {"lowbit.dev/quantizedmodel": "chat"}
+    for each in (
+        model("chat"),
+        model("other", 2),
+        thing("ModelStore", "default", 3, spec={"s3": {"bucket": "models"}}),
+        thing("Deployment", "chat", 4, labels=mine, status={"readyReplicas": 2}),
+        thing("Service", "chat", 5, labels=mine),
+        thing("Service", "other", 6, labels={"lowbit.dev/quantizedmodel": "other"}),
+        thing("Pod", "chat-1", 7, labels=mine),
+        thing("Pod", "prepare-1", 8, labels=mine | {"job-name": "chat-prepare"}),
+        thing("Job", "chat-prepare", 9, owners=("chat",)),
+    ):
+        store.put(each)
+    snapshot = store.snapshot(CHAT)
+    assert snapshot is not None and snapshot.invalid is None
+    assert snapshot.store is not None and snapshot.deployment is not None
+    assert snapshot.deployment.ready == 2
+    assert set(snapshot.children) == {("Deployment", "chat"), ("Service", "chat")}
+    assert [pod.meta.name for pod in snapshot.pods] == ["chat-1"]
+    assert [pod.meta.name for pod in snapshot.jobs["chat-prepare"].pods] == ["prepare-1"]
+    assert store.snapshot(Key("team", "absent")) is None
+
+
+def test_a_spec_that_cannot_be_read_says_where() -> None:
+    store = Store()
+    store.put(model("chat", wormhole=True))
+    snapshot = store.snapshot(CHAT)
+    assert snapshot is not None and snapshot.invalid is not None
+    assert "spec.wormhole" in snapshot.invalid
+
+
+def test_a_revision_that_cannot_be_read_stops_its_own_model_only() -> None:
+    store = Store()
+    store.put(model("chat"))
+    store.put(model("other", 2))
+    store.put(thing("ModelRevision", "chat-1", 3, owners=("chat",), spec={"newer": True}))
+    ours, others = store.snapshot(CHAT), store.snapshot(OTHER)
+    assert ours is not None and ours.invalid is not None and "ModelRevision chat-1" in ours.invalid
+    assert others is not None and others.invalid is None
+
+
+def test_progress_touches_a_model_only_when_it_has_moved() -> None:
+    store = Store()
+    store.put(model("chat"))
+    store.put(thing("Job", "chat-prepare", 2, owners=("chat",)))
+    line = ProgressLine(stage="prepare", percent=10, message="copying", time=1.0)
+    assert store.put_progress("team", "chat-prepare", line, 100.0) == {CHAT}
+    assert store.put_progress("team", "chat-prepare", line, 130.0) == frozenset()
+    snapshot = store.snapshot(CHAT)
+    assert snapshot is not None
+    assert snapshot.jobs["chat-prepare"].progress == line
+    assert snapshot.jobs["chat-prepare"].progress_read_at == 130.0
+    assert store.put_progress("team", "absent", line, 1.0) == frozenset()
+
+
+OBJECTS = st.builds(
+    lambda kind, name, version, owners: thing(kind, name, version, owners=owners, spec={}),
+    st.sampled_from(["Job", "Service", "Pod"]),
+    st.sampled_from("abc"),
+    st.integers(1, 50),
+    st.sets(st.sampled_from(["chat", "other"])).map(tuple),
+)
+
+
+@given(st.lists(st.tuples(st.booleans(), OBJECTS)))
+def test_the_indexes_agree_with_the_objects(steps: list[tuple[bool, dict[str, Any]]]) -> None:
+    store = Store()
+    store.put(model("chat", 99))
+    for number, (keep, each) in enumerate(steps):
+        each["metadata"]["uid"] += str(number // 5)
+        if keep:
+            store.put(each)
+        else:
+            store.remove(each)
+    expected = {
+        (kind, name)
+        for kind in ("Job", "Service", "Pod")
+        for name in "abc"
+        if (held := store.get(kind, "team", name)) is not None
+        and any(owner["name"] == "chat" for owner in held["metadata"]["ownerReferences"])
+    }
+    assert set(store.members(CHAT)) - {("QuantizedModel", "chat")} == expected
