@@ -130,7 +130,7 @@ def bench(tmp_path: Path) -> Bench:
     store = RecordingStore(tmp_path / "store")
     generator = np.random.default_rng(5)
     lines: list[Any] = [{"text": words(generator, 30)} for _ in range(12)]
-    lines += [{"messages": [{"role": "user", "content": words(generator, 60)}]} for _ in range(4)]
+    lines += [{"text": words(generator, 60)} for _ in range(4)]
     lines += [words(generator, 20), {"text": "w1"}]
     dataset = make_dataset(store, tmp_path, lines)
     return Bench(store, make_source(store), dataset, tmp_path / "scratch")
@@ -297,7 +297,8 @@ async def test_a_damaged_baseline_is_refused(bench: Bench) -> None:
     ("lines", "reason"),
     [
         ([{"text": "w1 w2"}], "TooFewTexts"),
-        ([], "TooFewTexts"),
+        ([{"text": "w1"}, {"text": "w2 w3"}], "TooFewTexts"),
+        ([], "EmptyDataset"),
         ([{"text": "w1 w2"}, {"words": "w1"}], "BadDataset"),
         ([{"messages": "hello"}], "BadDataset"),
         ([{"messages": [{"role": "user"}]}], "BadDataset"),
@@ -313,9 +314,16 @@ async def test_a_dataset_that_measures_nothing_is_refused(
     assert "fidelity" in refused.value.refusal.message
 
 
+async def test_chats_go_through_the_originals_template(bench: Bench, tmp_path: Path) -> None:
+    chat = [{"role": "user", "content": "w3 w4"}, {"role": "assistant", "content": "w5"}]
+    bench.dataset = make_dataset(bench.store, tmp_path, [{"messages": chat}, {"messages": chat[::-1]}])
+    await bench.run(FakeEngine(ORIGINAL), bench.document())
+    assert bench.texts() == [[3, 4, 5], [5, 3, 4]]
+
+
 async def test_a_line_that_is_no_json_is_named(bench: Bench) -> None:
     bench.store.write(dataset_key(bench.dataset), b'{"text": "w1 w2"}\n{broken\n')
-    with pytest.raises(RefusalError, match="line 2 of the dataset of suite fidelity is no JSON"):
+    with pytest.raises(RefusalError, match="dataset of suite fidelity, line 2: is not JSON"):
         await bench.run(FakeEngine(ORIGINAL), bench.document())
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lowbit.api.calibration import DatasetFormat
 from lowbit.api.evaluation import ResolvedSuite
+from lowbit.worker.datasets import Record, bad_line, read_dataset
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.store import Store, folder_key
 
@@ -47,8 +45,8 @@ def tokenize_suite(suite: ResolvedSuite, dataset: Path, tokenizer: Any, longest:
     """
     limit = suite.max_tokens if longest is None else min(suite.max_tokens, longest)
     samples: list[list[int]] = []
-    for number, record in read_records(suite, dataset):
-        ids = token_ids(suite, number, record, tokenizer)[:limit]
+    for record in read_dataset(dataset, suite.format, f"the dataset of suite {suite.name}"):
+        ids = token_ids(suite, record, tokenizer)[:limit]
         if len(ids) >= LEAST_TOKENS:
             samples.append(ids)
         if len(samples) == suite.samples:
@@ -62,28 +60,10 @@ def tokenize_suite(suite: ResolvedSuite, dataset: Path, tokenizer: Any, longest:
     return samples
 
 
-def read_records(suite: ResolvedSuite, dataset: Path) -> Iterator[tuple[int, Any]]:
-    """The lines of a JSONL file with their numbers, empty ones left out."""
-    with dataset.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                yield number, json.loads(line)
-            except ValueError as error:
-                raise bad_line(suite, number, f"is no JSON ({error})") from error
-
-
-def token_ids(suite: ResolvedSuite, number: int, record: Any, tokenizer: Any) -> list[int]:
+def token_ids(suite: ResolvedSuite, record: Record, tokenizer: Any) -> list[int]:
     """A text is tokenized as the engine would; a chat goes through the template, which brings its own special tokens."""
-    if kind(suite.format, record) == "Text":
-        text = record if isinstance(record, str) else record.get("text") if isinstance(record, dict) else None
-        if not isinstance(text, str):
-            raise bad_line(suite, number, "has no text in its field `text`")
-        return list(tokenizer(text)["input_ids"])
-    messages = record.get("messages") if isinstance(record, dict) else None
-    if not is_chat(messages):
-        raise bad_line(suite, number, "has no list of messages with role and content in its field `messages`")
+    if record.messages is None:
+        return list(tokenizer(record.text or "")["input_ids"])
     if not tokenizer.chat_template:
         raise RefusalError(
             "NoChatTemplate",
@@ -91,31 +71,12 @@ def token_ids(suite: ResolvedSuite, number: int, record: Any, tokenizer: Any) ->
             "use plain texts (a field `text` per line), or a source with a chat template",
         )
     try:
-        text = tokenizer.apply_chat_template(messages, tokenize=False)
+        text = tokenizer.apply_chat_template(list(record.messages), tokenize=False)
     except Exception as error:  # a template raises whatever it likes
-        raise bad_line(suite, number, f"does not fit the chat template ({error})") from error
+        raise bad_line(
+            f"the dataset of suite {suite.name}",
+            record.line,
+            f"the chat template does not take the chat ({error})",
+            "write chats as the template expects them",
+        ) from error
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
-def kind(declared: DatasetFormat, record: Any) -> DatasetFormat:
-    """Text or Chat; Auto is told from the record's fields."""
-    if declared != "Auto":
-        return declared
-    return "Chat" if isinstance(record, dict) and "messages" in record else "Text"
-
-
-def is_chat(messages: Any) -> bool:
-    """Whether it is a list of messages."""
-    return (
-        isinstance(messages, Sequence)
-        and not isinstance(messages, str)
-        and len(messages) > 0
-        and all(isinstance(one, dict) and isinstance(one.get("role"), str) and "content" in one for one in messages)
-    )
-
-
-def bad_line(suite: ResolvedSuite, number: int, what: str) -> RefusalError:
-    """The refusal of one line of a dataset."""
-    return RefusalError(
-        "BadDataset", f"line {number} of the dataset of suite {suite.name} {what}", "correct the dataset"
-    )
