@@ -123,6 +123,7 @@ def render(shown: ReportInput) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["short"] = lambda number: f"{float(number):.4g}"
     result = shown.result
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         result=result,

@@ -163,7 +163,7 @@ def bars(rows: Sequence[tuple[str, float, str]]) -> str:
     if not rows:
         return ""
     most = max((value for _, value, _ in rows if isfinite(value)), default=0.0)
-    x0, x1, height = 150, WIDTH - 130, 34
+    x0, x1, height = 150, WIDTH - 190, 34
     names = list(dict.fromkeys(name for name, _, _ in rows))
     body = []
     for index, (name, value, words) in enumerate(rows):

@@ -57,6 +57,6 @@ def summarize(concurrency: int, answers: Sequence[Streamed], seconds: float) -> 
     """seconds: from the first request's start to the last one's end."""
     return SpeedSummary(
         concurrency=concurrency,
-        tokens_per_second=f"{sum(answer.tokens for answer in answers) / max(seconds, 1e-9):.4g}",
-        time_to_first_token_seconds=f"{median(answer.first_token_seconds for answer in answers):.4g}",
+        tokens_per_second=f"{sum(answer.tokens for answer in answers) / max(seconds, 1e-9):.1f}",
+        time_to_first_token_seconds=f"{median(answer.first_token_seconds for answer in answers):.4f}",
     )
