@@ -70,9 +70,9 @@ def draw(calibration: ResolvedCalibration, records: dict[str, list[Record]]) -> 
     drawn: list[tuple[str, Record]] = []
     for dataset, count in zip(calibration.datasets, counts, strict=True):
         # Text, not an object's hash: the same in every process.
-        chooser = random.Random(f"{calibration.seed}/{dataset.name}/{dataset.digest}")
+        chooser = random.Random(f"{calibration.seed}/{dataset.name}/{dataset.digest}")  # noqa: S311
         drawn += [(dataset.name, record) for record in chooser.sample(usable(records[dataset.name]), count)]
-    random.Random(f"{calibration.seed}/order").shuffle(drawn)
+    random.Random(f"{calibration.seed}/order").shuffle(drawn)  # noqa: S311
     return drawn
 
 

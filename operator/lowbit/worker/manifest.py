@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from lowbit.api.status import ArtifactRecord
 from lowbit.worker.refuse import RefusalError
 
 CHUNK = 4 * 1024 * 1024
@@ -39,10 +40,10 @@ class Manifest:
         """Size of all files."""
         return sum(file.size for file in self.files)
 
-    @property
-    def weight_bytes(self) -> int:
-        """Size of the safetensors files."""
-        return sum(file.size for file in self.files if file.path.endswith(".safetensors"))
+    def as_artifact(self, source_bytes: int) -> ArtifactRecord:
+        """An artifact in the words of a status; source_bytes is the size of the original's weights."""
+        ratio = f"{source_bytes / max(self.size, 1):.2f}"
+        return ArtifactRecord(digest=self.digest, bytes=self.size, source_bytes=source_bytes, ratio=ratio)
 
     def to_json(self) -> bytes:
         """The canonical JSON, which the digest covers."""

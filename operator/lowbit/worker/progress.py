@@ -73,6 +73,11 @@ class Progress:
         )
         pace.write(line.model_dump_json(by_alias=True, exclude_none=True))
 
+    def write_to(self, write: Callable[[str], None]) -> Callable[[str], None]:
+        """From now on lines of all parts go to write; returns where they went before."""
+        before, self._pace.write = self._pace.write, write
+        return before
+
     def step(self, message: str) -> None:
         """A step begins: written at once."""
         self.report(0.0, message, force=True)

@@ -1,0 +1,145 @@
+"""A Job's pod runs this: one document in, lines of progress out, one termination message left behind.
+
+Exit codes: 0 done; EXIT_REFUSED a lasting reason; EXIT_ENGINE an engine that cannot be trusted; 1 anything else;
+143 when it was told to stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from pydantic import TypeAdapter, ValidationError
+
+from lowbit.api.documents import (
+    DOCUMENT_PATH,
+    EXIT_ENGINE,
+    EXIT_REFUSED,
+    TERMINATION_LIMIT,
+    TERMINATION_PATH,
+    EvaluateDocument,
+    FetchDocument,
+    PrepareDocument,
+    QuantizeDocument,
+    Refusal,
+    TerminationMessage,
+    WorkerDocument,
+)
+from lowbit.worker.progress import Progress
+from lowbit.worker.refuse import EngineError, RefusalError, cut
+from lowbit.worker.store import open_store
+
+EXIT_FAILED = 1
+EXIT_STOPPED = 128 + signal.SIGTERM
+DOCUMENT: TypeAdapter[PrepareDocument | QuantizeDocument | EvaluateDocument | FetchDocument] = TypeAdapter(
+    WorkerDocument
+)
+
+
+class Stopped(BaseException):
+    """SIGTERM came. Like KeyboardInterrupt, no `except Exception` may swallow it."""
+
+
+def stop(_number: int, _frame: FrameType | None) -> None:
+    """Handler of SIGTERM: leave at once. What was being written counts only once its last file is there."""
+    raise Stopped
+
+
+def run_stage(document: PrepareDocument | QuantizeDocument | EvaluateDocument | FetchDocument) -> TerminationMessage:
+    """Do what the document asks for. Only the stage that runs is imported: the operator's image has no torch."""
+    store = open_store(document.store)
+    progress = Progress(document.stage)
+    if isinstance(document, PrepareDocument):
+        from lowbit.worker.prepare import prepare
+
+        return TerminationMessage(prepare=prepare(document, store, progress))
+    if isinstance(document, QuantizeDocument):
+        from lowbit.worker.quantize import quantize
+
+        return TerminationMessage(quantize=quantize(document, store, progress))
+    if isinstance(document, EvaluateDocument):
+        from lowbit.worker.evaluate import evaluate
+
+        return TerminationMessage(evaluate=asyncio.run(evaluate(document, store, progress)))
+    from lowbit.worker.fetch import fetch
+
+    return TerminationMessage(fetch=fetch(document, store, progress))
+
+
+def read_document(path: Path) -> PrepareDocument | QuantizeDocument | EvaluateDocument | FetchDocument:
+    """The document. Raises RefusalError where this worker cannot read it."""
+    try:
+        return DOCUMENT.validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise RefusalError(
+            "BadDocument",
+            f"the Job's document cannot be read: {error}",
+            "use an operator and a worker image of the same version of Lowbit",
+        ) from error
+
+
+def outcome(work: Callable[[], TerminationMessage]) -> tuple[int, TerminationMessage]:
+    """Run a stage, and say its end as an exit code and a message. Nothing is raised."""
+    try:
+        return 0, work()
+    except RefusalError as error:
+        print(f"refused: {error}", file=sys.stderr)
+        return EXIT_REFUSED, TerminationMessage(refusal=error.refusal)
+    except EngineError as error:
+        print(f"engine: {error}", file=sys.stderr)
+        return EXIT_ENGINE, _failure("EngineUnstable", str(error), "look at the engine's log; the Job is tried again")
+    except Stopped:
+        print("stopped by SIGTERM", file=sys.stderr)
+        return EXIT_STOPPED, _failure("Stopped", "the worker was told to stop", "none: the Job goes on in another pod")
+    except MemoryError as error:
+        traceback.print_exc()
+        return 137, _failure("OutOfMemory", f"the worker ran out of memory: {error}", "give the Job more memory")
+    except OSError as error:
+        traceback.print_exc()
+        return EXIT_FAILED, _failure(
+            "Unreachable", f"{type(error).__name__}: {error}", "none for now: the Job is tried again; see the pod's log"
+        )
+    except Exception as error:  # the last line of defence: a Job without a message helps nobody
+        traceback.print_exc()
+        return EXIT_FAILED, _failure(
+            "WorkerFailed", f"{type(error).__name__}: {error}", "see the pod's log; the Job is tried again"
+        )
+
+
+def write_termination(message: TerminationMessage, path: Path) -> None:
+    """Write at most 4 KB; a refusal that is longer is shortened."""
+    text = message.model_dump_json(by_alias=True, exclude_none=True)
+    if len(text.encode()) > TERMINATION_LIMIT and message.refusal is not None:
+        short = message.refusal.model_copy(
+            update={"message": cut(message.refusal.message, 600), "action": cut(message.refusal.action, 300)}
+        )
+        text = TerminationMessage(refusal=short).model_dump_json(by_alias=True, exclude_none=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def main(document_path: Path = Path(DOCUMENT_PATH), termination_path: Path = Path(TERMINATION_PATH)) -> int:
+    """Returns the exit code."""
+    signal.signal(signal.SIGTERM, stop)
+    code, message = outcome(lambda: run_stage(read_document(document_path)))
+    # A second SIGTERM must not keep the message from being written.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    write_termination(message, termination_path)
+    return code
+
+
+def _failure(reason: str, message: str, action: str) -> TerminationMessage:
+    return TerminationMessage(refusal=Refusal(reason=reason, message=cut(message, 2000), action=cut(action, 500)))
+
+
+if __name__ == "__main__":
+    exit_code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Threads of quantizers and engines' clients must not keep a pod that is done.
+    os._exit(exit_code)

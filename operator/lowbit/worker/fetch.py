@@ -1,0 +1,53 @@
+"""Before an engine starts: its model's files are where it looks for them, and are what their digest says. Fails closed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lowbit.api.documents import MODEL_PATH, FetchDocument, FetchResult
+from lowbit.worker.manifest import scan
+from lowbit.worker.progress import Progress
+from lowbit.worker.refuse import RefusalError
+from lowbit.worker.store import Kind, Store
+from lowbit.worker.store.s3 import S3Store
+
+KINDS: dict[str, Kind] = {"Source": "sources", "Artifact": "artifacts"}
+
+
+def fetch(document: FetchDocument, store: Store, progress: Progress, *, folder: Path = Path(MODEL_PATH)) -> FetchResult:
+    """Download the model where the store is a bucket (a volume is mounted there already), and hash every file again."""
+    kind, digest = KINDS[document.model.kind], document.model.digest
+    if isinstance(store, S3Store):
+        progress.step(f"downloading {digest}")
+        manifest = store.require(kind, digest)
+        store.download(kind, digest, manifest, folder, _Bytes(progress.part(0.0, 0.7), manifest.size, "downloading"))
+    progress.step(f"verifying {digest}")
+    if not folder.is_dir():
+        raise tampered(digest, f"there is no folder {folder}")
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    found = scan(folder, _Bytes(progress.part(0.7, 1.0), size, "verifying"))
+    if found.digest != digest:
+        raise tampered(digest, f"they have the digest {found.digest}")
+    return FetchResult(digest=digest, files=len(found.files), bytes=found.size)
+
+
+def tampered(digest: str, why: str) -> RefusalError:
+    """The refusal of files that are not what was judged."""
+    return RefusalError(
+        "DigestMismatch",
+        f"the model's files are not those that were judged as {digest}: {why}",
+        "find out who changed the store; then remove this model's folder and manifest, so that it is made again",
+    )
+
+
+class _Bytes:
+    """Bytes as progress."""
+
+    def __init__(self, progress: Progress, total: int, message: str) -> None:
+        self.progress, self.total, self.message, self.done = progress, max(total, 1), message, 0
+
+    def __call__(self, size: int) -> None:
+        self.done += size
+        self.progress.report(
+            self.done / self.total, f"{self.message}: {self.done / 1e9:.2f} of {self.total / 1e9:.2f} GB"
+        )

@@ -1,0 +1,170 @@
+"""prepare: source, datasets and foreign artifacts into the store, the model's facts out, every check before a GPU is asked for."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from lowbit.api.calibration import CalibrationDataset
+from lowbit.api.documents import TERMINATION_LIMIT, PrepareDocument, PrepareResult, TerminationMessage
+from lowbit.api.evaluation import EvaluationDataset
+from lowbit.api.freeze import baseline_spec, candidate_spec, freeze
+from lowbit.api.modelchecks import Refused, check_model
+from lowbit.api.modelrevision import ModelFacts, ModelRevisionSpec
+from lowbit.api.names import evaluation_name
+from lowbit.api.recipe import ArtifactRecipe
+from lowbit.api.status import ArtifactRecord, EvaluationSummary
+from lowbit.worker.calibration import check_enough
+from lowbit.worker.check_artifact import check_artifact
+from lowbit.worker.datasets import Places, Record, check_overlap, import_dataset, locate, read_dataset
+from lowbit.worker.inspect_model import inspect, read_json
+from lowbit.worker.manifest import Manifest
+from lowbit.worker.progress import Progress
+from lowbit.worker.refuse import from_problems
+from lowbit.worker.sources import import_model, open_place
+from lowbit.worker.store import Store, artifact_index_key
+
+SOURCE_SHARE = 0.7
+"""Of the time, by experience: the source is much larger than all else."""
+ARTIFACT_SHARE = 0.95
+
+
+def prepare(
+    document: PrepareDocument,
+    store: Store,
+    progress: Progress,
+    *,
+    places: Places | None = None,
+    clock: Callable[[], float] = time.time,
+) -> PrepareResult:
+    """Everything that a revision is frozen from. Raises RefusalError with what is wrong with model, data or manifest."""
+    places = places or Places()
+    store.remove_stale(clock())
+    datasets = prepare_datasets(document, store, places)
+    source = open_place(document.spec.source, volumes=places.volumes, secrets=places.secrets)
+    manifest = import_model(store, "sources", source, progress.part(0.0, SOURCE_SHARE))
+    facts = inspect(store.folder("sources", manifest.digest), source.name)
+    refuse_problems(document, facts)
+    artifacts = prepare_artifacts(document, store, places, facts, progress.part(SOURCE_SHARE, ARTIFACT_SHARE))
+    result = PrepareResult(
+        source=manifest.digest,
+        facts=facts,
+        datasets=datasets,
+        artifacts={index: artifact.digest for index, artifact in artifacts.items()},
+        artifact_bytes={index: artifact.size for index, artifact in artifacts.items()},
+    )
+    progress.report(1.0, "done", force=True)
+    return look_up(document, store, result)
+
+
+def prepare_datasets(document: PrepareDocument, store: Store, places: Places) -> dict[str, str]:
+    """Read every dataset, check them, and put them into the store; digests by the dataset's key."""
+    spec = document.spec
+    calibration: dict[str, CalibrationDataset] = {
+        d.name: d for d in (spec.calibration.datasets if spec.calibration else [])
+    }
+    evaluation: dict[str, EvaluationDataset] = {s.name: s.fidelity.dataset for s in spec.evaluation.suites}
+    paths: dict[str, Path] = {}
+
+    def read(kind: str, name: str, dataset: CalibrationDataset | EvaluationDataset) -> list[Record]:
+        what = f"{kind} dataset {name}"
+        paths[f"{kind}/{name}"] = locate(dataset, what, places)
+        return read_dataset(paths[f"{kind}/{name}"], dataset.format, what)
+
+    calibration_records = {name: read("calibration", name, dataset) for name, dataset in calibration.items()}
+    evaluation_records = {name: read("evaluation", name, dataset) for name, dataset in evaluation.items()}
+    if spec.calibration is not None:
+        check_enough(spec.calibration, calibration_records)
+    check_overlap(calibration_records, evaluation_records)
+    return {key: import_dataset(store, path) for key, path in paths.items()}
+
+
+def prepare_artifacts(
+    document: PrepareDocument, store: Store, places: Places, facts: ModelFacts, progress: Progress
+) -> dict[str, Manifest]:
+    """Bring every artifact candidate into the store and check it; by the candidate's index as text."""
+    found: dict[str, Manifest] = {}
+    for index, candidate in enumerate(document.spec.candidates):
+        if candidate.artifact is None:
+            continue
+        name, manifest = _artifact(candidate.artifact, store, places, progress)
+        what = f"the artifact of candidate {index} ({name})"
+        folder = store.folder("artifacts", manifest.digest)
+        config, own = read_json(folder / "config.json", what), inspect(folder, what)
+        check_artifact(config, own, facts, document.spec.engine.vllm, what)
+        found[str(index)] = manifest
+    return found
+
+
+def refuse_problems(document: PrepareDocument, facts: ModelFacts) -> None:
+    """Raise with every problem between the manifest and the model."""
+    problems = check_model(document.spec, facts)
+    if problems:
+        raise from_problems(document.name, problems)
+
+
+def look_up(document: PrepareDocument, store: Store, result: PrepareResult) -> PrepareResult:
+    """Add what the store already holds of what the revisions need, as far as a termination message has room."""
+    try:
+        revisions = freeze(document.name, document.spec, document.platform, result)
+    except Refused as refused:
+        raise from_problems(document.name, refused.problems) from refused
+    found: dict[str, ArtifactRecord] = {}
+    for revision in revisions:
+        record = find_artifact(store, revision, result)
+        if record is not None:
+            found[revision.artifact_hash] = record
+    result = result.model_copy(update={"found": found})
+    return add_evaluations(result, find_evaluations(store, revisions, found))
+
+
+def find_artifact(store: Store, revision: ModelRevisionSpec, result: PrepareResult) -> ArtifactRecord | None:
+    """The artifact of a revision, where the store holds it whole."""
+    data = store.read(artifact_index_key(revision.artifact_hash))
+    if revision.recipe.artifact is not None:
+        manifest = store.require("artifacts", revision.recipe.artifact)
+        return manifest.as_artifact(result.facts.weight_bytes)
+    if data is None:
+        return None
+    record = ArtifactRecord.model_validate(json.loads(data)["artifact"])
+    return record if store.manifest("artifacts", record.digest) is not None else None
+
+
+def find_evaluations(
+    store: Store, revisions: list[ModelRevisionSpec], found: dict[str, ArtifactRecord]
+) -> dict[str, EvaluationSummary]:
+    """Finished evaluations of the baselines and of the artifacts that were found, by name, baselines first."""
+    names = [evaluation_name(baseline_spec(revision)) for revision in revisions]
+    for revision in revisions:
+        if revision.artifact_hash in found:
+            names.append(evaluation_name(candidate_spec(revision, found[revision.artifact_hash].digest)))
+    summaries = {}
+    for name in dict.fromkeys(names):
+        data = store.read(f"evaluations/{name}/result.json")
+        if data is not None:
+            summaries[name] = EvaluationSummary.model_validate(json.loads(data)["summary"])
+    return summaries
+
+
+def add_evaluations(result: PrepareResult, summaries: dict[str, EvaluationSummary]) -> PrepareResult:
+    """As many as fit: what is left out costs an evaluate Job that finds its result in the store."""
+    for name, summary in summaries.items():
+        more = result.model_copy(update={"found_evaluations": result.found_evaluations | {name: summary}})
+        if message_bytes(more) <= TERMINATION_LIMIT:
+            result = more
+    return result
+
+
+def message_bytes(result: PrepareResult) -> int:
+    """Size of the termination message."""
+    message = TerminationMessage(prepare=result)
+    return len(message.model_dump_json(by_alias=True, exclude_none=True).encode())
+
+
+def _artifact(recipe: ArtifactRecipe, store: Store, places: Places, progress: Progress) -> tuple[str, Manifest]:
+    if recipe.digest is not None:
+        return recipe.digest, store.require("artifacts", recipe.digest)
+    place = open_place(recipe, volumes=places.volumes, secrets=places.secrets)
+    return place.name, import_model(store, "artifacts", place, progress)

@@ -1,0 +1,144 @@
+"""quantize: from a source, a recipe and calibration texts to an artifact in the store, with a report per module."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lowbit import __version__
+from lowbit.api.documents import SCRATCH_PATH, QuantizeDocument, QuantizeResult
+from lowbit.worker import quantizer
+from lowbit.worker.artifact_files import finish
+from lowbit.worker.calibration import Sample, draw, tokenize
+from lowbit.worker.datasets import read_dataset
+from lowbit.worker.losses import ModuleLoss, judge, worst
+from lowbit.worker.manifest import scan
+from lowbit.worker.progress import Progress
+from lowbit.worker.refuse import RefusalError, cut
+from lowbit.worker.store import Store, artifact_index_key
+
+LOADED, QUANTIZED, TESTED = 0.05, 0.9, 0.95
+"""Shares of the time, by experience."""
+SMOKE_LENGTH = 80
+
+
+def quantize(
+    document: QuantizeDocument,
+    store: Store,
+    progress: Progress,
+    *,
+    scratch: Path = Path(SCRATCH_PATH),
+    clock: Callable[[], float] = time.monotonic,
+) -> QuantizeResult:
+    """Make the artifact, unless the store holds it. Raises RefusalError where data or model do not allow it."""
+    known = find(store, document.artifact_hash)
+    if known is not None:
+        return known
+    if document.recipe.gptq is None:
+        raise ValueError("there is nothing to quantize: the artifact was made elsewhere")
+    begin = clock()
+    store.remove_stale(time.time())
+    # Never larger than the source, and the source is there already.
+    store.check_space(document.facts.weight_bytes, "the artifact")
+    device, device_name = quantizer.pick_device(document.device)
+    os.environ.setdefault("GPTQMODEL_CPU_WORKERS", str(len(os.sched_getaffinity(0))))
+    progress.step("reading source and calibration texts")
+    source = store.folder("sources", document.source)
+    samples = calibration_samples(document, store, source)
+    workspace = empty(store.workspace(f"quantize-{document.artifact_hash[:16]}"))
+    modules, smoke = make(document, source, workspace, samples, device, scratch, progress)
+    progress.report(TESTED, "hashing and committing the artifact", force=True)
+    manifest = scan(workspace)
+    store.commit("artifacts", workspace, manifest)
+    most = worst(modules)
+    result = QuantizeResult(
+        artifact=manifest.as_artifact(document.facts.weight_bytes),
+        seconds=round(clock() - begin, 1),
+        peak_bytes=quantizer.peak_bytes(device),
+        worst_module=most.name,
+        worst_loss=most.loss,
+        smoke=cut(" ".join(smoke.split()), SMOKE_LENGTH),
+        versions=quantizer.versions() | {"lowbit": __version__},
+        device=device_name,
+    )
+    write_index(store, document.artifact_hash, result, modules)
+    progress.report(1.0, "done", force=True)
+    return result
+
+
+def make(
+    document: QuantizeDocument,
+    source: Path,
+    workspace: Path,
+    samples: list[Sample],
+    device: str,
+    scratch: Path,
+    progress: Progress,
+) -> tuple[list[ModuleLoss], str]:
+    """Quantize into the workspace, judge, tidy up and try out. Returns every module's loss and what was generated."""
+    assert document.recipe.gptq is not None  # noqa: S101 - for the type checker
+    part = progress.part(LOADED, QUANTIZED)
+    with quantizer.quiet(scratch / "quantizer.log") as write:
+        before = progress.write_to(write)
+        try:
+            rows = quantizer.quantize_model(
+                source, workspace, document.recipe.gptq, document.facts, samples, device, scratch, part.report
+            )
+            modules = judge(rows, document.facts.layers)
+            finish(workspace, source, document.facts)
+            progress.report(QUANTIZED, "trying out the artifact", force=True)
+            smoke = quantizer.smoke_test(workspace, device)
+        finally:
+            progress.write_to(before)
+    if not smoke.strip():
+        raise RefusalError(
+            "SmokeTestFailed", "the artifact generates nothing",
+            "give more and more varied calibration texts, a smaller groupSize or 8 bits",
+        )  # fmt: skip
+    return modules, smoke
+
+
+def calibration_samples(document: QuantizeDocument, store: Store, source: Path) -> list[Sample]:
+    """The token ids that the quantizer is shown."""
+    from transformers import AutoTokenizer
+
+    records = {
+        dataset.name: read_dataset(store.dataset(dataset.digest), dataset.format, f"calibration dataset {dataset.name}")
+        for dataset in document.calibration.datasets
+    }
+    tokenizer = AutoTokenizer.from_pretrained(str(source), local_files_only=True, trust_remote_code=False)
+    longest = min(document.calibration.max_tokens, document.facts.max_position_embeddings)
+    return tokenize(draw(document.calibration, records), tokenizer, longest)
+
+
+def find(store: Store, artifact_hash: str) -> QuantizeResult | None:
+    """What an earlier Job made, where the store still holds it whole."""
+    data = store.read(artifact_index_key(artifact_hash))
+    if data is None:
+        return None
+    result = QuantizeResult.model_validate(json.loads(data)["quantize"])
+    if store.manifest("artifacts", result.artifact.digest) is None:
+        return None
+    return result.model_copy(update={"reused": True})
+
+
+def write_index(store: Store, artifact_hash: str, result: QuantizeResult, modules: list[ModuleLoss]) -> None:
+    """After the commit, so that an index never names what is not there."""
+    content: dict[str, Any] = {
+        "artifact": result.artifact.wire(),
+        "quantize": result.wire(),
+        "modules": [module.row() for module in modules],
+    }
+    store.write(artifact_index_key(artifact_hash), json.dumps(content, indent=1).encode())
+
+
+def empty(folder: Path) -> Path:
+    """The folder, with nothing in it that a killed attempt left."""
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return folder
