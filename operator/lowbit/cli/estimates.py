@@ -1,0 +1,63 @@
+"""Estimated sizes, from the facts and the recipe alone. Pure arithmetic, in bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lowbit.api.modelrevision import ModelFacts
+from lowbit.api.recipe import GPTQ
+from lowbit.cli.facts import BYTES_PER_WEIGHT, embedding_weights, layer_weights
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one candidate takes."""
+
+    artifact: int
+    """Files of the artifact."""
+    weights_per_device: int
+    """Weights in each device's memory when it is served."""
+    cache_per_token: int
+    """Key-value cache of one token on each device."""
+
+
+def gptq_bytes(recipe: GPTQ, group_size: int, facts: ModelFacts) -> int:
+    """Files of a GPTQ artifact: packed weights, a 16-bit scale and a packed zero per group and channel, group indices.
+
+    Embeddings, output layer and norms stay as they are.
+    """
+    layer = layer_weights(facts)
+    width = BYTES_PER_WEIGHT.get(facts.dtype, 2)
+    # Without groups there is one scale per output channel; the mean number of rows stands for the group.
+    rows = group_size if group_size > 0 else layer.linear_rows // 7
+    per_weight = recipe.bits / 8 + (2 + recipe.bits / 8) / rows
+    quantized = facts.layers * (layer.linear * per_weight + layer.linear_rows * 4)
+    kept = (facts.layers * layer.other + embedding_weights(facts) + facts.hidden_size) * width
+    return round(quantized + kept)
+
+
+def cache_bytes_per_token(facts: ModelFacts, tensor_parallel_size: int) -> int:
+    """16-bit keys and values of all layers; with more ranks than key-value heads each rank holds one head."""
+    heads = max(1, facts.key_value_heads // tensor_parallel_size)
+    return 2 * facts.layers * heads * facts.head_dim * 2
+
+
+def estimate(artifact: int, facts: ModelFacts, tensor_parallel_size: int) -> Estimate:
+    """What an artifact of that size takes when it is served over so many devices."""
+    return Estimate(artifact, artifact // tensor_parallel_size, cache_bytes_per_token(facts, tensor_parallel_size))
+
+
+def quantize_bytes(facts: ModelFacts, samples: int, max_tokens: int) -> int:
+    """Memory of the quantize Job's host: the original and the hidden states of all samples, in and out of a layer."""
+    width = BYTES_PER_WEIGHT.get(facts.dtype, 2)
+    return facts.weight_bytes + 2 * samples * max_tokens * facts.hidden_size * width
+
+
+def human(size: int) -> str:
+    """14.2 GB."""
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit in ("B", "kB") else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.2f} TB"

@@ -1,0 +1,97 @@
+"""What a model's config.json alone tells: the same facts that prepare reads, with the number of weights computed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from lowbit.api.modelrevision import ModelFacts
+
+NEEDED: Final = (
+    "architectures", "model_type", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+    "vocab_size", "max_position_embeddings",
+)  # fmt: skip
+BYTES_PER_WEIGHT: Final = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+
+class UnreadableConfigError(Exception):
+    """The config is missing, or is not that of a decoder-only language model."""
+
+
+@dataclass(frozen=True)
+class LayerWeights:
+    """Weights of one decoder layer, in elements."""
+
+    linear: int
+    """In the linear layers that are quantized."""
+    linear_rows: int
+    """Sum of the input channels of those layers: each has one int32 group index."""
+    other: int
+    """In the norms."""
+
+
+def read_facts(path: Path) -> ModelFacts:
+    """Facts from a config.json or the folder that holds one. Raises UnreadableConfigError."""
+    file = path / "config.json" if path.is_dir() else path
+    try:
+        config = json.loads(file.read_text())
+    except OSError as error:
+        raise UnreadableConfigError(
+            f"{file} cannot be read ({error.strerror}): give the model's config.json"
+        ) from error
+    except ValueError as error:
+        raise UnreadableConfigError(f"{file} is no JSON: give the model's config.json") from error
+    if not isinstance(config, dict) or (missing := [name for name in NEEDED if not config.get(name)]):
+        lacking = ", ".join(missing) if isinstance(config, dict) else "everything"
+        raise UnreadableConfigError(
+            f"{file} lacks {lacking}: Lowbit handles decoder-only language models such as Llama, Qwen or Mistral"
+        )
+    return facts_of(config)
+
+
+def facts_of(config: Mapping[str, Any]) -> ModelFacts:
+    """The facts in a parsed config; the tokenizer is not looked at."""
+    heads = int(config["num_attention_heads"])
+    facts = ModelFacts(
+        architecture=config["architectures"][0],
+        model_type=config["model_type"],
+        hidden_size=config["hidden_size"],
+        intermediate_size=config["intermediate_size"],
+        layers=config["num_hidden_layers"],
+        attention_heads=heads,
+        key_value_heads=config.get("num_key_value_heads") or heads,
+        head_dim=config.get("head_dim") or config["hidden_size"] // heads,
+        vocab_size=config["vocab_size"],
+        max_position_embeddings=config["max_position_embeddings"],
+        dtype=config.get("dtype") or config.get("torch_dtype") or "bfloat16",
+        tied_embeddings=bool(config.get("tie_word_embeddings", False)),
+        parameters=0,
+        weight_bytes=0,
+        tokenizer="",
+        chat_template=False,
+    )
+    layer = layer_weights(facts)
+    parameters = facts.layers * (layer.linear + layer.other) + embedding_weights(facts) + facts.hidden_size
+    return facts.model_copy(
+        update={"parameters": parameters, "weight_bytes": parameters * BYTES_PER_WEIGHT.get(facts.dtype, 2)}
+    )
+
+
+def layer_weights(facts: ModelFacts) -> LayerWeights:
+    """A decoder layer with grouped attention and a gated MLP (Llama, Qwen, Mistral)."""
+    hidden, intermediate = facts.hidden_size, facts.intermediate_size
+    attention = facts.attention_heads * facts.head_dim
+    key_value = facts.key_value_heads * facts.head_dim
+    return LayerWeights(
+        linear=hidden * (attention + 2 * key_value) + attention * hidden + 3 * hidden * intermediate,
+        linear_rows=3 * hidden + attention + 2 * hidden + intermediate,
+        other=2 * hidden,
+    )
+
+
+def embedding_weights(facts: ModelFacts) -> int:
+    """The input embedding and, unless it is tied, the output layer."""
+    return facts.vocab_size * facts.hidden_size * (1 if facts.tied_embeddings else 2)

@@ -1,0 +1,124 @@
+"""The command `lowbit` (and `kubectl lowbit`)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import yaml
+from pydantic import ValidationError
+from rich.console import Console
+
+from lowbit.api import crd, crd_reference
+from lowbit.api.modelrevision import ModelFacts
+from lowbit.api.platform import Platform
+from lowbit.api.quantizedmodel import QuantizedModel
+from lowbit.api.rules_check import WRITTEN_BY_PEOPLE, check_manifest
+from lowbit.cli.facts import UnreadableConfigError, read_facts
+from lowbit.cli.plan import plan
+from lowbit.cli.show import show_plan, show_problems
+
+PROBLEMS = 1
+UNREADABLE = 2
+
+
+class UnreadableError(Exception):
+    """A file that the command was given cannot be used."""
+
+
+def main(arguments: Sequence[str] | None = None, out: TextIO | None = None) -> int:
+    """Run one command. Returns the exit code: 0 fine, 1 problems in a manifest, 2 a file cannot be read."""
+    parsed = parser().parse_args(arguments)
+    file = out or sys.stdout
+    console = Console(file=file, width=None if file.isatty() else 160)
+    try:
+        code: int = parsed.run(parsed, console)
+    except (UnreadableError, UnreadableConfigError) as error:
+        console.print(f"lowbit: {error}", style="red", soft_wrap=True, markup=False, highlight=False)
+        return UNREADABLE
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="lowbit", description="Plans of quantized models, without a cluster.")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    planned = commands.add_parser("plan", help="say what is wrong with a manifest, or what would be made of it")
+    planned.add_argument("file", type=Path, metavar="FILE", help="YAML with one or more manifests; - is standard input")
+    planned.add_argument("--config", type=Path, help="the model's config.json, or its folder: checks the model too")
+    planned.add_argument("--platform", type=Path, help="the platform's settings, as the operator gets them (YAML)")
+    planned.set_defaults(run=run_plan)
+    for name, about, pages in (
+        ("crds", "write the CustomResourceDefinitions", crd.files),
+        ("reference", "write the reference in Markdown", crd_reference.files),
+    ):
+        written = commands.add_parser(name, help=about)
+        written.add_argument("folder", type=Path)
+        written.set_defaults(run=run_write, pages=pages)
+    return top
+
+
+def run_write(parsed: argparse.Namespace, console: Console) -> int:
+    """Write generated files into a folder."""
+    parsed.folder.mkdir(parents=True, exist_ok=True)
+    for name, text in parsed.pages().items():
+        (parsed.folder / name).write_text(text)
+        console.print(str(parsed.folder / name), highlight=False)
+    return 0
+
+
+def run_plan(parsed: argparse.Namespace, console: Console) -> int:
+    """Judge and plan every manifest of a file."""
+    facts = read_facts(parsed.config) if parsed.config else None
+    platform = read_platform(parsed.platform)
+    manifests = [one for one in documents(parsed.file) if one.get("kind") in WRITTEN_BY_PEOPLE]
+    if not manifests:
+        raise UnreadableError(f"{parsed.file} holds no {' and no '.join(WRITTEN_BY_PEOPLE)}: give a file that does")
+    return max(plan_one(manifest, platform, facts, console) for manifest in manifests)
+
+
+def plan_one(manifest: Mapping[str, Any], platform: Platform, facts: ModelFacts | None, console: Console) -> int:
+    """Judge and plan one manifest."""
+    checked = check_manifest(manifest)
+    title = f"{manifest['kind']} {checked.name}"
+    if checked.body is None:
+        show_problems(console, f"{title} would be refused", [(f.field, f.message, "") for f in checked.findings])
+        return PROBLEMS
+    if not isinstance(checked.body, QuantizedModel):
+        console.print(f"[bold green]{title}[/] is fine: nothing is made of it by itself")
+        return 0
+    report = plan(checked.name, checked.body.spec, platform, facts)
+    if report.problems:
+        rows = [(problem.field, problem.message, problem.action) for problem in report.problems]
+        show_problems(console, f"{title} does not fit its model", rows)
+        return PROBLEMS
+    show_plan(console, report)
+    return 0
+
+
+def documents(path: Path) -> list[dict[str, Any]]:
+    """The YAML documents of a file, those that are no objects left out."""
+    try:
+        text = sys.stdin.read() if str(path) == "-" else path.read_text()
+        return [document for document in yaml.safe_load_all(text) if isinstance(document, dict)]
+    except OSError as error:
+        raise UnreadableError(f"{path} cannot be read: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise UnreadableError(f"{path} is no YAML: {error}") from error
+
+
+def read_platform(path: Path | None) -> Platform:
+    """The platform's settings, or the defaults."""
+    if path is None:
+        return Platform()
+    try:
+        return Platform.model_validate((documents(path) or [{}])[0])
+    except ValidationError as error:
+        raise UnreadableError(f"{path} holds no platform settings: {error}") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

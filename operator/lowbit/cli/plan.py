@@ -1,0 +1,149 @@
+"""What would be made of a manifest: pure, from the parsed object and, where there are any, the model's facts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from lowbit.api.engine import Device
+from lowbit.api.modelchecks import Problem, check_model, resolve_group_size
+from lowbit.api.modelrevision import ModelFacts
+from lowbit.api.names import input_hash, prepare_job_name
+from lowbit.api.platform import Platform
+from lowbit.api.pods import JobOptions
+from lowbit.api.quantizedmodel import QuantizedModelSpec
+from lowbit.api.recipe import Recipe
+from lowbit.cli.estimates import Estimate, estimate, gptq_bytes, quantize_bytes
+
+NOT_CHECKED_WITHOUT_CONFIG: Final = (
+    "whether the tensor parallel size divides the attention and key-value heads",
+    "whether the group size divides every layer on each rank",
+    "whether texts and maxModelLen fit the model's positions",
+    "sizes and memory",
+)
+NEVER_CHECKED: Final = (
+    "whether claims, buckets, ConfigMaps and Secrets are there (seen by the operator and the prepare Job)",
+    "whether the original is safe and whole: safetensors only, no remote code (seen by the prepare Job)",
+)
+
+
+@dataclass(frozen=True)
+class PlannedRevision:
+    """One candidate."""
+
+    candidate: int
+    recipe: str
+    when: str
+    size: Estimate | None = None
+    ratio: float | None = None
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """One Job."""
+
+    stage: str
+    name: str
+    when: str
+    gpus: int
+    memory_limit: str | None
+    deadline_seconds: int
+    image: str
+
+
+@dataclass(frozen=True)
+class PlanReport:
+    """All that is told about one QuantizedModel."""
+
+    name: str
+    problems: tuple[Problem, ...]
+    revisions: tuple[PlannedRevision, ...]
+    jobs: tuple[PlannedJob, ...]
+    serving: str
+    gpus_at_once: int
+    not_checked: tuple[str, ...]
+    notes: tuple[str, ...] = field(default=())
+
+
+def plan(name: str, spec: QuantizedModelSpec, platform: Platform, facts: ModelFacts | None) -> PlanReport:
+    """The plan of one valid QuantizedModel."""
+    jobs = planned_jobs(name, spec, platform)
+    replicas = spec.serving.replicas if spec.serving else 0
+    serving_gpus = engine_gpus(spec) * replicas
+    return PlanReport(
+        name=name,
+        problems=tuple(check_model(spec, facts)) if facts else (),
+        revisions=tuple(planned_revision(i, c, spec, facts) for i, c in enumerate(spec.candidates)),
+        jobs=jobs,
+        serving=f"{replicas} x {engine_gpus(spec) or 'no'} GPU" if spec.serving else "nothing: Ready means passed",
+        gpus_at_once=max([serving_gpus, *(job.gpus for job in jobs)]),
+        not_checked=(() if facts else NOT_CHECKED_WITHOUT_CONFIG) + NEVER_CHECKED,
+        notes=notes(spec, facts),
+    )
+
+
+def engine_gpus(spec: QuantizedModelSpec) -> int:
+    """GPUs of one engine."""
+    return gpus(spec.engine.vllm.device, spec.engine.vllm.tensor_parallel_size)
+
+
+def gpus(device: Device, count: int) -> int:
+    return count if device == "GPU" else 0
+
+
+def when(index: int) -> str:
+    return "first" if index == 0 else f"when candidate {index - 1} has not passed"
+
+
+def planned_revision(index: int, recipe: Recipe, spec: QuantizedModelSpec, facts: ModelFacts | None) -> PlannedRevision:
+    """One candidate with its group size and sizes, as far as they are known."""
+    if recipe.gptq is None:
+        return PlannedRevision(index, "artifact, made elsewhere", when(index))
+    size = spec.engine.vllm.tensor_parallel_size
+    group = resolve_group_size(recipe.gptq, facts, size) if facts else recipe.gptq.group_size
+    label = f"gptq-int{recipe.gptq.bits}-" + ("gAuto" if group in ("Auto", None) else f"g{group}")
+    if facts is None or not isinstance(group, int):
+        return PlannedRevision(index, label, when(index))
+    artifact = gptq_bytes(recipe.gptq, group, facts)
+    return PlannedRevision(
+        index, label, when(index), estimate(artifact, facts, size), round(facts.weight_bytes / artifact, 2)
+    )
+
+
+def planned_jobs(name: str, spec: QuantizedModelSpec, platform: Platform) -> tuple[PlannedJob, ...]:
+    """Every Job, in order, if nothing is in the store yet and each candidate but the last fails."""
+    options = spec.jobs
+    engine_limit = spec.engine.vllm.resources.limits.get("memory")
+    jobs = [
+        job("prepare", prepare_job_name(name, input_hash(spec)), "first", 0, options.prepare, platform.operator_image)
+    ]
+    for index, candidate in enumerate(spec.candidates):
+        if candidate.gptq:
+            count = gpus(options.quantize.device, 1)
+            jobs.append(job("quantize", "quantize-<hash>", when(index), count, options.quantize, platform.worker_image))
+        engine = platform.engine_image if spec.engine.vllm.image is None else spec.engine.vllm.image
+        evaluations = ("baseline", "eval") if index == 0 else ("eval",)
+        for kind in evaluations:
+            jobs.append(
+                job(
+                    "evaluate", f"{kind}-<hash>", when(index), engine_gpus(spec), options.evaluate, engine, engine_limit
+                )
+            )
+    return tuple(jobs)
+
+
+def job(
+    stage: str, name: str, occasion: str, count: int, options: JobOptions, image: str, limit: str | None = None
+) -> PlannedJob:
+    """One Job; the memory limit is the engine's where it has one."""
+    memory = limit or options.resources.limits.get("memory")
+    return PlannedJob(stage, name, occasion, count, memory, options.deadline_seconds, image)
+
+
+def notes(spec: QuantizedModelSpec, facts: ModelFacts | None) -> tuple[str, ...]:
+    """What is worth knowing, and is no problem."""
+    found = ["Jobs whose result the store already holds are not made; the baseline is shared by all that ask for it."]
+    if facts and spec.calibration and any(candidate.gptq for candidate in spec.candidates):
+        from_host = quantize_bytes(facts, spec.calibration.samples, spec.calibration.max_tokens)
+        found.append(f"The quantize Job needs about {from_host / 1e9:.1f} GB of host memory.")
+    return tuple(found)

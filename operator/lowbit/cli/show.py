@@ -1,0 +1,65 @@
+"""Plans and findings as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from lowbit.cli.estimates import human
+from lowbit.cli.plan import PlannedJob, PlannedRevision, PlanReport
+
+
+def show_problems(console: Console, title: str, rows: Iterable[tuple[str, str, str]]) -> None:
+    """Path, what is wrong, what to write instead."""
+    console.print(f"[bold red]{escape(title)}[/]")
+    for path, message, action in rows:
+        console.print(f"  [bold]{escape(path)}[/]: {escape(message)}", soft_wrap=True, highlight=False)
+        if action:
+            console.print(f"    {escape(action)}", soft_wrap=True, highlight=False)
+
+
+def show_plan(console: Console, report: PlanReport) -> None:
+    """Revisions, Jobs, GPUs, and what was not checked."""
+    console.print(f"[bold green]QuantizedModel {escape(report.name)}[/]: what would be made")
+    console.print(revisions(report))
+    console.print(jobs(report.jobs))
+    console.print(f"Serving: {report.serving}. GPUs at most at once: {report.gpus_at_once}.", highlight=False)
+    for note in report.notes:
+        console.print(note, highlight=False)
+    console.print("Not checked here:")
+    for item in report.not_checked:
+        console.print(f"  - {item}", highlight=False)
+
+
+def revisions(report: PlanReport) -> Table:
+    table = Table(title="Revisions, in order of preference", title_justify="left")
+    for column in ("Revision", "Recipe", "Made", "Artifact", "Ratio", "Weights per device", "Cache per 1000 tokens"):
+        table.add_column(column)
+    for revision in report.revisions:
+        table.add_row(f"{report.name}-<hash>", revision.recipe, revision.when, *sizes(revision))
+    return table
+
+
+def sizes(revision: PlannedRevision) -> tuple[str, str, str, str]:
+    if revision.size is None:
+        return ("?", "?", "?", "?")
+    size = revision.size
+    return (
+        f"about {human(size.artifact)}",
+        f"{revision.ratio}",
+        human(size.weights_per_device),
+        human(1000 * size.cache_per_token),
+    )
+
+
+def jobs(planned: Iterable[PlannedJob]) -> Table:
+    table = Table(title="Jobs, if the store holds nothing yet", title_justify="left")
+    for column in ("Stage", "Job", "Made", "GPUs", "Memory limit", "Deadline", "Image"):
+        table.add_column(column, overflow="fold")
+    for job in planned:
+        hours = f"{job.deadline_seconds / 3600:g} h"
+        table.add_row(job.stage, job.name, job.when, str(job.gpus), job.memory_limit or "none", hours, job.image)
+    return table
