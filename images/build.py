@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from images.buildah import buildah, exists, folder, install_programs, mounts, run
+from images.buildah import buildah, exclusive, exists, folder, install_programs, mounts, run
 from images.targets import REGISTRY, ROOT, Target, build_order, reference
 from tests.cluster.progress import step
 
@@ -25,7 +25,11 @@ def build(names: tuple[str, ...], base: str | None = None) -> dict[str, str]:
     Raises StepError with the last lines of the log that matters.
     """
     install_programs()
-    base = base or build_base()
+    with exclusive():
+        return _build_all(names, base or build_base())
+
+
+def _build_all(names: tuple[str, ...], base: str) -> dict[str, str]:
     references: dict[str, str] = {}
     for target in build_order(names):
         references[target.name] = reference(target, base)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.cluster import paths
@@ -36,6 +39,19 @@ def buildah(*words: str | Path) -> list[str]:
     """The command line of buildah with our own storage."""
     storage = ["--root", str(folder() / "storage"), "--runroot", str(folder() / "run"), "--storage-driver", "overlay"]
     return ["buildah", *storage, *map(str, words)]
+
+
+@contextmanager
+def exclusive() -> Iterator[None]:
+    """Hold the lock of the storage: builds and loads of two processes take turns. Not re-entrant."""
+    folder().mkdir(parents=True, exist_ok=True)
+    with (folder() / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with step("wait for another build or load of images"):
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def exists(reference: str) -> bool:

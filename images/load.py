@@ -13,7 +13,7 @@ import yaml
 
 from images import archive
 from images.archive import Blob, Present
-from images.buildah import buildah, folder, run
+from images.buildah import buildah, exclusive, folder, run
 from tests.cluster.paths import Paths
 from tests.cluster.progress import StepError, step
 
@@ -27,6 +27,11 @@ def load(references: Mapping[str, str]) -> dict[str, str]:
     REGISTRY: they are pushed there. KUBECONFIG: the cluster is that one, of kind or k3s. Neither: it is our own
     one-node cluster, which has to be up. Raises StepError.
     """
+    with exclusive():
+        return _load(references)
+
+
+def _load(references: Mapping[str, str]) -> dict[str, str]:
     if registry := os.environ.get("REGISTRY"):
         return _push(references, registry.rstrip("/"))
     kubeconfig = os.environ.get("KUBECONFIG")
