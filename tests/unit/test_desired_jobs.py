@@ -126,6 +126,8 @@ def test_the_engine_reads_its_model_where_the_store_has_it() -> None:
     model = mounts(engine)["/lowbit/model"]
     assert model["subPath"] == "lowbit/store/artifacts/" + "a" * 64
     assert model["readOnly"] is True
+    fetch = inputs.container(inputs.evaluate(inputs.PVC)[1], "fetch")
+    assert mounts(fetch)["/lowbit/model"] == model, "what is verified is what is read"
     baseline = mounts(inputs.container(inputs.evaluate(inputs.PVC, baseline=True)[1], "engine"))
     assert baseline["/lowbit/model"]["subPath"] == "lowbit/store/sources/" + "b" * 64
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lowbit.api.documents import FetchDocument
@@ -82,12 +82,14 @@ def test_start_is_a_real_completion_and_readiness_is_not() -> None:
     assert patience >= 300
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**12), st.integers(0, 10**12))
 def test_a_larger_model_has_no_less_time_to_start(one: int, other: int) -> None:
     small, large = (startup_probe("m", size)["failureThreshold"] for size in sorted((one, other)))
     assert 0 < small <= large
 
 
+@settings(deadline=None)
 @given(st.integers(0, 3600))
 def test_the_grace_period_holds_the_whole_drain(drain_seconds: int) -> None:
     model = inputs.spec(serving={"drainSeconds": drain_seconds})

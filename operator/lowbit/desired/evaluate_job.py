@@ -86,10 +86,9 @@ def engine_mounts(model: Mount, vllm: VLLM) -> list[Mount]:
 
 
 def fetch_mounts(config_map_name: str, model: Mount, store: ModelStoreSpec, platform: Platform) -> list[Mount]:
-    """What fetch sees: the store (read-only) and, where it has to copy, the folder to fill."""
-    target = [] if model.read_only else [model]
+    """What fetch sees: the store (read-only), and the very folder that the engine will read (to fill, from a bucket)."""
     document = document_mount(config_map_name, "fetch.json")
-    return [document, *scratch(), *ca_bundle(platform), *store_mounts(store, read_only=True), *target]
+    return [document, *scratch(), *ca_bundle(platform), *store_mounts(store, read_only=True), model]
 
 
 def fetch_container(image: str, platform: Platform, mounts: Sequence[Mount]) -> Manifest:
