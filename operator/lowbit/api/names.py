@@ -10,8 +10,8 @@ from lowbit.api.modelrevision import ModelRevisionSpec
 from lowbit.api.pods import Jobs
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 
-MAX_MODEL_NAME = 44
-"""Longest name of a QuantizedModel: 63 less the longest suffix (-prepare- and a hash)."""
+MAX_MODEL_NAME = 42
+"""Longest name of a QuantizedModel: 63 less the longest suffix (-prepare-, a hash, and -2 of a second attempt)."""
 
 DEFAULT_SHM_SIZE: str = VLLM().shm_size
 
@@ -64,4 +64,4 @@ def evaluate_job_name(evaluation: str) -> str:
 
 def more_memory(job: str) -> str:
     """The one further attempt of a Job that ran out of memory."""
-    return f"{job}-more-memory"
+    return f"{job}-2"

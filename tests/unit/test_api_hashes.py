@@ -1,0 +1,158 @@
+"""Names follow from hashes, and no newer Lowbit changes a hash by itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lowbit.api import freeze as freezing
+from lowbit.api import names
+from lowbit.api.base import Wire
+from lowbit.api.canonical import canonical, digest, short
+from lowbit.api.modelchecks import Refused
+from lowbit.api.platform import Platform
+from lowbit.api.pods import Jobs
+from lowbit.api.quantizedmodel import QuantizedModelSpec
+from lowbit.api.recipe import GPTQ
+from lowbit.api.serving import Serving
+from lowbit.cli.facts import facts_of
+from tests.api.manifests import good
+from tests.unit.api_inputs import SMOLLM2, changed_spec, digest_of, prepared, spec
+
+GOLDEN = Path(__file__).parent / "golden" / "hashes.json"
+
+
+def hashes() -> dict[str, str]:
+    """Every kind of hash, of fixed inputs."""
+    revisions = freezing.freeze("support-chat", spec(), Platform(), prepared())
+    baseline = freezing.baseline_spec(revisions[0])
+    return {
+        "input of the smallest": names.input_hash(spec("smallest")),
+        "input of the full": names.input_hash(spec()),
+        **{f"artifact of candidate {r.candidate}": r.artifact_hash for r in revisions},
+        **{f"revision of candidate {r.candidate}": names.revision_name(r) for r in revisions},
+        "baseline": names.evaluation_name(baseline),
+        "protocol": baseline.protocol_key,
+        "runtime": baseline.runtime_key,
+        "evaluation": names.evaluation_name(freezing.candidate_spec(revisions[0], digest_of("1"))),
+    }
+
+
+def test_the_golden_hashes_hold() -> None:
+    """A change here starts Jobs in every cluster that is upgraded: it is a break, to be made on purpose or not at all."""
+    assert hashes() == json.loads(GOLDEN.read_text())
+
+
+def test_a_field_that_says_its_default_changes_no_hash() -> None:
+    written = QuantizedModelSpec.model_validate(spec("smallest").wire())
+    assert names.input_hash(written) == names.input_hash(spec("smallest"))
+
+
+def test_a_newer_types_new_field_changes_no_hash() -> None:
+    class NewerGPTQ(GPTQ):
+        smoothing: str = "None"
+
+    assert digest("recipe", NewerGPTQ()) == digest("recipe", GPTQ())
+    assert digest("recipe", NewerGPTQ(smoothing="Half")) != digest("recipe", GPTQ())
+
+
+@given(st.dictionaries(st.text(), st.integers() | st.text() | st.booleans(), max_size=6))
+def test_the_order_of_keys_changes_no_hash(value: dict[str, Any]) -> None:
+    assert digest("x", value) == digest("x", dict(reversed(value.items())))
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_equal_values_of_two_kinds_have_two_hashes(one: str, other: str) -> None:
+    assert (digest(one, {}) == digest(other, {})) == (one == other)
+
+
+def test_canonical_leaves_out_what_is_equal_to_its_default() -> None:
+    assert canonical(GPTQ(bits=4)) == {}
+    assert canonical({"recipe": GPTQ(bits=8)}) == {"recipe": {"bits": 8}}
+
+
+def test_serving_jobs_and_engine_memory_start_nothing() -> None:
+    base = good("full")["spec"]
+    vllm = base["engine"]["vllm"] | {"resources": {"limits": {"memory": "99Gi"}}, "shmSize": "9Gi"}
+    other = changed_spec(serving={"replicas": 7}, jobs={"ttlSeconds": 61}, engine={"vllm": vllm})
+    assert other.serving == Serving(replicas=7) and other.jobs == Jobs(ttl_seconds=61)
+    assert names.input_hash(other) == names.input_hash(spec())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"candidates": [{"gptq": {"bits": 8}}]}, {"storeRef": "other"}, {"engine": {"vllm": {"args": ["--seed=1"]}}}],
+    ids=lambda change: next(iter(change)),
+)
+def test_what_a_revision_is_made_from_is_in_the_input_hash(change: dict[str, Any]) -> None:
+    assert names.input_hash(changed_spec(**change)) != names.input_hash(spec())
+
+
+def test_a_platform_default_is_in_no_input_hash_but_in_the_revision() -> None:
+    one, other = Platform(), Platform(worker_image="lowbit/worker:2")
+    first = freezing.freeze("m", spec(), one, prepared())[0]
+    second = freezing.freeze("m", spec(), other, prepared())[0]
+    assert first.input_hash == second.input_hash
+    assert names.revision_name(first) != names.revision_name(second)
+    assert first.artifact_hash == second.artifact_hash
+
+
+def test_two_models_share_artifact_and_baseline() -> None:
+    one = freezing.freeze("one", spec(), Platform(), prepared())[0]
+    other = freezing.freeze("other", changed_spec(serving=None), Platform(), prepared())[0]
+    assert one.artifact_hash == other.artifact_hash
+    assert freezing.baseline_spec(one) == freezing.baseline_spec(other)
+    assert names.revision_name(one) != names.revision_name(other)
+
+
+def test_a_new_threshold_needs_no_new_measurement() -> None:
+    evaluation = good("full")["spec"]["evaluation"]
+    evaluation["suites"][0]["gate"]["maximum"][0]["value"] = "0.2"
+    one = freezing.freeze("m", spec(), Platform(), prepared())[0]
+    other = freezing.freeze("m", changed_spec(evaluation=evaluation), Platform(), prepared())[0]
+    assert freezing.baseline_spec(one) == freezing.baseline_spec(other)
+    assert names.revision_name(one) != names.revision_name(other)
+
+
+def test_auto_is_frozen_as_a_number() -> None:
+    revision = freezing.freeze("m", spec(), Platform(), prepared())[0]
+    assert revision.recipe.gptq is not None
+    assert revision.recipe.gptq.group_size == 128
+
+
+def test_an_artifact_made_elsewhere_needs_no_calibration() -> None:
+    revision = freezing.freeze("m", spec(), Platform(), prepared())[2]
+    assert revision.recipe.artifact == digest_of("0")
+    assert revision.calibration is None
+
+
+def test_the_models_own_environment_wins_over_the_platforms() -> None:
+    platform = Platform(engine_env={"VLLM_LOGGING_LEVEL": "INFO", "B": "b"})
+    env = freezing.resolve_engine(spec().engine.vllm, platform).env
+    assert {variable.name: variable.value for variable in env} == {"VLLM_LOGGING_LEVEL": "DEBUG", "B": "b"}
+
+
+def test_a_model_that_does_not_fit_is_refused_with_every_problem() -> None:
+    vllm = {"tensorParallelSize": 2, "maxModelLen": 9000}
+    with pytest.raises(Refused) as refused:
+        freezing.freeze("m", changed_spec(engine={"vllm": vllm}), Platform(), prepared(facts_of(SMOLLM2)))
+    assert {problem.reason for problem in refused.value.problems} == {"HeadsNotDivisible", "TooLong"}
+
+
+def test_the_longest_name_leaves_room_for_every_child() -> None:
+    model = "m" * names.MAX_MODEL_NAME
+    revision = freezing.freeze(model, spec(), Platform(), prepared())[0]
+    children = [names.more_memory(names.prepare_job_name(model, revision.input_hash)), names.revision_name(revision)]
+    children += [f"{model}-guard-{short(revision.input_hash)}"]
+    assert all(len(child) <= 63 for child in children)
+
+
+def test_every_type_round_trips() -> None:
+    for revision in freezing.freeze("m", spec(), Platform(), prepared()):
+        assert type(revision).model_validate(revision.wire()) == revision
+    assert isinstance(spec(), Wire)
