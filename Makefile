@@ -5,7 +5,6 @@ LOWBIT_CACHE ?= $(HOME)/.cache/lowbit
 export LOWBIT_CACHE
 python = .venv/bin/python
 pytest = $(python) -m pytest
-generated = crds charts/lowbit/crds docs/reference
 
 .PHONY: help venv lint test test-unit test-api test-e2e test-all tools images cluster-up cluster-down demo demo-down generate lock clean
 
@@ -19,7 +18,7 @@ lint: venv ## ruff, mypy (strict) and the arrows between the rooms
 	.venv/bin/ruff format --check operator tests images hack
 	.venv/bin/ruff check operator tests images hack
 	.venv/bin/mypy
-	.venv/bin/lint-imports --no-cache
+	PYTHONPATH=operator .venv/bin/lint-imports --no-cache
 
 test-unit: venv ## The pure rooms; the loop at the desk
 	$(pytest) tests/unit -q -x

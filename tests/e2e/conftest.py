@@ -43,7 +43,7 @@ def lab(lowbit: Cluster, models: dict[str, Path], request: pytest.FixtureRequest
     name = f"e2e-{secrets.token_hex(3)}"
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
-    lowbit.kubectl("create", "-f", "-", given=json.dumps(namespace))
+    lowbit.kubectl("create", "-f", "-", stdin=json.dumps(namespace))
     lab = Lab(lowbit, name)
     marker = request.node.get_closest_marker("model")
     lab.furnish(models[marker.args[0] if marker else "smollm2-2layers"])

@@ -33,7 +33,7 @@ class Lab:
 
     def kubectl(self, *arguments: str, given: str | None = None) -> str:
         """kubectl in the namespace; its output. Raises StepError with what it said."""
-        return str(self.cluster.kubectl("-n", self.namespace, *arguments, given=given))
+        return str(self.cluster.kubectl("-n", self.namespace, *arguments, stdin=given))
 
     def get(self, kind: str, name: str) -> Manifest | None:
         """One object, or None."""
@@ -122,7 +122,7 @@ class Lab:
     def _said(self, *arguments: str) -> str:
         try:
             return self.kubectl(*arguments)
-        except Exception as error:  # noqa: BLE001 - a picture of what is there is better than none
+        except Exception as error:
             return str(error)
 
 
@@ -161,7 +161,11 @@ def model_spec() -> Manifest:
     return {
         "source": {"pvc": {"claimName": "sources", "path": "model"}},
         "candidates": [{"gptq": {"bits": 4, "groupSize": 64}}],
-        "calibration": {"samples": 24, "maxTokens": 128, "datasets": [{"name": "c", "configMap": {"name": "calibration"}}]},
+        "calibration": {
+            "samples": 24,
+            "maxTokens": 128,
+            "datasets": [{"name": "c", "configMap": {"name": "calibration"}}],
+        },
         "evaluation": {
             "suites": [suite("5")],
             "speed": {"requests": 4, "promptTokens": 16, "outputTokens": 8},

@@ -25,11 +25,11 @@ def status(world: World, name: str = NAME) -> dict[str, Any]:
     return found
 
 
-def condition(world: World, type_: str, name: str = NAME) -> dict[str, Any] | None:
+def condition(world: World, type_: str, name: str = NAME) -> Any:
     return next((c for c in status(world, name)["conditions"] if c["type"] == type_), None)
 
 
-def served(world: World, name: str = NAME) -> str | None:
+def served(world: World, name: str = NAME) -> Any:
     deployment = world.objects.get(("Deployment", name))
     return deployment and deployment["spec"]["template"]["metadata"]["labels"]["lowbit.dev/revision"]
 
