@@ -8,7 +8,7 @@ from typing import Any
 
 from lowbit.decide.jobs import quantity
 
-LIST_KEYS = ("name", "type", "containerPort", "port", "ip", "uid")
+LIST_KEYS = ("mountPath", "name", "type", "containerPort", "port", "ip", "uid")
 """What Kubernetes merges lists of objects by."""
 
 
@@ -36,11 +36,18 @@ def _covers_list(observed: Any, desired: Sequence[Any]) -> bool:
         return True
     if not isinstance(observed, Sequence) or isinstance(observed, str):
         return False
-    key = next((k for k in LIST_KEYS if all(isinstance(item, Mapping) and k in item for item in desired)), None)
+    key = next((each for each in LIST_KEYS if _tells_apart(desired, each)), None)
     if key is None:
         return len(observed) == len(desired) and all(map(_covers, observed, desired))
     by_key = {item.get(key): item for item in observed if isinstance(item, Mapping)}
     return all(_covers(by_key.get(item[key]), item) for item in desired)
+
+
+def _tells_apart(items: Sequence[Any], key: str) -> bool:
+    """Whether every item has the key, and no two the same."""
+    if not all(isinstance(item, Mapping) and key in item for item in items):
+        return False
+    return len({item[key] for item in items}) == len(items)
 
 
 def _same_quantity(observed: Any, desired: Any) -> bool:
