@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ from tests.cluster.progress import step
 # What the base holds, beyond Debian's minimal system.
 BASE_PACKAGES = ("python3", "python3-venv", "ca-certificates", "libgomp1", "libnuma1")
 SUITE = "bookworm"
+# Older builds of an image that stay, for going back and forth between two states of the code.
+KEPT = 1
 
 
 def build(names: tuple[str, ...], base: str | None = None) -> dict[str, str]:
@@ -37,6 +40,7 @@ def _build_all(names: tuple[str, ...], base: str) -> dict[str, str]:
             parent = references.get(target.parent, base)
             with step(f"build the {target.name} image"):
                 _build(target, references[target.name], parent)
+            _prune(references[target.name])
     wanted = {name: references[name] for name in names}
     _record(wanted)
     return wanted
@@ -82,6 +86,16 @@ def _build(target: Target, name: str, parent: str) -> None:
             "--ignorefile", ignore, "-f", target.containerfile, "-t", name, ROOT,
         ),
     )  # fmt: skip
+
+
+def _prune(reference: str) -> None:
+    """Remove the older builds of this image; each change of the code makes one."""
+    repository = reference.rpartition(":")[0]
+    listed = subprocess.run(
+        buildah("images", "--format", "{{.Name}}:{{.Tag}}", repository), check=False, capture_output=True, text=True
+    ).stdout.split()  # the newest first
+    for old in [name for name in listed if name.startswith(f"{repository}:") and name != reference][KEPT:]:
+        subprocess.run(buildah("rmi", old), check=False, capture_output=True)  # one in use stays
 
 
 def _record(references: Mapping[str, str]) -> None:
