@@ -92,7 +92,7 @@ def _prune(reference: str) -> None:
     """Remove the older builds of this image; each change of the code makes one."""
     repository = reference.rpartition(":")[0]
     listed = subprocess.run(
-        buildah("images", "--format", "{{.Name}}:{{.Tag}}", repository), check=False, capture_output=True, text=True
+        buildah("images", "--format", "{{.Name}}:{{.Tag}}"), check=False, capture_output=True, text=True
     ).stdout.split()  # the newest first
     for old in [name for name in listed if name.startswith(f"{repository}:") and name != reference][KEPT:]:
         subprocess.run(buildah("rmi", old), check=False, capture_output=True)  # one in use stays
