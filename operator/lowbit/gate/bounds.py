@@ -108,7 +108,8 @@ def needed_count(metric: Metric, summary: FidelitySummary, threshold: float, con
         return None
     normal = NormalDist()
     deviations = normal.inv_cdf(confidence) + normal.inv_cdf(POWER)
-    needed = (deviations * spread / distance) ** 2
+    root = deviations * spread / distance
+    needed = root * root  # a product may be infinite, where a power would raise
     return max(estimate.count + 1, ceil(needed)) if isfinite(needed) else None
 
 
