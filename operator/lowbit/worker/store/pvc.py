@@ -149,8 +149,11 @@ def settle(workspace: Path, manifest: Manifest) -> None:
 
 
 def make_folders(folder: Path) -> None:
-    """Make a folder and its parents, readable for every user."""
-    folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    """Make a folder and its parents, readable for every user whatever the umask says."""
+    for path in reversed([folder, *folder.parents]):
+        if not path.is_dir():
+            path.mkdir(exist_ok=True)
+            path.chmod(FOLDER_MODE)
 
 
 def sync(path: Path) -> None:

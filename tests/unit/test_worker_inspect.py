@@ -1,0 +1,120 @@
+"""What is read from a model's folder, and what is refused about it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lowbit.api.engine import VLLM
+from lowbit.worker.check_artifact import check_artifact
+from lowbit.worker.inspect_model import inspect, tokenizer_hash
+from lowbit.worker.refuse import RefusalError
+from tests.unit import worker_inputs as inputs
+
+
+def test_the_facts_come_from_the_config_and_the_headers(tmp_path: Path) -> None:
+    facts = inspect(inputs.write_model(tmp_path), "the model")
+    assert facts.architecture == "LlamaForCausalLM"
+    assert (facts.layers, facts.attention_heads, facts.key_value_heads, facts.head_dim) == (2, 4, 2, 32)
+    assert facts.parameters == 64 * 128
+    assert facts.weight_bytes == (tmp_path / "model.safetensors").stat().st_size
+    assert facts.tied_embeddings
+    assert facts.chat_template
+    assert facts.dtype == "bfloat16"
+
+
+def test_a_head_of_its_own_means_that_the_embeddings_are_not_tied(tmp_path: Path) -> None:
+    weights = inputs.safetensors({"lm_head.weight": ("BF16", [64, 128], 2 * 64 * 128)})
+    folder = inputs.write_model(tmp_path, config={"tie_word_embeddings": False}, model__safetensors=weights)
+    assert not inspect(folder, "the model").tied_embeddings
+
+
+def test_what_older_configs_leave_out_is_derived(tmp_path: Path) -> None:
+    left_out = {"num_key_value_heads": None, "head_dim": None, "dtype": None, "torch_dtype": "float16"}
+    facts = inspect(inputs.write_model(tmp_path, config=left_out), "the model")
+    assert (facts.key_value_heads, facts.head_dim, facts.dtype) == (4, 32, "float16")
+
+
+def test_every_change_of_the_tokenizer_or_template_changes_its_hash(tmp_path: Path) -> None:
+    folder = inputs.write_model(tmp_path)
+    hashes = {tokenizer_hash(folder)}
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json"):
+        (folder / name).write_text("{} ")
+        hashes.add(tokenizer_hash(folder))
+    assert len(hashes) == 5
+
+
+@pytest.mark.parametrize(
+    ("files", "config", "reason"),
+    [
+        ({}, {"auto_map": {"AutoModel": "modeling.Own"}}, "RemoteCode"),
+        ({"tokenizer_config__json": b'{"auto_map": {}}'}, {}, "RemoteCode"),
+        ({"modeling_own__py": b""}, {}, "RemoteCode"),
+        ({"pytorch_model__bin": b""}, {}, "NotSafetensors"),
+        ({"model__pt": b""}, {}, "NotSafetensors"),
+        ({"model__gguf": b""}, {}, "NotSafetensors"),
+        ({"config__json": b"{"}, {}, "BadConfig"),
+        ({"config__json": b"[]"}, {}, "BadConfig"),
+        ({"model__safetensors": b""}, {}, "BadWeights"),
+        ({"model__safetensors": b"\xff" * 64}, {}, "BadWeights"),
+        ({"model__safetensors": inputs.safetensors({"a": ("BF16", [4], 8)})[:-1]}, {}, "BadWeights"),
+        ({"model__safetensors__index__json": b'{"weight_map": {"a": "model-2.safetensors"}}'}, {}, "MissingWeights"),
+        ({}, {"hidden_size": None}, "UnsupportedModel"),
+        ({}, {"architectures": []}, "UnsupportedModel"),
+    ],
+)
+def test_a_model_that_brings_code_or_is_broken_is_refused(
+    tmp_path: Path, files: dict[str, bytes], config: dict[str, Any], reason: str
+) -> None:
+    folder = inputs.write_model(tmp_path, config=config, **files)
+    with pytest.raises(RefusalError) as error:
+        inspect(folder, "the model small")
+    assert error.value.refusal.reason == reason
+    assert "the model small" in error.value.refusal.message
+    assert error.value.refusal.action
+
+
+@pytest.mark.parametrize("missing", ["config.json", "model.safetensors"])
+def test_a_folder_without_config_or_weights_is_refused(tmp_path: Path, missing: str) -> None:
+    (inputs.write_model(tmp_path) / missing).unlink()
+    with pytest.raises(RefusalError) as error:
+        inspect(tmp_path, "the model")
+    assert error.value.refusal.reason in ("NoConfig", "NoSafetensors")
+
+
+@pytest.mark.parametrize(
+    "quantization",
+    [{"bits": 3}, {"bits": 8}, {"sym": False}, {"group_size": 16}, {"desc_act": True}, {"group_size": 128, "wide": 1}],
+)
+def test_an_artifact_that_the_engine_cannot_load_is_refused(tmp_path: Path, quantization: dict[str, Any]) -> None:
+    shape = {"hidden_size": 192, "num_attention_heads": 6} if quantization.pop("wide", None) else {}
+    facts = inspect(inputs.write_model(tmp_path, config=shape), "the artifact")
+    gptq = {"quant_method": "gptq", "bits": 4, "group_size": 32, "desc_act": False, "sym": True} | quantization
+    with pytest.raises(RefusalError) as error:
+        check_artifact({"quantization_config": gptq}, facts, facts, VLLM(device="CPU"), "the artifact")
+    assert error.value.refusal.reason == "EngineCannotLoad"
+
+
+def test_an_artifact_of_another_model_is_refused(tmp_path: Path) -> None:
+    source = inspect(inputs.write_model(tmp_path / "a"), "the source")
+    other = inspect(inputs.write_model(tmp_path / "b", config={"num_hidden_layers": 3}), "the artifact")
+    with pytest.raises(RefusalError) as error:
+        check_artifact({}, other, source, VLLM(), "the artifact")
+    assert error.value.refusal.reason == "OtherModel"
+    assert "layers is 3" in error.value.refusal.message
+
+
+def test_a_good_artifact_passes(tmp_path: Path) -> None:
+    facts = inspect(inputs.write_model(tmp_path), "the artifact")
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["quantization_config"] = {
+        "quant_method": "gptq",
+        "bits": 4,
+        "group_size": 64,
+        "desc_act": False,
+        "sym": True,
+    }
+    check_artifact(config, facts, facts, VLLM(device="CPU"), "the artifact")
