@@ -11,6 +11,10 @@ Of all distributions that agree with the lists, the one with the smallest diverg
 the missed tokens and q = l * p for the remainder, with l chosen so that all q sum to 1. So the value never exceeds
 KL(original || candidate), and a favourite that the candidate has lost still counts in full down to the cap; covered mass
 says how much of the original was compared one by one.
+
+How far below: against the full softmax, SmolLM2-135M rounded to 4, 5, 6 and 8 bits (1,796 tokens) gave 0.68 to 0.75 of the
+true divergence with 20 tokens, 0.84 to 0.88 with 100, 0.96 with 1,000. A threshold is therefore one on this value at this
+number of tokens: it cannot be carried over from a full-softmax figure, nor from another topLogprobs.
 """
 
 from __future__ import annotations
