@@ -16,7 +16,7 @@ def test_a_changed_field_is_drift() -> None:
 
 def test_one_volume_mounted_twice_is_no_drift() -> None:
     mounts = [{"name": "store", "mountPath": "/a"}, {"name": "store", "mountPath": "/b", "readOnly": True}]
-    assert not drifted({"volumeMounts": mounts}, {"volumeMounts": [dict(mount) for mount in mounts]})
+    assert not drifted({"volumeMounts": mounts}, {"volumeMounts": list(mounts)})
 
 
 def test_two_ways_to_write_a_quantity_are_no_drift() -> None:
