@@ -27,7 +27,7 @@ from tests.cluster.s3 import S3Server
 from tests.unit import worker_inputs as inputs
 
 MOST_STEPS = 200
-SLOW = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+SLOW = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 MakeStore = Callable[[Path], Store]
 
 

@@ -113,13 +113,12 @@ def outcome(work: Callable[[], TerminationMessage]) -> tuple[int, TerminationMes
 
 
 def write_termination(message: TerminationMessage, path: Path) -> None:
-    """Write at most 4 KB; a refusal that is longer is shortened."""
-    text = message.model_dump_json(by_alias=True, exclude_none=True)
-    if len(text.encode()) > TERMINATION_LIMIT and message.refusal is not None:
-        short = message.refusal.model_copy(
-            update={"message": cut(message.refusal.message, 600), "action": cut(message.refusal.action, 300)}
-        )
-        text = TerminationMessage(refusal=short).model_dump_json(by_alias=True, exclude_none=True)
+    """Write at most 4 KB; a refusal that is longer is shortened until it fits."""
+    text, limit = _json(message), TERMINATION_LIMIT
+    while len(text.encode()) > TERMINATION_LIMIT and message.refusal is not None:
+        limit //= 2
+        shorter = {"message": cut(message.refusal.message, limit), "action": cut(message.refusal.action, limit // 2)}
+        text = _json(TerminationMessage(refusal=message.refusal.model_copy(update=shorter)))
     path.write_text(text, encoding="utf-8")
 
 
@@ -131,6 +130,10 @@ def main(document_path: Path = Path(DOCUMENT_PATH), termination_path: Path = Pat
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     write_termination(message, termination_path)
     return code
+
+
+def _json(message: TerminationMessage) -> str:
+    return message.model_dump_json(by_alias=True, exclude_none=True)
 
 
 def _failure(reason: str, message: str, action: str) -> TerminationMessage:

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from lowbit.api.calibration import CalibrationDataset
 from lowbit.api.documents import TERMINATION_LIMIT, PrepareDocument, PrepareResult, TerminationMessage
 from lowbit.api.evaluation import EvaluationDataset
@@ -24,7 +26,7 @@ from lowbit.worker.manifest import Manifest
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import from_problems
 from lowbit.worker.sources import import_model, open_place
-from lowbit.worker.store import Store, artifact_index_key
+from lowbit.worker.store import Kind, Store, artifact_index_key, facts_index_key, folder_key
 
 SOURCE_SHARE = 0.7
 """Of the time, by experience: the source is much larger than all else."""
@@ -44,8 +46,9 @@ def prepare(
     store.remove_stale(clock())
     datasets = prepare_datasets(document, store, places)
     source = open_place(document.spec.source, volumes=places.volumes, secrets=places.secrets)
-    manifest = import_model(store, "sources", source, progress.part(0.0, SOURCE_SHARE))
-    facts = inspect(store.folder("sources", manifest.digest), source.name)
+    keep = keep_facts(store, source.name)
+    manifest = import_model(store, "sources", source, progress.part(0.0, SOURCE_SHARE), keep)
+    facts = read_facts(store, "sources", manifest, source.name)
     refuse_problems(document, facts)
     artifacts = prepare_artifacts(document, store, places, facts, progress.part(SOURCE_SHARE, ARTIFACT_SHARE))
     result = PrepareResult(
@@ -91,11 +94,33 @@ def prepare_artifacts(
             continue
         name, manifest = _artifact(candidate.artifact, store, places, progress)
         what = f"the artifact of candidate {index} ({name})"
-        folder = store.folder("artifacts", manifest.digest)
-        config, own = read_json(folder / "config.json", what), inspect(folder, what)
-        check_artifact(config, own, facts, document.spec.engine.vllm, what)
+        own = read_facts(store, "artifacts", manifest, what)
+        config = store.local(f"{folder_key('artifacts', manifest.digest)}/config.json")
+        settings = read_json(config, what) if config is not None else {}
+        check_artifact(settings, own, facts, document.spec.engine.vllm, what)
         found[str(index)] = manifest
     return found
+
+
+def keep_facts(store: Store, what: str) -> Callable[[Path, Manifest], None]:
+    """A check that inspects a model before it is part of the store, and keeps its facts in the index."""
+
+    def check(folder: Path, manifest: Manifest) -> None:
+        facts = inspect(folder, what)
+        store.write(facts_index_key(manifest.digest), facts.model_dump_json(by_alias=True).encode())
+
+    return check
+
+
+def read_facts(store: Store, kind: Kind, manifest: Manifest, what: str) -> ModelFacts:
+    """The facts of a model in the store. A bucket's model is downloaded only where the index does not know them."""
+    data = None if store.mounted else store.read(facts_index_key(manifest.digest))
+    if data is not None:
+        try:
+            return ModelFacts.model_validate_json(data)
+        except ValidationError:
+            pass  # an older Lowbit wrote fewer facts
+    return inspect(store.folder(kind, manifest.digest), what)
 
 
 def refuse_problems(document: PrepareDocument, facts: ModelFacts) -> None:
@@ -167,4 +192,4 @@ def _artifact(recipe: ArtifactRecipe, store: Store, places: Places, progress: Pr
     if recipe.digest is not None:
         return recipe.digest, store.require("artifacts", recipe.digest)
     place = open_place(recipe, volumes=places.volumes, secrets=places.secrets)
-    return place.name, import_model(store, "artifacts", place, progress)
+    return place.name, import_model(store, "artifacts", place, progress, keep_facts(store, place.name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from lowbit.api.documents import SECRETS_PATH, VOLUMES_PATH
@@ -37,8 +38,17 @@ def open_place(
     raise ValueError("a source is exactly one of huggingFace, pvc and s3")
 
 
-def import_model(store: Store, kind: Kind, place: Place, progress: Progress) -> Manifest:
-    """Bring a model's files into the store, going on where an earlier attempt stopped. Returns what is there now."""
+def import_model(
+    store: Store,
+    kind: Kind,
+    place: Place,
+    progress: Progress,
+    check: Callable[[Path, Manifest], None] = lambda _folder, _manifest: None,
+) -> Manifest:
+    """Bring a model's files into the store, going on where an earlier attempt stopped. Returns what is there now.
+
+    check sees the files before they are part of the store, and may raise RefusalError.
+    """
     known = _known(store, kind, place)
     if known is not None:
         progress.report(1.0, f"{place.name} is in the store already", force=True)
@@ -52,6 +62,7 @@ def import_model(store: Store, kind: Kind, place: Place, progress: Progress) -> 
     store.check_space(max(total - present, 0), place.name)
     _fetch(place, files, workspace, progress.part(0.0, 0.8))
     manifest = _hash(workspace, total, progress.part(0.8, 0.9))
+    check(workspace, manifest)
     counter = _Counter(progress.part(0.9, 1.0), total, f"committing {place.name}")
     store.commit(kind, workspace, manifest, counter)
     if place.identity is not None:

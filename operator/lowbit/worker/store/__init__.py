@@ -5,9 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 from lowbit.api.documents import SCRATCH_PATH, SECRETS_PATH, STORE_PATH, StoreAccess
-from lowbit.worker.store.base import Kind, Store, artifact_index_key, dataset_key, folder_key, manifest_key
+from lowbit.worker.store.base import (
+    Kind,
+    Store,
+    artifact_index_key,
+    dataset_key,
+    facts_index_key,
+    folder_key,
+    manifest_key,
+)
 
-__all__ = ["Kind", "Store", "artifact_index_key", "dataset_key", "folder_key", "manifest_key", "open_store"]
+__all__ = [
+    "Kind",
+    "Store",
+    "artifact_index_key",
+    "dataset_key",
+    "facts_index_key",
+    "folder_key",
+    "manifest_key",
+    "open_store",
+]
 
 
 def open_store(

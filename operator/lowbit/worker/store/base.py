@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from lowbit.worker.manifest import Advance, Manifest, parse, silent
 from lowbit.worker.refuse import RefusalError
@@ -45,8 +45,16 @@ def artifact_index_key(artifact_hash: str) -> str:
     return f"index/artifacts/{artifact_hash}.json"
 
 
+def facts_index_key(digest: str) -> str:
+    """Where the facts of a model are, so that nobody has to download it to read them."""
+    return f"index/facts/{hexadecimal(digest)}.json"
+
+
 class Store(ABC):
     """What every kind of store can do. Keys are paths below the store's root, with forward slashes."""
+
+    mounted: ClassVar[bool]
+    """Whether folder() costs nothing because the files are there already."""
 
     @abstractmethod
     def read(self, key: str) -> bytes | None:

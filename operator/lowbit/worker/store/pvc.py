@@ -28,6 +28,8 @@ FOLDER_MODE = 0o755
 class PVCStore(Store):
     """A folder on a volume; root is the store's own folder there."""
 
+    mounted = True
+
     def __init__(self, root: Path) -> None:
         self.root = root
         self.partial = root / "partial"

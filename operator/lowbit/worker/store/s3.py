@@ -19,6 +19,8 @@ HASH_FIELD = "sha256"
 class S3Store(Store):
     """A prefix of a bucket; scratch is a local folder for what has to be local."""
 
+    mounted = False
+
     def __init__(self, client: Any, bucket: str, prefix: str, scratch: Path) -> None:
         self.client, self.bucket = client, bucket
         self.prefix = prefix.strip("/")

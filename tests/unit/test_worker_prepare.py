@@ -1,0 +1,206 @@
+"""prepare: everything into the store, every check before a GPU is asked for, and what the store holds already."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lowbit.api.documents import (
+    TERMINATION_LIMIT,
+    FetchDocument,
+    PrepareResult,
+    PVCStoreAccess,
+    StoreAccess,
+)
+from lowbit.api.freeze import baseline_spec, freeze
+from lowbit.api.modelevaluation import EvaluatedModel
+from lowbit.api.names import evaluation_name
+from lowbit.api.platform import Platform
+from lowbit.api.quantizedmodel import QuantizedModelSpec
+from lowbit.api.status import ArtifactRecord, Estimate, EvaluationSummary, FidelitySummary
+from lowbit.worker.datasets import Places
+from lowbit.worker.fetch import fetch
+from lowbit.worker.manifest import scan
+from lowbit.worker.prepare import add_evaluations, message_bytes, prepare
+from lowbit.worker.refuse import RefusalError
+from lowbit.worker.store import artifact_index_key
+from lowbit.worker.store.pvc import PVCStore
+from tests.unit import worker_inputs as inputs
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    inputs.write_model(tmp_path / "volumes" / "models" / "small")
+    inputs.write_lines(tmp_path / "maps" / "texts" / "calibration.jsonl", inputs.texts(0, 10))
+    inputs.write_lines(tmp_path / "maps" / "texts" / "holdout.jsonl", inputs.texts(100, 10))
+    return Places(tmp_path / "volumes", tmp_path / "maps", tmp_path / "secrets", tmp_path / "scratch")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> PVCStore:
+    return PVCStore(tmp_path / "store")
+
+
+def run(store: PVCStore, places: Places, spec: QuantizedModelSpec | None = None) -> PrepareResult:
+    return prepare(inputs.prepare_document(spec or inputs.spec()), store, inputs.silence(), places=places)
+
+
+def refusal(store: PVCStore, places: Places, spec: QuantizedModelSpec | None = None) -> Any:
+    with pytest.raises(RefusalError) as error:
+        run(store, places, spec)
+    assert error.value.refusal.action
+    return error.value.refusal
+
+
+def test_what_it_returns_is_enough_to_freeze_the_revisions(store: PVCStore, places: Places) -> None:
+    result = run(store, places)
+    revision = freeze("small", inputs.spec(), Platform(), result)[0]
+    assert revision.recipe.gptq is not None
+    assert revision.recipe.gptq.group_size == 128
+    assert scan(store.folder("sources", result.source)).digest == result.source
+    assert set(result.datasets) == {"calibration/talk", "evaluation/fidelity"}
+    for digest in result.datasets.values():
+        assert store.dataset(digest).is_file()
+
+
+def test_a_second_run_gives_the_same_result(store: PVCStore, places: Places) -> None:
+    assert run(store, places) == run(store, places)
+
+
+def test_an_artifact_and_a_baseline_that_the_store_holds_are_found(store: PVCStore, places: Places) -> None:
+    revision = freeze("small", inputs.spec(), Platform(), run(store, places))[0]
+    workspace = store.workspace("made")
+    (workspace / "config.json").write_text("{}")
+    manifest = scan(workspace)
+    store.commit("artifacts", workspace, manifest)
+    record = manifest.as_artifact(100)
+    store.write(artifact_index_key(revision.artifact_hash), json.dumps({"artifact": record.wire()}).encode())
+    name = evaluation_name(baseline_spec(revision))
+    summary = EvaluationSummary(fidelity=[], speed=[])
+    store.write(f"evaluations/{name}/result.json", json.dumps({"evaluation": name, "summary": summary.wire()}).encode())
+    result = run(store, places)
+    assert result.found == {revision.artifact_hash: record}
+    assert result.found_evaluations == {name: summary}
+
+
+def test_an_index_without_its_artifact_is_not_reported_as_found(store: PVCStore, places: Places) -> None:
+    revision = freeze("small", inputs.spec(), Platform(), run(store, places))[0]
+    record = ArtifactRecord(digest="sha256:" + "0" * 64, bytes=1, source_bytes=1, ratio="1.00")
+    store.write(artifact_index_key(revision.artifact_hash), json.dumps({"artifact": record.wire()}).encode())
+    assert run(store, places).found == {}
+
+
+def test_the_message_stays_below_four_kilobytes_whatever_the_store_holds(store: PVCStore, places: Places) -> None:
+    estimate = Estimate(value="0.123456789", standard_error="0.001234567", count=256)
+    fidelity = FidelitySummary(suite="s" * 60, samples=256, tokens=100_000, perplexity=estimate, kl_divergence=estimate)
+    summaries = {f"eval-{n:010}": EvaluationSummary(fidelity=[fidelity] * 2, speed=[]) for n in range(20)}
+    result = add_evaluations(run(store, places), summaries)
+    assert 0 < len(result.found_evaluations) < 20
+    assert message_bytes(result) <= TERMINATION_LIMIT
+
+
+def test_every_problem_between_manifest_and_model_is_named_at_once(store: PVCStore, places: Places) -> None:
+    found = refusal(
+        store, places,
+        inputs.spec(
+            candidates=[{"gptq": {"bits": 4, "groupSize": 128}}, {"gptq": {"bits": 4, "groupSize": 64}}],
+            engine={"vllm": {"device": "CPU", "tensorParallelSize": 4, "maxModelLen": 4096}},
+        ),
+    )  # fmt: skip
+    assert found.reason == "GroupNotDivisible"
+    for part in ("candidates[0]", "maxModelLen", "QuantizedModel small"):
+        assert part in found.message
+    assert "spec.engine.vllm.maxModelLen: use at most 512" in found.action
+
+
+def test_texts_that_are_in_both_datasets_are_refused_before_the_model_is_copied(
+    store: PVCStore, places: Places
+) -> None:
+    inputs.write_lines(places.config_maps / "texts" / "holdout.jsonl", inputs.texts(9, 10))
+    assert refusal(store, places).reason == "DataOverlap"
+    assert not (store.root / "sources").exists()
+
+
+def test_too_few_calibration_texts_are_refused(store: PVCStore, places: Places) -> None:
+    inputs.write_lines(places.config_maps / "texts" / "calibration.jsonl", inputs.texts(0, 5))
+    found = refusal(store, places)
+    assert found.reason == "TooFewTexts"
+    assert "at most 5" in found.action
+
+
+def test_a_dataset_that_is_not_there_is_refused(store: PVCStore, places: Places) -> None:
+    (places.config_maps / "texts" / "holdout.jsonl").unlink()
+    found = refusal(store, places)
+    assert found.reason == "DatasetMissing"
+    assert "ConfigMap texts" in found.action
+
+
+def test_a_model_with_remote_code_is_refused(store: PVCStore, places: Places) -> None:
+    inputs.write_model(places.volumes / "models" / "small", config={"auto_map": {}})
+    assert refusal(store, places).reason == "RemoteCode"
+
+
+def test_an_artifact_made_elsewhere_comes_into_the_store_and_is_found(store: PVCStore, places: Places) -> None:
+    gptq = {"quant_method": "gptq", "bits": 4, "group_size": 64, "desc_act": False, "sym": True}
+    folder = inputs.write_model(places.volumes / "models" / "own", config={"quantization_config": gptq})
+    spec = inputs.spec(candidates=[{"artifact": {"pvc": {"claimName": "models", "path": "own"}}}], calibration=None)
+    result = run(store, places, spec)
+    assert result.artifacts == {"0": scan(folder).digest}
+    assert result.artifact_bytes["0"] == scan(folder).size
+    assert [record.digest for record in result.found.values()] == [result.artifacts["0"]]
+
+
+def test_an_artifact_by_a_digest_that_the_store_does_not_hold_is_refused(store: PVCStore, places: Places) -> None:
+    spec = inputs.spec(candidates=[{"artifact": {"digest": "sha256:" + "0" * 64}}], calibration=None)
+    assert refusal(store, places, spec).reason == "NotInStore"
+
+
+@pytest.mark.parametrize("at", range(1, 130, 6))
+def test_killed_at_any_point_the_next_attempt_completes(places: Places, tmp_path: Path, at: int) -> None:
+    def work(_: Callable[[], None]) -> None:
+        run(PVCStore(tmp_path / "store"), places)
+
+    inputs.run_and_die(work, at)
+    store = PVCStore(tmp_path / "store")
+    assert scan(store.folder("sources", run(store, places).source))
+
+
+def fetch_document(digest: str) -> FetchDocument:
+    model = EvaluatedModel(kind="Source", digest=digest)
+    return FetchDocument(store=StoreAccess(pvc=PVCStoreAccess()), model=model)
+
+
+def test_fetch_lets_pass_what_was_judged(store: PVCStore, places: Places) -> None:
+    digest = run(store, places).source
+    folder = store.folder("sources", digest)
+    assert fetch(fetch_document(digest), store, inputs.silence(), folder=folder).digest == digest
+
+
+@pytest.mark.parametrize("change", ["flip a bit", "add a file", "remove a file", "remove all"])
+def test_fetch_stops_whatever_was_tampered_with(store: PVCStore, places: Places, tmp_path: Path, change: str) -> None:
+    digest = run(store, places).source
+    folder = inputs.write_model(tmp_path / "mounted")
+    if change == "flip a bit":
+        weights = (folder / "model.safetensors").read_bytes()
+        (folder / "model.safetensors").write_bytes(weights[:-1] + b"\x01")
+    elif change == "add a file":
+        (folder / "extra.json").write_text("{}")
+    elif change == "remove a file":
+        (folder / "generation_config.json").unlink()
+    else:
+        folder = tmp_path / "nothing"
+    with pytest.raises(RefusalError) as error:
+        fetch(fetch_document(digest), store, inputs.silence(), folder=folder)
+    assert error.value.refusal.reason == "DigestMismatch"
+    assert digest in error.value.refusal.message
+
+
+def test_a_refused_model_never_becomes_part_of_the_store(store: PVCStore, places: Places) -> None:
+    inputs.write_model(places.volumes / "models" / "small", config={"auto_map": {}})
+    refusal(store, places)
+    assert not (store.root / "sources").exists()
+    assert not (store.root / "manifests").exists()

@@ -1,0 +1,242 @@
+"""What the quantizer only logs is judged, and what goes into the store is tidy. The quantizer itself is played here."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lowbit.api.calibration import ResolvedCalibration, ResolvedDataset
+from lowbit.api.documents import PVCStoreAccess, QuantizeDocument, StoreAccess
+from lowbit.api.recipe import ResolvedGPTQ, ResolvedRecipe
+from lowbit.worker import quantize as stage
+from lowbit.worker import quantizer
+from lowbit.worker.artifact_files import finish
+from lowbit.worker.inspect_model import inspect
+from lowbit.worker.losses import judge, worst
+from lowbit.worker.manifest import scan
+from lowbit.worker.refuse import RefusalError
+from lowbit.worker.store import artifact_index_key
+from lowbit.worker.store.pvc import PVCStore
+from tests.unit import worker_inputs as inputs
+
+ARTIFACT_HASH = "c" * 64
+QUANTIZED = {"model.layers.0.mlp.up_proj.qweight": ("I32", [4, 4], 64), "model.norm.weight": ("BF16", [4], 8)}
+
+
+def row(layer: int = 0, module: str = "mlp.up_proj", **changes: Any) -> dict[str, Any]:
+    """As gptqmodel 7.6.0 returns it."""
+    return {"layer": layer, "module": module, "loss": "0.0000757136", "samples": "918", "damp": "0.01000"} | changes
+
+
+def test_good_rows_become_losses_and_the_worst_is_found() -> None:
+    modules = judge([row(), row(1), row(1, "mlp.down_proj", loss="0.5")], layers=2)
+    assert [module.name for module in modules] == [
+        "layers.0.mlp.up_proj",
+        "layers.1.mlp.up_proj",
+        "layers.1.mlp.down_proj",
+    ]
+    assert worst(modules).name == "layers.1.mlp.down_proj"
+    assert modules[0].samples == 918
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"loss": "nan"},
+        {"loss": "inf"},
+        {"loss": "-1"},
+        {"loss": "999999999.0000000000"},
+        {"loss": "fallback(rtn): 0.0123"},
+        {"loss": "rtn fallback"},
+        {"loss": None},
+        {"damp": "1.00000"},
+        {"damp": "nan"},
+        {"damp": ""},
+    ],
+)
+def test_a_module_that_gptq_could_not_quantize_is_refused_by_name(bad: dict[str, Any]) -> None:
+    with pytest.raises(RefusalError) as error:
+        judge([row(), row(1, "self_attn.o_proj", **bad)], layers=2)
+    assert error.value.refusal.reason == "QuantizationFailed"
+    assert "layers.1.self_attn.o_proj" in error.value.refusal.message
+    assert "layers.0" not in error.value.refusal.message
+
+
+def test_a_layer_that_was_left_out_is_refused() -> None:
+    with pytest.raises(RefusalError, match="layers 1 were not quantized"):
+        judge([row(0)], layers=2)
+
+
+def write_artifact(folder: Path, tensors: dict[str, tuple[str, list[int], int]] | None = None) -> Path:
+    """What gptqmodel leaves behind, with its habits."""
+    folder.mkdir(parents=True, exist_ok=True)
+    meta = {"offload_to_disk_path": "/tmp/offload-xyz", "damp_percent": 0.01}
+    quantization = {"bits": 4, "quant_method": "gptq", "meta": meta}
+    config = inputs.CONFIG | {"quantization_config": quantization, "_name_or_path": "/lowbit/store/sources/abc"}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "quantize_config.json").write_text(json.dumps(quantization))
+    (folder / "tokenizer_config.json").write_text('{"rewritten": true}')
+    (folder / "generation_config.json").write_text('{"do_sample": true}')
+    (folder / "special_tokens_map.json").write_text("{}")
+    (folder / "quant_log.csv").write_text("layer,module\n")
+    (folder / "model.safetensors").write_bytes(inputs.safetensors(tensors or QUANTIZED))
+    return folder
+
+
+def test_tokenizer_template_and_generation_config_are_the_sources_byte_for_byte(tmp_path: Path) -> None:
+    source, folder = inputs.write_model(tmp_path / "source"), write_artifact(tmp_path / "artifact")
+    finish(folder, source, inspect(source, "the source"))
+    for name in ("tokenizer.json", "tokenizer_config.json", "generation_config.json"):
+        assert (folder / name).read_bytes() == (source / name).read_bytes()
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "config.json", "generation_config.json", "model.safetensors", "quantize_config.json", "tokenizer.json",
+        "tokenizer_config.json",
+    ]  # fmt: skip
+
+
+def test_no_path_of_the_pod_is_left_in_the_config(tmp_path: Path) -> None:
+    source, folder = inputs.write_model(tmp_path / "source"), write_artifact(tmp_path / "artifact")
+    finish(folder, source, inspect(source, "the source"))
+    text = (folder / "config.json").read_text() + (folder / "quantize_config.json").read_text()
+    assert "/tmp" not in text
+    assert "/lowbit" not in text
+    assert json.loads(text.split("\n}\n")[0] + "}")["quantization_config"]["meta"] == {"damp_percent": 0.01}
+
+
+@pytest.mark.parametrize(
+    ("tensors", "words"),
+    [
+        (QUANTIZED | {"lm_head.weight": ("BF16", [4], 8)}, "saved twice"),
+        (QUANTIZED | {"model.embed_tokens.weight": ("F32", [4], 16)}, "32-bit floats"),
+        ({"model.norm.weight": ("BF16", [4], 8)}, "no quantized weights"),
+    ],
+)
+def test_an_artifact_with_wrong_weights_is_refused(tmp_path: Path, tensors: Any, words: str) -> None:
+    source, folder = inputs.write_model(tmp_path / "source"), write_artifact(tmp_path / "artifact", tensors)
+    with pytest.raises(RefusalError, match=words):
+        finish(folder, source, inspect(source, "the source"))
+
+
+class PlayedQuantizer:
+    """In place of the module quantizer: no torch."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, rows: list[Mapping[str, Any]]) -> None:
+        self.runs = 0
+        self.step: Callable[[], None] = lambda: None
+
+        def quantize_model(_source: Path, target: Path, *_: Any) -> list[Mapping[str, Any]]:
+            self.runs += 1
+            write_artifact(target)
+            return rows
+
+        monkeypatch.setattr(quantizer, "quantize_model", quantize_model)
+        monkeypatch.setattr(quantizer, "smoke_test", lambda *_: "Paris,\n the  capital " + "of France " * 20)
+        monkeypatch.setattr(quantizer, "pick_device", lambda _: ("cpu", "CPU"))
+        monkeypatch.setattr(quantizer, "versions", lambda: {"gptqmodel": "7.6.0"})
+        monkeypatch.setattr(stage, "calibration_samples", lambda *_: [[1, 2, 3]])
+
+
+def document(store: PVCStore, folder: Path) -> QuantizeDocument:
+    source = inputs.write_model(folder / "source")
+    workspace = store.workspace("source")
+    inputs.write_model(workspace)
+    manifest = scan(workspace)
+    store.commit("sources", workspace, manifest)
+    return QuantizeDocument(
+        store=StoreAccess(pvc=PVCStoreAccess()),
+        source=manifest.digest,
+        facts=inspect(source, "the source"),
+        recipe=ResolvedRecipe(gptq=ResolvedGPTQ(bits=4, group_size=64, desc_act=False, sym=True, damp_percent="0.01")),
+        calibration=ResolvedCalibration(
+            samples=1, max_tokens=16, seed=1, datasets=[ResolvedDataset(name="a", digest="sha256:" + "a" * 64)]
+        ),
+        artifact_hash=ARTIFACT_HASH,
+        device="CPU",
+    )
+
+
+def test_an_artifact_is_made_once_and_found_from_then_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    played = PlayedQuantizer(monkeypatch, [row(), row(1)])
+    store = PVCStore(tmp_path / "store")
+    job = document(store, tmp_path)
+    first = stage.quantize(job, store, inputs.silence("quantize"), scratch=tmp_path / "scratch")
+    second = stage.quantize(job, store, inputs.silence("quantize"), scratch=tmp_path / "scratch")
+    assert played.runs == 1
+    assert second == first.model_copy(update={"reused": True})
+    assert first.smoke is not None
+    assert len(first.smoke) <= 80
+    assert "\n" not in first.smoke
+
+
+def test_every_modules_loss_is_kept_beside_the_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    PlayedQuantizer(monkeypatch, [row(), row(1, loss="0.25")])
+    store = PVCStore(tmp_path / "store")
+    result = stage.quantize(document(store, tmp_path), store, inputs.silence(), scratch=tmp_path / "scratch")
+    index = json.loads(store.read(artifact_index_key(ARTIFACT_HASH)) or b"")
+    assert [module["loss"] for module in index["modules"]] == [0.0000757136, 0.25]
+    assert index["artifact"]["digest"] == result.artifact.digest
+    assert (result.worst_module, result.worst_loss) == ("layers.1.mlp.up_proj", 0.25)
+
+
+def test_a_failed_module_leaves_nothing_in_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    PlayedQuantizer(monkeypatch, [row(), row(1, loss="nan")])
+    store = PVCStore(tmp_path / "store")
+    with pytest.raises(RefusalError):
+        stage.quantize(document(store, tmp_path), store, inputs.silence(), scratch=tmp_path / "scratch")
+    assert not (tmp_path / "store" / "artifacts").exists()
+    assert store.read(artifact_index_key(ARTIFACT_HASH)) is None
+
+
+@pytest.mark.parametrize("at", range(1, 90, 4))
+def test_killed_at_any_point_the_next_attempt_makes_the_same_artifact(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    PlayedQuantizer(monkeypatch, [row(), row(1)])
+    job = document(PVCStore(tmp_path / "store"), tmp_path)
+
+    def work(_: Callable[[], None]) -> None:
+        stage.quantize(job, PVCStore(tmp_path / "store"), inputs.silence(), scratch=tmp_path / "scratch")
+
+    inputs.run_and_die(work, at)
+    store = PVCStore(tmp_path / "store")
+    before = stage.find(store, ARTIFACT_HASH)
+    if before is not None:
+        assert scan(store.folder("artifacts", before.artifact.digest)).digest == before.artifact.digest
+    result = stage.quantize(job, store, inputs.silence(), scratch=tmp_path / "scratch")
+    assert scan(store.folder("artifacts", result.artifact.digest)).digest == result.artifact.digest
+
+
+def test_an_index_whose_artifact_is_gone_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    played = PlayedQuantizer(monkeypatch, [row(), row(1)])
+    store = PVCStore(tmp_path / "store")
+    job = document(store, tmp_path)
+    stage.quantize(job, store, inputs.silence(), scratch=tmp_path / "scratch")
+    for path in (tmp_path / "store" / "manifests" / "artifacts").iterdir():
+        path.unlink()
+    assert not stage.quantize(job, store, inputs.silence(), scratch=tmp_path / "scratch").reused
+    assert played.runs == 2
+
+
+def test_what_libraries_print_does_not_break_the_lines_of_progress(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with quantizer.quiet(tmp_path / "log") as write:
+        os.write(1, b"a bar without end of line\r")
+        write("line")
+    assert capfd.readouterr().out == "line\n"
+
+
+def test_what_a_library_printed_before_it_failed_is_shown(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        with quantizer.quiet(tmp_path / "log"):
+            os.write(2, b"the last words")
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        fail()
+    assert "the last words" in capfd.readouterr().err
