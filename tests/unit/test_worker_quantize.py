@@ -240,3 +240,12 @@ def test_what_a_library_printed_before_it_failed_is_shown(tmp_path: Path, capfd:
     with pytest.raises(ValueError, match="broken"):
         fail()
     assert "the last words" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("desc_act", [True, False])
+@pytest.mark.parametrize("group_size", [-1, 32, 64, 128])
+def test_every_legal_recipe_asks_for_what_gptqmodel_accepts(group_size: Any, desc_act: bool, tmp_path: Path) -> None:
+    recipe = ResolvedGPTQ(bits=4, group_size=group_size, desc_act=desc_act, sym=True, damp_percent="0.01")
+    asked = quantizer.settings(recipe, "cpu", tmp_path)
+    # gptqmodel refuses act_group_aware without groups, and beside desc_act
+    assert asked["act_group_aware"] == (group_size > 0 and not desc_act)

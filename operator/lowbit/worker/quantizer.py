@@ -24,26 +24,29 @@ LOG_TAIL = 4000
 """Characters of the quantizer's own output that are shown when it fails."""
 
 
-def make_config(recipe: ResolvedGPTQ, device: str, offload: Path) -> Any:
-    """gptqmodel's QuantizeConfig. It drops arguments that it does not know: each is looked up, and read back."""
-    from gptqmodel import QuantizeConfig
-    from gptqmodel.quantization.config import GPTQConfig
-
-    offloads = device != "cpu"
-    arguments: dict[str, Any] = {
+def settings(recipe: ResolvedGPTQ, device: str, offload: Path) -> dict[str, Any]:
+    """What gptqmodel is asked for. It orders activations by group only where there are groups, and no order of its own."""
+    asked: dict[str, Any] = {
         "bits": recipe.bits,
         "group_size": recipe.group_size,
         "desc_act": recipe.desc_act,
         "sym": recipe.sym,
         "damp_percent": float(recipe.damp_percent),
-        "act_group_aware": not recipe.desc_act,
+        "act_group_aware": not recipe.desc_act and recipe.group_size > 0,
         "true_sequential": True,
         "lm_head": False,
-        "offload_to_disk": offloads,
+        "offload_to_disk": device != "cpu",
         "device": device,
     }
-    if offloads:
-        arguments["offload_to_disk_path"] = str(offload)
+    return asked if device == "cpu" else asked | {"offload_to_disk_path": str(offload)}
+
+
+def make_config(recipe: ResolvedGPTQ, device: str, offload: Path) -> Any:
+    """gptqmodel's QuantizeConfig. It drops arguments that it does not know: each is looked up, and read back."""
+    from gptqmodel import QuantizeConfig
+    from gptqmodel.quantization.config import GPTQConfig
+
+    arguments = settings(recipe, device, offload)
     unknown = sorted(set(arguments) - {field.name for field in dataclasses.fields(GPTQConfig)})
     if unknown:
         raise RuntimeError(f"this gptqmodel does not know {', '.join(unknown)}: the image does not fit this Lowbit")
