@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lowbit.api.documents import PrepareResult
+from lowbit.api.documents import DOCUMENT_PATH, PrepareResult
 from lowbit.api.freeze import baseline_spec, candidate_spec, freeze
 from lowbit.api.modelevaluation import ModelEvaluationSpec
 from lowbit.api.modelrevision import ModelFacts, ModelRevisionSpec
@@ -126,19 +126,19 @@ def revision_spec(model: QuantizedModelSpec | None = None) -> ModelRevisionSpec:
     return freeze(NAME, model or spec(), PLATFORM, prepared())[0]
 
 
-def prepare(store: ModelStoreSpec = PVC) -> list[Manifest]:
+def prepare(store: ModelStoreSpec = PVC) -> Manifest:
     model = spec()
     return prepare_job(NAME, NAMESPACE, input_hash(model), OWNER, model, store, PLATFORM)
 
 
-def quantize(store: ModelStoreSpec = PVC, **more: Any) -> list[Manifest]:
+def quantize(store: ModelStoreSpec = PVC, **more: Any) -> Manifest:
     jobs = spec().jobs
     return quantize_job(
         NAMESPACE, [OWNER, SHARER], revision_spec(), jobs.quantize, jobs.ttl_seconds, store, PLATFORM, **more
     )
 
 
-def evaluate(store: ModelStoreSpec = PVC, *, baseline: bool = False, **more: Any) -> list[Manifest]:
+def evaluate(store: ModelStoreSpec = PVC, *, baseline: bool = False, **more: Any) -> Manifest:
     model, frozen = spec(), revision_spec()
     asked: ModelEvaluationSpec = baseline_spec(frozen) if baseline else candidate_spec(frozen, ARTIFACT)
     return evaluate_job(
@@ -183,12 +183,12 @@ def everything(store: ModelStoreSpec = PVC) -> list[Manifest]:
     """All objects of one life."""
     frozen = revision_spec()
     return [
-        *prepare(store),
+        prepare(store),
         revision(NAMESPACE, OWNER, frozen),
-        *quantize(store),
+        quantize(store),
         evaluation(NAMESPACE, [SHARER], candidate_spec(frozen, ARTIFACT)),
-        *evaluate(store, baseline=True),
-        *evaluate(store),
+        evaluate(store, baseline=True),
+        evaluate(store),
         *serve(store),
     ]
 
@@ -203,6 +203,19 @@ def pod_template(manifest: Manifest) -> Manifest:
     """The pod template of a Job or Deployment."""
     template: Manifest = manifest["spec"]["template"]
     return template
+
+
+def document(manifest: Manifest, name: str = "worker") -> str:
+    """The document that one container of a Job or Deployment finds at DOCUMENT_PATH, as the kubelet would write it."""
+    folder, _, file = DOCUMENT_PATH.rpartition("/")
+    template = pod_template(manifest)
+    (mount,) = [each for each in container(manifest, name)["volumeMounts"] if each["mountPath"] == folder]
+    (volume,) = [each for each in template["spec"]["volumes"] if each["name"] == mount["name"]]
+    (item,) = volume["downwardAPI"]["items"]
+    assert item["path"] == file
+    annotation = item["fieldRef"]["fieldPath"].removeprefix("metadata.annotations['").removesuffix("']")
+    text: str = template["metadata"]["annotations"][annotation]
+    return text
 
 
 def container(manifest: Manifest, name: str) -> Manifest:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from lowbit.api.documents import EXIT_REFUSED, Refusal, TerminationMessage
+from lowbit.api.names import FETCH_ANNOTATION
 from tests.unit.world import World, spec
 
 NAME = "chat"
@@ -282,6 +284,27 @@ def test_a_child_changed_by_hand_is_put_right(world: World) -> None:
     world.settle(NAME)
     assert world.objects["Deployment", NAME]["spec"]["replicas"] == 2
     assert ("Service", NAME) in world.objects
+
+
+def test_a_fetch_document_changed_by_hand_is_put_right(world: World) -> None:
+    world.apply_model(NAME, spec())
+    world.settle(NAME)
+    deployment = copy.deepcopy(world.objects["Deployment", NAME])
+    annotations = deployment["spec"]["template"]["metadata"]["annotations"]
+    before = annotations[FETCH_ANNOTATION]
+    annotations[FETCH_ANNOTATION] = before.replace("sha256:", "sha256:0")
+    world.put(deployment)
+    world.settle(NAME)
+    assert world.objects["Deployment", NAME]["spec"]["template"]["metadata"]["annotations"][FETCH_ANNOTATION] == before
+
+
+def test_a_document_that_no_pod_can_carry_stalls_with_what_to_shorten(world: World) -> None:
+    env = [{"name": f"LONG_{number}", "value": "x" * 4096} for number in range(64)]
+    world.apply_model(NAME, spec(engine={"vllm": {"env": env}}))
+    world.settle(NAME)
+    assert world.names("Job") == set()
+    assert condition(world, "Stalled")["reason"] == "DocumentTooLarge"
+    assert "spec.engine.vllm.env" in condition(world, "Stalled")["message"]
 
 
 def test_scaling_starts_no_job_and_makes_no_revision(world: World) -> None:

@@ -12,12 +12,14 @@ from lowbit.api.documents import (
     PrepareDocument,
     QuantizeDocument,
 )
-from lowbit.api.freeze import candidate_spec
+from lowbit.api.freeze import candidate_spec, freeze
 from lowbit.api.modelevaluation import ModelEvaluationSpec
 from lowbit.api.modelrevision import ModelRevisionSpec
-from lowbit.api.names import MODEL_LABEL, STAGE_LABEL, evaluation_name, revision_name
+from lowbit.api.names import DOCUMENT_ANNOTATION, MODEL_LABEL, STAGE_LABEL, evaluation_name, input_hash, revision_name
 from lowbit.desired.common import Manifest
+from lowbit.desired.document import DocumentTooLarge, document_text
 from lowbit.desired.evaluation import evaluation
+from lowbit.desired.prepare_job import prepare_job
 from lowbit.desired.quantize_job import quantize_job
 from lowbit.desired.revision import revision
 from tests.unit import desired_inputs as inputs
@@ -28,17 +30,17 @@ def mounts(container: Manifest) -> dict[str, Manifest]:
 
 
 def test_prepare_finds_its_own_input_in_the_document() -> None:
-    config_map, job = inputs.prepare()
-    document = PrepareDocument.model_validate_json(config_map["data"]["document.json"])
-    assert document.spec == inputs.spec()
-    assert document.platform == inputs.PLATFORM
-    assert config_map["metadata"]["name"] == job["metadata"]["name"]
+    job = inputs.prepare()
+    document = PrepareDocument.model_validate_json(inputs.document(job))
+    assert input_hash(document.spec) == input_hash(inputs.spec())
+    frozen = freeze(document.name, document.spec, document.platform, inputs.prepared())
+    assert frozen == freeze(inputs.NAME, inputs.spec(), inputs.PLATFORM, inputs.prepared())
     assert job["metadata"]["labels"][MODEL_LABEL] == inputs.NAME
     assert job["metadata"]["ownerReferences"][0]["controller"] is True
 
 
 def test_prepare_sees_every_place_that_the_manifest_names() -> None:
-    worker = inputs.container(inputs.prepare(inputs.S3)[1], "worker")
+    worker = inputs.container(inputs.prepare(inputs.S3), "worker")
     assert set(mounts(worker)) >= {
         "/lowbit/volumes/data",
         "/lowbit/volumes/models",
@@ -52,13 +54,13 @@ def test_prepare_sees_every_place_that_the_manifest_names() -> None:
 
 
 def test_prepare_sees_only_the_named_key_of_a_token_secret() -> None:
-    volumes = inputs.pod_template(inputs.prepare()[1])["spec"]["volumes"]
+    volumes = inputs.pod_template(inputs.prepare())["spec"]["volumes"]
     (token,) = [volume["secret"] for volume in volumes if volume["name"] == "secret-hub"]
     assert token["items"] == [{"key": "token", "path": "token"}]
 
 
 def test_a_store_that_is_also_a_source_is_one_volume_with_a_read_only_second_mount() -> None:
-    worker = inputs.container(inputs.prepare(inputs.PVC)[1], "worker")
+    worker = inputs.container(inputs.prepare(inputs.PVC), "worker")
     store, data = mounts(worker)["/lowbit/store"], mounts(worker)["/lowbit/volumes/models"]
     assert store["name"] == data["name"]
     assert "readOnly" not in store
@@ -66,7 +68,7 @@ def test_a_store_that_is_also_a_source_is_one_volume_with_a_read_only_second_mou
 
 
 def test_prepare_goes_through_the_platforms_mirror_proxy_and_certificates_and_never_asks_for_a_gpu() -> None:
-    worker = inputs.container(inputs.prepare()[1], "worker")
+    worker = inputs.container(inputs.prepare(), "worker")
     env = {variable["name"]: variable["value"] for variable in worker["env"]}
     assert env["HF_ENDPOINT"] == "http://mirror/hub"
     assert env["HTTPS_PROXY"] == env["https_proxy"] == "http://proxy:3128"
@@ -75,7 +77,7 @@ def test_prepare_goes_through_the_platforms_mirror_proxy_and_certificates_and_ne
 
 
 def test_a_lasting_reason_and_a_lack_of_memory_end_a_job_and_a_lost_node_costs_nothing() -> None:
-    for _, job in (inputs.prepare(), inputs.quantize(), inputs.evaluate()):
+    for job in (inputs.prepare(), inputs.quantize(), inputs.evaluate()):
         disruption, refused, killed = job["spec"]["podFailurePolicy"]["rules"]
         assert disruption["action"] == "Ignore"
         assert refused["onExitCodes"]["values"] == [EXIT_REFUSED]
@@ -85,8 +87,8 @@ def test_a_lasting_reason_and_a_lack_of_memory_end_a_job_and_a_lost_node_costs_n
 
 
 def test_quantize_is_owned_by_all_who_need_it_and_named_by_its_artifact() -> None:
-    config_map, job = inputs.quantize()
-    document = QuantizeDocument.model_validate_json(config_map["data"]["document.json"])
+    job = inputs.quantize()
+    document = QuantizeDocument.model_validate_json(inputs.document(job))
     assert job["metadata"]["name"] == f"quantize-{document.artifact_hash[:10]}"
     assert len(job["metadata"]["ownerReferences"]) == 2
     assert MODEL_LABEL not in job["metadata"]["labels"]
@@ -96,8 +98,8 @@ def test_quantize_is_owned_by_all_who_need_it_and_named_by_its_artifact() -> Non
 
 
 def test_a_second_attempt_has_its_own_name_and_more_memory() -> None:
-    config_map, job = inputs.quantize(memory_limit="32Gi", name="quantize-x-more-memory")
-    assert config_map["metadata"]["name"] == job["metadata"]["name"] == "quantize-x-more-memory"
+    job = inputs.quantize(memory_limit="32Gi", name="quantize-x-more-memory")
+    assert job["metadata"]["name"] == "quantize-x-more-memory"
     needs = inputs.container(job, "worker")["resources"]
     assert needs["limits"]["memory"] == needs["requests"]["memory"] == "32Gi"
 
@@ -110,30 +112,30 @@ def test_what_was_made_elsewhere_is_not_quantized() -> None:
 
 
 def test_evaluate_verifies_the_model_before_its_engine_starts() -> None:
-    config_map, job = inputs.evaluate()
+    job = inputs.evaluate()
     init = job["spec"]["template"]["spec"]["initContainers"]
     assert [container["name"] for container in init] == ["fetch", "engine"]
     assert "restartPolicy" not in init[0]
     assert init[1]["restartPolicy"] == "Always"
-    fetched = FetchDocument.model_validate_json(config_map["data"]["fetch.json"])
-    measured = EvaluateDocument.model_validate_json(config_map["data"]["document.json"])
+    fetched = FetchDocument.model_validate_json(inputs.document(job, "fetch"))
+    measured = EvaluateDocument.model_validate_json(inputs.document(job))
     assert fetched.model == measured.model
     assert fetched.model.digest == inputs.ARTIFACT
 
 
 def test_the_engine_reads_its_model_where_the_store_has_it() -> None:
-    engine = inputs.container(inputs.evaluate(inputs.PVC)[1], "engine")
+    engine = inputs.container(inputs.evaluate(inputs.PVC), "engine")
     model = mounts(engine)["/lowbit/model"]
     assert model["subPath"] == "lowbit/store/artifacts/" + "a" * 64
     assert model["readOnly"] is True
-    fetch = inputs.container(inputs.evaluate(inputs.PVC)[1], "fetch")
+    fetch = inputs.container(inputs.evaluate(inputs.PVC), "fetch")
     assert mounts(fetch)["/lowbit/model"] == model, "what is verified is what is read"
-    baseline = mounts(inputs.container(inputs.evaluate(inputs.PVC, baseline=True)[1], "engine"))
+    baseline = mounts(inputs.container(inputs.evaluate(inputs.PVC, baseline=True), "engine"))
     assert baseline["/lowbit/model"]["subPath"] == "lowbit/store/sources/" + "b" * 64
 
 
 def test_from_a_bucket_fetch_fills_the_folder_that_the_engine_may_only_read() -> None:
-    job = inputs.evaluate(inputs.S3)[1]
+    job = inputs.evaluate(inputs.S3)
     fetch, engine = inputs.container(job, "fetch"), inputs.container(job, "engine")
     assert "readOnly" not in mounts(fetch)["/lowbit/model"]
     assert mounts(engine)["/lowbit/model"]["readOnly"] is True
@@ -142,7 +144,7 @@ def test_from_a_bucket_fetch_fills_the_folder_that_the_engine_may_only_read() ->
 
 def test_only_an_artifacts_evaluation_names_its_quantize_report() -> None:
     documents = [
-        EvaluateDocument.model_validate_json(inputs.evaluate(baseline=baseline)[0]["data"]["document.json"])
+        EvaluateDocument.model_validate_json(inputs.document(inputs.evaluate(baseline=baseline)))
         for baseline in (True, False)
     ]
     assert documents[0].artifact_hash is None
@@ -160,3 +162,46 @@ def test_what_is_frozen_reads_back_as_it_was_written() -> None:
     assert ModelEvaluationSpec.model_validate(shared["spec"]) == asked
     assert shared["metadata"]["name"] == evaluation_name(asked)
     assert written["metadata"]["name"] == revision_name(frozen)
+
+
+def test_a_job_needs_no_object_that_goes_away_with_one_of_its_owners() -> None:
+    for job in (inputs.prepare(), inputs.quantize(), inputs.evaluate()):
+        assert job["kind"] == "Job"
+        maps = {v["configMap"]["name"] for v in inputs.pod_template(job)["spec"]["volumes"] if "configMap" in v}
+        assert maps <= {"general", "bundle"}, "only what the user and the platform keep"
+
+
+def test_the_manifests_own_annotations_stay_and_never_replace_the_document() -> None:
+    model = inputs.spec(jobs={"prepare": {"annotations": {"team": "chat", DOCUMENT_ANNOTATION: "{}"}}})
+    job = prepare_job(
+        inputs.NAME, inputs.NAMESPACE, input_hash(model), inputs.OWNER, model, inputs.PVC, inputs.PLATFORM
+    )
+    assert inputs.pod_template(job)["metadata"]["annotations"]["team"] == "chat"
+    assert PrepareDocument.model_validate_json(inputs.document(job)).name == inputs.NAME
+
+
+def test_a_document_names_secrets_and_holds_none() -> None:
+    platform = inputs.PLATFORM.model_copy(update={"proxy": "http://user:hunter2@proxy:3128"})
+    secret = [{"name": "TOKEN", "value": "hunter2"}]
+    model = inputs.spec(
+        jobs={"prepare": {"env": secret}, "evaluate": {"env": secret}}, serving={"pod": {"env": secret}}
+    )
+    job = prepare_job(inputs.NAME, inputs.NAMESPACE, input_hash(model), inputs.OWNER, model, inputs.S3, platform)
+    assert "hunter2" not in inputs.document(job)
+    assert '"tokenSecretRef":{"key":"token","name":"hub"}' in inputs.document(job)
+
+
+def test_a_document_that_no_pod_can_carry_is_refused() -> None:
+    env = [{"name": f"LONG_{number}", "value": "x" * 4096} for number in range(64)]
+    model = inputs.spec(engine={"vllm": {"env": env}})
+    with pytest.raises(DocumentTooLarge, match=r"Job support-chat-prepare-.* KiB, and a pod can carry 200 KiB"):
+        prepare_job(inputs.NAME, inputs.NAMESPACE, input_hash(model), inputs.OWNER, model, inputs.PVC, inputs.PLATFORM)
+
+
+def test_a_newer_types_new_field_changes_no_document() -> None:
+    class NewerFetch(FetchDocument):
+        verify: str = "All"
+
+    fetch = FetchDocument.model_validate_json(inputs.document(inputs.evaluate(), "fetch"))
+    newer = NewerFetch(store=fetch.store, model=fetch.model)
+    assert document_text(newer) == document_text(fetch)

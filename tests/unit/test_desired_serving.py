@@ -21,7 +21,7 @@ def deployment(**more: object) -> Manifest:
 
 def test_the_engine_that_serves_is_the_engine_that_was_measured() -> None:
     served = inputs.container(deployment(), "engine")
-    measured = inputs.container(inputs.evaluate()[1], "engine")
+    measured = inputs.container(inputs.evaluate(), "engine")
     for field in ("image", "command", "env", "resources", "securityContext", "volumeMounts"):
         assert served[field] == measured[field], field
     common = len(measured["args"]) - len(MEASURING)
@@ -55,14 +55,14 @@ def test_every_start_verifies_the_digest_before_the_engine_runs() -> None:
     manifests = inputs.serve()
     init = inputs.of_kind(manifests, "Deployment")["spec"]["template"]["spec"]["initContainers"]
     assert [container["name"] for container in init] == ["fetch", "guard"]
-    document = FetchDocument.model_validate_json(inputs.of_kind(manifests, "ConfigMap")["data"]["fetch.json"])
+    document = FetchDocument.model_validate_json(inputs.document(inputs.of_kind(manifests, "Deployment"), "fetch"))
     assert document.model.digest == inputs.ARTIFACT
     assert document.model.kind == "Artifact"
 
 
 def test_the_fallback_serves_the_verified_original() -> None:
     manifests = inputs.serve(artifact=None)
-    document = FetchDocument.model_validate_json(inputs.of_kind(manifests, "ConfigMap")["data"]["fetch.json"])
+    document = FetchDocument.model_validate_json(inputs.document(inputs.of_kind(manifests, "Deployment"), "fetch"))
     assert document.model.digest == inputs.SOURCE
     template = inputs.pod_template(inputs.of_kind(manifests, "Deployment"))
     assert template["metadata"]["labels"][REVISION_LABEL] == "source"

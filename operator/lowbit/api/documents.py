@@ -1,14 +1,18 @@
 """The worker's contract: one JSON document in, JSON lines of progress out, one termination message of at most 4 KB.
 
-The document is mounted at DOCUMENT_PATH. Exit codes: 0 done; EXIT_REFUSED a lasting reason (trying again cannot help);
+The document is an annotation of the pod (api/names.py), mounted at DOCUMENT_PATH. It names Secrets and holds none.
+Exit codes: 0 done; EXIT_REFUSED a lasting reason (trying again cannot help);
 anything else a passing one.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import base64
+import json
+import zlib
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lowbit.api.base import Digest, Tolerant
 from lowbit.api.calibration import ResolvedCalibration
@@ -41,6 +45,8 @@ MODEL_PATH = "/lowbit/model"
 CA_BUNDLE_PATH = "/lowbit/ca/ca.crt"
 TERMINATION_PATH = "/dev/termination-log"
 TERMINATION_LIMIT = 4096
+UNPACKED_LIMIT = 65_536
+"""What a packed termination message may unpack to: a pod's word is not trusted with the operator's memory."""
 ENGINE_PORT = 8001
 """The engine listens on loopback only."""
 GUARD_PORT = 8000
@@ -73,7 +79,7 @@ class StoreAccess(Tolerant):
 
 
 class PrepareDocument(Tolerant):
-    """In: the spec as it is, and the platform, so that prepare can freeze the same revisions as the operator will."""
+    """In: the spec and the platform, as far as the operator freezes revisions from them, so that prepare freezes the same."""
 
     stage: Literal["prepare"] = "prepare"
     name: str
@@ -81,7 +87,9 @@ class PrepareDocument(Tolerant):
     namespace: str
     store: StoreAccess
     spec: QuantizedModelSpec
+    """Without serving and jobs: no revision is made from them."""
     platform: Platform
+    """Without the proxy, which comes by the environment."""
 
 
 class QuantizeDocument(Tolerant):
@@ -206,13 +214,39 @@ class Refusal(Tolerant):
 
 
 class TerminationMessage(Tolerant):
-    """What a worker leaves behind: exactly one member."""
+    """What a worker leaves behind: exactly one member.
+
+    Where the JSON is longer than TERMINATION_LIMIT (many suites with long names), it is written as {"packed": ...},
+    deflated and in base64, and reads back as if it had not been.
+    """
 
     prepare: PrepareResult | None = None
     quantize: QuantizeResult | None = None
     evaluate: EvaluateResult | None = None
     fetch: FetchResult | None = None
     refusal: Refusal | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def unpack(cls, value: Any) -> Any:
+        """Raises ValueError where `packed` is not what text() writes."""
+        if not isinstance(value, dict) or "packed" not in value:
+            return value
+        stream = zlib.decompressobj()
+        try:
+            data = stream.decompress(base64.b64decode(str(value["packed"]), validate=True), UNPACKED_LIMIT)
+        except zlib.error as error:
+            raise ValueError(f"the packed message is damaged: {error}") from error
+        if not stream.eof:
+            raise ValueError(f"the packed message is cut off, or longer than {UNPACKED_LIMIT} bytes")
+        return json.loads(data)
+
+    def text(self) -> str:
+        """The message as it is written: plain where it fits, else packed."""
+        plain = self.model_dump_json(by_alias=True, exclude_none=True)
+        if len(plain.encode()) <= TERMINATION_LIMIT:
+            return plain
+        return json.dumps({"packed": base64.b64encode(zlib.compress(plain.encode(), 9)).decode()})
 
 
 Revisions = list[ModelRevisionSpec]

@@ -24,6 +24,10 @@ STAGE_LABEL = f"{GROUP}/stage"
 EVALUATION_LABEL = f"{GROUP}/evaluation"
 ARTIFACT_LABEL = f"{GROUP}/artifact"
 INPUT_ANNOTATION = f"{GROUP}/input-hash"
+DOCUMENT_ANNOTATION = f"{GROUP}/document"
+"""Of a pod: the document that its worker reads."""
+FETCH_ANNOTATION = f"{GROUP}/fetch-document"
+"""Of a pod: the document that its fetch reads."""
 
 
 def input_hash(spec: QuantizedModelSpec) -> str:

@@ -15,6 +15,7 @@ from lowbit.decide.outcome import Clock, Waiting
 from lowbit.decide.owners import adopt
 from lowbit.decide.plan import Create, Delete
 from lowbit.decide.snapshot import JobView, PodView, Snapshot
+from lowbit.desired.document import DocumentTooLarge
 
 UNREADABLE_RESULT_SECONDS = 60
 """A finished Job whose pod is not seen yet is given so long, before it is made again."""
@@ -28,8 +29,8 @@ WAITING_IS_WRONG = (
     "CrashLoopBackOff",
 )
 
-MakeJob = Callable[[str, str | None], list[dict[str, Any]]]
-"""From the Job's name and its memory limit to its manifests."""
+MakeJob = Callable[[str, str | None], dict[str, Any]]
+"""From the Job's name and its memory limit to its manifest."""
 
 _SUFFIXES = {"m": Decimal("0.001"), "k": Decimal(10**3), "M": Decimal(10**6), "G": Decimal(10**9), "T": Decimal(10**12),
              "Ki": Decimal(2**10), "Mi": Decimal(2**20), "Gi": Decimal(2**30), "Ti": Decimal(2**40)}  # fmt: skip
@@ -72,7 +73,7 @@ def run(snapshot: Snapshot, clock: Clock, wanted: Wanted) -> TerminationMessage 
     second = snapshot.jobs.get(more_memory(wanted.name))
     job = second or snapshot.jobs.get(wanted.name)
     if job is None:
-        return _waiting(wanted, "Started", f"{wanted.doing}: starting", actions=_create(wanted, wanted.name, None))
+        return _create(clock, wanted, wanted.name, None, "Started", f"{wanted.doing}: starting")
     if job.meta.deleting:
         return _waiting(wanted, "Restarting", f"{wanted.doing}: the last Job is going away", requeue=5.0)
     adoption = adopt(snapshot, "Job", job.meta)
@@ -90,8 +91,23 @@ def _waiting(wanted: Wanted, reason: str, message: str, *, actions: Any = (), re
     )  # fmt: skip
 
 
-def _create(wanted: Wanted, name: str, memory: str | None) -> list[Create]:
-    return [Create(manifest) for manifest in wanted.make(name, memory)]
+def _create(clock: Clock, wanted: Wanted, name: str, memory: str | None, reason: str, message: str) -> Waiting:
+    try:
+        manifest = wanted.make(name, memory)
+    except DocumentTooLarge as error:
+        failure = Failure(
+            stage=wanted.title, reason="DocumentTooLarge", message=f"{error}.", revision=wanted.revision, time=clock.text,
+            action="Shorten spec.engine.vllm.env and args: what is long belongs into a ConfigMap or the image.",
+        )  # fmt: skip
+        return _lasting(wanted, failure)
+    return _waiting(wanted, reason, message, actions=[Create(manifest)])
+
+
+def _lasting(wanted: Wanted, failure: Failure) -> Waiting:
+    return Waiting(
+        stage="Failed", reason=f"{wanted.title}Failed", message=f"{failure.message} {failure.action}".strip(),
+        failure=failure, revision=wanted.revision,
+    )  # fmt: skip
 
 
 def _finished(clock: Clock, wanted: Wanted, job: JobView) -> TerminationMessage | Waiting:
@@ -107,15 +123,9 @@ def _finished(clock: Clock, wanted: Wanted, job: JobView) -> TerminationMessage 
 def _failed(clock: Clock, wanted: Wanted, job: JobView, *, tried_more: bool) -> Waiting:
     memory = larger_memory(wanted.options)
     if job.out_of_memory and memory is not None and not tried_more:
-        return _waiting(
-            wanted, "OutOfMemory", f"{wanted.doing}: out of memory; tried once more with {memory}",
-            actions=_create(wanted, more_memory(wanted.name), memory),
-        )  # fmt: skip
-    failure = explain(clock, wanted, job)
-    return Waiting(
-        stage="Failed", reason=f"{wanted.title}Failed", message=f"{failure.message} {failure.action}".strip(),
-        failure=failure, revision=wanted.revision,
-    )  # fmt: skip
+        message = f"{wanted.doing}: out of memory; tried once more with {memory}"
+        return _create(clock, wanted, more_memory(wanted.name), memory, "OutOfMemory", message)
+    return _lasting(wanted, explain(clock, wanted, job))
 
 
 def explain(clock: Clock, wanted: Wanted, job: JobView) -> Failure:

@@ -11,7 +11,7 @@ from lowbit.decide.snapshot import Owner
 
 @dataclass(frozen=True)
 class Create:
-    """Create an object that never changes afterwards (Job, ConfigMap, ModelRevision, ModelEvaluation).
+    """Create an object that never changes afterwards (Job, guard's ConfigMap, ModelRevision, ModelEvaluation).
 
     Its name follows from its content, so AlreadyExists means that somebody saw more than this snapshot: no error.
     """

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lowbit.api.documents import EvaluateDocument, FetchDocument, WorkerDocument
+from lowbit.api.documents import EvaluateDocument, FetchDocument
 from lowbit.api.engine import VLLM
 from lowbit.api.modelevaluation import ModelEvaluationSpec
 from lowbit.api.modelrevision import ModelRevisionSpec
 from lowbit.api.modelstore import ModelStoreSpec
-from lowbit.api.names import EVALUATION_LABEL, STAGE_LABEL, evaluate_job_name
+from lowbit.api.names import (
+    DOCUMENT_ANNOTATION,
+    EVALUATION_LABEL,
+    FETCH_ANNOTATION,
+    STAGE_LABEL,
+    evaluate_job_name,
+)
 from lowbit.api.platform import Platform
 from lowbit.api.pods import JobOptions
 from lowbit.desired.common import Manifest, OwnerReference, labels, resources
+from lowbit.desired.document import document_mount
 from lowbit.desired.engine import MEASURING, engine_container
 from lowbit.desired.jobs import job, worker_container
 from lowbit.desired.probes import startup_probe
 from lowbit.desired.volumes import (
     Mount,
     ca_bundle,
-    document_config_map,
-    document_mount,
     model_mount,
     scratch,
     shared_memory,
@@ -42,23 +47,22 @@ def evaluate_job(
     platform: Platform,
     memory_limit: str | None = None,
     job_name: str | None = None,
-) -> list[Manifest]:
-    """The ConfigMap with both documents, and the Job, of the ModelEvaluation `name`.
+) -> Manifest:
+    """The Job of the ModelEvaluation `name`.
 
     revision is one that asks for this evaluation; vllm gives the engine's resources. ttl is in seconds.
-    memory_limit and job_name are those of a second attempt.
+    memory_limit and job_name are those of a second attempt. Raises DocumentTooLarge.
     """
     job_name = job_name or evaluate_job_name(name)
     labels_ = labels(component="job") | {EVALUATION_LABEL: name, STAGE_LABEL: "evaluate"}
-    access = store_access(store)
-    documents: dict[str, WorkerDocument] = {
-        "document.json": _document(name, spec, revision, store),
-        "fetch.json": FetchDocument(store=access, model=spec.model),
+    documents = {
+        DOCUMENT_ANNOTATION: _document(name, spec, revision, store),
+        FETCH_ANNOTATION: FetchDocument(store=store_access(store), model=spec.model),
     }
     model = model_mount(store, spec.model)
     engine = engine_mounts(model, vllm)
-    fetch = fetch_mounts(job_name, model, store, platform)
-    worker = [document_mount(job_name), *scratch(), *ca_bundle(platform), *store_mounts(store)]
+    fetch = fetch_mounts(model, store, platform)
+    worker = [document_mount(), *scratch(), *ca_bundle(platform), *store_mounts(store)]
     sidecar = engine_container(
         revision.quantized_model, spec.engine, vllm.resources, platform, engine, only=MEASURING
     ) | {
@@ -69,15 +73,13 @@ def evaluate_job(
         "worker", revision.images.worker, platform, worker, plain={"HF_HUB_OFFLINE": "1"}, own=options.env,
         needs=resources(options.resources, memory_limit=memory_limit),
     )  # fmt: skip
-    return [
-        document_config_map(job_name, namespace, owners, labels_, documents),
-        job(
-            job_name, namespace, owners, labels_, options, ttl, platform,
-            init_containers=[fetch_container(revision.images.operator, platform, fetch), sidecar],
-            containers=[evaluator],
-            mounts=[*fetch, *engine, *worker],
-        ),
-    ]  # fmt: skip
+    return job(
+        job_name, namespace, owners, labels_, options, ttl, platform,
+        documents=documents,
+        init_containers=[fetch_container(revision.images.operator, platform, fetch), sidecar],
+        containers=[evaluator],
+        mounts=[*fetch, *engine, *worker],
+    )  # fmt: skip
 
 
 def engine_mounts(model: Mount, vllm: VLLM) -> list[Mount]:
@@ -85,10 +87,15 @@ def engine_mounts(model: Mount, vllm: VLLM) -> list[Mount]:
     return [model.readable(), *scratch(), shared_memory(vllm.shm_size)]
 
 
-def fetch_mounts(config_map_name: str, model: Mount, store: ModelStoreSpec, platform: Platform) -> list[Mount]:
+def fetch_mounts(model: Mount, store: ModelStoreSpec, platform: Platform) -> list[Mount]:
     """What fetch sees: the store (read-only), and the very folder that the engine will read (to fill, from a bucket)."""
-    document = document_mount(config_map_name, "fetch.json")
-    return [document, *scratch(), *ca_bundle(platform), *store_mounts(store, read_only=True), model]
+    return [
+        document_mount(FETCH_ANNOTATION),
+        *scratch(),
+        *ca_bundle(platform),
+        *store_mounts(store, read_only=True),
+        model,
+    ]
 
 
 def fetch_container(image: str, platform: Platform, mounts: Sequence[Mount]) -> Manifest:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import yaml
 
 from lowbit.api.canonical import digest, short
-from lowbit.api.documents import GUARD_PORT, METRICS_PORT, FetchDocument
+from lowbit.api.documents import GUARD_PORT, METRICS_PORT
 from lowbit.api.names import MODEL_LABEL
 from lowbit.api.platform import Platform
 from lowbit.api.references import SecretKeyReference
@@ -39,12 +39,10 @@ _Dumper.add_representer(
 )
 
 
-def guard_config_map(
-    name: str, namespace: str, owner: OwnerReference, serving: Serving, fetch: FetchDocument
-) -> Manifest:
-    """The immutable ConfigMap of the serving pods: the guard's configuration and fetch's document, named by both."""
+def guard_config_map(name: str, namespace: str, owner: OwnerReference, serving: Serving) -> Manifest:
+    """The immutable ConfigMap of the serving pods: the guard's configuration, by whose hash it is named."""
     text = yaml.dump(bootstrap(serving.api_key_secret_ref is not None), Dumper=_Dumper, sort_keys=False, width=120)
-    data = {"envoy.yaml": text, "fetch.json": fetch.model_dump_json(by_alias=True, exclude_none=True)}
+    data = {"envoy.yaml": text}
     labels_ = labels(component="serving") | {MODEL_LABEL: name}
     return {
         "apiVersion": "v1",

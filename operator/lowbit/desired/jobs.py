@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from lowbit.api.base import Wire
 from lowbit.api.documents import EXIT_REFUSED
 from lowbit.api.engine import EnvironmentVariable
 from lowbit.api.platform import Platform
@@ -19,6 +20,7 @@ from lowbit.desired.common import (
     without_empty,
     worker_environment,
 )
+from lowbit.desired.document import document_annotations
 from lowbit.desired.volumes import Mount, pod_volumes, volume_mounts
 
 BACKOFF_LIMIT = 4
@@ -72,18 +74,19 @@ def job(
     ttl: int,
     platform: Platform,
     *,
+    documents: Mapping[str, Wire],
     containers: Sequence[Manifest],
     mounts: Sequence[Mount],
     init_containers: Sequence[Manifest] = (),
 ) -> Manifest:
-    """A Job of one pod. ttl is in seconds."""
+    """A Job of one pod. ttl is in seconds; documents by their annotations. Raises DocumentTooLarge."""
     pod = {
         "restartPolicy": "Never",
         "securityContext": pod_security(platform),
         "containers": list(containers),
         "volumes": pod_volumes(mounts),
     }
-    template_metadata = without_empty({"labels": labels_, "annotations": dict(options.annotations)})
+    annotations = dict(options.annotations) | document_annotations(f"Job {name}", documents)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -94,7 +97,7 @@ def job(
             "ttlSecondsAfterFinished": ttl,
             "podFailurePolicy": POD_FAILURE_POLICY,
             "template": {
-                "metadata": template_metadata,
+                "metadata": {"labels": labels_, "annotations": annotations},
                 "spec": pod
                 | without_empty({"initContainers": list(init_containers)})
                 | placement(options, priority_class=platform.priority_class_name),

@@ -6,19 +6,19 @@ from collections.abc import Iterator
 
 from lowbit.api.documents import PrepareDocument
 from lowbit.api.modelstore import ModelStoreSpec
-from lowbit.api.names import MODEL_LABEL, STAGE_LABEL, prepare_job_name
+from lowbit.api.names import DOCUMENT_ANNOTATION, MODEL_LABEL, STAGE_LABEL, prepare_job_name
 from lowbit.api.platform import Platform
+from lowbit.api.pods import Jobs
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.references import ConfigMapLocation, HuggingFaceLocation, PVCLocation, S3Location
 from lowbit.desired.common import Manifest, OwnerReference, labels, resources
+from lowbit.desired.document import document_mount
 from lowbit.desired.jobs import job, worker_container
 from lowbit.desired.volumes import (
     Mount,
     ca_bundle,
     config_map,
     data_claim,
-    document_config_map,
-    document_mount,
     scratch,
     secret,
     store_access,
@@ -38,16 +38,22 @@ def prepare_job(
     platform: Platform,
     memory_limit: str | None = None,
     job_name: str | None = None,
-) -> list[Manifest]:
-    """The document's ConfigMap and the Job of one QuantizedModel for one input hash.
+) -> Manifest:
+    """The Job of one QuantizedModel for one input hash.
 
-    memory_limit and job_name are those of the one further try after it ran out of memory.
+    memory_limit and job_name are those of a second attempt. Raises DocumentTooLarge.
     """
     job_name = job_name or prepare_job_name(name, hash_)
     labels_ = labels(component="job") | {MODEL_LABEL: name, STAGE_LABEL: "prepare"}
-    document = PrepareDocument(name=name, namespace=namespace, store=store_access(store), spec=spec, platform=platform)
+    document = PrepareDocument(
+        name=name,
+        namespace=namespace,
+        store=store_access(store),
+        spec=spec.model_copy(update={"serving": None, "jobs": Jobs()}),
+        platform=platform.model_copy(update={"proxy": None}),  # it may hold a password
+    )
     options = spec.jobs.prepare
-    mounts = [document_mount(job_name), *scratch(), *ca_bundle(platform), *input_mounts(spec, store)]
+    mounts = [document_mount(), *scratch(), *ca_bundle(platform), *input_mounts(spec, store)]
     container = worker_container(
         "worker",
         platform.operator_image,
@@ -57,13 +63,10 @@ def prepare_job(
         own=options.env,
         needs=resources(options.resources, memory_limit=memory_limit),
     )
-    return [
-        document_config_map(job_name, namespace, [owner], labels_, {"document.json": document}),
-        job(
-            job_name, namespace, [owner], labels_, options, spec.jobs.ttl_seconds, platform,
-            containers=[container], mounts=mounts,
-        ),
-    ]  # fmt: skip
+    return job(
+        job_name, namespace, [owner], labels_, options, spec.jobs.ttl_seconds, platform,
+        documents={DOCUMENT_ANNOTATION: document}, containers=[container], mounts=mounts,
+    )  # fmt: skip
 
 
 def input_mounts(spec: QuantizedModelSpec, store: ModelStoreSpec) -> list[Mount]:

@@ -8,15 +8,14 @@ from lowbit.api.canonical import short
 from lowbit.api.documents import QuantizeDocument
 from lowbit.api.modelrevision import ModelRevisionSpec
 from lowbit.api.modelstore import ModelStoreSpec
-from lowbit.api.names import ARTIFACT_LABEL, STAGE_LABEL, quantize_job_name
+from lowbit.api.names import ARTIFACT_LABEL, DOCUMENT_ANNOTATION, STAGE_LABEL, quantize_job_name
 from lowbit.api.platform import Platform
 from lowbit.api.pods import QuantizeOptions
 from lowbit.desired.common import Manifest, OwnerReference, labels, resources
+from lowbit.desired.document import document_mount
 from lowbit.desired.jobs import job, worker_container
 from lowbit.desired.volumes import (
     ca_bundle,
-    document_config_map,
-    document_mount,
     scratch,
     store_access,
     store_mounts,
@@ -33,10 +32,10 @@ def quantize_job(
     platform: Platform,
     memory_limit: str | None = None,
     name: str | None = None,
-) -> list[Manifest]:
-    """The document's ConfigMap and the Job. ttl is in seconds; memory_limit and name are those of a second attempt.
+) -> Manifest:
+    """The Job. ttl is in seconds; memory_limit and name are those of a second attempt.
 
-    Raises ValueError for a revision whose artifact was made elsewhere: there is nothing to quantize.
+    Raises ValueError for a revision whose artifact was made elsewhere: there is nothing to quantize; and DocumentTooLarge.
     """
     if revision.calibration is None:
         raise ValueError("the artifact of this revision was made elsewhere")
@@ -57,12 +56,12 @@ def quantize_job(
         gpu_resource=platform.gpu_resource,
         memory_limit=memory_limit,
     )
-    mounts = [document_mount(job_name), *scratch(), *ca_bundle(platform), *store_mounts(store)]
+    mounts = [document_mount(), *scratch(), *ca_bundle(platform), *store_mounts(store)]
     container = worker_container(
         "worker", revision.images.worker, platform, mounts,
         plain={"HF_HUB_OFFLINE": "1"}, own=options.env, needs=needs,
     )  # fmt: skip
-    return [
-        document_config_map(job_name, namespace, owners, labels_, {"document.json": document}),
-        job(job_name, namespace, owners, labels_, options, ttl, platform, containers=[container], mounts=mounts),
-    ]
+    return job(
+        job_name, namespace, owners, labels_, options, ttl, platform,
+        documents={DOCUMENT_ANNOTATION: document}, containers=[container], mounts=mounts,
+    )  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from lowbit.api.base import Digest
-from lowbit.api.documents import FetchDocument
 from lowbit.api.engine import VLLM
 from lowbit.api.modelevaluation import EvaluatedModel
 from lowbit.api.modelrevision import ModelRevisionSpec
@@ -20,7 +19,6 @@ from lowbit.desired.serving_network import (
     service_account,
 )
 from lowbit.desired.serving_pod import deployment
-from lowbit.desired.volumes import store_access
 
 
 def serving(
@@ -46,8 +44,7 @@ def serving(
         if artifact is None
         else EvaluatedModel(kind="Artifact", digest=artifact)
     )
-    fetch = FetchDocument(store=store_access(store), model=model)
-    guard = guard_config_map(name, namespace, owner, serving, fetch)
+    guard = guard_config_map(name, namespace, owner, serving)
     return [
         service_account(namespace, owner, name),
         guard,

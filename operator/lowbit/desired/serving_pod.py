@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from lowbit.api.documents import FetchDocument
 from lowbit.api.engine import VLLM
 from lowbit.api.modelevaluation import EvaluatedModel
 from lowbit.api.modelrevision import ModelRevisionSpec
 from lowbit.api.modelstore import ModelStoreSpec
-from lowbit.api.names import MODEL_LABEL, REVISION_LABEL
+from lowbit.api.names import FETCH_ANNOTATION, MODEL_LABEL, REVISION_LABEL
 from lowbit.api.platform import Platform
 from lowbit.api.pods import PodOptions
 from lowbit.api.serving import Serving
-from lowbit.desired.common import Manifest, OwnerReference, labels, metadata, placement, pod_security, without_empty
+from lowbit.desired.common import Manifest, OwnerReference, labels, metadata, placement, pod_security
+from lowbit.desired.document import document_annotations
 from lowbit.desired.engine import engine_container, serving_only
 from lowbit.desired.evaluate_job import engine_mounts, fetch_container, fetch_mounts
 from lowbit.desired.guard import guard_container, guard_mounts
@@ -22,7 +24,7 @@ from lowbit.desired.probes import (
     startup_probe,
     startup_seconds,
 )
-from lowbit.desired.volumes import model_mount, pod_volumes
+from lowbit.desired.volumes import model_mount, pod_volumes, store_access
 
 PULL_SECONDS = 1800
 """How long image and model may take to come to a node before a rollout counts as stalled."""
@@ -54,10 +56,12 @@ def deployment(
 ) -> Manifest:
     """The Deployment. config_map: name of what guard_config_map() makes."""
     labels_ = serving_labels(name)
+    documents = {FETCH_ANNOTATION: FetchDocument(store=store_access(store), model=model)}
     template = {
-        "metadata": without_empty(
-            {"labels": labels_ | {REVISION_LABEL: revision_name}, "annotations": dict(serving.pod.annotations)}
-        ),
+        "metadata": {
+            "labels": labels_ | {REVISION_LABEL: revision_name},
+            "annotations": dict(serving.pod.annotations) | document_annotations(f"Deployment {name}", documents),
+        },
         "spec": _pod(name, revision, model, serving, vllm, store, platform, size_bytes, config_map),
     }
     return {
@@ -87,7 +91,7 @@ def _pod(
     config_map: str,
 ) -> Manifest:
     mount = model_mount(store, model)
-    fetch = fetch_mounts(config_map, mount, store, platform)
+    fetch = fetch_mounts(mount, store, platform)
     guard = guard_mounts(config_map, serving.api_key_secret_ref)
     engine = engine_mounts(mount, vllm)
     container = engine_container(

@@ -1,4 +1,4 @@
-"""Volumes and where they are mounted: the store, what prepare reads, the document, scratch and shared memory.
+"""Volumes and where they are mounted: the store, what prepare reads, scratch and shared memory.
 
 A claim that is used twice in a pod is one volume with two mounts: the kubelet waits for ever on a claim that a pod
 names in two volumes.
@@ -13,7 +13,6 @@ from lowbit.api.canonical import digest, short
 from lowbit.api.documents import (
     CA_BUNDLE_PATH,
     CONFIG_MAPS_PATH,
-    DOCUMENT_PATH,
     MODEL_PATH,
     SCRATCH_PATH,
     SECRETS_PATH,
@@ -22,12 +21,11 @@ from lowbit.api.documents import (
     PVCStoreAccess,
     S3StoreAccess,
     StoreAccess,
-    WorkerDocument,
 )
 from lowbit.api.modelevaluation import EvaluatedModel
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.platform import Platform
-from lowbit.desired.common import Manifest, OwnerReference, metadata, without_empty
+from lowbit.desired.common import Manifest, without_empty
 
 MAX_VOLUME_NAME = 63
 STORE_FOLDERS = {"Source": "sources", "Artifact": "artifacts"}
@@ -135,32 +133,6 @@ def model_mount(store: ModelStoreSpec, model: EvaluatedModel) -> Mount:
     parts = [store.pvc.path or "", STORE_FOLDERS[model.kind], model.digest.removeprefix("sha256:")]
     sub_path = "/".join(part.strip("/") for part in parts if part)
     return claim(store.pvc.claim_name, MODEL_PATH, read_only=True, sub_path=sub_path)
-
-
-def document_mount(config_map_name: str, key: str = "document.json") -> Mount:
-    """One document of a ConfigMap at DOCUMENT_PATH."""
-    folder, _, file = DOCUMENT_PATH.rpartition("/")
-    source = {"configMap": {"name": config_map_name, "items": [{"key": key, "path": file}]}}
-    return Mount(f"in-{key.removesuffix('.json')}", source, folder, True)
-
-
-def document_config_map(
-    name: str,
-    namespace: str,
-    owners: Sequence[OwnerReference],
-    labels_: dict[str, str],
-    documents: dict[str, WorkerDocument],
-) -> Manifest:
-    """An immutable ConfigMap with a worker document per key (document.json, fetch.json)."""
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": metadata(name, namespace, owners, labels_),
-        "immutable": True,
-        "data": {
-            key: document.model_dump_json(by_alias=True, exclude_none=True) for key, document in documents.items()
-        },
-    }
 
 
 def _volume_name(prefix: str, name: str) -> str:
