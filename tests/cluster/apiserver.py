@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -29,10 +30,14 @@ class ApiServer:
     and quotas are not looked at, and the aggregated roles (admin, edit, view) are empty. The ServiceAccount admission plugin is therefore off: a pod needs no account.
 
     `with_controllers=True` starts kube-controller-manager as well, and all of these but the running of pods are there.
+    `arguments` are kube-apiserver's, beside ours.
     """
 
-    def __init__(self, folder: Path | None = None, *, with_controllers: bool = False) -> None:
+    def __init__(
+        self, folder: Path | None = None, *, with_controllers: bool = False, arguments: Sequence[str] = ()
+    ) -> None:
         self.with_controllers = with_controllers
+        self._arguments = tuple(arguments)
         self._temporary = folder is None
         self.folder = folder or Path(tempfile.mkdtemp(prefix="lowbit-api-"))
         api_port, etcd_port, peer_port = _free_ports(3)
@@ -66,6 +71,7 @@ class ApiServer:
             "--advertise-address=192.0.2.1",
             "--shutdown-delay-duration=0s",
             *accounts,
+            *self._arguments,
         )
 
     def kill_apiserver(self) -> None:

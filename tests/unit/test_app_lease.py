@@ -136,3 +136,19 @@ async def test_clocks_of_two_nodes_need_not_agree(world: World) -> None:
     world.leases.lease["spec"]["renewTime"] = "1999-01-01T00:00:00.000000Z"
     await second.step()
     assert not second.permit()
+
+
+async def test_it_is_known_since_when_the_api_server_answers(world: World) -> None:
+    leader = world.candidate("first")
+    began = leader.answering_since
+    for _ in range(3):
+        await leader.step()
+        world.now += 2
+    assert leader.answering_since == began
+    world.leases.down = True
+    world.now += 60
+    await leader.step()
+    world.leases.down = False
+    world.now += 1
+    await leader.step()
+    assert leader.answering_since == leader.last_answer == world.now

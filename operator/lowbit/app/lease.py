@@ -58,6 +58,8 @@ class LeaderElection:
         self.leading = asyncio.Event()
         self.last_answer = clock()
         """When the API server last answered."""
+        self.answering_since = clock()
+        """Since when it has answered without a longer silence."""
 
     def permit(self) -> bool:
         """Whether a write may be started now."""
@@ -76,13 +78,19 @@ class LeaderElection:
         try:
             async with asyncio.timeout(self._terms.renew_deadline):
                 held = await self._try()
-            self.last_answer = self._clock()
+            self._answered()
         except (KubeError, TimeoutError) as error:
             told = str(error) or "no answer in time"
             logger.warning("Lease %s/%s: %s", self._terms.namespace, self._terms.name, told)
         if held:
             self._deadline = started + self._terms.renew_deadline
         self._tell()
+
+    def _answered(self) -> None:
+        now = self._clock()
+        if now - self.last_answer > self._terms.duration:
+            self.answering_since = now
+        self.last_answer = now
 
     async def release(self) -> None:
         """Give the Lease up, so that another need not wait for its end. Call it when no write is under way."""

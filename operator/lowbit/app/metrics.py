@@ -38,7 +38,7 @@ class Metrics:
         )
         self.api_calls = Counter(
             "lowbit_api_calls",
-            "Calls to the API server by verb, resource and HTTP status (0: no answer). Watches are not counted.",
+            "Calls to the API server by verb, resource and HTTP status (0: no answer).",
             ("verb", "resource", "code"),
             registry=self.registry,
         )

@@ -19,12 +19,14 @@ from lowbit.app.metrics import Metrics
 from lowbit.app.progress import ProgressReader
 from lowbit.app.queue import WorkQueue
 from lowbit.app.resync import Resync
+from lowbit.app.session import open_session
 from lowbit.app.settings import Settings
+from lowbit.app.streams import WatchStreams
 from lowbit.app.watches import watch
 from lowbit.effects.events import EventSender
 from lowbit.kube.client import Kube
 from lowbit.kube.connect import configuration
-from lowbit.kube.resources import OPTIONAL_KINDS, OWN_KINDS, SHARED_KINDS
+from lowbit.kube.resources import OPTIONAL_KINDS, OWN_KINDS, RESOURCES, SHARED_KINDS
 from lowbit.observe.keys import Key
 from lowbit.observe.store import Store
 
@@ -80,6 +82,7 @@ class Operator:
             decide,
             utc_now,
         )
+        self.streams = WatchStreams(time.monotonic)
         self.health = Health()
         self.server = HealthServer(settings.host, settings.port, self.health, self.metrics.registry)
         self._stopping = asyncio.Event()
@@ -121,21 +124,7 @@ class Operator:
         ]
         # kopf cancels all tasks that are younger than its own when it ends, so it comes last.
         ready = asyncio.Event()
-        optional = OPTIONAL_KINDS if self.store.has_pod_monitors else ()
-        kinds = (*OWN_KINDS, *SHARED_KINDS, *optional)
-        tasks.append(
-            self._spawn(
-                "watches",
-                watch(
-                    kinds,
-                    self.settings.namespaces,
-                    self._configuration,
-                    self.on_event,
-                    ready=ready,
-                    stop=self._kopf_stop,
-                ),
-            )
-        )
+        tasks.append(self._spawn("watches", self._watch(ready)))
         for task in tasks:
             self.health.watch_task(task.get_name(), task)
         ready_task = asyncio.create_task(ready.wait())
@@ -143,6 +132,19 @@ class Operator:
         ready_task.cancel()
         self._take_signals()  # kopf has taken them
         await self._until_done_or_stopped(tasks)
+
+    async def _watch(self, ready: asyncio.Event) -> None:
+        """Watch every kind that there is now. One that is installed later is compared with LISTs until the next start."""
+        needed = (*OWN_KINDS, *SHARED_KINDS)
+        kinds = (*needed, *(OPTIONAL_KINDS if self.store.has_pod_monitors else ()))
+        spaces = self.settings.namespaces or (None,)
+        self.streams.expect(RESOURCES[kind].path(space) for kind in needed for space in spaces)
+        self.resync.watched = frozenset(kinds)
+
+        async def connect() -> Any:
+            return open_session(self._configuration, self.streams, self.metrics.on_call)
+
+        await watch(kinds, self.settings.namespaces, connect, self.on_event, ready=ready, stop=self._kopf_stop)
 
     async def _until_done_or_stopped(self, tasks: list[asyncio.Task[object]]) -> None:
         """Wait for a stop or for the first task to end. Raises what a task raised."""
@@ -194,9 +196,17 @@ class Operator:
         self.metrics.watch_queue(lambda: self.queue.depth, lambda: self.queue.age, self.queue.failing)
         self.metrics.watch_store(self.store)
         self.health.alive["reconciles"] = self.reconciler.trouble
-        self.health.alive["watch streams"] = self.resync.trouble
+        self.health.alive["watch streams"] = self._streams_trouble
+        self.health.alive["missed changes"] = self.resync.trouble
         self.health.ready["store"] = lambda: None if self.resync.synced else "the cluster has not been read yet"
+        self.health.ready["watch streams"] = self.streams.pending
         self.health.ready["Lease"] = self._lease_trouble
+
+    def _streams_trouble(self) -> str | None:
+        """A stream that has died. While the API server is silent nobody can tell."""
+        if time.monotonic() - self.election.last_answer > self.settings.lease_duration:
+            return None
+        return self.streams.trouble(self.election.answering_since)
 
     def _lease_trouble(self) -> str | None:
         """A leader that may write, or a standby that sees the Lease."""

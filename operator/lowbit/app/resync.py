@@ -48,6 +48,8 @@ class Resync:
         """What a LIST has found and the watches have yet to bring."""
         self._rounds_missed = 0
         self.synced = False
+        self.watched: frozenset[str] = frozenset()
+        """Kinds of which a watch should bring every change."""
 
     async def fill(self) -> None:
         """Fill the store, however long it takes: the CRDs may be installed after us."""
@@ -78,7 +80,7 @@ class Resync:
         """One comparison. Raises KubeError."""
         if self.synced:
             self._count_missed()
-        self._store.has_pod_monitors = await self._kube.serves("PodMonitor")
+        await self._look_for_pod_monitors()
         optional = OPTIONAL_KINDS if self._store.has_pod_monitors else ()
         for kind in (*OWN_KINDS, *SHARED_KINDS, *optional):
             for namespace in self._namespaces:
@@ -86,9 +88,16 @@ class Resync:
                 listing = await self._kube.list(kind, namespace, selector)
                 where = None if namespace is None else (namespace,)
                 difference = self._store.sync(kind, listing.items, listing.resource_version, where)
-                if self.synced:
+                if kind in self.watched:
                     self._pending.update(dict.fromkeys(difference.objects))
                 self._touch(difference.keys)
+
+    async def _look_for_pod_monitors(self) -> None:
+        """The kind may come, and go, while we run: then every served model needs another look."""
+        served = await self._kube.serves("PodMonitor")
+        if served != self._store.has_pod_monitors:
+            self._store.has_pod_monitors = served
+            self._touch(self._store.keys())
 
     def noticed(self, manifest: Mapping[str, Any]) -> None:
         """A watch has brought an object."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import kopf
 
 from lowbit.api.names import MANAGED_SELECTOR
-from lowbit.kube.connect import credentials
+from lowbit.app.streams import REOPENED
 from lowbit.kube.resources import OWN_KINDS, RESOURCES
 
 OnEvent = Callable[[str | None, dict[str, Any]], None]
@@ -33,6 +33,9 @@ def watch_settings(kinds: Sequence[str]) -> kopf.OperatorSettings:
     settings.posting.enabled = False
     settings.scanning.disabled = True
     settings.networking.error_backoffs = EndlessBackoff()
+    settings.networking.connect_timeout = 10.0
+    settings.watching.server_timeout = REOPENED
+    settings.watching.client_timeout = REOPENED + 30.0
     settings.queueing.idle_timeout = 1.0
     settings.process.ultimate_exiting_timeout = 30.0
     for kind in kinds:
@@ -42,22 +45,20 @@ def watch_settings(kinds: Sequence[str]) -> kopf.OperatorSettings:
     return settings
 
 
-def watch_registry(kinds: Sequence[str], on_event: OnEvent, configuration: Any) -> kopf.OperatorRegistry:
+def watch_registry(
+    kinds: Sequence[str], on_event: OnEvent, connect: Callable[[], Awaitable[kopf.AiohttpSession]]
+) -> kopf.OperatorRegistry:
     """Low-level event handlers only: any other sort of handler would write to the objects."""
     registry = kopf.OperatorRegistry()
+    waits = iter(EndlessBackoff())
+    logins = 0
 
-    async def login(**_kwargs: Any) -> kopf.ConnectionInfo:
-        found = await credentials(configuration)
-        scheme, _, token = (found.authorization or "").rpartition(" ")
-        return kopf.ConnectionInfo(
-            server=found.server,
-            ca_path=found.ca_path,
-            insecure=found.insecure,
-            certificate_path=found.certificate_path,
-            private_key_path=found.private_key_path,
-            scheme=scheme or None,
-            token=token or None,
-        )
+    async def login(**_kwargs: Any) -> kopf.AiohttpSession:
+        nonlocal logins
+        if logins:  # the API server knows us no more: that may pass, and nothing else is tried meanwhile
+            await asyncio.sleep(next(waits))
+        logins += 1
+        return await connect()
 
     kopf.on.login(registry=registry)(login)
     for kind in kinds:
@@ -81,7 +82,7 @@ def _handler(kind: str, api_version: str, on_event: OnEvent) -> Any:
 async def watch(
     kinds: Sequence[str],
     namespaces: Sequence[str],
-    configuration: Any,
+    connect: Callable[[], Awaitable[kopf.AiohttpSession]],
     on_event: OnEvent,
     *,
     ready: asyncio.Event,
@@ -89,7 +90,7 @@ async def watch(
 ) -> None:
     """Watch until told to stop. It replaces the process's signal handlers before it sets `ready`."""
     await kopf.operator(
-        registry=watch_registry(kinds, on_event, configuration),
+        registry=watch_registry(kinds, on_event, connect),
         settings=watch_settings(kinds),
         standalone=True,
         clusterwide=not namespaces,

@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import ssl
 from pathlib import Path
 from typing import Any
 
 # Deep imports on purpose: what kubernetes.aio offers beside these is never used and would only take memory.
 from kubernetes.aio.client.configuration import Configuration
+from kubernetes.aio.client.rest import RESTClientObject
 from kubernetes.aio.config.config_exception import ConfigException
-from kubernetes.aio.config.incluster_config import load_incluster_config
+from kubernetes.aio.config.incluster_config import InClusterConfigLoader
 from kubernetes.aio.config.kube_config import load_kube_config
 
-SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where the kubelet mounts token, ca.crt and namespace."""
 
 
 class NoCluster(Exception):  # noqa: N818
     """There is neither a kubeconfig nor a service account."""
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """How to reach the API server, for a client that is not this one. authorization is the whole header's value."""
-
-    server: str
-    ca_path: str | None
-    insecure: bool
-    certificate_path: str | None
-    private_key_path: str | None
-    authorization: str | None
 
 
 async def configuration(kubeconfig: str | None = None) -> Any:
@@ -42,7 +32,7 @@ async def configuration(kubeconfig: str | None = None) -> Any:
     try:
         if path is None:
             try:
-                load_incluster_config(client_configuration=config)
+                _service_account().load_and_set(config)
             except ConfigException:
                 await load_kube_config(client_configuration=config)
         else:
@@ -55,22 +45,28 @@ async def configuration(kubeconfig: str | None = None) -> Any:
     return config
 
 
-async def credentials(config: Any) -> Credentials:
-    """The credentials in a configuration, with a token that is fresh now."""
-    token = await config.get_api_key_with_prefix("BearerToken", alias="authorization")
-    return Credentials(
-        server=config.host,
-        ca_path=config.ssl_ca_cert,
-        insecure=not config.verify_ssl,
-        certificate_path=config.cert_file,
-        private_key_path=config.key_file,
-        authorization=token,
+def _service_account() -> InClusterConfigLoader:
+    """Reads the token's file anew every minute: the kubelet replaces it."""
+    return InClusterConfigLoader(
+        token_filename=str(SERVICE_ACCOUNT / "token"), cert_filename=str(SERVICE_ACCOUNT / "ca.crt")
     )
+
+
+async def authorization(config: Any) -> str | None:
+    """The Authorization header, with a token that is fresh now; None where a certificate says who we are."""
+    header: str | None = await config.get_api_key_with_prefix("BearerToken", alias="authorization")
+    return header
+
+
+def ssl_context(config: Any) -> ssl.SSLContext:
+    """For a client that is not this one: whom it trusts, and its certificate."""
+    context: ssl.SSLContext = RESTClientObject(config).ssl_context
+    return context
 
 
 def own_namespace() -> str:
     """The namespace of the pod we run in; "default" outside of a cluster."""
     try:
-        return SERVICE_ACCOUNT_NAMESPACE.read_text().strip() or "default"
+        return (SERVICE_ACCOUNT / "namespace").read_text().strip() or "default"
     except OSError:
         return "default"

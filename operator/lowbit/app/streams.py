@@ -1,0 +1,72 @@
+"""Whether the watch streams live: each is opened anew every few minutes, and one that is not has died."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+REOPENED = 300
+"""Seconds after which the API server is asked to end a stream, so that it is opened anew."""
+OPEN_LIMIT = 420.0
+"""Seconds without an opening after which a stream counts as dead."""
+RETRY_LIMIT = 90.0
+"""Seconds after a refused opening: where no other attempt has followed, nobody tries any more."""
+
+
+@dataclass
+class Stream:
+    """Times on the clock of WatchStreams."""
+
+    attempted: float
+    """When the last opening was asked for (at first: when the stream began to be wanted)."""
+    opened: float
+    """When the API server last agreed to one (at first: the same)."""
+    answered: bool = False
+    """Whether it ever did."""
+    refused: bool = False
+    """Whether the last attempt came to nothing."""
+
+
+class WatchStreams:
+    """What is known of each stream, by the path that it watches. clock gives seconds that never go back."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._streams: dict[str, Stream] = {}
+
+    def expect(self, paths: Iterable[str]) -> None:
+        """From now on these have to live."""
+        now = self._clock()
+        self._streams = {path: Stream(now, now) for path in paths}
+
+    def attempted(self, path: str) -> None:
+        """The opening of a stream is asked for."""
+        if stream := self._streams.get(path):
+            stream.attempted = self._clock()
+
+    def opened(self, path: str) -> None:
+        """The API server streams."""
+        if stream := self._streams.get(path):
+            stream.opened, stream.answered, stream.refused = self._clock(), True, False
+
+    def refused(self, path: str) -> None:
+        """The API server did not answer, or not with a stream."""
+        if stream := self._streams.get(path):
+            stream.refused = True
+
+    def pending(self) -> str | None:
+        """Which streams were never open."""
+        paths = [path for path, stream in self._streams.items() if not stream.answered]
+        return f"not open yet: {', '.join(paths)}" if paths else None
+
+    def trouble(self, answering_since: float) -> str | None:
+        """Which streams have died, though the API server has answered other calls since that time on the clock."""
+        now = self._clock()
+        for path, stream in self._streams.items():
+            silent = now - max(stream.opened, answering_since)
+            if silent > OPEN_LIMIT:
+                return f"nothing has been streamed from {path} for {silent:.0f} s"
+            idle = now - max(stream.attempted, answering_since)
+            if stream.refused and idle > RETRY_LIMIT:
+                return f"{path} was refused {idle:.0f} s ago, and nobody has tried again"
+        return None
