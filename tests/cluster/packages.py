@@ -16,7 +16,8 @@ from pathlib import Path
 CLUSTER = ("containerd", "runc", "containernetworking-plugins", "nftables", "iproute2", "conntrack", "kmod")
 IMAGES = ("buildah", "mmdebstrap", "busybox-static", "ca-certificates")
 BUILD = ("gcc", "libc6-dev", "python3-venv")
-ALL = CLUSTER + IMAGES + BUILD
+TESTS = ("prometheus",)
+ALL = CLUSTER + IMAGES + BUILD + TESTS
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 
 

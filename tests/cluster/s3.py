@@ -8,7 +8,9 @@ import socket
 import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+
+import boto3
 
 from tests.cluster import paths
 from tests.cluster.processes import Process
@@ -63,6 +65,16 @@ class S3Server:
             log=self.process.log,
         )
         return self
+
+    def client(self) -> Any:
+        """boto3's client with the server's own keys."""
+        return boto3.client(
+            "s3",
+            endpoint_url=self.url,
+            region_name=REGION,
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+        )
 
     def create_bucket(self, name: str) -> Path:
         """Create a bucket; returns its folder."""

@@ -17,7 +17,9 @@ from images.model import prepare_models
 from images.targets import ALL
 from tests.cluster.cluster import Cluster
 from tests.cluster.fixtures import need_root
-from tests.e2e.lab import Lab
+from tests.cluster.network import NODE_ADDRESS
+from tests.cluster.s3 import S3Server
+from tests.e2e.lab import BUCKET, Lab
 
 
 @pytest.fixture(scope="session")
@@ -37,26 +39,68 @@ def models() -> dict[str, Path]:
     return dict(prepare_models())
 
 
-@pytest.fixture
-def lab(lowbit: Cluster, models: dict[str, Path], request: pytest.FixtureRequest) -> Iterator[Lab]:
-    """A furnished namespace under restricted Pod Security; what is needed to see why is printed when the test fails."""
+def empty(lowbit: Cluster) -> Lab:
+    """A namespace under restricted Pod Security."""
     name = f"e2e-{secrets.token_hex(3)}"
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
     lowbit.kubectl("create", "-f", "-", stdin=json.dumps(namespace))
-    lab = Lab(lowbit, name)
-    marker = request.node.get_closest_marker("model")
-    lab.furnish(models[marker.args[0] if marker else "smollm2-2layers"])
+    return Lab(lowbit, name)
+
+
+def furnished(lowbit: Cluster, model: Path) -> Iterator[Lab]:
+    """A furnished namespace, removed at the end."""
+    lab = empty(lowbit)
+    lab.furnish(model)
     yield lab
-    if getattr(request.node, "failed", False):
-        print(lab.picture())
-    lowbit.kubectl("delete", "namespace", name, "--wait=true", "--timeout=300s")
+    lab.remove()
+
+
+@pytest.fixture
+def bucket(lowbit: Cluster) -> Iterator[S3Server]:
+    """A real S3 server that pods reach, with one empty bucket."""
+    key, secret = secrets.token_hex(8), secrets.token_hex(16)
+    with S3Server(access_key=key, secret_key=secret, host=NODE_ADDRESS) as server:
+        server.create_bucket(BUCKET)
+        yield server
+
+
+@pytest.fixture
+def bucket_lab(lowbit: Cluster, bucket: S3Server) -> Iterator[Lab]:
+    """A namespace whose store will be the bucket."""
+    lab = empty(lowbit)
+    yield lab
+    lab.remove()
+
+
+@pytest.fixture
+def lab(lowbit: Cluster, models: dict[str, Path]) -> Iterator[Lab]:
+    """A namespace for one test."""
+    yield from furnished(lowbit, models["smollm2-2layers"])
+
+
+@pytest.fixture(scope="module")
+def story(lowbit: Cluster, models: dict[str, Path]) -> Iterator[Lab]:
+    """A namespace for the tests of a module, each of which goes on where the one before has ended."""
+    yield from furnished(lowbit, models["smollm2-2layers"])
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A story whose earlier part failed cannot be told further."""
+    failed = getattr(item.parent, "failed_part", None)
+    if failed and "story" in getattr(item, "fixturenames", ()):
+        pytest.fail(f"goes on where {failed} ends, and that has failed")
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Remember that a test failed, for the fixture above."""
+    """What is needed to see why is part of the report of a test that failed."""
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]
-    if report.failed:
-        item.failed = True  # type: ignore[attr-defined]
+    if not report.failed or report.when != "call":
+        return
+    if "story" in getattr(item, "fixturenames", ()) and item.parent is not None:
+        item.parent.failed_part = item.name  # type: ignore[attr-defined]
+    for lab in (getattr(item, "funcargs", {}).get(name) for name in ("lab", "story", "bucket_lab")):
+        if isinstance(lab, Lab):
+            report.sections.append((f"namespace {lab.namespace}", lab.picture()))

@@ -16,10 +16,17 @@ from lowbit.api.base import API_VERSION
 from tests.cluster import volumes
 from tests.cluster.cluster import Cluster
 from tests.cluster.progress import StepError
+from tests.cluster.s3 import REGION, S3Server
 from tests.e2e.texts import calibration, holdout
 
 MINUTES = 60.0
 POLL_SECONDS = 1.0
+
+MADE_KINDS = (
+    "modelrevisions,modelevaluations,jobs,pods,configmaps,deployments,replicasets,services,serviceaccounts,"
+    "poddisruptionbudgets,networkpolicies"
+)
+BUCKET = "models"
 
 Manifest = dict[str, Any]
 
@@ -40,7 +47,7 @@ class Lab:
         found = self.kubectl("get", kind, name, "-o", "json", "--ignore-not-found")
         return json.loads(found) if found.strip() else None
 
-    def list(self, kind: str, selector: str = "") -> list[Manifest]:
+    def objects(self, kind: str, selector: str = "") -> list[Manifest]:
         """All objects of a kind."""
         items: list[Manifest] = json.loads(self.kubectl("get", kind, "-l", selector, "-o", "json"))["items"]
         return items
@@ -55,17 +62,34 @@ class Lab:
         store = volumes.create(kubectl, paths, namespace=self.namespace, name="models")
         sources = volumes.create(kubectl, paths, namespace=self.namespace, name="sources")
         shutil.copytree(model, sources / "model")
+        self._datasets()
+        self._store({"pvc": {"claimName": "models"}})
+        return store
+
+    def furnish_bucket(self, model: Path, server: S3Server) -> Manifest:
+        """The same in a bucket: source and store. Returns the source as a QuantizedModel writes it."""
+        keys = {"accessKeyId": server.access_key, "secretAccessKey": server.secret_key}
+        self.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "bucket"}, "stringData": keys})
+        where = {"bucket": BUCKET, "endpoint": server.url, "region": REGION, "credentialsSecretRef": {"name": "bucket"}}
+        client = server.client()
+        for file in sorted(model.iterdir()):
+            client.upload_file(str(file), BUCKET, f"source/{file.name}")
+        self._datasets()
+        self._store({"s3": where | {"prefix": "store"}})
+        return {"s3": where | {"path": "source"}}
+
+    def _store(self, spec: Manifest) -> None:
+        self.apply({"apiVersion": API_VERSION, "kind": "ModelStore", "metadata": {"name": "default"}, "spec": spec})
+
+    def _datasets(self) -> None:
         for name, texts in (("calibration", calibration()), ("holdout", holdout())):
             lines = "\n".join(json.dumps({"text": text}) for text in texts)
             data = {"data.jsonl": lines}
             self.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data})
-        spec = {"pvc": {"claimName": "models"}}
-        self.apply({"apiVersion": API_VERSION, "kind": "ModelStore", "metadata": {"name": "default"}, "spec": spec})
-        return store
 
     def apply_model(self, name: str, **changes: Any) -> None:
-        """A QuantizedModel of the model in the source volume, on CPU."""
-        spec = model_spec() | changes
+        """A QuantizedModel of the model in the source volume, on CPU; a field that is None is left out."""
+        spec = {field: value for field, value in (model_spec() | changes).items() if value is not None}
         self.apply({"apiVersion": API_VERSION, "kind": "QuantizedModel", "metadata": {"name": name}, "spec": spec})
 
     def status(self, name: str) -> Manifest:
@@ -91,6 +115,11 @@ class Lab:
         self.wait(f"{name} becomes Ready", ready, minutes)
         return self.status(name)
 
+    def wait_available(self, name: str, minutes: float = 20) -> None:
+        """Until a passed revision answers."""
+        available: Callable[[], bool] = lambda: condition(self.get("quantizedmodel", name), "Available")  # noqa: E731
+        self.wait(f"{name} becomes Available", available, minutes)
+
     def wait_stalled(self, name: str, minutes: float = 20) -> Manifest:
         """Until Stalled holds for the present generation."""
         stalled: Callable[[], bool] = lambda: condition(self.get("quantizedmodel", name), "Stalled")  # noqa: E731
@@ -103,17 +132,34 @@ class Lab:
         assert service is not None, f"there is no Service {name}"
         return f"http://{service['spec']['clusterIP']}"
 
-    def ask(self, name: str, prompt: str = "The capital of France is", tokens: int = 8) -> str:
+    def ask(self, name: str, prompt: str = "The capital of France is", headers: dict[str, str] | None = None) -> str:
         """One completion through Service, guard and engine."""
-        body = {"model": name, "prompt": prompt, "max_tokens": tokens, "temperature": 0}
-        answer = request(f"{self.service(name)}/v1/completions", body)
+        body = {"model": name, "prompt": prompt, "max_tokens": 8, "temperature": 0}
+        answer = request(f"{self.service(name)}/v1/completions", body, headers)
         return str(answer["choices"][0]["text"])
+
+    def left_over(self) -> list[str]:
+        """What Lowbit has made and is still there, as kind/name."""
+        items = self.objects(MADE_KINDS, "app.kubernetes.io/managed-by=lowbit")
+        return sorted(f"{item['kind']}/{item['metadata']['name']}" for item in items)
+
+    def wait_gone(self, *names: str) -> None:
+        """Until the QuantizedModels and all that Lowbit made in the namespace are gone."""
+        for name in names:
+            self.wait(f"{name} is gone", lambda name=name: self.get("quantizedmodel", name) is None)  # type: ignore[misc]
+        self.wait("nothing of Lowbit's is left", lambda: not self.left_over())
+
+    def remove(self) -> None:
+        """The namespace, its volumes and their folders."""
+        self.cluster.kubectl("delete", "namespace", self.namespace, "--wait=true", "--timeout=300s")
+        for name in ("models", "sources"):
+            volumes.delete(self.cluster.kubectl, self.cluster.paths, namespace=self.namespace, name=name)
 
     def picture(self) -> str:
         """What one needs to see why: objects, events, and the ends of all logs."""
         parts = [self._said("get", "qm,mrev,meval,jobs,pods,deployments", "-o", "wide"), self._said("describe", "qm")]
         parts.append(self._said("get", "events", "--sort-by=.lastTimestamp"))
-        for pod in self.list("pods"):
+        for pod in self.objects("pods"):
             name = pod["metadata"]["name"]
             parts.append(f"--- {name}\n{self._said('logs', name, '--all-containers', '--tail=25', '--prefix')}")
         parts.append(str(self.cluster.kubectl("-n", "lowbit-system", "logs", "deployment/lowbit", "--tail=40")))
