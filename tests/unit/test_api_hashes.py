@@ -147,7 +147,7 @@ def test_a_model_that_does_not_fit_is_refused_with_every_problem() -> None:
 def test_the_longest_name_leaves_room_for_every_child() -> None:
     model = "m" * names.MAX_MODEL_NAME
     revision = freezing.freeze(model, spec(), Platform(), prepared())[0]
-    children = [names.more_memory(names.prepare_job_name(model, revision.input_hash)), names.revision_name(revision)]
+    children = [names.second_attempt(names.prepare_job_name(model, revision.input_hash)), names.revision_name(revision)]
     children += [f"{model}-guard-{short(revision.input_hash)}"]
     assert all(len(child) <= 63 for child in children)
 

@@ -318,15 +318,43 @@ def test_scaling_starts_no_job_and_makes_no_revision(world: World) -> None:
     assert condition(world, "Ready")["status"] == "True"
 
 
-def test_a_missing_store_stalls_with_what_to_do() -> None:
+def test_a_missing_store_is_waited_for_and_it_says_what_to_do() -> None:
     world = World()
     world.apply_model(NAME, spec())
     world.settle(NAME)
-    assert condition(world, "Stalled")["reason"] == "StoreNotFound"
+    waits = condition(world, "Reconciling")
+    assert (status(world)["stage"], waits["reason"]) == ("Pending", "StoreNotFound")
+    assert "create it, or name another one in spec.storeRef" in waits["message"]
+    assert condition(world, "Stalled") is None
+    assert "lastFailure" not in status(world)
     assert world.names("Job") == set()
     world.add_store()
     world.settle(NAME)
     assert condition(world, "Ready")["status"] == "True"
+
+
+def test_a_store_that_is_not_ready_is_waited_for_and_what_serves_goes_on(world: World) -> None:
+    world.apply_model(NAME, spec())
+    world.settle(NAME)
+    store, label = world.objects["ModelStore", "default"], served(world)
+    lost = {
+        "type": "Ready",
+        "status": "False",
+        "reason": "ClaimLost",
+        "message": "make a new claim",
+        "lastTransitionTime": "x",
+    }
+    world.put(store | {"status": {"conditions": [lost]}})
+    world.apply_model(NAME, spec(candidates=[{"gptq": {"bits": 4, "groupSize": 32}}]))
+    world.settle(NAME)
+    assert condition(world, "Reconciling")["message"] == "waiting for ModelStore default: make a new claim"
+    assert condition(world, "Stalled") is None
+    assert condition(world, "Available")["status"] == "True"
+    assert served(world) == label
+    world.put(world.objects["ModelStore", "default"] | {"status": store["status"]})
+    world.settle(NAME)
+    assert condition(world, "Ready")["status"] == "True"
+    assert served(world) != label
 
 
 def test_an_artifact_made_elsewhere_is_gated_and_nothing_is_quantized(world: World) -> None:

@@ -42,8 +42,12 @@ class World:
     events: list[tuple[str, str]] = field(default_factory=list)
     kl: Callable[[str], float] = lambda evaluation: 0.05
     """KL divergence that the actor measures, by the evaluation's name."""
+    engine_image: Callable[[str], str] = lambda evaluation: "engine@sha256:1"
+    """The image that the engine really runs, by the evaluate Job's name."""
     found: dict[str, ArtifactRecord] = field(default_factory=dict)
     """Artifacts that prepare finds in the store."""
+    stored: dict[str, EvaluationSummary] = field(default_factory=dict)
+    """Evaluations whose results are in the store: prepare finds them."""
     now: datetime = START
     versions: Any = field(default_factory=lambda: itertools.count(1))
     evaluated: int = 0
@@ -172,6 +176,12 @@ class World:
                 return
         raise AssertionError(f"no fixpoint within {STEPS} steps: {self.model(names[0])['status']}")
 
+    def settle_waiting(self, *names: str) -> None:
+        """Settle, let two minutes pass, and settle again: what waits for a time goes on."""
+        self.settle(*names)
+        self.now += timedelta(minutes=2)
+        self.settle(*names)
+
     def roll_out(self, name: str) -> None:
         """Every pod of the Deployment is new and ready."""
         each = self.objects["Deployment", name]
@@ -179,15 +189,25 @@ class World:
         status = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), count)
         self.put(each | {"status": status | {"observedGeneration": each["metadata"]["generation"]}})
 
-    def finish_job(self, name: str, message: TerminationMessage | None = None, code: int = 0, reason: str = "") -> None:
-        """The Job's pod ends; with the result that the stage would have, where nothing else is said."""
+    def finish_job(
+        self, name: str, message: TerminationMessage | None = None, code: int = 0, reason: str = "",
+        failure: str = "PodFailurePolicy", container: str = "worker",
+    ) -> None:  # fmt: skip
+        """The Job's pod ends; with the result that the stage would have, where nothing else is said.
+
+        reason: of the end of `container`; failure: why the Job failed, where code is not 0.
+        """
         job = self.objects["Job", name]
         stage = job["metadata"]["labels"]["lowbit.dev/stage"]
         text = (message or self.result(stage, name)).model_dump_json(by_alias=True, exclude_none=True)
-        ended = {"exitCode": code, "reason": reason or ("Completed" if code == 0 else "Error"), "message": text}
-        statuses = [{"name": "worker", "state": {"terminated": ended}, "imageID": ""}]
+        ended = {"exitCode": code, "reason": "Completed" if code == 0 else "Error", "message": text}
+        statuses: list[dict[str, Any]] = [{"name": "worker", "state": {"terminated": ended}, "imageID": ""}]
         if stage == "evaluate":
-            statuses.append({"name": "engine", "state": {"terminated": {"exitCode": 0}}, "imageID": "engine@sha256:1"})
+            engine = {"terminated": {"exitCode": 0, "reason": "Completed"}}
+            statuses.append({"name": "engine", "state": engine, "imageID": self.engine_image(name)})
+        if reason:
+            (ends,) = [each["state"]["terminated"] for each in statuses if each["name"] == container]
+            ends["reason"] = reason
         self.put(
             {
                 "apiVersion": "v1", "kind": "Pod", "spec": {},
@@ -197,7 +217,7 @@ class World:
         )  # fmt: skip
         when = f"{self.now:%Y-%m-%dT%H:%M:%SZ}"
         condition = {"type": "Complete" if code == 0 else "Failed", "status": "True", "lastTransitionTime": when,
-                     "reason": "" if code == 0 else "PodFailurePolicy"}  # fmt: skip
+                     "reason": "" if code == 0 else failure}  # fmt: skip
         self.put(job | {"status": {"conditions": [condition], "completionTime": when, "failed": int(code != 0)}})
 
     def result(self, stage: str, name: str) -> TerminationMessage:
@@ -210,12 +230,13 @@ class World:
         if stage == "evaluate":
             self.evaluated += 1
             summary = measured(self.kl(name) if name.startswith("eval-") else None)
+            self.stored[name] = summary
             return TerminationMessage(evaluate=EvaluateResult(evaluation=name, summary=summary, seconds=1))
         names = ("calibration/general", "evaluation/fidelity")
         prepared = PrepareResult(
             source=SOURCE, facts=FACTS, datasets=dict.fromkeys(names, DATASET), found=self.found,
             artifacts={str(index): "sha256:" + "e" * 64 for index in range(8)},
-            artifact_bytes={str(index): 100 for index in range(8)},
+            artifact_bytes={str(index): 100 for index in range(8)}, found_evaluations=self.stored,
         )  # fmt: skip
         return TerminationMessage(prepare=prepared)
 

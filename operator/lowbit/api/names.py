@@ -66,6 +66,6 @@ def evaluate_job_name(evaluation: str) -> str:
     return evaluation
 
 
-def more_memory(job: str) -> str:
-    """The one further attempt of a Job that ran out of memory."""
+def second_attempt(job: str) -> str:
+    """The one further attempt of a Job that was killed, or that ran out of memory and may have more."""
     return f"{job}-2"

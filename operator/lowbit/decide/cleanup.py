@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lowbit.api.freeze import baseline_spec, candidate_spec
 from lowbit.api.modelrevision import ModelRevision
-from lowbit.api.names import evaluation_name, input_hash, more_memory, prepare_job_name, quantize_job_name
+from lowbit.api.names import evaluation_name, input_hash, prepare_job_name, quantize_job_name, second_attempt
 from lowbit.decide.owners import owns, release
 from lowbit.decide.plan import Action, Delete
 from lowbit.decide.serving import passed
@@ -22,7 +22,8 @@ def clean(snapshot: Snapshot) -> tuple[Action, ...]:
         if revision.meta.name not in kept and not revision.meta.deleting:
             meta = revision.meta
             actions.append(Delete("ModelRevision", meta.name, meta.uid, meta.resource_version))
-    needed = needed_names(snapshot, [revision for revision in snapshot.revisions if revision.meta.name in kept])
+    revisions = [revision for revision in snapshot.revisions if revision.meta.name in kept]
+    needed = needed_names(snapshot, revisions) | perhaps_needed(snapshot, revisions)
     for name, evaluation in sorted(snapshot.evaluations.items()):
         if name not in needed and owns(snapshot, evaluation.meta) and not evaluation.meta.deleting:
             actions.append(release(snapshot, "ModelEvaluation", evaluation.meta))
@@ -54,4 +55,12 @@ def needed_names(snapshot: Snapshot, revisions: list[Seen[ModelRevision]]) -> se
         names |= {quantize_job_name(spec.artifact_hash), evaluation_name(baseline_spec(spec))}
         if revision.body.status.artifact is not None:
             names.add(evaluation_name(candidate_spec(spec, revision.body.status.artifact.digest)))
-    return names | {more_memory(name) for name in names}
+    return names | {second_attempt(name) for name in names}
+
+
+def perhaps_needed(snapshot: Snapshot, revisions: list[Seen[ModelRevision]]) -> set[str]:
+    """Candidates' evaluations that may be of a revision whose artifact is not known (yet, or any more): status is a memory."""
+    open_ = [revision.body.spec for revision in revisions if revision.body.status.artifact is None]
+    baselines = {evaluation_name(baseline_spec(spec)) for spec in open_}
+    names = {name for name, seen in snapshot.evaluations.items() if seen.body.spec.baseline in baselines}
+    return names | {second_attempt(name) for name in names}

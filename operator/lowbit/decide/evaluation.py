@@ -8,8 +8,9 @@ from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.names import evaluate_job_name, evaluation_name
 from lowbit.api.status import ArtifactRecord, Condition, EvaluationSummary, Failure, Stage
+from lowbit.decide.artifact import prepare
 from lowbit.decide.conditions import condition
-from lowbit.decide.jobs import Wanted, run
+from lowbit.decide.jobs import Wanted, latest, run
 from lowbit.decide.outcome import Clock, Waiting
 from lowbit.decide.owners import adopt, user
 from lowbit.decide.plan import Create, WriteStatus
@@ -54,6 +55,10 @@ def measured(
         )
     if seen.body.status.summary is not None:
         return seen
+    if latest(snapshot, evaluate_job_name(name)) is None:
+        found = in_store(snapshot, clock, store, seen)
+        if found is not None:
+            return found
     model = snapshot.model.body.spec
     wanted = Wanted(
         name=evaluate_job_name(name), stage=stage, title="Evaluate", field="spec.jobs.evaluate",
@@ -66,7 +71,7 @@ def measured(
     result = run(snapshot, clock, wanted)
     if isinstance(result, Waiting):
         return result
-    job = snapshot.jobs.get(wanted.name)
+    job = latest(snapshot, wanted.name)
     if result.evaluate is None:
         failure = Failure(
             stage="Evaluate", reason="NoResult", message=f"Job {wanted.name} left no result behind.",
@@ -78,6 +83,20 @@ def measured(
         stage, "Evaluated", f"{name} is measured", revision=revision.meta.name,
         fact=record_summary(seen, result.evaluate.summary, image, clock),
     )  # fmt: skip
+
+
+def in_store(
+    snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, seen: Seen[ModelEvaluation]
+) -> Waiting | None:
+    """What the store holds of an evaluation is not measured again: prepare, on a CPU, says so before an engine starts."""
+    prepared = prepare(snapshot, clock, store)
+    if isinstance(prepared, Waiting):
+        return prepared
+    summary = prepared.found_evaluations.get(seen.meta.name)
+    if summary is None:
+        return None
+    fact = record_summary(seen, summary, None, clock)
+    return Waiting("Evaluating", "EvaluationFound", f"{seen.meta.name} is in the store", fact=fact)
 
 
 def record_summary(

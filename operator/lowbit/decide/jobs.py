@@ -1,21 +1,22 @@
-"""What became of a Job: still on its way, done, to be tried once more with more memory, or failed for good."""
+"""What became of a Job: still on its way, done, to be tried once more (killed, or with more memory), or failed for good."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 from lowbit.api.documents import EXIT_REFUSED, TerminationMessage
-from lowbit.api.names import more_memory
+from lowbit.api.names import second_attempt
 from lowbit.api.pods import JobOptions
 from lowbit.api.status import Failure, Progress, Stage
 from lowbit.decide.outcome import Clock, Waiting
 from lowbit.decide.owners import adopt
-from lowbit.decide.plan import Create, Delete
+from lowbit.decide.plan import Action, Create, Delete
 from lowbit.decide.snapshot import JobView, PodView, Snapshot
 from lowbit.desired.document import DocumentTooLarge
+from lowbit.desired.jobs import EXIT_KILLED
 
 UNREADABLE_RESULT_SECONDS = 60
 """A finished Job whose pod is not seen yet is given so long, before it is made again."""
@@ -70,18 +71,24 @@ class Wanted:
 
 def run(snapshot: Snapshot, clock: Clock, wanted: Wanted) -> TerminationMessage | Waiting:
     """The Job's result; or what is to be done and said until there is one."""
-    second = snapshot.jobs.get(more_memory(wanted.name))
-    job = second or snapshot.jobs.get(wanted.name)
+    first, second = snapshot.jobs.get(wanted.name), snapshot.jobs.get(second_attempt(wanted.name))
+    job = second or first
     if job is None:
         return _create(clock, wanted, wanted.name, None, "Started", f"{wanted.doing}: starting")
     if job.meta.deleting:
         return _waiting(wanted, "Restarting", f"{wanted.doing}: the last Job is going away", requeue=5.0)
-    adoption = adopt(snapshot, "Job", job.meta)
     if job.state == "Succeeded":
         return _finished(clock, wanted, job)
+    adoption = adopt(snapshot, "Job", job.meta)
+    setback = explain(clock, wanted, first) if second is not None and first is not None else None
     if job.state == "Failed":
-        return _failed(clock, wanted, job, tried_more=second is not None)
-    return _running(wanted, job, adoption)
+        return _failed(clock, wanted, job, adoption, may_try_again=second is None)
+    return replace(_running(wanted, job, adoption), setback=setback)
+
+
+def latest(snapshot: Snapshot, name: str) -> JobView | None:
+    """The Job of that name, or its second attempt."""
+    return snapshot.jobs.get(second_attempt(name)) or snapshot.jobs.get(name)
 
 
 def _waiting(wanted: Wanted, reason: str, message: str, *, actions: Any = (), requeue: float | None = None) -> Waiting:
@@ -99,14 +106,14 @@ def _create(clock: Clock, wanted: Wanted, name: str, memory: str | None, reason:
             stage=wanted.title, reason="DocumentTooLarge", message=f"{error}.", revision=wanted.revision, time=clock.text,
             action="Shorten spec.engine.vllm.env and args: what is long belongs into a ConfigMap or the image.",
         )  # fmt: skip
-        return _lasting(wanted, failure)
+        return _lasting(wanted, failure, ())
     return _waiting(wanted, reason, message, actions=[Create(manifest)])
 
 
-def _lasting(wanted: Wanted, failure: Failure) -> Waiting:
+def _lasting(wanted: Wanted, failure: Failure, actions: tuple[Action, ...]) -> Waiting:
     return Waiting(
         stage="Failed", reason=f"{wanted.title}Failed", message=f"{failure.message} {failure.action}".strip(),
-        failure=failure, revision=wanted.revision,
+        actions=actions, failure=failure, revision=wanted.revision,
     )  # fmt: skip
 
 
@@ -120,38 +127,61 @@ def _finished(clock: Clock, wanted: Wanted, job: JobView) -> TerminationMessage 
     return _waiting(wanted, "ReadingResult", f"{message}; made again, what is in the store is used", actions=[again])
 
 
-def _failed(clock: Clock, wanted: Wanted, job: JobView, *, tried_more: bool) -> Waiting:
-    memory = larger_memory(wanted.options)
-    if job.out_of_memory and memory is not None and not tried_more:
-        message = f"{wanted.doing}: out of memory; tried once more with {memory}"
-        return _create(clock, wanted, more_memory(wanted.name), memory, "OutOfMemory", message)
-    return _lasting(wanted, explain(clock, wanted, job))
+def _failed(
+    clock: Clock, wanted: Wanted, job: JobView, adoption: tuple[Action, ...], *, may_try_again: bool
+) -> Waiting:
+    failure = explain(clock, wanted, job)
+    memory = larger_memory(wanted.options) if job.out_of_memory == "worker" else None
+    again = second_attempt(wanted.name)
+    if may_try_again and memory is not None:
+        said = f"{wanted.doing}: out of memory; tried once more with {memory}"
+        return replace(_create(clock, wanted, again, memory, "OutOfMemory", said), setback=failure)
+    if may_try_again and _killed(job):
+        said = f"{wanted.doing}: the worker was killed; tried once more"
+        return replace(_create(clock, wanted, again, None, "WorkerKilled", said), setback=failure)
+    return _lasting(wanted, failure, adoption)
+
+
+def _killed(job: JobView) -> bool:
+    """Killed from outside (or by a node that left no trace), and not for memory: it can pass by itself."""
+    refused = job.termination is not None and job.termination.refusal is not None
+    untold = job.exit_code in (EXIT_KILLED, None)
+    return job.failure_reason == "PodFailurePolicy" and untold and not refused and job.out_of_memory is None
 
 
 def explain(clock: Clock, wanted: Wanted, job: JobView) -> Failure:
-    """The typed failure of a Job that will not be tried again."""
-    refusal = job.termination.refusal if job.termination else None
-    if refusal is not None:
+    """The typed failure of a Job."""
+    name, refusal = job.meta.name, job.termination.refusal if job.termination else None
+    mend = f"Read its log (kubectl logs job/{name}), mend the cause, then delete the Job to try again."
+    if refusal is not None and job.exit_code == EXIT_REFUSED:
         reason, message, action = refusal.reason, refusal.message, refusal.action
-    elif job.out_of_memory:
-        reason, message = "OutOfMemory", f"Job {job.meta.name} ran out of memory."
-        action = (
-            f"Raise {wanted.field}.resources.limits.memory, or set {wanted.field}.maxMemory to allow one larger try."
-        )
+    elif job.out_of_memory is not None:
+        reason, message = "OutOfMemory", f"The container {job.out_of_memory} of Job {name} ran out of memory."
+        action = memory_advice(wanted, job.out_of_memory)
     elif job.failure_reason == "DeadlineExceeded":
-        reason, message = (
-            "DeadlineExceeded",
-            f"Job {job.meta.name} took longer than {wanted.options.deadline_seconds} s.",
-        )
+        reason = "DeadlineExceeded"
+        message = f"Job {name} took longer than {wanted.options.deadline_seconds} s."
         action = f"Raise {wanted.field}.deadlineSeconds, or give the stage more resources; then delete the Job."
+    elif _killed(job):
+        reason, message, action = "WorkerKilled", f"The worker of Job {name} was killed from outside.", mend
+    elif refusal is not None:
+        reason, action = refusal.reason, mend
+        message = f"Job {name} failed {job.failed_pods or 1} time(s), at last so: {refusal.message}."
     else:
         reason = "Refused" if job.exit_code == EXIT_REFUSED else job.failure_reason or "JobFailed"
-        message = f"Job {job.meta.name} failed {job.failed_pods or 1} time(s), last with exit code {job.exit_code}."
-        action = f"Read its log (kubectl logs job/{job.meta.name}), mend the cause, then delete the Job to try again."
+        message = f"Job {name} failed {job.failed_pods or 1} time(s), last with exit code {job.exit_code}."
+        action = mend
     return Failure(
         stage=wanted.title, reason=reason, message=message, action=action, exit_code=job.exit_code,
         revision=wanted.revision, time=job.finished or clock.text,
     )  # fmt: skip
+
+
+def memory_advice(wanted: Wanted, container: str) -> str:
+    """Where the manifest says how much memory a container has."""
+    if container == "engine":
+        return "Raise spec.engine.vllm.resources.limits.memory, or lower spec.engine.vllm.maxModelLen."
+    return f"Raise {wanted.field}.resources.limits.memory, or set {wanted.field}.maxMemory to allow one larger try."
 
 
 def _running(wanted: Wanted, job: JobView, adoption: Any) -> Waiting:

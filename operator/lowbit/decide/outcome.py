@@ -22,6 +22,8 @@ class Waiting:
     """A fact about a revision or an evaluation that has to be written before anything else."""
     failure: Failure | None = None
     """A lasting failure: nothing happens until somebody changes something."""
+    setback: Failure | None = None
+    """A passing failure: told, while what failed is tried again."""
     progress: Progress | None = None
     watch_progress: tuple[str, ...] = ()
     requeue_after: float | None = None

@@ -23,25 +23,20 @@ class Result:
     waiting: Waiting | None = None
 
 
-def usable_store(snapshot: Snapshot, clock: Clock) -> ModelStoreSpec | Waiting:
-    """The ModelStore's spec, once it is there and Ready."""
-    name = snapshot.model.body.spec.store_ref
+def usable_store(snapshot: Snapshot) -> ModelStoreSpec | Waiting:
+    """The ModelStore's spec, once it is there and Ready. Until then it is waited for: nothing here has to be mended."""
+    name, namespace = snapshot.model.body.spec.store_ref, snapshot.model.meta.namespace
     if snapshot.store is None:
-        message = f"ModelStore {name} does not exist in namespace {snapshot.model.meta.namespace}."
-        action = (
-            f"Create it, or name another one in spec.storeRef (kubectl get mstore -n {snapshot.model.meta.namespace})."
+        message = (
+            f"waiting for ModelStore {name}, which namespace {namespace} does not have yet: create it, or name another "
+            f"one in spec.storeRef (kubectl get mstore -n {namespace})"
         )
-        failure = Failure(stage="Prepare", reason="StoreNotFound", message=message, action=action, time=clock.text)
-        return Waiting("Pending", "StoreNotFound", f"{message} {action}", failure=failure)
+        return Waiting("Pending", "StoreNotFound", message)
     ready = next((c for c in snapshot.store.body.status.conditions if c.type == "Ready"), None)
     if ready is None or ready.status == "Unknown":
-        return Waiting("Pending", "StoreNotReady", f"ModelStore {name} has not been looked at yet")
+        return Waiting("Pending", "StoreNotReady", f"waiting for ModelStore {name}, which has not been looked at yet")
     if ready.status == "False":
-        message = f"ModelStore {name} cannot be used: {ready.message}"
-        failure = Failure(
-            stage="Prepare", reason="StoreNotReady", message=message, action="Mend the ModelStore.", time=clock.text
-        )
-        return Waiting("Pending", "StoreNotReady", message, failure=failure)
+        return Waiting("Pending", "StoreNotReady", f"waiting for ModelStore {name}: {ready.message}")
     return snapshot.store.body.spec
 
 

@@ -29,7 +29,7 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
         return Plan()
     if snapshot.invalid is not None:
         return _invalid(snapshot, clock, snapshot.invalid)
-    store = usable_store(snapshot, clock)
+    store = usable_store(snapshot)
     result = Result(waiting=store) if isinstance(store, Waiting) else advance(snapshot, clock, store)
     serving, serving_actions = _serving(snapshot, None if isinstance(store, Waiting) else store, result)
     waiting = result.waiting

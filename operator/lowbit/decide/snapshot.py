@@ -107,8 +107,8 @@ class JobView:
     """What the worker of the newest finished pod left behind, when it could be read."""
     exit_code: int | None = None
     """Exit code of the newest finished worker container."""
-    out_of_memory: bool = False
-    """The newest finished worker or engine container was OOMKilled."""
+    out_of_memory: str | None = None
+    """The container of the newest finished pod that ran out of memory: worker, engine or fetch."""
     engine_image_id: str | None = None
     """Of the engine container, on evaluate Jobs."""
     progress: ProgressLine | None = None

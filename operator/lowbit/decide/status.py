@@ -154,7 +154,7 @@ def quantized_model_status(snapshot: Snapshot, situation: Situation, clock: Cloc
         replicas=deployment.replicas if deployment else 0,
         ready_replicas=deployment.ready if deployment else 0,
         selector=f"{MODEL_LABEL}={meta.name},app.kubernetes.io/component=serving" if spec.serving is not None else None,
-        last_failure=_failure(old.last_failure, situation.failure),
+        last_failure=_failure(old.last_failure, situation.failure or (waiting.setback if waiting else None)),
     )
 
 
@@ -179,7 +179,7 @@ def write(snapshot: Snapshot, status: QuantizedModelStatus) -> WriteStatus | Non
 
 
 def events(old: QuantizedModelStatus, new: QuantizedModelStatus) -> tuple[Event, ...]:
-    """One event per stage, verdict and failure."""
+    """One event per stage, verdict, failure and setback."""
     found: list[Event] = []
     full = next((c.message for c in new.conditions if c.type == "Ready"), new.message or "")
     if new.verdict is not None and new.verdict != old.verdict:
@@ -187,6 +187,10 @@ def events(old: QuantizedModelStatus, new: QuantizedModelStatus) -> tuple[Event,
         found.append(Event("Normal" if good else "Warning", f"Gate{new.verdict.verdict}", new.verdict.message))
     if new.stage == "Failed" and (new.last_failure != old.last_failure or old.stage != "Failed"):
         found.append(Event("Warning", new.reason or "Failed", full))
-    elif new.stage != old.stage:
+        return tuple(found)
+    if new.last_failure is not None and new.last_failure != old.last_failure:
+        # What failed is tried again.
+        found.append(Event("Warning", new.last_failure.reason, new.last_failure.message))
+    if new.stage != old.stage:
         found.append(Event("Normal", new.stage, full))
     return tuple(found)

@@ -25,7 +25,7 @@ from lowbit.desired.volumes import Mount, pod_volumes, volume_mounts
 
 BACKOFF_LIMIT = 4
 EXIT_KILLED = 137
-"""Killed, as a rule for memory."""
+"""Killed: for memory, by a person or by a node in trouble. decide tells them apart, and tries once more."""
 WORKER_COMMAND = ["python3", "-m", "lowbit.worker"]
 
 POD_FAILURE_POLICY: Manifest = {

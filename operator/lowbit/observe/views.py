@@ -82,6 +82,7 @@ def job_view(
     failed = conditions.get("Failed", {}) if _holds(conditions, "Failed") else {}
     finished_pod = next((pod for pod in newest if _finished(pod)), None)
     last = _last_termination(finished_pod) if finished_pod is not None else None
+    message = parse_termination(last.get("message")) if last else None
     line, read_at = progress or (None, None)
     return JobView(
         meta=metadata_of(manifest),
@@ -92,9 +93,9 @@ def job_view(
         finished=status.get("completionTime") or failed.get("lastTransitionTime"),
         failed_pods=status.get("failed", 0),
         pods=tuple(pod_view(pod) for pod in newest),
-        termination=parse_termination(last.get("message")) if last else None,
+        termination=message,
         exit_code=last.get("exitCode") if last else None,
-        out_of_memory=finished_pod is not None and _ran_out_of_memory(finished_pod),
+        out_of_memory=_ran_out_of_memory(finished_pod, message) if finished_pod is not None else None,
         engine_image_id=_engine_image(newest),
         progress=line,
         progress_read_at=read_at,
@@ -149,13 +150,16 @@ def _last_termination(pod: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return None
 
 
-def _ran_out_of_memory(pod: Mapping[str, Any]) -> bool:
-    return any(
-        (each.get(state) or {}).get("terminated", {}).get("reason") == "OOMKilled"
+def _ran_out_of_memory(pod: Mapping[str, Any], message: TerminationMessage | None) -> str | None:
+    killed = {
+        each["name"]
         for each in _container_statuses(pod.get("status") or {})
-        if each["name"] in MEASURED
         for state in ("state", "lastState")
-    )
+        if (each.get(state) or {}).get("terminated", {}).get("reason") == "OOMKilled"
+    }
+    if message is not None and message.refusal is not None and message.refusal.reason == "OutOfMemory":
+        killed.add("worker")  # it got as far as to say so
+    return next((name for name in MEASURED if name in killed), None)
 
 
 def _engine_image(pods: Iterable[Mapping[str, Any]]) -> str | None:

@@ -1,0 +1,226 @@
+"""Workers, engines and pods that die at any stage: what is tried again, how often, and what a person is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lowbit.api.documents import EXIT_ENGINE, EXIT_REFUSED, Refusal, TerminationMessage
+from lowbit.desired.jobs import EXIT_KILLED
+from tests.unit.world import World, spec
+
+NAME = "chat"
+STAGES = {"prepare": "chat-prepare-", "quantize": "quantize-", "baseline": "baseline-", "candidate": "eval-"}
+LIMITS: dict[str, Any] = {
+    stage: {"resources": {"limits": {"memory": "8Gi"}}, "maxMemory": "16Gi"}
+    for stage in ("prepare", "quantize", "evaluate")
+}
+
+
+@pytest.fixture
+def world() -> World:
+    world = World()
+    world.add_store()
+    return world
+
+
+@pytest.fixture(params=STAGES)
+def stage(request: pytest.FixtureRequest) -> str:
+    return STAGES[request.param]
+
+
+def status(world: World) -> dict[str, Any]:
+    found: dict[str, Any] = world.model(NAME)["status"]
+    return found
+
+
+def condition(world: World, type_: str) -> Any:
+    return next((c for c in status(world)["conditions"] if c["type"] == type_), None)
+
+
+def reach(world: World, prefix: str) -> str:
+    """Go on until the Job of a stage is there and not finished; its name."""
+    for _ in range(50):
+        world.step(NAME)
+        for name in sorted(world.names("Job")):
+            if not world.objects["Job", name]["status"]:
+                if name.startswith(prefix):
+                    return name
+                world.finish_job(name)
+    raise AssertionError(f"there is no Job {prefix}")
+
+
+def memory(world: World, job: str) -> Any:
+    (worker,) = world.objects["Job", job]["spec"]["template"]["spec"]["containers"]
+    return worker.get("resources", {}).get("limits", {}).get("memory")
+
+
+def test_a_worker_that_was_killed_is_tried_once_more_as_it_was_and_completes(world: World, stage: str) -> None:
+    world.apply_model(NAME, spec(jobs=LIMITS))
+    job = reach(world, stage)
+    world.finish_job(job, TerminationMessage(), code=EXIT_KILLED)
+    world.step(NAME)
+    assert f"{job}-2" in world.names("Job")
+    assert memory(world, f"{job}-2") == memory(world, job) == "8Gi"
+    assert condition(world, "Stalled") is None
+    assert status(world)["lastFailure"]["reason"] == "WorkerKilled"
+    assert "WorkerKilled" in [reason for reason, _ in world.events]
+    world.settle(NAME)
+    assert condition(world, "Ready")["status"] == "True"
+    assert status(world)["lastFailure"]["reason"] == "WorkerKilled", (
+        "what happened in the night can be read in the morning"
+    )
+
+
+def test_a_worker_that_is_killed_twice_is_not_tried_a_third_time(world: World, stage: str) -> None:
+    world.apply_model(NAME, spec())
+    job = reach(world, stage)
+    world.finish_job(job, TerminationMessage(), code=EXIT_KILLED)
+    world.step(NAME)
+    world.finish_job(f"{job}-2", TerminationMessage(), code=EXIT_KILLED)
+    before = world.names("Job")
+    world.settle(NAME)
+    assert world.names("Job") == before
+    stalled = condition(world, "Stalled")
+    assert stalled["reason"] == "WorkerKilled"
+    assert f"kubectl logs job/{job}-2" in stalled["message"]
+
+
+def test_a_killed_worker_whose_pod_is_gone_too_is_tried_once_more(world: World, stage: str) -> None:
+    world.apply_model(NAME, spec())
+    job = reach(world, stage)
+    world.finish_job(job, TerminationMessage(), code=EXIT_KILLED)
+    world.delete("Pod", job)
+    world.settle(NAME)
+    assert f"{job}-2" in world.names("Job")
+    assert condition(world, "Ready")["status"] == "True"
+
+
+def test_a_finished_job_whose_pod_is_gone_is_made_again(world: World, stage: str) -> None:
+    world.apply_model(NAME, spec())
+    job = reach(world, stage)
+    world.finish_job(job)
+    world.delete("Pod", job)
+    uid = world.objects["Job", job]["metadata"]["uid"]
+    world.settle_waiting(NAME)
+    assert world.objects["Job", job]["metadata"]["uid"] != uid
+    assert condition(world, "Ready")["status"] == "True"
+
+
+def test_a_job_deleted_by_hand_is_made_again(world: World, stage: str) -> None:
+    world.apply_model(NAME, spec())
+    world.delete("Job", reach(world, stage))
+    world.settle(NAME)
+    assert condition(world, "Ready")["status"] == "True"
+
+
+@pytest.mark.parametrize(("maximum", "expected"), [("12Gi", "12Gi"), ("64Gi", "17179869184"), ("8Gi", None)])
+def test_a_worker_out_of_memory_is_tried_once_more_only_with_more(
+    world: World, stage: str, maximum: str, expected: str | None
+) -> None:
+    world.apply_model(NAME, spec(jobs={each: options | {"maxMemory": maximum} for each, options in LIMITS.items()}))
+    job = reach(world, stage)
+    world.finish_job(job, TerminationMessage(), code=EXIT_KILLED, reason="OOMKilled")
+    world.step(NAME)
+    if expected is None:
+        assert f"{job}-2" not in world.names("Job")
+        assert condition(world, "Stalled")["reason"] == "OutOfMemory"
+        assert "resources.limits.memory" in condition(world, "Stalled")["message"]
+        return
+    assert memory(world, f"{job}-2") == expected
+    world.settle(NAME)
+    assert condition(world, "Ready")["status"] == "True"
+
+
+def test_a_second_attempt_that_is_out_of_memory_is_the_last(world: World, stage: str) -> None:
+    world.apply_model(NAME, spec(jobs=LIMITS))
+    job = reach(world, stage)
+    world.finish_job(job, TerminationMessage(), code=EXIT_KILLED)
+    world.step(NAME)
+    world.finish_job(f"{job}-2", TerminationMessage(), code=EXIT_KILLED, reason="OOMKilled")
+    before = world.names("Job")
+    world.settle(NAME)
+    assert world.names("Job") == before
+    assert condition(world, "Stalled")["reason"] == "OutOfMemory"
+
+
+def test_a_worker_that_could_say_that_it_ran_out_of_memory_is_believed(world: World) -> None:
+    world.apply_model(NAME, spec())
+    job = reach(world, STAGES["quantize"])
+    refusal = Refusal(reason="OutOfMemory", message="the worker ran out of memory", action="give the Job more memory")
+    world.finish_job(job, TerminationMessage(refusal=refusal), code=EXIT_KILLED)
+    world.settle(NAME)
+    assert condition(world, "Stalled")["reason"] == "OutOfMemory"
+    assert "spec.jobs.quantize.resources.limits.memory" in condition(world, "Stalled")["message"]
+
+
+def test_an_engine_out_of_memory_asks_for_the_engines_memory_and_not_for_the_workers(world: World) -> None:
+    world.apply_model(NAME, spec(jobs=LIMITS))
+    job = reach(world, STAGES["candidate"])
+    refusal = Refusal(reason="EngineUnstable", message="the engine restarted", action="the Job is tried again")
+    world.finish_job(
+        job, TerminationMessage(refusal=refusal), code=EXIT_ENGINE, reason="OOMKilled", container="engine",
+        failure="BackoffLimitExceeded",
+    )  # fmt: skip
+    world.settle(NAME)
+    assert f"{job}-2" not in world.names("Job")
+    assert "spec.engine.vllm.resources.limits.memory" in condition(world, "Stalled")["message"]
+
+
+def test_an_engine_that_dies_again_and_again_ends_in_what_to_look_at(world: World) -> None:
+    world.apply_model(NAME, spec())
+    job = reach(world, STAGES["candidate"])
+    refusal = Refusal(reason="EngineUnstable", message="the engine restarted", action="the Job is tried again")
+    world.finish_job(
+        job, TerminationMessage(refusal=refusal), code=EXIT_ENGINE, failure="BackoffLimitExceeded"
+    )  # fmt: skip
+    world.settle(NAME)
+    stalled = condition(world, "Stalled")
+    assert stalled["reason"] == "EngineUnstable"
+    assert "the engine restarted" in stalled["message"]
+    assert "then delete the Job to try again" in stalled["message"]
+    assert "is tried again" not in stalled["message"]
+    world.delete("Job", job)
+    world.settle(NAME)
+    assert condition(world, "Ready")["status"] == "True"
+    assert condition(world, "Stalled") is None
+
+
+@pytest.mark.parametrize("failure", ["BackoffLimitExceeded", "DeadlineExceeded"])
+def test_what_the_job_itself_has_tried_often_enough_is_not_tried_again(world: World, stage: str, failure: str) -> None:
+    world.apply_model(NAME, spec())
+    job = reach(world, stage)
+    world.finish_job(job, TerminationMessage(), code=143, failure=failure)
+    before = world.names("Job")
+    world.settle(NAME)
+    assert world.names("Job") == before
+    assert condition(world, "Stalled")["reason"] == failure
+
+
+def test_a_refusal_is_not_tried_again_at_any_stage(world: World, stage: str) -> None:
+    world.apply_model(NAME, spec())
+    job = reach(world, stage)
+    refusal = Refusal(reason="BadData", message="it is bad.", action="Mend it.")
+    world.finish_job(job, TerminationMessage(refusal=refusal), code=EXIT_REFUSED)
+    before = world.names("Job")
+    world.settle(NAME)
+    assert world.names("Job") == before
+    assert condition(world, "Stalled")["reason"] == "BadData"
+
+
+def test_the_present_failure_is_the_one_while_stalled_and_history_afterwards(world: World) -> None:
+    world.apply_model(NAME, spec())
+    job = reach(world, STAGES["prepare"])
+    refusal = Refusal(reason="BadData", message="it is bad.", action="Mend it.")
+    world.finish_job(job, TerminationMessage(refusal=refusal), code=EXIT_REFUSED)
+    world.settle(NAME)
+    failure, failed_at = status(world)["lastFailure"], world.now
+    world.settle(NAME)
+    assert status(world)["lastFailure"] == failure, "at rest nothing is written"
+    world.delete("Job", job)
+    world.settle(NAME)
+    assert condition(world, "Stalled") is None
+    assert condition(world, "Ready")["status"] == "True"
+    assert status(world)["lastFailure"] == failure
+    assert failure["time"] < f"{failed_at:%Y-%m-%dT%H:%M:%SZ}" < condition(world, "Ready")["lastTransitionTime"]
