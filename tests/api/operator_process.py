@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -14,10 +13,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from lowbit.kube.resources import RESOURCES
+from tests.api.calls import APPLY, MERGE, CallError, Client
+from tests.api.in_pod import Pod
+from tests.api.installation import Installation
 from tests.cluster.apiserver import ApiServer
 
 ROOT = Path(__file__).parents[2]
 QUICK_LEASE = ("--lease-duration=1", "--lease-renew-deadline=0.6", "--lease-retry=0.15")
+CLUSTER_SCOPED = {
+    "Namespace": "/api/v1/namespaces",
+    "Node": "/api/v1/nodes",
+    "CustomResourceDefinition": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+}
 PATIENCE = 60.0
 """Seconds until a condition counts as never met."""
 
@@ -37,12 +45,19 @@ def wait_for(what: str, condition: Callable[[], T | bool | None]) -> T:
 class OperatorProcess:
     """``python -m lowbit.app``, with its log kept in a file."""
 
-    def __init__(self, server: ApiServer, log: Path, identity: str, *arguments: str) -> None:
+    def __init__(
+        self, server: ApiServer, log: Path, identity: str, *arguments: str, installation: Installation | None = None
+    ) -> None:
+        """As the admin with a Lease in `default`, or with what an installation of the chart gives to its pod."""
         self.log = log
         self.port = _free_port()
+        settings = [f"--port={self.port}", "--host=127.0.0.1", f"--identity={identity}", *QUICK_LEASE, *arguments]
+        self.process: Pod | subprocess.Popen[bytes]
+        if installation is not None:
+            self.process = Pod(installation.folder, installation.environment(identity), settings, log)
+            return
         environment = {**os.environ, "KUBECONFIG": str(server.kubeconfig), "PYTHONPATH": str(ROOT / "operator")}
-        command = [sys.executable, "-m", "lowbit.app", f"--port={self.port}", "--host=127.0.0.1"]
-        command += [f"--identity={identity}", "--lease-namespace=default", *QUICK_LEASE, *arguments]
+        command = [sys.executable, "-m", "lowbit.app", "--lease-namespace=default", *settings]
         with log.open("ab") as stream:
             self.process = subprocess.Popen(command, env=environment, stderr=stream, cwd=ROOT)
 
@@ -92,28 +107,61 @@ class OperatorProcess:
 
 
 class Cluster:
-    """kubectl in few words."""
+    """What tests do to a cluster and read from it, in few words. Kinds are written as in a manifest."""
 
-    def __init__(self, server: ApiServer, kubectl: Path) -> None:
+    def __init__(self, server: ApiServer) -> None:
         self.server = server
-        self._kubectl = [str(kubectl), f"--kubeconfig={server.kubeconfig}"]
+        self.client = Client(server)
 
-    def run(self, *arguments: str, stdin: str | None = None) -> str:
-        done = subprocess.run([*self._kubectl, *arguments], input=stdin, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr}")
-        return done.stdout
+    def kubectl(self, *words: str, stdin: str | None = None) -> str:
+        """kubectl, as the admin."""
+        return self.server.kubectl(*words, stdin=stdin)
 
     def apply(self, *manifests: Mapping[str, Any]) -> None:
-        items = {"apiVersion": "v1", "kind": "List", "items": list(manifests)}
-        self.run("apply", "--server-side", "-f", "-", stdin=json.dumps(items))
+        """Server-side apply, as a person."""
+        for manifest in manifests:
+            metadata = manifest["metadata"]
+            path = self.path(manifest["kind"], metadata.get("namespace"), metadata["name"])
+            self.client("PATCH", f"{path}?fieldManager=people&force=true", manifest, APPLY)
 
-    def list(self, kind: str, namespace: str) -> list[dict[str, Any]]:
-        items: list[dict[str, Any]] = json.loads(self.run("get", kind, "-n", namespace, "-o", "json"))["items"]
-        return items
+    def patch(self, kind: str, space: str, name: str, patch: Mapping[str, Any], subresource: str = "") -> Any:
+        """Merge patch."""
+        return self.client("PATCH", self.path(kind, space, name) + subresource, patch, MERGE)
 
-    def get(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
-        return next((each for each in self.list(kind, namespace) if each["metadata"]["name"] == name), None)
+    def list(self, kind: str, space: str) -> list[dict[str, Any]]:
+        """Objects that are not being deleted."""
+        items = self.client("GET", self.path(kind, space))["items"]
+        return [each for each in items if not each["metadata"].get("deletionTimestamp")]
+
+    def get(self, kind: str, space: str, name: str) -> dict[str, Any] | None:
+        """One object; None where there is none."""
+        try:
+            found: dict[str, Any] = self.client("GET", self.path(kind, space, name))
+        except CallError as error:
+            if error.status == 404:
+                return None
+            raise
+        return found
+
+    def delete(self, kind: str, space: str, name: str) -> None:
+        """Delete in the background."""
+        self.client("DELETE", self.path(kind, space, name) + "?propagationPolicy=Background")
+
+    def empty(self, space: str, *kinds: str) -> None:
+        """Delete all objects of these kinds."""
+        for kind in kinds:
+            self.client("DELETE", self.path(kind, space) + "?propagationPolicy=Background")
+
+    def conditions(self, space: str, name: str) -> dict[str, str]:
+        """Status of each condition of a QuantizedModel."""
+        model = self.get("QuantizedModel", space, name) or {}
+        return {each["type"]: each["status"] for each in model.get("status", {}).get("conditions", ())}
+
+    def path(self, kind: str, space: str | None, name: str | None = None) -> str:
+        """Where the API server keeps it."""
+        if kind in CLUSTER_SCOPED:
+            return "/".join(filter(None, (CLUSTER_SCOPED[kind], name)))
+        return RESOURCES[kind].path(space, name)
 
 
 def namespace(name: str) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,8 @@ import pytest
 import yaml
 
 from lowbit.desired.common import Manifest
-from tests.cluster import paths
+from tests.api.chart import render
+from tests.api.installation import Installation
 from tests.cluster.apiserver import ApiServer
 from tests.unit import desired_inputs as inputs
 
@@ -20,25 +20,17 @@ WITH_PODS = ("Job", "Deployment")
 DRY_RUN = ("--dry-run=server", "--server-side", "--validate=strict", "-f", "-")
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[ApiServer]:
-    """An API server with the chart's CRDs and a namespace under restricted Pod Security."""
-    with ApiServer() as server:
-        chart = str(ROOT / "charts" / "lowbit")
-        helm = [str(paths.tools() / "helm"), "template", "lowbit", chart, "--namespace", "lowbit-system"]
-        rendered = subprocess.run(helm, check=True, capture_output=True, text=True).stdout
-        manifests = [manifest for manifest in yaml.safe_load_all(rendered) if manifest]
-        crds = [manifest for manifest in manifests if manifest["kind"] == "CustomResourceDefinition"]
-        server.kubectl("create", "namespace", "lowbit-system")
-        server.kubectl.apply(yaml.safe_dump_all(crds))
-        names = [f"crd/{crd['metadata']['name']}" for crd in crds]
-        server.kubectl("wait", "--for=condition=Established", *names, "--timeout=60s")
-        server.kubectl("create", "namespace", inputs.NAMESPACE)
-        server.kubectl("label", "namespace", inputs.NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
-        server.kubectl("create", "priorityclass", "batch", "--value=1")
-        others = [manifest for manifest in manifests if manifest not in crds]
-        server.kubectl("apply", *DRY_RUN, stdin=yaml.safe_dump_all(others))
-        yield server
+@pytest.fixture(scope="module", autouse=True)
+def restricted(server: ApiServer, installation: Installation) -> None:
+    """A namespace under restricted Pod Security, beside the chart's own."""
+    server.kubectl("create", "namespace", inputs.NAMESPACE)
+    for name in (inputs.NAMESPACE, installation.namespace):
+        server.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
+    server.kubectl("create", "priorityclass", "batch", "--value=1")
+
+
+def test_the_chart_passes_strict_validation(server: ApiServer) -> None:
+    server.kubectl("apply", *DRY_RUN, "--force-conflicts", stdin=yaml.safe_dump_all(render()))
 
 
 @pytest.fixture(params=sorted(inputs.STORES))

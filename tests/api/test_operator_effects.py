@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -17,25 +17,9 @@ from lowbit.kube.connect import configuration
 from lowbit.kube.errors import AlreadyExists, Conflict, Invalid, NotFound
 from lowbit.observe.keys import Key
 from lowbit.observe.store import Store
-from tests.api.operator_process import ROOT, Cluster, quantized_model
-from tests.cluster import paths
-from tests.cluster.apiserver import ApiServer
+from tests.api.operator_process import Cluster, quantized_model
 
 KEY = Key("default", "chat")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ApiServer]:
-    with ApiServer() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def cluster(server: ApiServer) -> Cluster:
-    found = Cluster(server, paths.tools() / "kubectl")
-    found.run("apply", "--server-side", "-f", str(ROOT / "crds"))
-    found.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
-    return found
 
 
 @pytest.fixture

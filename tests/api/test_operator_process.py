@@ -2,73 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.api.operator_process import (
-    ROOT,
-    Cluster,
-    OperatorProcess,
-    model_store,
-    namespace,
-    quantized_model,
-    wait_for,
-)
-from tests.cluster import paths
+from tests.api.conftest import StartOperator
+from tests.api.operator_process import Cluster, model_store, quantized_model, wait_for
 from tests.cluster.apiserver import ApiServer
 
-StartOperator = Callable[..., OperatorProcess]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ApiServer]:
-    with ApiServer() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def cluster(server: ApiServer) -> Cluster:
-    found = Cluster(server, paths.tools() / "kubectl")
-    found.run("apply", "--server-side", "-f", str(ROOT / "crds"))
-    found.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
-    return found
-
-
-@pytest.fixture
-def start(server: ApiServer, cluster: Cluster, tmp_path: Path) -> Iterator[StartOperator]:
-    """Starts operators; all of them end with the test."""
-    with contextlib.ExitStack() as stack:
-
-        def begin(identity: str = "operator", *arguments: str) -> OperatorProcess:
-            operator = OperatorProcess(server, tmp_path / f"{identity}.log", identity, *arguments)
-            stack.callback(operator.kill)
-            wait_for("the operator is ready", operator.ready)
-            return operator
-
-        yield begin
-
-
-@pytest.fixture
-def space(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A namespace with a ModelStore, for one test."""
-    name = request.node.name.replace("_", "-")[:60].rstrip("-")
-    cluster.apply(namespace(name))
-    cluster.apply(model_store(name))
-    yield name
-    cluster.run("delete", "quantizedmodels,modelstores,jobs,configmaps", "--all", "-n", name)
+LEASE = ("lowbit-system", "lowbit")
 
 
 def prepare_jobs(cluster: Cluster, space: str) -> list[dict[str, Any]]:
-    return [each for each in cluster.list("jobs", space) if not each["metadata"].get("deletionTimestamp")]
-
-
-def conditions(cluster: Cluster, space: str, name: str) -> dict[str, str]:
-    model = cluster.get("quantizedmodels", space, name) or {}
-    return {each["type"]: each["status"] for each in model.get("status", {}).get("conditions", ())}
+    return cluster.list("Job", space)
 
 
 def test_an_applied_model_gets_its_prepare_job_and_a_status(cluster: Cluster, space: str, start: StartOperator) -> None:
@@ -76,8 +20,8 @@ def test_an_applied_model_gets_its_prepare_job_and_a_status(cluster: Cluster, sp
     cluster.apply(quantized_model(space, "chat"))
     (job,) = wait_for("the prepare Job is made", lambda: prepare_jobs(cluster, space))
     assert job["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "lowbit"
-    wait_for("the status says so", lambda: conditions(cluster, space, "chat").get("Reconciling") == "True")
-    events = wait_for("an event is sent", lambda: cluster.list("events.events.k8s.io", space))
+    wait_for("the status says so", lambda: cluster.conditions(space, "chat").get("Reconciling") == "True")
+    events = wait_for("an event is sent", lambda: cluster.list("Event", space))
     assert {each["reportingController"] for each in events} == {"lowbit.dev/operator"}
 
 
@@ -85,7 +29,7 @@ def test_a_child_that_is_deleted_by_hand_comes_back(cluster: Cluster, space: str
     start()
     cluster.apply(quantized_model(space, "chat"))
     (job,) = wait_for("the prepare Job is made", lambda: prepare_jobs(cluster, space))
-    cluster.run("delete", "job", job["metadata"]["name"], "-n", space, "--cascade=background")
+    cluster.delete("Job", space, job["metadata"]["name"])
     again = wait_for("it is back", lambda: prepare_jobs(cluster, space))
     assert [each["metadata"]["name"] for each in again] == [job["metadata"]["name"]]
     assert again[0]["metadata"]["uid"] != job["metadata"]["uid"]
@@ -99,7 +43,7 @@ def test_killed_and_started_again_it_goes_on_without_a_second_job(
     first.kill()
     second = start("second")
     (job,) = wait_for("the prepare Job is made", lambda: prepare_jobs(cluster, space))
-    wait_for("the status is written", lambda: conditions(cluster, space, "chat").get("Ready"))
+    wait_for("the status is written", lambda: cluster.conditions(space, "chat").get("Ready"))
     second.kill()
     start("third")
     wait_for("the third leads", lambda: _holder(cluster) == "third")
@@ -109,12 +53,12 @@ def test_killed_and_started_again_it_goes_on_without_a_second_job(
 def test_it_writes_nothing_at_rest(cluster: Cluster, space: str, start: StartOperator) -> None:
     operator = start()
     cluster.apply(quantized_model(space, "chat"))
-    wait_for("the status is written", lambda: conditions(cluster, space, "chat").get("Reconciling") == "True")
+    wait_for("the status is written", lambda: cluster.conditions(space, "chat").get("Reconciling") == "True")
 
     def nudge() -> float:
         """Have it reconciled for nothing, and count the writes."""
         before = operator.metric("lowbit_reconciles_total", result="unchanged")
-        cluster.run("annotate", "--overwrite", "qm", "chat", "-n", space, f"nudge=n{before}")
+        cluster.patch("QuantizedModel", space, "chat", {"metadata": {"annotations": {"nudge": f"n{before}"}}})
         unchanged = "a reconcile that changes nothing"
         wait_for(unchanged, lambda: operator.metric("lowbit_reconciles_total", result="unchanged") > before)
         return operator.writes()
@@ -149,7 +93,7 @@ def test_only_the_leader_writes(cluster: Cluster, space: str, start: StartOperat
     wait_for("it leads", lambda: _holder(cluster) == "leader")
     standby = start("standby")
     cluster.apply(quantized_model(space, "chat"))
-    wait_for("the status is written", lambda: conditions(cluster, space, "chat").get("Reconciling") == "True")
+    wait_for("the status is written", lambda: cluster.conditions(space, "chat").get("Reconciling") == "True")
     assert standby.writes() == 0
     assert leader.writes() > 0
 
@@ -183,12 +127,12 @@ def test_a_claim_that_can_only_be_read_is_refused_as_a_store(
     cluster.apply(claim, store)
 
     def reason() -> str | None:
-        status = (cluster.get("modelstores", space, "archive") or {}).get("status", {})
+        status = (cluster.get("ModelStore", space, "archive") or {}).get("status", {})
         return next((each["reason"] for each in status.get("conditions", ())), None)
 
     wait_for("the store is refused", lambda: reason() == "ReadOnly")
 
 
 def _holder(cluster: Cluster) -> str | None:
-    lease = cluster.get("leases", "default", "lowbit-operator")
+    lease = cluster.get("Lease", *LEASE)
     return lease["spec"].get("holderIdentity", "") if lease else None

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,34 +10,10 @@ import yaml
 
 from lowbit.api.platform import Platform
 from lowbit.kube.resources import OPTIONAL_KINDS, OWN_KINDS, RESOURCES, SHARED_KINDS
-from tests.cluster import paths
+from tests.api.chart import CHART, ROOT, helm, of_kind, render
 from tests.unit.pod_security import violations
 
-ROOT = Path(__file__).resolve().parents[2]
-CHART = ROOT / "charts" / "lowbit"
 IMAGES = ("worker", "engine", "guard")
-
-
-def helm(*words: str) -> subprocess.CompletedProcess[str]:
-    binary = paths.tools() / "helm"
-    if not binary.exists():
-        message = "helm is not built: make tools"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    return subprocess.run([binary, *words], capture_output=True, text=True, check=False)
-
-
-def render(*settings: str) -> list[dict[str, Any]]:
-    """Every manifest of the chart with these --set arguments."""
-    arguments = [word for setting in settings for word in ("--set-json", setting)]
-    done = helm("template", "lowbit", str(CHART), "--namespace", "lowbit-system", *arguments)
-    assert done.returncode == 0, done.stderr
-    return [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest]
-
-
-def of_kind(manifests: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
-    return [manifest for manifest in manifests if manifest["kind"] == kind]
 
 
 @pytest.fixture(scope="module")
