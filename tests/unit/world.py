@@ -189,6 +189,16 @@ class World:
         status = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), count)
         self.put(each | {"status": status | {"observedGeneration": each["metadata"]["generation"]}})
 
+    def add_pod(self, name: str, job: str, phase: str, statuses: list[dict[str, Any]]) -> None:
+        """A pod of a Job."""
+        self.put(
+            {
+                "apiVersion": "v1", "kind": "Pod", "spec": {},
+                "metadata": {"name": name, "labels": {"batch.kubernetes.io/job-name": job}},
+                "status": {"phase": phase, "containerStatuses": statuses},
+            }
+        )  # fmt: skip
+
     def finish_job(
         self, name: str, message: TerminationMessage | None = None, code: int = 0, reason: str = "",
         failure: str = "PodFailurePolicy", container: str = "worker",
@@ -208,13 +218,7 @@ class World:
         if reason:
             (ends,) = [each["state"]["terminated"] for each in statuses if each["name"] == container]
             ends["reason"] = reason
-        self.put(
-            {
-                "apiVersion": "v1", "kind": "Pod", "spec": {},
-                "metadata": {"name": name, "labels": {"batch.kubernetes.io/job-name": name}},
-                "status": {"phase": "Succeeded" if code == 0 else "Failed", "containerStatuses": statuses},
-            }
-        )  # fmt: skip
+        self.add_pod(name, name, "Succeeded" if code == 0 else "Failed", statuses)
         when = f"{self.now:%Y-%m-%dT%H:%M:%SZ}"
         condition = {"type": "Complete" if code == 0 else "Failed", "status": "True", "lastTransitionTime": when,
                      "reason": "" if code == 0 else failure}  # fmt: skip

@@ -6,7 +6,7 @@ from lowbit.api.freeze import baseline_spec, candidate_spec
 from lowbit.api.modelevaluation import ModelEvaluation, ModelEvaluationSpec, ModelEvaluationStatus
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStoreSpec
-from lowbit.api.names import evaluate_job_name, evaluation_name
+from lowbit.api.names import evaluate_job_name, evaluation_name, second_attempt
 from lowbit.api.status import ArtifactRecord, Condition, EvaluationSummary, Failure, Stage
 from lowbit.decide.artifact import prepare
 from lowbit.decide.conditions import condition
@@ -18,6 +18,8 @@ from lowbit.decide.snapshot import Seen, Snapshot
 from lowbit.desired.evaluate_job import evaluate_job
 from lowbit.desired.evaluation import evaluation as evaluation_manifest
 from lowbit.gate.judge import judge
+
+DIGEST_MARK = "@sha256:"
 
 
 def judge_revision(
@@ -71,23 +73,20 @@ def measured(
     result = run(snapshot, clock, wanted)
     if isinstance(result, Waiting):
         return result
-    job = latest(snapshot, wanted.name)
     if result.evaluate is None:
         failure = Failure(
             stage="Evaluate", reason="NoResult", message=f"Job {wanted.name} left no result behind.",
             action="Use a worker image of the operator's version, then delete the Job to try again.", time=clock.text,
         )  # fmt: skip
         return Waiting("Failed", "EvaluateFailed", f"{failure.message} {failure.action}", failure=failure)
-    image = job.engine_image_id if job else None
+    image = measured_on(snapshot, wanted.name, reused=result.evaluate.reused)
     return Waiting(
         stage, "Evaluated", f"{name} is measured", revision=revision.meta.name,
         fact=record_summary(seen, result.evaluate.summary, image, clock),
     )  # fmt: skip
 
 
-def in_store(
-    snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, seen: Seen[ModelEvaluation]
-) -> Waiting | None:
+def in_store(snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, seen: Seen[ModelEvaluation]) -> Waiting | None:
     """What the store holds of an evaluation is not measured again: prepare, on a CPU, says so before an engine starts."""
     prepared = prepare(snapshot, clock, store)
     if isinstance(prepared, Waiting):
@@ -115,20 +114,44 @@ def record_summary(
     return WriteStatus("ModelEvaluation", meta.name, meta.uid, meta.resource_version, status.wire())
 
 
+def measured_on(snapshot: Snapshot, job_name: str, *, reused: bool) -> str | None:
+    """The image of the engine that measured. What a pod found in the store was written by the first one, before it was
+    killed.
+    """
+    jobs = [snapshot.jobs[name] for name in (second_attempt(job_name), job_name) if name in snapshot.jobs]
+    images = [image for job in jobs for image in job.engine_image_ids]
+    if not images:
+        return None
+    return images[-1] if reused else images[0]
+
+
 def engine_moved(
     baseline: Seen[ModelEvaluation], candidate: Seen[ModelEvaluation], revision: Seen[ModelRevision], clock: Clock
 ) -> Waiting | None:
-    """Two images under one tag make two results that cannot be compared: nothing passes."""
+    """Two images under one tag make two results that cannot be compared: nothing passes. A digest cannot move.
+
+    Where the image of a result from the store is not known any more, the evaluator has compared the engines' versions.
+    """
+    image = revision.body.spec.engine.image
     first, second = baseline.body.status.engine_image_id, candidate.body.status.engine_image_id
-    if not first or not second or first == second:
+    if DIGEST_MARK in image or not first or not second or first == second:
         return None
-    message = f"the engine image moved under its tag: the original ran on {first}, the candidate on {second}."
-    action = "Write spec.engine.vllm.image with a digest (name@sha256:...), so that both run the same engine."
+    message = (
+        f"{image} is not the image that it was: the original was measured in {first} ({baseline.meta.name}), "
+        f"{revision.meta.name} in {second} ({candidate.meta.name}), and the two cannot be compared."
+    )
+    example = second if DIGEST_MARK in second else f"{_without_tag(image)}{DIGEST_MARK}..."
+    action = f"Write spec.engine.vllm.image with a digest ({example}): both are then measured anew, in the same engine."
     failure = Failure(
         stage="Gate", reason="EngineImageMoved", message=message, action=action, revision=revision.meta.name,
         time=clock.text,
     )  # fmt: skip
     return Waiting("Failed", "EngineImageMoved", f"{message} {action}", failure=failure, revision=revision.meta.name)
+
+
+def _without_tag(image: str) -> str:
+    path, slash, name = image.rpartition("/")
+    return path + slash + name.partition(":")[0]
 
 
 def attempts(snapshot: Snapshot, revision: Seen[ModelRevision]) -> int:

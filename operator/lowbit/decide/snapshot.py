@@ -109,8 +109,8 @@ class JobView:
     """Exit code of the newest finished worker container."""
     out_of_memory: str | None = None
     """The container of the newest finished pod that ran out of memory: worker, engine or fetch."""
-    engine_image_id: str | None = None
-    """Of the engine container, on evaluate Jobs."""
+    engine_image_ids: tuple[str, ...] = ()
+    """Of the engine containers, on evaluate Jobs: that of the newest pod first, each once."""
     progress: ProgressLine | None = None
     """The last progress line that was read from the log."""
     progress_read_at: float | None = None

@@ -96,7 +96,7 @@ def job_view(
         termination=message,
         exit_code=last.get("exitCode") if last else None,
         out_of_memory=_ran_out_of_memory(finished_pod, message) if finished_pod is not None else None,
-        engine_image_id=_engine_image(newest),
+        engine_image_ids=_engine_images(newest),
         progress=line,
         progress_read_at=read_at,
     )
@@ -162,14 +162,14 @@ def _ran_out_of_memory(pod: Mapping[str, Any], message: TerminationMessage | Non
     return next((name for name in MEASURED if name in killed), None)
 
 
-def _engine_image(pods: Iterable[Mapping[str, Any]]) -> str | None:
+def _engine_images(pods: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     images = (
         each.get("imageID")
         for pod in pods
         for each in _container_statuses(pod.get("status") or {})
         if each["name"] == "engine"
     )
-    return next((image for image in images if image), None)
+    return tuple(dict.fromkeys(image for image in images if image))
 
 
 def _container(status: Mapping[str, Any]) -> ContainerState:
