@@ -375,5 +375,6 @@ def test_a_deployment_that_claims_what_never_passed_is_taken_away(world: World) 
         world.delete("ModelEvaluation", name)
     for name in list(world.names("Job")):
         world.delete("Job", name)
+    world.stored.clear()
     world.settle(NAME)
     assert served(world) is None

@@ -17,7 +17,7 @@ from lowbit.decide.cleanup import clean
 from lowbit.decide.outcome import Clock, Waiting
 from lowbit.decide.pipeline import Result, advance, usable_store
 from lowbit.decide.plan import Action, Plan
-from lowbit.decide.serving import Target, deployed, serve, stop_serving, trouble
+from lowbit.decide.serving import Target, deployed, judged_again, serve, stop_serving, trouble
 from lowbit.decide.snapshot import Snapshot
 from lowbit.decide.status import Situation, events, quantized_model_status, write
 
@@ -60,6 +60,8 @@ def _serving(
         return None, stop_serving(snapshot)
     now_served = deployed(snapshot, spec)
     target = result.target or now_served
+    if target is None and judged_again(snapshot):
+        return None, ()
     if target is None:
         # Something that never passed (a label edited by hand, a fallback that was withdrawn) must not go on serving.
         return None, stop_serving(snapshot) if snapshot.deployment is not None else ()

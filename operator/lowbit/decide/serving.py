@@ -12,6 +12,7 @@ from typing import Any
 from lowbit.api.documents import EXIT_REFUSED, TerminationMessage
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStoreSpec
+from lowbit.api.names import input_hash
 from lowbit.api.serving import Serving
 from lowbit.api.status import Failure
 from lowbit.decide.drift import drifted
@@ -60,6 +61,16 @@ def deployed(snapshot: Snapshot, serving: Serving) -> Target | None:
         return Target(snapshot.revisions[-1], source=True)
     revision = by_name(snapshot, label)
     return Target(revision) if revision is not None and passed(revision) else None
+
+
+def judged_again(snapshot: Snapshot) -> bool:
+    """Whether what the Deployment serves is of this generation and has lost its verdict (status was wiped, or restored
+    without it): it is left as it is until the verdict comes again, which costs seconds where the store has the results.
+    """
+    revision = by_name(snapshot, snapshot.deployment.revision if snapshot.deployment else None)
+    if revision is None or revision.meta.deleting or revision.body.status.verdict is not None:
+        return False
+    return revision.body.spec.input_hash == input_hash(snapshot.model.body.spec)
 
 
 def serve(snapshot: Snapshot, store: ModelStoreSpec, target: Target) -> tuple[Action, ...]:
