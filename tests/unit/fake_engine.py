@@ -43,6 +43,7 @@ class FakeEngine:
     logprobs: Matrix
     max_model_len: int = 512
     started: float = 1000.0
+    release: str = "0.33.0"
     fail_after: int | None = None
     """Completions after which every other one is answered with 500."""
     drop_after: int | None = None
@@ -144,7 +145,7 @@ class FakeEngine:
         return web.json_response({"data": [{"id": MODEL, "max_model_len": self.max_model_len}]})
 
     async def version(self, _: web.Request) -> web.Response:
-        return web.json_response({"version": "0.33.0"})
+        return web.json_response({"version": self.release})
 
     async def metrics(self, _: web.Request) -> web.Response:
         count = sum(len(prompt) for prompt in self.prompts)

@@ -141,6 +141,14 @@ def per_text(values: Any, texts: list[list[int]]) -> Any:
     return np.array([np.mean([values(a, b) for a, b in pairwise(t)]) for t in texts])
 
 
+async def test_a_candidate_in_another_version_of_the_engine_is_refused_before_it_is_measured(bench: Bench) -> None:
+    await bench.run(FakeEngine(ORIGINAL), bench.document())
+    moved = FakeEngine(CANDIDATE, release="0.34.0")
+    with pytest.raises(RefusalError, match=r"version 0\.33\.0 of the engine, and engine:1 is version 0\.34\.0 now"):
+        await bench.run(moved, bench.document(baseline="baseline-1"))
+    assert moved.completions == 1, "the first completion only, which shows that the engine is ready"
+
+
 async def test_the_estimates_are_those_of_the_known_distributions(bench: Bench) -> None:
     original, candidate = await bench.both()
     texts = bench.texts()
@@ -162,6 +170,21 @@ async def test_the_estimates_are_those_of_the_known_distributions(bench: Bench) 
     assert (baseline.kl_divergence, baseline.top1_agreement) == (None, None)
     assert found.samples == 17
     assert found.tokens == sum(len(text) - 1 for text in texts)
+
+
+async def test_covered_mass_is_a_mean_over_texts_like_every_other_value(bench: Bench) -> None:
+    top = 20
+    original = await bench.run(FakeEngine(ORIGINAL), bench.document(bench.protocol(top_logprobs=top)))
+    texts = bench.texts()
+    assert len({len(text) for text in texts}) > 1
+    likely = np.sort(np.exp(ORIGINAL), axis=1)[:, ::-1][:, :top]
+
+    def listed(before: int, token: int) -> float:
+        p = float(np.exp(ORIGINAL[before, token]))
+        return float(likely[before].sum()) + (p if p < likely[before, -1] else 0.0)
+
+    expected = per_text(listed, texts).mean()
+    assert float(original.summary.fidelity[0].covered_mass or 0) == pytest.approx(expected, rel=1e-4)
 
 
 async def test_an_original_measured_against_itself_shows_no_loss(bench: Bench) -> None:

@@ -29,6 +29,7 @@ SILENCE_SECONDS = 1800.0
 """A request may wait behind all others. Silent for longer than this, the engine hangs."""
 POLL_SECONDS = 1.0
 START_TIME = "process_start_time_seconds"
+UNKNOWN_VERSION = "unknown"
 PROMPT_TOKENS = "vllm:prompt_tokens"
 
 Wait = Callable[[str], None]
@@ -131,11 +132,11 @@ class EngineClient:
         return int(limit) if limit else None
 
     async def version(self) -> str:
-        """The engine's version, or "unknown"."""
+        """The engine's version, or UNKNOWN_VERSION."""
         try:
-            return str((await self._json("GET", "/version")).get("version", "unknown"))
+            return str((await self._json("GET", "/version")).get("version", UNKNOWN_VERSION))
         except EngineError:
-            return "unknown"
+            return UNKNOWN_VERSION
 
     async def process(self) -> Process:
         """From /metrics. An engine of several API processes gives no start time; its counters still tell."""

@@ -23,7 +23,7 @@ from lowbit.api.canonical import digest
 from lowbit.api.documents import SCRATCH_PATH, EvaluateDocument, EvaluateResult
 from lowbit.api.status import EvaluationSummary, FidelitySummary, SpeedSummary
 from lowbit.worker import decoding, fidelity, report, results, scoring, speed, texts
-from lowbit.worker.engine_client import ENGINE_URL, EngineClient, connect
+from lowbit.worker.engine_client import ENGINE_URL, UNKNOWN_VERSION, EngineClient, connect
 from lowbit.worker.fidelity import SuiteSamples
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import RefusalError
@@ -97,6 +97,9 @@ async def measure(
     progress: Progress,
 ) -> Measured:
     """Ask the engine everything: the texts, a few answers, the speed."""
+    version = await client.version()
+    if baseline is not None:
+        check_engine(document, baseline, version)
     longest = await client.max_model_len()
     # One token is generated with every text, so a text must leave room for it.
     room = longest - 1 if longest else None
@@ -117,7 +120,7 @@ async def measure(
     every_text = [text for one in suites for text in one]
     fitting = speed.fit(document.protocol.speed, longest)
     speeds = await speed.measure(client, every_text, fitting, progress.part(READ_SHARE, SPEED_SHARE))
-    return Measured(samples, generated, speeds, await client.version(), longest)
+    return Measured(samples, generated, speeds, version, longest)
 
 
 def tokenize(document: EvaluateDocument, store: Store, scratch: Path, room: int | None) -> list[list[list[int]]]:
@@ -126,6 +129,18 @@ def tokenize(document: EvaluateDocument, store: Store, scratch: Path, room: int 
     return [
         texts.tokenize_suite(suite, store.dataset(suite.dataset), tokenizer, room) for suite in document.protocol.suites
     ]
+
+
+def check_engine(document: EvaluateDocument, baseline: Baseline, version: str) -> None:
+    """Nothing but the model may differ, and a tag can have moved since the original was measured."""
+    before = baseline.result.versions.get("engine", UNKNOWN_VERSION)
+    if UNKNOWN_VERSION not in (before, version) and before != version:
+        raise RefusalError(
+            "EngineMoved",
+            f"the baseline {document.baseline} was measured by version {before} of the engine, and {document.engine.image} "
+            f"is version {version} now: their numbers cannot be compared",
+            "write spec.engine.vllm.image with a digest (name@sha256:...), so that both are measured anew by one engine",
+        )
 
 
 def check_room(document: EvaluateDocument, suites: list[list[list[int]]], room: int | None) -> None:
