@@ -8,6 +8,7 @@ from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
+from lowbit.effects.execute import about as object_of
 from lowbit.observe.keys import Key
 
 QUIET = ("kopf", "asyncio", "aiohttp.access", "aiohttp")
@@ -33,4 +34,4 @@ def set_up_logging(level: str, form: str) -> None:
 
 def about(key: Key, **more: Any) -> dict[str, Any]:
     """The `extra` of a log line about one object."""
-    return {"object": {"kind": key.kind, "namespace": key.namespace, "name": key.name}, **more}
+    return {**object_of(key), **more}

@@ -75,6 +75,7 @@ class _Executor:
                 await self._set_owners(action)
             case Delete():
                 await self._delete(action)
+        logger.info("%s", described(action), extra=about(self.key))
 
     async def _create(self, manifest: Mapping[str, Any]) -> None:
         self._start()
@@ -185,14 +186,31 @@ async def _send(plan: Plan, key: Key, store: Sees, events: Sends) -> None:
     if regarding is None:
         return
     for event in plan.events:
+        level = logging.INFO if event.type == "Normal" else logging.WARNING
+        logger.log(level, "%s: %s", event.reason, event.message, extra=about(key))
         try:
             await events.send(event, key.kind, key.namespace, key.name, regarding["metadata"]["uid"])
         except KubeError as error:
-            logger.warning("%s %s/%s: the event %s was not sent: %s", *_told(key), event.reason, error.message)
+            logger.warning("the event %s was not sent: %s", event.reason, error.message, extra=about(key))
 
 
-def _told(key: Key) -> tuple[str, str, str]:
-    return key.kind, key.namespace, key.name
+def about(key: Key) -> dict[str, Any]:
+    """The `extra` of a log line about one object."""
+    return {"object": {"kind": key.kind, "namespace": key.namespace, "name": key.name}}
+
+
+def described(action: Action) -> str:
+    """What was done, in a log's words: "created Job quantize-0a1b2c3d4e"."""
+    match action:
+        case Create():
+            return f"created {action.manifest['kind']} {action.manifest['metadata']['name']}"
+        case Apply():
+            return f"applied {action.manifest['kind']} {action.manifest['metadata']['name']}"
+        case SetOwners():
+            owners = ", ".join(owner.name for owner in action.owners) or "nobody"
+            return f"{action.kind} {action.name} is now used by {owners}"
+        case Delete():
+            return f"deleted {action.kind} {action.name}"
 
 
 def owner_reference(owner: Owner) -> dict[str, Any]:

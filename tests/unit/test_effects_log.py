@@ -1,0 +1,31 @@
+"""What the operator did is in its log, in words, with the object that it is about."""
+
+from __future__ import annotations
+
+import pytest
+
+from lowbit.decide.plan import Action, Apply, Create, Delete, SetOwners
+from lowbit.decide.snapshot import Owner
+from lowbit.effects.execute import about, described
+from lowbit.observe.keys import Key
+
+JOB = {"kind": "Job", "metadata": {"name": "quantize-0a1b2c3d4e"}}
+OWNERS = (Owner("QuantizedModel", "chat", "1"), Owner("QuantizedModel", "twin", "2"))
+
+
+@pytest.mark.parametrize(
+    ("action", "words"),
+    [
+        (Create(JOB), "created Job quantize-0a1b2c3d4e"),
+        (Apply(JOB), "applied Job quantize-0a1b2c3d4e"),
+        (Delete("Job", "old", "1", "2"), "deleted Job old"),
+        (SetOwners("Job", "shared", "1", "2", OWNERS), "Job shared is now used by chat, twin"),
+        (SetOwners("Job", "shared", "1", "2", ()), "Job shared is now used by nobody"),
+    ],
+)
+def test_every_write_is_told_in_words(action: Action, words: str) -> None:
+    assert described(action) == words
+
+
+def test_a_line_names_the_object() -> None:
+    assert about(Key("models", "chat"))["object"] == {"kind": "QuantizedModel", "namespace": "models", "name": "chat"}
