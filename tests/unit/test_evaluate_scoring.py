@@ -110,6 +110,15 @@ def test_more_tokens_in_the_lists_only_bring_the_value_nearer() -> None:
     assert means[4] == pytest.approx(means[5], rel=0.15)
 
 
+@given(text=texts, seed=seeds, block=st.integers(1, 50))
+def test_what_is_compared_in_blocks_comes_out_the_same(text: list[int], seed: int, block: int) -> None:
+    one, other = (lists(distribution(seed + i), text, 10) for i in (0, 1))
+    whole, parts = scoring.compare(one, other, 10), scoring.compare(one, other, 10, block)
+    assert whole.kl_divergence.tolist() == parts.kl_divergence.tolist()
+    assert whole.agreement.tolist() == parts.agreement.tolist()
+    assert whole.covered.tolist() == parts.covered.tolist()
+
+
 def test_models_that_read_different_tokens_are_not_compared() -> None:
     one, other = lists(distribution(1), [1, 2, 3], 5), lists(distribution(1), [1, 2, 4], 5)
     with pytest.raises(ValueError, match="same tokens"):

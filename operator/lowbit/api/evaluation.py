@@ -29,7 +29,9 @@ class EvaluationDataset(Wire):
 
 
 class Fidelity(Wire):
-    """Teacher forcing: both models read the same held-out texts, and their next-token distributions are compared."""
+    """Teacher forcing: both models read the same held-out texts, and their next-token distributions are compared. Every value is
+    a mean over texts of the mean over their tokens, and its standard error counts texts: tokens of one text are not
+    independent."""
 
     dataset: EvaluationDataset
     """Held-out texts. They must not be among the calibration texts."""
@@ -37,15 +39,19 @@ class Fidelity(Wire):
     """How many texts are read (fewer where the dataset has fewer)."""
     max_tokens: int = Field(default=512, ge=16, le=32_768)
     """Texts are cut at so many tokens."""
-    top_logprobs: int = Field(default=20, ge=1, le=100)
-    """Tokens of each distribution that are compared one by one; the rest is one remainder bucket."""
+    top_logprobs: int = Field(default=100, ge=20, le=100)
+    """Likely tokens that are compared one by one at each position; the rest is one remainder bucket, so that KLDivergence is
+    a lower bound of the true divergence: 0.8 to 0.9 of it with 100 tokens, 0.65 to 0.75 with 20, as far as was measured.
+    Values of different numbers cannot be compared. Memory, time and the size of the stored samples grow with it."""
 
 
 class MaximumThreshold(Wire):
     """Passed when the upper confidence bound is at most the value, failed when the lower one is above it."""
 
     metric: MaximumMetric
-    """KLDivergence: mean over tokens of KL(original || candidate), in nats. PerplexityRatio: candidate / original."""
+    """KLDivergence: KL(original || candidate) of the next token over the topLogprobs likely tokens, in nats, a lower bound of the
+    true divergence; mean over texts of the mean over their tokens. PerplexityRatio: candidate / original, exp of the mean over
+    texts of the difference of their mean losses."""
     value: DecimalString
     """The largest value that is good enough."""
 
@@ -54,7 +60,7 @@ class MinimumThreshold(Wire):
     """Passed when the lower confidence bound is at least the value, failed when the upper one is below it."""
 
     metric: MinimumMetric
-    """Top1Agreement: share of tokens where both models rank the same token first."""
+    """Top1Agreement: share of tokens where both models rank the same token first; mean over texts of the shares in each."""
     value: DecimalString
     """The smallest value that is good enough."""
 

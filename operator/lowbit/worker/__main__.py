@@ -112,9 +112,22 @@ def outcome(work: Callable[[], TerminationMessage]) -> tuple[int, TerminationMes
         )
 
 
+def fitting(code: int, message: TerminationMessage) -> tuple[int, TerminationMessage]:
+    """The same end; or a refusal, where the result does not even fit when it is packed: cut off, it would be no result."""
+    size = len(message.text().encode())
+    if message.refusal is not None or size <= TERMINATION_LIMIT:
+        return code, message
+    refusal = Refusal(
+        reason="ResultTooLong",
+        message=f"the result takes {size} bytes, and the operator can be told {TERMINATION_LIMIT}",
+        action="use fewer datasets and suites, or shorter names for them",
+    )
+    return EXIT_REFUSED, TerminationMessage(refusal=refusal)
+
+
 def write_termination(message: TerminationMessage, path: Path) -> None:
-    """Write at most 4 KB; a refusal that is longer is shortened until it fits."""
-    text, limit = _json(message), TERMINATION_LIMIT
+    """Write at most 4 KB: a result that is longer is packed, a refusal is shortened, so that people can still read it."""
+    text, limit = _json(message) if message.refusal is not None else message.text(), TERMINATION_LIMIT
     while len(text.encode()) > TERMINATION_LIMIT and message.refusal is not None:
         limit //= 2
         shorter = {"message": cut(message.refusal.message, limit), "action": cut(message.refusal.action, limit // 2)}
@@ -125,7 +138,7 @@ def write_termination(message: TerminationMessage, path: Path) -> None:
 def main(document_path: Path = Path(DOCUMENT_PATH), termination_path: Path = Path(TERMINATION_PATH)) -> int:
     """Returns the exit code."""
     signal.signal(signal.SIGTERM, stop)
-    code, message = outcome(lambda: run_stage(read_document(document_path)))
+    code, message = fitting(*outcome(lambda: run_stage(read_document(document_path))))
     # A second SIGTERM must not keep the message from being written.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     write_termination(message, termination_path)

@@ -105,7 +105,7 @@ def summarize_alone(suite: str, samples: SuiteSamples) -> FidelitySummary:
         samples=len(samples.texts),
         tokens=len(samples.lists),
         perplexity=perplexity(samples),
-        covered_mass=number(float(np.mean(scoring.covered_mass(samples.lists)))),
+        covered_mass=covered(scoring.covered_mass(samples.lists), samples.lengths),
     )
 
 
@@ -122,8 +122,13 @@ def summarize(suite: str, original: SuiteSamples, candidate: SuiteSamples, compa
         kl_divergence=estimate(scoring.mean(scoring.text_means(comparison.kl_divergence, lengths))),
         log_perplexity_ratio=estimate(scoring.mean(losses[1] - losses[0])),
         top1_agreement=estimate(scoring.mean(scoring.text_means(comparison.agreement, lengths))),
-        covered_mass=number(float(np.mean(comparison.covered))),
+        covered_mass=covered(comparison.covered, lengths),
     )
+
+
+def covered(masses: scoring.Floats, lengths: scoring.Integers) -> str:
+    """Mean over texts of the mean probability mass over their tokens."""
+    return number(float(np.mean(scoring.text_means(masses, lengths))))
 
 
 def perplexity(samples: SuiteSamples) -> Estimate:

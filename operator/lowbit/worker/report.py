@@ -30,7 +30,11 @@ LEAST_KL = 1e-6
 """Left end of the histogram, in nats: below this, two models say the same."""
 WORST_TEXTS = 5
 METRICS: tuple[tuple[Metric, str, str], ...] = (
-    ("KLDivergence", "KL divergence", "nats per token over the top logprobs, at most the true one; 0 is equal"),
+    (
+        "KLDivergence",
+        "KL divergence",
+        "nats per token over the top logprobs, a lower bound of the true one; 0 is equal",
+    ),
     ("Top1Agreement", "Top-1 agreement", "share of tokens where both rank the same token first"),
     ("PerplexityRatio", "Perplexity ratio", "candidate / original; 1 is equal"),
 )

@@ -100,7 +100,7 @@ def histogram(values: Sequence[float], least: float, x_title: str, mean: float |
         body += [line(x, y0, x, y0 + 4, "axis"), text(x, y0 + 17, decade(exponent))]
     if mean is not None and mean > least:
         x = place(log10(mean), low, high, x0, x1)
-        body += [line(x, y1, x, y0, "mark"), text(x + 5, y1 + 10, f"mean {mean:.3g}", "start", "note")]
+        body += [line(x, y1, x, y0, "mark"), text(x + 5, y1 + 10, f"mean over tokens {mean:.3g}", "start", "note")]
     body += [line(x0, y0, x1, y0, "axis"), text((x0 + x1) / 2, HEIGHT - 6, x_title, kind="label")]
     return svg(body, f"Histogram: {x_title}")
 
