@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import yaml
 
@@ -39,10 +40,14 @@ _Dumper.add_representer(
 )
 
 
+@cache  # two texts, wanted at every reconcile, and YAML takes its time
+def _configuration(with_key: bool) -> str:
+    return yaml.dump(bootstrap(with_key), Dumper=_Dumper, sort_keys=False, width=120)
+
+
 def guard_config_map(name: str, namespace: str, owner: OwnerReference, serving: Serving) -> Manifest:
     """The immutable ConfigMap of the serving pods: the guard's configuration, by whose hash it is named."""
-    text = yaml.dump(bootstrap(serving.api_key_secret_ref is not None), Dumper=_Dumper, sort_keys=False, width=120)
-    data = {"envoy.yaml": text}
+    data = {"envoy.yaml": _configuration(serving.api_key_secret_ref is not None)}
     labels_ = labels(component="serving") | {MODEL_LABEL: name}
     return {
         "apiVersion": "v1",
