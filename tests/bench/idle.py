@@ -16,6 +16,7 @@ import base64
 import http.client
 import json
 import ssl
+import subprocess
 import tempfile
 import threading
 import time
@@ -270,6 +271,7 @@ def figures(taken: dict[str, list[Sample]]) -> list[Figure]:
 
 def memory(process: OperatorProcess, name: str) -> list[Figure]:
     """Resident memory now and at its largest, MiB."""
+    assert isinstance(process.process, subprocess.Popen)
     pid = process.process.pid
     fields = {"VmRSS": f"resident memory, {name}", "VmHWM": f"largest resident memory, {name}"}
     return [figure(words, "MiB", [memory_of(pid, field) / 1024]) for field, words in fields.items()]

@@ -1,0 +1,1 @@
+"""What runs in the root file systems of the images."""

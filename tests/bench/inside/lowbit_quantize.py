@@ -1,0 +1,47 @@
+"""python -m lowbit.worker as in a quantize Job, with a clock around its parts.
+
+With BENCH_SAMPLES the token ids that the quantizer is shown are written to that file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.bench.inside import marks
+
+with marks.part("Lowbit's own imports"):
+    from lowbit.worker import __main__ as worker
+    from lowbit.worker import quantize, quantizer
+    from lowbit.worker.store.pvc import PVCStore
+
+with marks.part("imports"):
+    import torch  # noqa: F401
+    from gptqmodel import GPTQModel  # noqa: F401
+    from transformers import AutoTokenizer  # noqa: F401
+
+real_samples = quantize.calibration_samples
+
+
+def samples(*arguments: Any) -> list[list[int]]:
+    found = real_samples(*arguments)
+    if path := os.environ.get("BENCH_SAMPLES"):
+        Path(path).write_text(json.dumps(found))
+    return found
+
+
+quantize.calibration_samples = samples  # type: ignore[assignment]
+marks.clock(quantize, "calibration_samples", "calibration texts")
+marks.clock(quantizer, "quantize_model", "load, quantize, save")
+marks.clock(quantize, "judge", "losses judged")
+marks.clock(quantize, "finish", "artifact checked and tidied")
+marks.clock(quantizer, "smoke_test", "smoke test")
+marks.clock(quantize, "scan", "digests")
+marks.clock(PVCStore, "commit", "commit")
+marks.clock(PVCStore, "folder", "source looked at")
+code = worker.main(termination_path=Path("/lowbit/scratch/termination.json"))
+marks.write()
+sys.exit(code)
