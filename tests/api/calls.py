@@ -109,6 +109,8 @@ class AuditLog:
         return [call for call in self.calls(user, since) if call.write and call.resource != "leases"]
 
     def _read(self, since: int) -> Iterator[Call]:
+        if not self._file.exists():
+            return
         with self._file.open("rb") as file:
             file.seek(since)
             for line in file:

@@ -23,9 +23,11 @@ LEFT_BEHIND = ("QuantizedModel", "ModelStore", "ModelRevision", "ModelEvaluation
 
 @pytest.fixture(scope="session")
 def audit() -> Iterator[AuditLog]:
-    """Every call of every ServiceAccount."""
+    """Every call of every ServiceAccount: whatever a test is about, the chart's roles have to allow it."""
     with tempfile.TemporaryDirectory(prefix="lowbit-audit-") as folder:
-        yield AuditLog(Path(folder))
+        log = AuditLog(Path(folder))
+        yield log
+        assert [call.told for call in log.calls() if call.code == 403] == [], "refused by the chart's roles"
 
 
 @pytest.fixture(scope="session")

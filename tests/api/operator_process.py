@@ -186,7 +186,7 @@ def quantized_model(in_namespace: str, name: str) -> dict[str, Any]:
         "spec": {
             "source": {"huggingFace": {"repo": "owner/model", "revision": "0123456789abcdef0123456789abcdef01234567"}},
             "candidates": [{"gptq": {"bits": 4}}],
-            "calibration": {"datasets": [{"name": "texts", "configMap": {"name": "texts"}}]},
+            "calibration": {"datasets": [{"name": "general", "configMap": {"name": "general"}}]},
             "evaluation": {
                 "suites": [
                     {

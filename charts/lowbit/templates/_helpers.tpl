@@ -37,26 +37,32 @@ runAsNonRoot: true
 capabilities: {drop: [ALL]}
 {{- end -}}
 
-{{/* What the operator does in the namespaces that it looks after. Neither Secrets nor pods/exec are among it. */}}
+{{/*
+What the operator does in the namespaces that it looks after, and no more: tests/api/test_operator_rights.py compares
+these rules with the calls of a run. Neither Secrets nor pods/exec are among them.
+*/}}
 {{- define "lowbit.rules" -}}
 - apiGroups: [lowbit.dev]
   resources: [quantizedmodels, modelstores]
   verbs: [get, list, watch]
 - apiGroups: [lowbit.dev]
-  resources: [modelrevisions, modelevaluations]
-  verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [lowbit.dev]
   resources: [quantizedmodels/status, modelstores/status, modelrevisions/status, modelevaluations/status]
-  verbs: [update, patch]
+  verbs: [update]
+- apiGroups: [lowbit.dev]
+  resources: [modelrevisions]
+  verbs: [get, list, watch, create, delete]
+- apiGroups: [lowbit.dev]
+  resources: [modelevaluations]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
-  resources: [services, serviceaccounts]
-  verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [""]
   resources: [configmaps]
   verbs: [get, list, watch, create, delete]
+- apiGroups: [""]
+  resources: [services, serviceaccounts]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, patch, delete]
@@ -68,7 +74,7 @@ capabilities: {drop: [ALL]}
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [""]
   resources: [pods/log, persistentvolumeclaims]
   verbs: [get]
