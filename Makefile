@@ -6,7 +6,7 @@ export LOWBIT_CACHE
 python = .venv/bin/python
 pytest = $(python) -m pytest
 
-.PHONY: help venv lint test test-unit test-api test-e2e test-all tools images cluster-up cluster-down demo demo-down generate lock clean
+.PHONY: help venv lint test test-unit test-api test-e2e test-all bench tools images cluster-up cluster-down demo demo-down generate lock clean
 
 help: ## This text
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
@@ -47,6 +47,16 @@ demo-down: venv ## Leaves nothing running
 
 test: venv ## Everything, unit to end to end, from nothing
 	@$(python) -m hack.test
+
+bench: images ## The figures of docs/benchmarks.md; about an hour, on a machine that does nothing else
+	PYTHONPATH=operator $(python) -m tests.bench.idle
+	PYTHONPATH=operator $(python) -m tests.bench.quantize
+	PYTHONPATH=operator $(python) -m tests.bench.quantize --model smollm2-135m-instruct --runs 1
+	PYTHONPATH=operator $(python) -m tests.bench.evaluate
+	PYTHONPATH=operator $(python) -m tests.bench.evaluate --model smollm2-135m-instruct --runs 3
+	PYTHONPATH=operator $(python) -m tests.bench.stages --model smollm2-2layers
+	PYTHONPATH=operator $(python) -m tests.bench.stages
+	$(python) -m tests.bench.page
 
 generate: venv ## CRDs and the reference, from the types
 	PYTHONPATH=operator $(python) -m lowbit.api.crd

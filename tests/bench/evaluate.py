@@ -1,6 +1,6 @@
 """Lowbit's evaluate stage beside the bare requests: the same texts, requests and concurrency, to the same running vLLM.
 
-    .venv/bin/python -m tests.bench.evaluate [--model smollm2-2layers] [--runs 5]
+    PYTHONPATH=operator .venv/bin/python -m tests.bench.evaluate [--model smollm2-2layers] [--runs 5]
 
 vLLM runs in the engine image's root file system with the arguments of the evaluate Job. Lowbit's is the worker with the
 Job's document: it reads or tokenizes the texts, asks the engine, works out the values, writes samples and report into

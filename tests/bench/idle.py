@@ -1,6 +1,6 @@
 """The idle operator: from an apply to the operator's first write, and the memory of an operator that has nothing to do.
 
-    .venv/bin/python -m tests.bench.idle [--samples 200]
+    PYTHONPATH=operator .venv/bin/python -m tests.bench.idle [--samples 200]
 
 etcd and kube-apiserver are real, the operator is a process of its own with the settings that it has in a pod. One
 QuantizedModel is created, changed and deleted again and again, each step when the operator is at rest. The end is the

@@ -1,6 +1,6 @@
 """Lowbit's quantize stage beside gptqmodel alone: the same model, settings, calibration tokens, image and machine.
 
-    .venv/bin/python -m tests.bench.quantize [--model smollm2-2layers] [--runs 5]
+    PYTHONPATH=operator .venv/bin/python -m tests.bench.quantize [--model smollm2-2layers] [--runs 5]
 
 Both run in the worker image's root file system, each time in a process of its own, in turn. Lowbit's is the worker with
 a quantize Job's document: it reads and draws the calibration texts, quantizes, judges every module's loss, checks and

@@ -129,7 +129,7 @@ def command() -> str:
     """This process's command line, as it would be typed in the repository."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     module = spec.name if spec is not None else Path(sys.argv[0]).name
-    return " ".join([".venv/bin/python -m", module, *sys.argv[1:]])
+    return " ".join(["PYTHONPATH=operator .venv/bin/python -m", module, *sys.argv[1:]])
 
 
 def revision() -> dict[str, Any]:

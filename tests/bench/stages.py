@@ -1,6 +1,6 @@
 """One life on the one-node cluster: seconds and peak memory of each stage.
 
-    .venv/bin/python -m tests.bench.stages [--model smollm2-135m-instruct] [--runs 1] [--as-installed]
+    PYTHONPATH=operator .venv/bin/python -m tests.bench.stages [--model smollm2-135m-instruct] [--runs 1] [--as-installed]
 
 A namespace with a store on a volume, the model on another, and the QuantizedModel of examples/smollm2.yaml (for a model
 that was cut to a few layers with a gate that it passes). Seconds are a Job's from its start to its completion, for serving from the Deployment's
@@ -31,7 +31,7 @@ from images.load import load
 from images.model import prepare_models
 from images.targets import ALL
 from lowbit.api.names import STAGE_LABEL
-from tests.bench.record import ROOT, Figure, figure, surroundings, write
+from tests.bench.record import ROOT, Figure, figure, memory_of, surroundings, write
 from tests.bench.workbench import EXAMPLE
 from tests.cluster.cluster import Cluster
 from tests.cluster.progress import StepError
@@ -226,6 +226,16 @@ def installed(cluster: Cluster) -> str:
     return cluster.kubectl(*words).strip()
 
 
+def operator_memory(cluster: Cluster) -> float:
+    """Resident memory of the operator in its pod, MiB."""
+    words = ("-n", "lowbit-system", "get", "pods", "-l", "app.kubernetes.io/name=lowbit", "-o", "json")
+    pods = json.loads(cluster.kubectl(*words))["items"]
+    ids = [each["containerID"].rpartition("/")[2] for pod in pods for each in pod["status"]["containerStatuses"]]
+    folders = [folder for each in ids for folder in CGROUPS.glob(f"**/{each}")]
+    pids = [int(pid) for folder in folders for pid in (folder / "cgroup.procs").read_text().split()]
+    return max(memory_of(pid, "VmRSS") for pid in pids) / 1024
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=WHOLE)
@@ -239,10 +249,15 @@ def main() -> None:
         cluster.up()
         install(DemoCluster(cluster.kubeconfig, ours=True), load(references))
     with surroundings() as seen:
+        before = operator_memory(cluster)
         lives = [live(cluster, arguments.model, arguments.minutes) for _ in range(arguments.runs)]
+        after = operator_memory(cluster)
+    found = figures(lives, arguments.model)
+    found.append(figure("the operator in its pod, resident, before", "MiB", [before]))
+    found.append(figure("the operator in its pod, resident, after", "MiB", [after]))
     write(
         f"stages-{arguments.model}",
-        figures(lives, arguments.model),
+        found,
         seen,
         about=(__doc__ or "").strip(),
         setting={"model": arguments.model, "operator": installed(cluster)},
