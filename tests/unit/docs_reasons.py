@@ -1,0 +1,77 @@
+"""Every reason that Lowbit can write into a condition, a lastFailure or a ModelStore's status, read out of the code."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+LOWBIT = Path(__file__).resolve().parents[2] / "operator" / "lowbit"
+FOLDERS = ("decide", "worker", "api")
+PLACES = {
+    "Waiting": 1, "_waiting": 1, "_create": 4, "condition": 3, "Finding": 1, "RefusalError": 0, "_failure": 0, "Problem": 1,
+    "refuse": 0,
+}  # fmt: skip
+"""Where the reason stands among the positional arguments of what makes failures and conditions."""
+NAMES = ("reason", "reason_")
+RETURNING = ("explain",)
+"""Functions that return reason and message."""
+REASON = re.compile(r"[A-Z][a-z]+[A-Za-z]*")
+
+
+def reasons() -> dict[str, str]:
+    """Each reason, with the file that writes it. One that is put together (f"{title}Failed") is not seen."""
+    found: dict[str, str] = {}
+    for folder in FOLDERS:
+        for path in sorted((LOWBIT / folder).rglob("*.py")):
+            for reason in in_tree(ast.parse(path.read_text())):
+                found.setdefault(reason, str(path.relative_to(LOWBIT)))
+    return found
+
+
+def in_tree(tree: ast.AST) -> Iterator[str]:
+    """Words in the place of a reason: an argument, a keyword, or a variable of that name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield from in_call(node)
+        elif isinstance(node, ast.Assign):
+            yield from in_assignment(node)
+        elif isinstance(node, ast.FunctionDef) and node.name in RETURNING:
+            yield from in_returns(node)
+
+
+def in_call(call: ast.Call) -> Iterator[str]:
+    name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+    place = PLACES.get(name)
+    if place is not None and len(call.args) > place:
+        yield from words(call.args[place])
+    for keyword in call.keywords:
+        if keyword.arg in NAMES:
+            yield from words(keyword.value)
+
+
+def in_assignment(assignment: ast.Assign) -> Iterator[str]:
+    """reason = ..., and reason, message, action = ..."""
+    for target in assignment.targets:
+        if isinstance(target, ast.Name) and target.id in NAMES:
+            yield from words(assignment.value)
+        if isinstance(target, ast.Tuple) and isinstance(assignment.value, ast.Tuple):
+            for name, value in zip(target.elts, assignment.value.elts, strict=False):
+                if isinstance(name, ast.Name) and name.id in NAMES:
+                    yield from words(value)
+
+
+def in_returns(function: ast.FunctionDef) -> Iterator[str]:
+    for node in ast.walk(function):
+        if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple):
+            yield from words(node.value.elts[0])
+
+
+def words(node: ast.expr) -> Iterator[str]:
+    """Constants in CamelCase, in either branch of a choice."""
+    if isinstance(node, ast.JoinedStr):
+        return
+    for child in ast.walk(node):
+        if isinstance(child, ast.Constant) and isinstance(child.value, str) and REASON.fullmatch(child.value):
+            yield child.value

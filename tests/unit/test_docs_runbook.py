@@ -1,0 +1,37 @@
+"""Whoever is woken up finds every reason that Lowbit can write in the runbook."""
+
+from __future__ import annotations
+
+import re
+from typing import get_args
+
+from lowbit.api.status import Stage, Verdict
+from tests.unit.docs_pages import ROOT
+from tests.unit.docs_reasons import reasons
+
+RUNBOOK = ROOT / "docs" / "runbook.md"
+OF_KUBERNETES = {"BackoffLimitExceeded", "PodFailurePolicy", "DeadlineExceeded"}
+"""Reasons of a Job's own condition, which are passed on."""
+BY_TITLE = {f"{title}Failed" for title in ("Prepare", "Quantize", "Evaluate")}
+WRITTEN = set(reasons()) | OF_KUBERNETES | BY_TITLE | set(get_args(Stage)) | set(get_args(Verdict))
+
+
+def explained() -> set[str]:
+    """The reasons in the first column of the runbook's tables."""
+    rows = [line for line in RUNBOOK.read_text().splitlines() if line.startswith("| `")]
+    return {reason for row in rows for reason in re.findall(r"`([A-Z][A-Za-z]+)`", row.split("|")[1])}
+
+
+def test_every_reason_that_lowbit_can_write_is_in_the_runbook() -> None:
+    missing = {reason: reasons().get(reason, "") for reason in WRITTEN - explained()}
+    assert missing == {}, "write into docs/runbook.md what it means and what to do"
+
+
+def test_the_runbook_explains_no_reason_that_is_gone() -> None:
+    assert explained() - WRITTEN == set()
+
+
+def test_the_reasons_are_really_read_out_of_the_code() -> None:
+    assert {"GateFailed", "OutOfMemory", "DigestMismatch", "ClaimLost", "RollingOut", "HeadsNotDivisible"} <= set(
+        reasons()
+    )
