@@ -5,8 +5,9 @@ LOWBIT_CACHE ?= $(HOME)/.cache/lowbit
 export LOWBIT_CACHE
 python = .venv/bin/python
 pytest = $(python) -m pytest
+lowbit = PYTHONPATH=operator $(python) -m lowbit.cli.main
 
-.PHONY: help venv lint test test-unit test-api test-e2e test-all bench tools images cluster-up cluster-down demo demo-down generate lock clean
+.PHONY: help venv lint test test-unit test-api bench tools images cluster-up cluster-down demo demo-down generate plan hooks lock
 
 help: ## This text
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
@@ -50,6 +51,7 @@ test: venv ## Everything, unit to end to end, from nothing
 
 bench: images ## The figures of docs/benchmarks.md; about an hour, on a machine that does nothing else
 	PYTHONPATH=operator $(python) -m tests.bench.idle
+	PYTHONPATH=operator $(python) -m tests.bench.idle --real-time
 	PYTHONPATH=operator $(python) -m tests.bench.quantize
 	PYTHONPATH=operator $(python) -m tests.bench.quantize --model smollm2-135m-instruct --runs 1
 	PYTHONPATH=operator $(python) -m tests.bench.evaluate
@@ -59,7 +61,14 @@ bench: images ## The figures of docs/benchmarks.md; about an hour, on a machine 
 	$(python) -m tests.bench.page
 
 generate: venv ## CRDs and the reference, from the types
-	PYTHONPATH=operator $(python) -m lowbit.api.crd
+	$(lowbit) crds crds
+	$(lowbit) reference docs/reference
+
+plan: venv ## What would be made of FILE, without a cluster
+	@$(lowbit) plan $(FILE)
+
+hooks: venv ## The checks of `make lint`, before each commit
+	.venv/bin/pre-commit install
 
 lock: venv ## The requirements' locks
 	$(python) -m images.lock
