@@ -18,7 +18,10 @@ if [ ! -e "$venv/.complete" ]; then
   python3 -m venv "$venv"
   uv=$(sed -n 's/^\(uv==[^ ]*\) .*/\1/p' "$lock")
   "$venv/bin/pip" install --quiet "$uv"
-  "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --no-deps --require-hashes -r "$lock"
+  # uv brings its own list of authorities, and would not know a company's that pip and apt know.
+  certificates=; [ ! -e /etc/ssl/certs/ca-certificates.crt ] || certificates=--system-certs
+  # shellcheck disable=SC2086 - one word or none
+  "$venv/bin/uv" $certificates pip install --quiet --python "$venv/bin/python" --no-deps --require-hashes -r "$lock"
   touch "$venv/.complete"
 fi
 ln -sfn "$venv" .venv
