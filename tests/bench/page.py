@@ -9,7 +9,7 @@ import json
 import re
 from typing import Any
 
-from tests.bench.record import RESULTS, ROOT
+from tests.bench.record import LOOK_SECONDS, RESULTS, ROOT
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 MARKS = re.compile(r"(<!-- figures: (?P<name>[\w.-]+) -->\n)(.*?)(<!-- end of figures -->)", re.DOTALL)
@@ -47,8 +47,8 @@ def circumstances(record: dict[str, Any]) -> str:
         f"{record['date']}, commit {commit}; {machine['cpu']}{' (virtual)' if machine['virtual'] else ''}, "
         f"{machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']}, Linux {machine['kernel']}; {versions}.",
         f"Load average {seen['load_before'][0]:.1f} before and {seen['load_after'][0]:.1f} after; "
-        f"{seen['busy_before']:.1f} of the cores were busy with other things in the {5} s before, "
-        f"{seen['niced_during']:.1f} with niced processes of others during the measurement.",
+        f"{seen['busy_before']:.1f} of the cores were busy with other things in the {LOOK_SECONDS:.0f} s before, "
+        f"{seen['niced_during']:.1f} with niced processes of others during the measurement. The measured processes ran at {seen['priority']}.",
     ]
     return "\n\n".join([*lines, f"{setting}."] if setting else lines)
 

@@ -74,7 +74,9 @@ class Surroundings:
     """Cores that were busy in the seconds before."""
     load_after: tuple[float, float, float] = (0.0, 0.0, 0.0)
     niced_during: float = 0.0
-    """Cores that worked for processes of a lower priority (nice > 0): never the measured ones."""
+    """Cores that worked for niced processes (nice > 0): never the measured ones."""
+    priority: str = ""
+    """Of the measured processes."""
 
 
 @contextmanager
@@ -84,6 +86,7 @@ def surroundings() -> Iterator[Surroundings]:
     time.sleep(LOOK_SECONDS)
     end = _cpu()
     seen = Surroundings(os.getloadavg(), round((end["busy"] - begin["busy"]) / LOOK_SECONDS, 2))
+    seen.priority = priority()
     before, started = _cpu(), time.monotonic()
     yield seen
     after, seconds = _cpu(), time.monotonic() - started
@@ -123,6 +126,13 @@ def write(
     print(f"load before {seen.load_before}, busy before {seen.busy_before} cores, others {seen.niced_during} cores")
     print(path.relative_to(ROOT))
     return path
+
+
+def priority() -> str:
+    """This process's scheduling class, which its children inherit."""
+    if os.sched_getscheduler(0) == os.SCHED_RR:
+        return f"real-time (SCHED_RR {os.sched_getparam(0).sched_priority})"
+    return f"nice {os.getpriority(os.PRIO_PROCESS, 0)}"
 
 
 def command() -> str:
