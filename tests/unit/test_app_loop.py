@@ -1,0 +1,194 @@
+"""One reconcile: how it ends, when it is tried again, and what is told of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from lowbit.app.loop import HANGS_AFTER, Reconciler
+from lowbit.app.metrics import Metrics
+from lowbit.app.queue import WorkQueue
+from lowbit.decide.plan import Apply, Delete, Plan
+from lowbit.decide.snapshot import Snapshot
+from lowbit.kube.errors import Conflict, KubeError, TooManyRequests, Unavailable
+from lowbit.observe.keys import Key
+from lowbit.observe.store import Store
+from tests.unit import world
+from tests.unit.world import NAMESPACE, World
+
+CHAT = Key(NAMESPACE, "chat")
+NOTHING = Plan()
+SERVICE = Apply({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "chat", "namespace": NAMESPACE}})
+DELETE = Delete("Service", "chat", "uid", "1")
+
+
+class Api:
+    """The API server: says yes, or raises what the test says."""
+
+    def __init__(self) -> None:
+        self.error: KubeError | None = None
+        self.hang: asyncio.Event | None = None
+        self.writes = 0
+
+    async def _write(self) -> dict[str, Any]:
+        if self.hang is not None:
+            await self.hang.wait()
+        if self.error is not None:
+            raise self.error
+        self.writes += 1
+        return dict(SERVICE.manifest) | {"metadata": {"name": "chat", "namespace": NAMESPACE, "resourceVersion": "9"}}
+
+    async def apply(self, _manifest: Any) -> dict[str, Any]:
+        return await self._write()
+
+    async def delete(self, *_: Any) -> dict[str, Any]:
+        await self._write()
+        return {"kind": "Status"}
+
+    async def get(self, *_: Any) -> dict[str, Any]:
+        return dict(SERVICE.manifest)
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.now, self.plan, self.permitted = 0.0, NOTHING, True
+        self.broken: Exception | None = None
+        self.asked: list[tuple[str, ...]] = []
+        self.api, self.metrics, self.store = Api(), Metrics(), Store()
+        self.queue: WorkQueue[Key] = WorkQueue(lambda: self.now, jitter=lambda: 0.5)
+        state = World()
+        state.apply_model("chat", world.spec())
+        self.store.put(state.model("chat"))
+        api: Any = self.api
+        me: Any = self
+        self.reconciler = Reconciler(
+            api, self.store, self.queue, me, me, self.metrics, lambda: self.permitted, self.decide,
+            lambda: datetime(2026, 1, 1, tzinfo=UTC), lambda: self.now,
+        )  # fmt: skip
+
+    def decide(self, _snapshot: Snapshot, _now: datetime) -> Plan:
+        if self.broken is not None:
+            raise self.broken
+        return self.plan
+
+    def ask(self, _namespace: str, jobs: tuple[str, ...]) -> None:
+        """As the progress reader."""
+        self.asked.append(jobs)
+
+    async def send(self, *_: Any) -> None:
+        """As the sender of events."""
+
+    async def reconcile(self, key: Key = CHAT) -> None:
+        """A worker takes the key, and is sent home when it has done its work."""
+        self.queue.add(key)
+        worker = asyncio.create_task(self.reconciler.work())
+        await until(lambda: not self.queue.depth and self.reconciler.idle.is_set())
+        worker.cancel()
+
+    def counted(self, result: str, kind: str = "QuantizedModel") -> float:
+        labels = {"kind": kind, "result": result}
+        return self.metrics.registry.get_sample_value("lowbit_reconciles_total", labels) or 0.0
+
+    def timed(self) -> float:
+        name = "lowbit_reconcile_seconds_count"
+        return self.metrics.registry.get_sample_value(name, {"kind": "QuantizedModel"}) or 0.0
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let others work until it holds."""
+    while not condition():  # noqa: ASYNC110 - what it waits for tells nobody
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def bench() -> Bench:
+    return Bench()
+
+
+async def test_a_plan_without_a_write_is_unchanged_and_one_with_a_write_is_changed(bench: Bench) -> None:
+    await bench.reconcile()
+    bench.plan = Plan(actions=(SERVICE,))
+    await bench.reconcile()
+    assert (bench.counted("unchanged"), bench.counted("changed"), bench.timed()) == (1, 1, 2)
+    assert bench.queue.next_due() is None
+
+
+async def test_a_model_that_is_gone_is_let_go(bench: Bench) -> None:
+    await bench.reconcile(Key(NAMESPACE, "absent"))
+    assert bench.counted("gone") == 1
+    assert bench.queue.next_due() is None
+
+
+@pytest.mark.parametrize(
+    "error", [Unavailable(503, "x", "the API server is busy"), ValueError("a bug")], ids=["api", "bug"]
+)
+async def test_what_fails_is_tried_again_later_each_time(bench: Bench, error: Exception) -> None:
+    bench.plan = Plan(actions=(SERVICE,))
+    bench.api.error = error if isinstance(error, KubeError) else None
+    bench.broken = None if isinstance(error, KubeError) else error
+    waits = []
+    for _ in range(3):
+        await bench.reconcile()
+        waits.append(bench.queue.next_due() or 0.0)
+        bench.now += waits[-1]
+        bench.queue.take()
+        bench.queue.done(CHAT)
+    assert waits[0] < waits[1] < waits[2]
+    assert (bench.counted("error"), bench.timed()) == (3, 3)
+
+
+async def test_an_api_server_that_asks_for_patience_gets_it(bench: Bench) -> None:
+    bench.plan = Plan(actions=(SERVICE,))
+    bench.api.error = TooManyRequests(429, "TooManyRequests", "slow down", retry_after=17.0)
+    await bench.reconcile()
+    assert bench.queue.next_due() == 17.0
+
+
+async def test_what_was_seen_too_late_is_decided_anew(bench: Bench) -> None:
+    bench.plan = Plan(actions=(DELETE,))
+    bench.api.error = Conflict(409, "Conflict", "it has changed")
+    await bench.reconcile()
+    assert bench.counted("stale") == 1
+    assert bench.queue.next_due() is not None
+
+
+async def test_without_the_lease_nothing_is_written_and_nothing_is_counted(bench: Bench) -> None:
+    bench.plan = Plan(actions=(SERVICE,))
+    bench.permitted = False
+    await bench.reconcile()
+    assert (bench.api.writes, bench.timed()) == (0, 0)
+
+
+async def test_a_lease_that_is_lost_on_the_way_halts_the_plan(bench: Bench) -> None:
+    bench.plan = Plan(actions=(SERVICE, DELETE))
+    answers = iter([True, True, False])
+    bench.reconciler.permit = lambda: next(answers, False)
+    await bench.reconcile()
+    assert (bench.api.writes, bench.counted("halted")) == (1, 1)
+
+
+async def test_a_plan_is_looked_at_again_when_it_asks_for_it_and_its_logs_are_read(bench: Bench) -> None:
+    bench.plan = Plan(requeue_after=30.0, watch_progress=("quantize-1",))
+    await bench.reconcile()
+    assert bench.queue.next_due() == 30.0
+    assert bench.asked == [("quantize-1",)]
+
+
+async def test_a_reconcile_that_hangs_is_named_and_one_that_is_slow_is_not(bench: Bench) -> None:
+    bench.plan = Plan(actions=(SERVICE,))
+    bench.api.hang = asyncio.Event()
+    bench.queue.add(CHAT)
+    worker = asyncio.create_task(bench.reconciler.work())
+    await until(lambda: not bench.reconciler.idle.is_set())
+    bench.now = HANGS_AFTER - 1
+    assert bench.reconciler.trouble() is None
+    bench.now = HANGS_AFTER + 1
+    assert f"{NAMESPACE}/chat" in str(bench.reconciler.trouble())
+    bench.api.hang.set()
+    await bench.reconciler.idle.wait()
+    assert bench.reconciler.trouble() is None
+    worker.cancel()

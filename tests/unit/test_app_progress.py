@@ -1,0 +1,175 @@
+"""Progress is read from logs: seldom, beside everything else, and never a reason to fail."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from lowbit.api.documents import ProgressLine
+from lowbit.app.progress import AT_ONCE, ProgressReader
+from lowbit.kube.errors import NotFound
+from lowbit.observe.keys import Key
+from lowbit.observe.store import Store
+
+CHAT = Key("team", "chat")
+INTERVAL = 30.0
+
+
+def line(percent: float) -> str:
+    text = ProgressLine(stage="quantize", percent=percent, message="layer 3 of 30", time=0).model_dump_json(
+        by_alias=True
+    )
+    return f"a line for people\n{text}\n"
+
+
+class Logs:
+    """The API server, as far as it is asked for logs."""
+
+    def __init__(self) -> None:
+        self.text: str | None = line(40)
+        self.asked: list[tuple[str, str]] = []
+        self.at_once = self.most_at_once = 0
+        self.answer = asyncio.Event()
+        self.answer.set()
+
+    async def pod_log(self, namespace: str, pod: str, container: str, lines: int, limit_bytes: int) -> str:
+        assert lines <= 100 and limit_bytes <= 2**20
+        self.asked.append((pod, container))
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await self.answer.wait()
+        self.at_once -= 1
+        if self.text is None:
+            raise NotFound(404, "NotFound", f"pod {namespace}/{pod} is gone")
+        return self.text
+
+
+class Bench:
+    """A reader, a store with Jobs whose pods run, and a clock."""
+
+    def __init__(self) -> None:
+        self.logs, self.store, self.now = Logs(), Store(), 1000.0
+        self.touched: list[Key] = []
+        kube: Any = self.logs
+        self.reader = ProgressReader(kube, self.store, self.touched.extend, lambda: self.now, INTERVAL)
+
+    def add(self, job: str, state: str = "running", pods: int = 1) -> None:
+        self.store.put(thing("Job", job))
+        for number in range(pods):
+            status = {"containerStatuses": [{"name": "worker", "state": {state: {}}}]}
+            labels = {"batch.kubernetes.io/job-name": job}
+            self.store.put(thing("Pod", f"{job}-{number}", labels=labels, status=status))
+
+    async def ask(self, *jobs: str) -> None:
+        self.reader.ask("team", jobs)
+        await self.settle()
+
+    async def settle(self) -> None:
+        while tasks := list(self.reader._tasks.values()):
+            await asyncio.wait(tasks)
+
+    def percent(self, job: str) -> float | None:
+        progress = self.store.view("Job", "team", job).progress
+        return progress.percent if progress else None
+
+
+def thing(kind: str, name: str, **more: Any) -> dict[str, Any]:
+    owner = {"apiVersion": "lowbit.dev/v1alpha1", "kind": "QuantizedModel", "name": "chat", "uid": "u"}
+    metadata = {
+        "name": name, "namespace": "team", "uid": f"{kind}-{name}", "resourceVersion": "1",
+        "labels": more.pop("labels", {}), "ownerReferences": [owner] if kind == "Job" else [],
+    }  # fmt: skip
+    return {"apiVersion": "v1", "kind": kind, "metadata": metadata, **more}
+
+
+@pytest.fixture
+async def bench() -> Bench:
+    return Bench()
+
+
+async def test_the_last_line_is_kept_and_its_model_is_looked_at_again(bench: Bench) -> None:
+    bench.add("quantize-1")
+    await bench.ask("quantize-1")
+    assert bench.logs.asked == [("quantize-1-0", "worker")]
+    assert bench.percent("quantize-1") == 40
+    assert bench.touched == [CHAT]
+
+
+async def test_a_log_is_read_at_most_once_in_an_interval(bench: Bench) -> None:
+    bench.add("quantize-1")
+    for _ in range(5):
+        await bench.ask("quantize-1")
+        bench.now += INTERVAL / 10
+    assert len(bench.logs.asked) == 1
+    bench.now += INTERVAL
+    bench.logs.text = line(50)
+    await bench.ask("quantize-1")
+    assert bench.percent("quantize-1") == 50
+    assert len(bench.logs.asked) == 2
+
+
+async def test_what_says_nothing_new_touches_nobody(bench: Bench) -> None:
+    bench.add("quantize-1")
+    await bench.ask("quantize-1")
+    bench.touched.clear()
+    for text in (line(40), "no progress in here", ""):
+        bench.now += INTERVAL + 1
+        bench.logs.text = text
+        await bench.ask("quantize-1")
+        assert bench.percent("quantize-1") == 40
+    assert bench.touched == []
+
+
+async def test_a_log_that_cannot_be_read_is_no_failure_and_is_not_asked_for_at_once(bench: Bench) -> None:
+    bench.add("quantize-1")
+    bench.logs.text = None
+    await bench.ask("quantize-1")
+    await bench.ask("quantize-1")
+    assert bench.percent("quantize-1") is None
+    assert len(bench.logs.asked) == 1
+
+
+async def test_only_a_worker_that_runs_is_asked(bench: Bench) -> None:
+    bench.add("pending", state="waiting")
+    bench.add("over", state="terminated")
+    bench.add("nothing", pods=0)
+    await bench.ask("pending", "over", "nothing", "absent")
+    assert bench.logs.asked == []
+
+
+async def test_few_logs_are_read_at_once_and_each_only_by_one(bench: Bench) -> None:
+    jobs = [f"quantize-{number}" for number in range(AT_ONCE * 3)]
+    for each in jobs:
+        bench.add(each)
+    bench.logs.answer.clear()
+    bench.reader.ask("team", jobs)
+    bench.reader.ask("team", jobs)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    bench.logs.answer.set()
+    await bench.settle()
+    assert bench.logs.most_at_once == AT_ONCE
+    assert sorted(pod for pod, _ in bench.logs.asked) == sorted(f"{each}-0" for each in jobs)
+
+
+async def test_a_job_that_goes_away_meanwhile_is_forgotten(bench: Bench) -> None:
+    bench.add("quantize-1")
+    bench.logs.answer.clear()
+    bench.reader.ask("team", ["quantize-1"])
+    await asyncio.sleep(0)
+    bench.store.remove(thing("Job", "quantize-1"))
+    bench.logs.answer.set()
+    await bench.settle()
+    assert bench.touched == []
+
+
+async def test_stopping_gives_up_what_is_being_read(bench: Bench) -> None:
+    bench.add("quantize-1")
+    bench.logs.answer.clear()
+    bench.reader.ask("team", ["quantize-1"])
+    await asyncio.sleep(0)
+    bench.reader.stop()
+    await bench.settle()
+    assert bench.percent("quantize-1") is None
