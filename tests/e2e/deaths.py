@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
 from tests.cluster.cluster import Cluster
+from tests.cluster.progress import StepError
 from tests.e2e.lab import Lab
 
 SYSTEM = "lowbit-system"
+LOOK_SECONDS = 0.05
 
 
 def operator_pods(cluster: Cluster) -> set[str]:
@@ -50,3 +54,27 @@ def kill_container(container_id: str) -> bool:
         except (FileNotFoundError, ProcessLookupError):
             continue  # it ended meanwhile
     return killed
+
+
+def kill_worker_as_it_starts(pod: str, seconds: float) -> None:
+    """SIGKILL to the first worker process in a pod whose name starts so: for a stage that is over in seconds.
+
+    Raises StepError when none was there for so long.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        for process in Path("/proc").iterdir():
+            if process.name.isdigit() and _is_worker(process, pod):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(process.name), signal.SIGKILL)
+                    return
+        time.sleep(LOOK_SECONDS)
+    raise StepError(f"kill the worker of {pod}", f"none ran within {seconds:.0f} s")
+
+
+def _is_worker(process: Path, pod: str) -> bool:
+    try:
+        command = (process / "cmdline").read_bytes()
+        return b"lowbit.worker" in command and f"HOSTNAME={pod}".encode() in (process / "environ").read_bytes()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return False

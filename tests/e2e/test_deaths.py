@@ -5,19 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.cluster.s3 import S3Server
-from tests.e2e.deaths import SYSTEM, kill_container, kill_operator, operator_pods, running_container
+from tests.e2e.deaths import (
+    SYSTEM,
+    kill_container,
+    kill_operator,
+    kill_worker_as_it_starts,
+    operator_pods,
+    running_container,
+)
 from tests.e2e.lab import Lab, suite
 from tests.e2e.witness import Seen, done, stage, witness
 
 KILLS: tuple[tuple[str, str, str], ...] = (
-    ("Preparing", "worker", "lowbit.dev/stage=prepare"),
     ("Quantizing", "worker", "lowbit.dev/stage=quantize"),
     ("EvaluatingBaseline", "engine", "lowbit.dev/stage=evaluate"),
     ("Evaluating", "worker", "lowbit.dev/stage=evaluate"),
     ("RollingOut", "engine", "app.kubernetes.io/component=serving"),
     ("Serving", "engine", "app.kubernetes.io/component=serving"),
 )
-"""Stage of the QuantizedModel, container, and the labels of its pod."""
+"""Stage of the QuantizedModel, container, and the labels of its pod: what lasts long enough to be seen from outside."""
 
 
 def passed_and_answers(lab: Lab, seen: Seen) -> None:
@@ -56,6 +62,7 @@ def test_the_operator_killed_at_every_stage_completes_without_a_duplicate_job(
 def test_workers_and_engines_killed_at_every_stage_complete(lab: Lab) -> None:
     with witness(lab) as seen:
         lab.apply_model("chat")
+        kill_worker_as_it_starts("chat-prepare-", 600)
         for when, container, selector in KILLS:
             kill_once(lab, when, container, selector)
         passed_and_answers(lab, seen)
@@ -66,7 +73,7 @@ def test_workers_and_engines_killed_at_every_stage_complete(lab: Lab) -> None:
 def test_deleted_while_evaluating_leaves_nothing_but_the_store(lab: Lab) -> None:
     store = lab.cluster.paths.volumes / f"{lab.namespace}-models"
     lab.apply_model("chat", evaluation={"suites": [suite("4")], "speed": {"requests": 4}})
-    lab.wait("an engine runs for the evaluation", lambda: bool(running_container(lab, "engine", KILLS[2][2])))
+    lab.wait("an engine runs for the evaluation", lambda: bool(running_container(lab, "engine", KILLS[1][2])))
     lab.kubectl("delete", "quantizedmodel", "chat", "--wait=true")
     lab.wait_gone("chat")
     assert lab.get("modelstore", "default") is not None
