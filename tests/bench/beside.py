@@ -20,7 +20,10 @@ def in_turn(runs: int, lowbit: Callable[[], Usage], bare: Callable[[], Usage]) -
         for side in (0, 1) if number % 2 else (1, 0):
             usage = (lowbit, bare)[side]()
             who = ("Lowbit", "bare")[side]
-            print(f"run {number} of {runs}, {who}: {usage.seconds:.1f} s, CPU {usage.cpu_seconds:.1f} s", flush=True)
+            print(
+                f"run {number} of {runs}, {who}: {usage.seconds:.1f} s, CPU {usage.cpu_seconds:.1f} s, others {usage.others} cores",
+                flush=True,
+            )
             if number:
                 taken[side].append(usage)
     return taken
@@ -39,6 +42,7 @@ def beside(runs: Runs, shared: Sequence[str], label: str) -> list[Figure]:
         ("s", "CPU seconds of the same work", lambda usage: _sum(usage.cpu_parts, shared)),
     ):
         found += _compared(ours, bare, of, name, unit, label)
+    found.append(figure(f"{label}: others meanwhile", "cores", [each.others for each in (*ours, *bare)]))
     for name in shared:
         found.append(figure(f"{label}: Lowbit, {name}", "s", [each.parts[name] for each in ours]))
         found.append(figure(f"{label}: bare, {name}", "s", [each.parts[name] for each in bare]))

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from images.buildah import buildah, folder
+from tests.bench.record import others
 from tests.cluster.progress import tail
 
 HERE = Path(__file__).parent
@@ -33,6 +34,8 @@ class Usage:
     cpu_seconds: float
     peak_mib: float
     """Largest resident memory, mapped files included."""
+    others: float
+    """Cores that worked for niced processes and for pods meanwhile."""
     parts: dict[str, float] = field(default_factory=dict)
     """Seconds of the parts that it has told of."""
     cpu_parts: dict[str, float] = field(default_factory=dict)
@@ -62,13 +65,13 @@ class Container:
             ["python3", "-m", f"{SCRIPTS}.timed", f"/lowbit/scratch/{USAGE}", "python3", "-m", f"{SCRIPTS}.{name}"],
         )
         log = scratch.parent / "run.log"
-        with log.open("wb") as output:
+        with log.open("wb") as output, others() as meanwhile:
             done = subprocess.run(line, stdout=output, stderr=subprocess.STDOUT, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"{name} ended with {done.returncode}\n{tail(log, 40)}")
         usage = json.loads((scratch / USAGE).read_text())
         marks = json.loads((scratch / MARKS).read_text()) if (scratch / MARKS).exists() else {}
-        return Usage(**usage, **marks)
+        return Usage(**usage, others=meanwhile[0], **marks)
 
 
 @contextmanager

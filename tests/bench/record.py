@@ -19,6 +19,8 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 RESULTS = Path(__file__).parent / "results"
 TICKS = os.sysconf("SC_CLK_TCK")
+PODS = Path("/sys/fs/cgroup/cpuacct/kubepods/cpuacct.usage")
+"""Nanoseconds of all pods on the machine (cgroup v1)."""
 LOOK_SECONDS = 5.0
 """How long the machine is looked at before a measurement begins."""
 
@@ -75,6 +77,8 @@ class Surroundings:
     load_after: tuple[float, float, float] = (0.0, 0.0, 0.0)
     niced_during: float = 0.0
     """Cores that worked for niced processes (nice > 0): never the measured ones."""
+    pods_during: float = 0.0
+    """Cores that worked for pods of a cluster on the machine: the measured ones only where that is what is measured."""
     priority: str = ""
     """Of the measured processes."""
 
@@ -91,6 +95,7 @@ def surroundings() -> Iterator[Surroundings]:
     yield seen
     after, seconds = _cpu(), time.monotonic() - started
     seen.niced_during = round((after["nice"] - before["nice"]) / seconds, 2)
+    seen.pods_during = round((after["pods"] - before["pods"]) / seconds, 2)
     seen.load_after = os.getloadavg()
 
 
@@ -123,7 +128,9 @@ def write(
         more = "".join(f" {key} {value:g}" for key, value in each.percentiles.items())
         deviation = "" if each.deviation is None else f" ± {each.deviation:g}"
         print(f"{each.name}: {each.mean:g}{deviation} {each.unit} ({each.runs} runs{more})")
-    print(f"load before {seen.load_before}, busy before {seen.busy_before} cores, others {seen.niced_during} cores")
+    print(
+        f"load before {seen.load_before}, busy before {seen.busy_before} cores, others {seen.niced_during} cores, pods {seen.pods_during}"
+    )
     print(path.relative_to(ROOT))
     return path
 
@@ -171,10 +178,21 @@ def memory_of(pid: int, field_name: str) -> int:
     return int(next(line.split()[1] for line in _lines(f"/proc/{pid}/status") if line.startswith(f"{field_name}:")))
 
 
+@contextmanager
+def others() -> Iterator[list[float]]:
+    """Cores that worked for niced processes and for pods during the block; in the list after it."""
+    begin, started = _cpu(), time.monotonic()
+    found: list[float] = []
+    yield found
+    end, seconds = _cpu(), time.monotonic() - started
+    found.append(round(sum(end[name] - begin[name] for name in ("nice", "pods")) / seconds, 2))
+
+
 def _cpu() -> dict[str, float]:
-    """Seconds of all cores so far: busy, and those of niced processes among them."""
+    """Seconds of all cores so far: busy, and among them those of niced processes, and those of pods."""
     user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, _lines("/proc/stat")[0].split()[1:9])
-    return {"busy": (user + nice + system + irq + softirq + steal) / TICKS, "nice": nice / TICKS}
+    pods = int(PODS.read_text()) / 1e9 if PODS.exists() else 0.0
+    return {"busy": (user + nice + system + irq + softirq + steal) / TICKS, "nice": nice / TICKS, "pods": pods}
 
 
 def _git(*words: str) -> str:
