@@ -8,7 +8,7 @@ import logging
 import sys
 
 from lowbit.app.logs import set_up_logging
-from lowbit.app.operator import run_operator
+from lowbit.app.operator import PartEnded, run_operator
 from lowbit.app.settings import SettingsError, from_process
 from lowbit.decide.reconcile import decide
 from lowbit.kube.connect import NoCluster
@@ -22,7 +22,7 @@ def main() -> int:
     gc.freeze()
     try:
         asyncio.run(run_operator(settings, decide))
-    except (NoCluster, SettingsError, OSError) as error:
+    except (NoCluster, SettingsError, PartEnded, OSError) as error:
         logging.getLogger("lowbit").error("%s", error)  # noqa: TRY400 - the message says it
         return 1
     except Exception:

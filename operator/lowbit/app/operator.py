@@ -41,6 +41,10 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+class PartEnded(Exception):  # noqa: N818
+    """A part that runs for ever has ended without an error of its own."""
+
+
 class Operator:
     """One operator. Raises NoCluster, SettingsError and OSError (a port that is taken) when it cannot start."""
 
@@ -132,6 +136,10 @@ class Operator:
         ready_task.cancel()
         self._take_signals()  # kopf has taken them
         await self._until_done_or_stopped(tasks)
+        if not self._stopping.is_set():
+            raise PartEnded(
+                "the watches have ended: a kind was taken away, or the API server sent an error; start again"
+            )
 
     async def _watch(self, ready: asyncio.Event) -> None:
         """Watch every kind that there is now. One that is installed later is compared with LISTs until the next start."""
