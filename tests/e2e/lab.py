@@ -22,13 +22,15 @@ from tests.e2e.texts import calibration, holdout
 MINUTES = 60.0
 POLL_SECONDS = 1.0
 
+Manifest = dict[str, Any]
+
 MADE_KINDS = (
     "modelrevisions,modelevaluations,jobs,pods,configmaps,deployments,replicasets,services,serviceaccounts,"
     "poddisruptionbudgets,networkpolicies"
 )
 BUCKET = "models"
-
-Manifest = dict[str, Any]
+CPU: Manifest = {"requests": {"cpu": "400m"}}
+"""Of two cores. A pod that asks for nothing gets nothing while the machine does something else."""
 
 
 @dataclass(frozen=True)
@@ -222,10 +224,11 @@ def model_spec() -> Manifest:
                 "maxModelLen": 512,
                 "args": ["--enforce-eager"],
                 "env": [{"name": "VLLM_CPU_KVCACHE_SPACE", "value": "1"}],
+                "resources": CPU,
             }
         },
         "serving": {"replicas": 1, "drainSeconds": 20},
-        "jobs": {"quantize": {"device": "CPU"}},
+        "jobs": {"quantize": {"device": "CPU", "resources": CPU}},
     }
 
 

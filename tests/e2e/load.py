@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-PAUSE_SECONDS = 0.2
+PAUSE_SECONDS = 0.4
 TIMEOUT_SECONDS = 300
-MOST_REQUESTS = 5000
+MOST_REQUESTS = 10_000
 """Of one client: a block that never ends does not ask for ever."""
 
 
