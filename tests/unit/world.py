@@ -33,6 +33,10 @@ Reference = tuple[str, str]
 """Kind and name; there is one namespace."""
 
 
+class Stale(AssertionError):  # noqa: N818
+    """A precondition of a write does not hold."""
+
+
 @dataclass
 class World:
     """State, and the counts of what was done to it."""
@@ -137,6 +141,10 @@ class World:
         self.objects.pop((kind, name), None)
         if kind == "Job":
             self.objects.pop(("Pod", name), None)
+        self.collect()
+
+    def collect(self) -> None:
+        """What has only owners that are gone goes, too."""
         uids = {each["metadata"]["uid"] for each in self.objects.values()}
         for (each_kind, each_name), each in list(self.objects.items()):
             owners = each["metadata"].get("ownerReferences") or []
@@ -174,13 +182,15 @@ class World:
             self.now += timedelta(seconds=1)
             if not any(moved):
                 return
-        raise AssertionError(f"no fixpoint within {STEPS} steps: {self.model(names[0])['status']}")
+        raise AssertionError(
+            f"no fixpoint within {STEPS} steps: {[self.objects.get(('QuantizedModel', name)) for name in names]}"
+        )
 
-    def settle_waiting(self, *names: str) -> None:
+    def settle_waiting(self, *names: str, after: Callable[[], None] = lambda: None) -> None:
         """Settle, let two minutes pass, and settle again: what waits for a time goes on."""
-        self.settle(*names)
-        self.now += timedelta(minutes=2)
-        self.settle(*names)
+        for _ in range(2):
+            self.settle(*names, after=after)
+            self.now += timedelta(minutes=2)
 
     def roll_out(self, name: str) -> None:
         """Every pod of the Deployment is new and ready."""
@@ -250,8 +260,9 @@ class World:
             self.created.append(reference)
 
     def _same(self, kind: str, name: str, uid: str, version: str) -> None:
-        metadata = self.objects[kind, name]["metadata"]
-        assert (metadata["uid"], metadata["resourceVersion"]) == (uid, version), f"stale write to {kind} {name}"
+        metadata = self.objects.get((kind, name), {}).get("metadata", {})
+        if (metadata.get("uid"), metadata.get("resourceVersion")) != (uid, version):
+            raise Stale(f"stale write to {kind} {name}")
 
 
 def estimate(value: float, error: float = 0.005) -> Estimate:
