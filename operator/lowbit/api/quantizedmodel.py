@@ -75,6 +75,7 @@ class QuantizedModelStatus(Tolerant):
     selector: str | None = None
     """Label selector of the serving pods, for the scale subresource."""
     last_failure: Failure | None = None
+    """The last failure, also one that was overcome: it is the present one only while the condition Stalled is True."""
 
 
 class QuantizedModel(Tolerant):
