@@ -14,7 +14,8 @@ says how much of the original was compared one by one.
 
 How far below: against the full softmax, SmolLM2-135M as GPTQ int4 with groups of 64 gave 0.67 of the true divergence with
 20 tokens, 0.77 with 50, 0.83 with 100, 0.88 with 200, 0.96 with 1,000 (60 chats of 76 to 92 tokens, covered mass 0.79 to
-0.97); rounded to 4, 5, 6 and 8 bits 0.68 to 0.75, 0.84 to 0.88 (100) and 0.96 (1,000). A threshold is therefore one on this
+0.97); rounded to 4, 5, 6 and 8 bits 0.68 to 0.75, 0.84 to 0.88 (100) and 0.96 (1,000); rounded to 3 bits, which
+ruins it, 0.52 and 0.72 (100) of 2.5 nats. A threshold is therefore one on this
 value at this number of tokens: it cannot be carried over from a full-softmax figure, nor from another topLogprobs.
 """
 
