@@ -28,7 +28,7 @@ def prepare_machine(cluster: DemoCluster) -> dict[str, str]:
     """Programs, cluster, images and the model. Returns the images' references by name."""
     if os.geteuid() != 0:
         raise StepError("demo", "it installs packages, builds images and starts a cluster: run it as root")
-    packages.install()
+    packages.install(packages.DEMO)
     programs.build()
     references = build(ALL, None)
     prepare_models()

@@ -17,7 +17,8 @@ CLUSTER = ("containerd", "runc", "containernetworking-plugins", "nftables", "ipr
 IMAGES = ("buildah", "mmdebstrap", "busybox-static", "ca-certificates")
 BUILD = ("gcc", "libc6-dev", "python3-venv")
 TESTS = ("prometheus",)
-ALL = CLUSTER + IMAGES + BUILD + TESTS
+DEMO = CLUSTER + IMAGES + BUILD
+ALL = DEMO + TESTS
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
