@@ -13,7 +13,7 @@ from lowbit.api.engine import VLLM, EnvironmentVariable, ResolvedEngine
 from lowbit.api.evaluation import ResolvedGate, ResolvedSuite
 from lowbit.api.modelchecks import Refused, check_model, resolve_group_size
 from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol, ModelEvaluationSpec
-from lowbit.api.modelrevision import ModelRevisionSpec, RevisionImages, RevisionSource
+from lowbit.api.modelrevision import ModelRevisionSpec, RevisionImages, RevisionPlatform, RevisionSource
 from lowbit.api.names import evaluation_name, input_hash
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModelSpec
@@ -59,8 +59,17 @@ def freeze_candidate(
         images=RevisionImages(
             operator=platform.operator_image, worker=platform.worker_image, guard=platform.guard_image
         ),
+        platform=RevisionPlatform(
+            image_pull_policy=platform.image_pull_policy, gpu_resource=platform.gpu_resource,
+            run_as_user=platform.run_as_user, ca_bundle_config_map=platform.ca_bundle_config_map,
+        ),
         artifact_hash=artifact_hash(prepared.source, recipe, calibration),
     )  # fmt: skip
+
+
+def frozen_platform(revision: ModelRevisionSpec, platform: Platform) -> Platform:
+    """The platform's settings, as far as a pod shows them those that the revision was made with."""
+    return platform.model_copy(update=dict(revision.platform))
 
 
 def resolve_recipe(index: int, recipe: Recipe, spec: QuantizedModelSpec, prepared: PrepareResult) -> ResolvedRecipe:

@@ -55,6 +55,15 @@ class RevisionImages(Wire):
     guard: str
 
 
+class RevisionPlatform(Wire):
+    """What else of the platform's settings a pod shows, frozen like the images. Absent fields are the defaults."""
+
+    image_pull_policy: str = "IfNotPresent"
+    gpu_resource: str = "nvidia.com/gpu"
+    run_as_user: int = 65532
+    ca_bundle_config_map: str | None = None
+
+
 class ModelRevisionSpec(Wire):
     """Immutable."""
 
@@ -74,6 +83,7 @@ class ModelRevisionSpec(Wire):
     gates: list[ResolvedGate]
     engine: ResolvedEngine
     images: RevisionImages
+    platform: RevisionPlatform = RevisionPlatform()
     artifact_hash: str
     """Hash of source, recipe and calibration: equal hashes share one artifact."""
 

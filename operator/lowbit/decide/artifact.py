@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lowbit.api.documents import PrepareResult
-from lowbit.api.freeze import freeze
+from lowbit.api.freeze import freeze, frozen_platform
 from lowbit.api.modelchecks import Refused
 from lowbit.api.modelrevision import ModelRevision, ModelRevisionSpec
 from lowbit.api.modelstore import ModelStoreSpec
@@ -122,7 +122,8 @@ def _made(
         name=name, stage="Quantizing", title="Quantize", field="spec.jobs.quantize", options=options,
         doing=f"quantizing {revision.meta.name} to {recipe_name(spec.recipe)}", revision=revision.meta.name,
         make=lambda job, memory: quantize_job(
-            revision.meta.namespace, [user(snapshot)], spec, options, model.jobs.ttl_seconds, store, snapshot.platform,
+            revision.meta.namespace, [user(snapshot)], spec, options, model.jobs.ttl_seconds, store,
+            frozen_platform(spec, snapshot.platform),
             memory_limit=memory, name=job,
         ),
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lowbit.api.freeze import baseline_spec, candidate_spec
+from lowbit.api.freeze import baseline_spec, candidate_spec, frozen_platform
 from lowbit.api.modelevaluation import ModelEvaluation, ModelEvaluationSpec, ModelEvaluationStatus
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStoreSpec
@@ -67,7 +67,8 @@ def measured(
         options=model.jobs.evaluate, doing=doing, revision=revision.meta.name,
         make=lambda job, memory: evaluate_job(
             revision.meta.namespace, [user(snapshot)], name, spec, revision.body.spec, model.jobs.evaluate,
-            model.engine.vllm, model.jobs.ttl_seconds, store, snapshot.platform, memory_limit=memory, job_name=job,
+            model.engine.vllm, model.jobs.ttl_seconds, store, frozen_platform(revision.body.spec, snapshot.platform),
+            memory_limit=memory, job_name=job,
         ),
     )  # fmt: skip
     result = run(snapshot, clock, wanted)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lowbit.api.documents import EXIT_REFUSED, TerminationMessage
+from lowbit.api.freeze import frozen_platform
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.names import input_hash
@@ -82,7 +83,8 @@ def serve(snapshot: Snapshot, store: ModelStoreSpec, target: Target) -> tuple[Ac
     source = target.source or record is None
     manifests = serving_manifests(
         meta.namespace, controller(snapshot), meta.name, target.label, target.revision.body.spec,
-        None if source or record is None else record.digest, spec.serving, spec.engine.vllm, store, snapshot.platform,
+        None if source or record is None else record.digest, spec.serving, spec.engine.vllm, store,
+        frozen_platform(target.revision.body.spec, snapshot.platform),
         record.bytes if record is not None and not source else target.revision.body.spec.source.facts.weight_bytes,
         snapshot.has_pod_monitors and snapshot.platform.service_monitor,
     )  # fmt: skip
