@@ -23,6 +23,7 @@ from lowbit.worker.store.pvc import PVCStore
 from tests.cluster.s3 import S3Server
 from tests.unit import worker_inputs as inputs
 from tests.unit.fake_hub import COMMIT, REPO, FakeHub
+from tests.unit.tools import needs
 
 LARGE = 3_000_000
 CHUNK = 100_000
@@ -204,6 +205,7 @@ def test_a_folder_that_changed_between_two_attempts_comes_as_it_is_now(tmp_path:
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[S3Server]:
+    needs("versitygw")
     with S3Server(access_key="test", secret_key="test-secret") as running:
         yield running
 

@@ -25,6 +25,7 @@ from lowbit.worker.store.pvc import PVCStore
 from lowbit.worker.store.s3 import S3Store
 from tests.cluster.s3 import S3Server
 from tests.unit import worker_inputs as inputs
+from tests.unit.tools import needs
 
 MOST_STEPS = 200
 SLOW = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
@@ -33,6 +34,7 @@ MakeStore = Callable[[Path], Store]
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[S3Server]:
+    needs("versitygw")
     with S3Server(access_key="test", secret_key="test-secret") as running:
         yield running
 
