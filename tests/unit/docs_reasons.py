@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 LOWBIT = Path(__file__).resolve().parents[2] / "operator" / "lowbit"
 FOLDERS = ("decide", "worker", "api")
-PLACES = {
-    "Waiting": 1, "_waiting": 1, "_create": 4, "condition": 3, "Finding": 1, "RefusalError": 0, "_failure": 0, "Problem": 1,
-    "refuse": 0,
-}  # fmt: skip
-"""Where the reason stands among the positional arguments of what makes failures and conditions."""
 NAMES = ("reason", "reason_")
 RETURNING = ("explain",)
 """Functions that return reason and message."""
@@ -22,28 +17,51 @@ REASON = re.compile(r"[A-Z][a-z]+[A-Za-z]*")
 
 def reasons() -> dict[str, str]:
     """Each reason, with the file that writes it. One that is put together (f"{title}Failed") is not seen."""
+    files = [path for folder in FOLDERS for path in sorted((LOWBIT / folder).rglob("*.py"))]
+    trees = {path: ast.parse(path.read_text()) for path in files}
+    places = {name: place for tree in trees.values() for name, place in places_in(tree)}
     found: dict[str, str] = {}
-    for folder in FOLDERS:
-        for path in sorted((LOWBIT / folder).rglob("*.py")):
-            for reason in in_tree(ast.parse(path.read_text())):
-                found.setdefault(reason, str(path.relative_to(LOWBIT)))
+    for path, tree in trees.items():
+        own = places | dict(places_in(tree))
+        for reason in in_tree(tree, own):
+            found.setdefault(reason, str(path.relative_to(LOWBIT)))
     return found
 
 
-def in_tree(tree: ast.AST) -> Iterator[str]:
-    """Words in the place of a reason: an argument, a keyword, or a variable of that name."""
+def places_in(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Functions and classes that are given a reason, and where it stands among their positional arguments."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            parameters = [each.arg for each in node.args.args]
+            yield from place_of(node.name, parameters)
+        elif isinstance(node, ast.ClassDef):
+            fields = [
+                each.target.id
+                for each in node.body
+                if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
+            ]
+            made = [each for each in node.body if isinstance(each, ast.FunctionDef) and each.name == "__init__"]
+            yield from place_of(node.name, [each.arg for each in made[0].args.args[1:]] if made else fields)
+
+
+def place_of(name: str, parameters: list[str]) -> Iterator[tuple[str, int]]:
+    yield from ((name, parameters.index(known)) for known in NAMES if known in parameters)
+
+
+def in_tree(tree: ast.AST, places: Mapping[str, int]) -> Iterator[str]:
+    """Words in the place of a reason: an argument, a keyword, a variable of that name, or what explain() returns."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            yield from in_call(node)
+            yield from in_call(node, places)
         elif isinstance(node, ast.Assign):
             yield from in_assignment(node)
         elif isinstance(node, ast.FunctionDef) and node.name in RETURNING:
             yield from in_returns(node)
 
 
-def in_call(call: ast.Call) -> Iterator[str]:
+def in_call(call: ast.Call, places: Mapping[str, int]) -> Iterator[str]:
     name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
-    place = PLACES.get(name)
+    place = places.get(name)
     if place is not None and len(call.args) > place:
         yield from words(call.args[place])
     for keyword in call.keywords:
