@@ -61,10 +61,14 @@ class Installation:
         (self.folder / "token.new").write_text(answer["status"]["token"])
         (self.folder / "token.new").replace(self.folder / "token")
 
+    def platform(self) -> dict[str, Any]:
+        """What the platform's file says."""
+        found: dict[str, Any] = yaml.safe_load((self.folder / "platform.yaml").read_text())
+        return found
+
     def set_platform(self, **values: Any) -> None:
         """Change the platform's file, as another version of the chart would."""
-        file = self.folder / "platform.yaml"
-        file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | values))
+        (self.folder / "platform.yaml").write_text(yaml.safe_dump(self.platform() | values))
 
     def environment(self, pod: str) -> dict[str, str]:
         """The operator's, in a pod of that name: as the chart gives it, and as the kubelet does."""

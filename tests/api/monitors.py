@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.api.operator_process import Cluster
+from tests.api.operator_process import Cluster, wait_for
 
 NAME = "podmonitors.monitoring.coreos.com"
 CRD: dict[str, Any] = {
@@ -35,7 +35,13 @@ CRD: dict[str, Any] = {
 def install(cluster: Cluster) -> None:
     """The cluster knows PodMonitors from now on."""
     cluster.apply(CRD)
-    cluster.kubectl("wait", "--for=condition=Established", f"crd/{NAME}", "--timeout=60s")
+    wait_for("the kind is served", lambda: _established(cluster))
+
+
+def _established(cluster: Cluster) -> bool:
+    status = (cluster.get("CustomResourceDefinition", "", NAME) or {}).get("status", {})
+    conditions = status.get("conditions") or ()
+    return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
 
 
 def remove(cluster: Cluster) -> None:

@@ -131,7 +131,8 @@ class Cluster:
     def list(self, kind: str, space: str) -> list[dict[str, Any]]:
         """Objects that are not being deleted."""
         items = self.client("GET", self.path(kind, space))["items"]
-        return [each for each in items if not each["metadata"].get("deletionTimestamp")]
+        told = {"apiVersion": RESOURCES[kind].api_version, "kind": kind}  # built-in kinds leave it out in a list
+        return [told | each for each in items if not each["metadata"].get("deletionTimestamp")]
 
     def get(self, kind: str, space: str, name: str) -> dict[str, Any] | None:
         """One object; None where there is none."""

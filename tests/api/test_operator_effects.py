@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lowbit.app.operator import utc_now
-from lowbit.decide.plan import Apply, Create, Delete, Event, Plan, SetOwners, WriteStatus
+from lowbit.decide.plan import Apply, Create, Delete, Event, Keep, Plan, SetOwners, WriteStatus
 from lowbit.decide.snapshot import Owner
 from lowbit.effects.events import EventSender
 from lowbit.effects.execute import Outcome, execute
@@ -18,6 +18,7 @@ from lowbit.kube.errors import AlreadyExists, Conflict, Invalid, NotFound
 from lowbit.observe.keys import Key
 from lowbit.observe.store import Store
 from tests.api.operator_process import Cluster, quantized_model
+from tests.unit import desired_inputs
 
 KEY = Key("default", "chat")
 
@@ -140,6 +141,21 @@ async def test_a_stale_action_ends_the_plan_before_its_status(kube: Kube, store:
     outcome = await carry_out(Plan(actions=(stale,), status=status_write(model, "Serving")), kube, store)
     assert outcome == Outcome(writes=1, stale=outcome.stale)
     assert "status" not in await kube.get("QuantizedModel", "default", "chat")
+
+
+async def test_a_job_that_is_kept_has_no_time_to_live_any_more(kube: Kube, store: Store) -> None:
+    manifest = desired_inputs.prepare()
+    manifest["metadata"] = {"name": "failed", "namespace": "default"}
+    seen = await kube.create(manifest)
+    metadata = seen["metadata"]
+    assert seen["spec"]["ttlSecondsAfterFinished"] > 0
+    keep = Keep(metadata["name"], metadata["uid"], metadata["resourceVersion"])
+    assert (await carry_out(Plan(actions=(keep,)), kube, store)).stale is None
+    kept = await kube.get("Job", "default", "failed")
+    assert "ttlSecondsAfterFinished" not in kept["spec"]
+    assert kept["spec"]["template"] == seen["spec"]["template"]
+    assert (await carry_out(Plan(actions=(keep,)), kube, store)).stale is not None
+    await kube.delete("Job", "default", "failed", metadata["uid"])
 
 
 async def test_nothing_is_started_past_the_leases_end(kube: Kube, store: Store) -> None:
