@@ -224,3 +224,94 @@ def test_the_present_failure_is_the_one_while_stalled_and_history_afterwards(wor
     assert condition(world, "Ready")["status"] == "True"
     assert status(world)["lastFailure"] == failure
     assert failure["time"] < f"{failed_at:%Y-%m-%dT%H:%M:%SZ}" < condition(world, "Ready")["lastTransitionTime"]
+
+
+def refused(world: World, job: str) -> None:
+    refusal = Refusal(reason="NoGPU", message="there is no GPU.", action="Set the device to CPU.")
+    world.finish_job(job, TerminationMessage(refusal=refusal), code=EXIT_REFUSED)
+
+
+def expires(world: World, job: str) -> bool:
+    return "ttlSecondsAfterFinished" in world.objects["Job", job]["spec"]
+
+
+def test_a_lasting_failure_is_remembered_by_its_job_which_does_not_expire(world: World, stage: str) -> None:
+    world.apply_model(NAME, spec())
+    job = reach(world, stage)
+    refused(world, job)
+    world.settle(NAME)
+    assert not expires(world, job)
+    others = world.names("Job") - {job}
+    assert all(expires(world, other) for other in others)
+    for other in others:
+        world.delete("Job", other)
+    created = len(world.created)
+    world.settle(NAME)
+    assert len(world.created) == created
+    assert condition(world, "Stalled")["reason"] == "NoGPU"
+
+
+def test_a_job_that_stays_goes_when_the_spec_moves_on(world: World, stage: str) -> None:
+    world.apply_model(NAME, spec())
+    job = reach(world, stage)
+    refused(world, job)
+    world.settle(NAME)
+    world.apply_model(NAME, spec(engine={"vllm": {"image": "engine:2"}}, candidates=[{"gptq": {"bits": 8}}]))
+    world.settle(NAME)
+    assert job not in world.names("Job")
+    assert condition(world, "Ready")["status"] == "True"
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "chat-prepare-": {"jobs": {"prepare": {"deadlineSeconds": 90}}},
+    "quantize-": {"jobs": {"quantize": {"device": "CPU"}}},
+    "baseline-": {"engine": {"vllm": {"resources": {"limits": {"memory": "64Gi"}}}}},
+    "eval-": {"jobs": {"evaluate": {"resources": {"limits": {"memory": "64Gi"}}}}},
+}
+
+
+def test_what_failed_is_tried_again_as_soon_as_the_manifest_lets_it_run_otherwise(world: World, stage: str) -> None:
+    world.apply_model(NAME, spec())
+    job = reach(world, stage)
+    refused(world, job)
+    world.settle(NAME)
+    uid, revisions = world.objects["Job", job]["metadata"]["uid"], world.names("ModelRevision")
+    world.apply_model(NAME, spec(jobs={"ttlSeconds": 3600}))
+    world.settle(NAME)
+    assert world.objects["Job", job]["metadata"]["uid"] == uid, "this changes nothing about how it runs"
+    world.apply_model(NAME, spec(**CHANGES[stage]))
+    world.settle(NAME)
+    assert world.objects["Job", job]["metadata"]["uid"] != uid
+    assert condition(world, "Ready")["status"] == "True"
+    assert revisions <= world.names("ModelRevision"), "how a Job runs makes no revision"
+
+
+def test_both_attempts_are_made_anew_when_the_manifest_gives_more_memory(world: World) -> None:
+    world.apply_model(NAME, spec(jobs=LIMITS))
+    job = reach(world, STAGES["quantize"])
+    for name in (job, f"{job}-2"):
+        world.finish_job(name, TerminationMessage(), code=EXIT_KILLED, reason="OOMKilled")
+        world.step(NAME)
+    assert condition(world, "Stalled")["reason"] == "OutOfMemory"
+    world.apply_model(NAME, spec(jobs={"quantize": {"resources": {"limits": {"memory": "32Gi"}}}}))
+    world.settle(NAME)
+    assert memory(world, job) == "32Gi"
+    assert f"{job}-2" not in world.names("Job")
+    assert condition(world, "Ready")["status"] == "True"
+
+
+def test_two_that_share_a_failed_job_and_want_it_otherwise_do_not_make_it_anew_for_ever(world: World) -> None:
+    world.apply_model(NAME, spec(jobs=LIMITS))
+    job = reach(world, STAGES["quantize"])
+    world.apply_model("other", spec())
+    refused(world, job)
+    world.settle(NAME, "other")
+    uid = world.objects["Job", job]["metadata"]["uid"]
+    assert len(world.objects["Job", job]["metadata"]["ownerReferences"]) == 2
+    world.apply_model("other", spec(jobs={"quantize": {"device": "CPU"}}))
+    world.settle(NAME, "other")
+    assert world.objects["Job", job]["metadata"]["uid"] == uid, "it was made for the first"
+    world.delete("QuantizedModel", NAME)
+    world.settle("other")
+    assert world.objects["Job", job]["metadata"]["uid"] != uid
+    assert world.model("other")["status"]["stage"] == "Serving"

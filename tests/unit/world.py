@@ -12,7 +12,7 @@ from lowbit.api.base import API_VERSION
 from lowbit.api.documents import EvaluateResult, PrepareResult, QuantizeResult, TerminationMessage
 from lowbit.api.modelrevision import ModelFacts
 from lowbit.api.status import ArtifactRecord, Estimate, EvaluationSummary, FidelitySummary
-from lowbit.decide.plan import Apply, Create, Delete, Plan, SetOwners
+from lowbit.decide.plan import Apply, Create, Delete, Keep, Plan, SetOwners
 from lowbit.decide.reconcile import decide
 from lowbit.decide.snapshot import Snapshot
 from lowbit.effects.execute import owner_reference
@@ -121,6 +121,11 @@ class World:
                     known = self.objects[action.kind, action.name]
                     owners = [owner_reference(owner) for owner in action.owners]
                     self.put(known | {"metadata": known["metadata"] | {"ownerReferences": owners}})
+                case Keep():
+                    self._same("Job", action.name, action.uid, action.resource_version)
+                    known = self.objects["Job", action.name]
+                    spec = {k: v for k, v in known["spec"].items() if k != "ttlSecondsAfterFinished"}
+                    self.put(known | {"spec": spec})
                 case Delete():
                     self._same(action.kind, action.name, action.uid, action.resource_version)
                     self.delete(action.kind, action.name)
@@ -144,12 +149,17 @@ class World:
         self.collect()
 
     def collect(self) -> None:
-        """What has only owners that are gone goes, too."""
+        """What has only owners that are gone goes, too; references to an owner that is gone go from what has others."""
         uids = {each["metadata"]["uid"] for each in self.objects.values()}
-        for (each_kind, each_name), each in list(self.objects.items()):
+        for (kind, name), each in list(self.objects.items()):
+            if self.objects.get((kind, name)) is not each:
+                continue
             owners = each["metadata"].get("ownerReferences") or []
-            if owners and all(owner["uid"] not in uids for owner in owners):
-                self.delete(each_kind, each_name)
+            left = [owner for owner in owners if owner["uid"] in uids]
+            if owners and not left:
+                self.delete(kind, name)
+            elif len(left) < len(owners):
+                self.put(each | {"metadata": each["metadata"] | {"ownerReferences": left}})
 
     def step(self, name: str) -> bool:
         """One reconcile; whether it did anything."""

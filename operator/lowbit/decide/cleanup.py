@@ -28,8 +28,8 @@ def clean(snapshot: Snapshot) -> tuple[Action, ...]:
         if name not in needed and owns(snapshot, evaluation.meta) and not evaluation.meta.deleting:
             actions.append(release(snapshot, "ModelEvaluation", evaluation.meta))
     for name, job in sorted(snapshot.jobs.items()):
-        unfinished = job.state in ("Pending", "Running") and not job.meta.deleting
-        if name not in needed and unfinished and owns(snapshot, job.meta):
+        stays = job.state in ("Pending", "Running") or not job.expires
+        if name not in needed and stays and not job.meta.deleting and owns(snapshot, job.meta):
             actions.append(release(snapshot, "Job", job.meta))
     return tuple(actions)
 

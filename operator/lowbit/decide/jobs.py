@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
+from lowbit.api.canonical import digest, short
 from lowbit.api.documents import EXIT_REFUSED, TerminationMessage
-from lowbit.api.names import second_attempt
+from lowbit.api.names import MADE_FOR_ANNOTATION, SETTINGS_ANNOTATION, second_attempt
 from lowbit.api.pods import JobOptions
 from lowbit.api.status import Failure, Progress, Stage
 from lowbit.decide.outcome import Clock, Waiting
 from lowbit.decide.owners import adopt
-from lowbit.decide.plan import Action, Create, Delete
+from lowbit.decide.plan import Action, Create, Delete, Keep
 from lowbit.decide.snapshot import JobView, PodView, Snapshot
 from lowbit.desired.document import DocumentTooLarge
 from lowbit.desired.jobs import EXIT_KILLED
@@ -74,7 +75,7 @@ def run(snapshot: Snapshot, clock: Clock, wanted: Wanted) -> TerminationMessage 
     first, second = snapshot.jobs.get(wanted.name), snapshot.jobs.get(second_attempt(wanted.name))
     job = second or first
     if job is None:
-        return _create(clock, wanted, wanted.name, None, "Started", f"{wanted.doing}: starting")
+        return _create(snapshot, clock, wanted, wanted.name, None, "Started", f"{wanted.doing}: starting")
     if job.meta.deleting:
         return _waiting(wanted, "Restarting", f"{wanted.doing}: the last Job is going away", requeue=5.0)
     if job.state == "Succeeded":
@@ -82,7 +83,13 @@ def run(snapshot: Snapshot, clock: Clock, wanted: Wanted) -> TerminationMessage 
     adoption = adopt(snapshot, "Job", job.meta)
     setback = explain(clock, wanted, first) if second is not None and first is not None else None
     if job.state == "Failed":
-        return _failed(clock, wanted, job, adoption, may_try_again=second is None)
+        failure = explain(clock, wanted, job)
+        if second is None and (again := _try_again(snapshot, clock, wanted, job)) is not None:
+            return replace(again, setback=failure)
+        if _settings_changed(snapshot, wanted, job):
+            return replace(_anew(wanted, [each for each in (first, second) if each is not None]), setback=failure)
+        keep = (Keep(job.meta.name, job.meta.uid, job.meta.resource_version),) if job.expires else ()
+        return _lasting(wanted, failure, adoption or keep)
     return replace(_running(wanted, job, adoption), setback=setback)
 
 
@@ -98,7 +105,9 @@ def _waiting(wanted: Wanted, reason: str, message: str, *, actions: Any = (), re
     )  # fmt: skip
 
 
-def _create(clock: Clock, wanted: Wanted, name: str, memory: str | None, reason: str, message: str) -> Waiting:
+def _create(
+    snapshot: Snapshot, clock: Clock, wanted: Wanted, name: str, memory: str | None, reason: str, message: str
+) -> Waiting:
     try:
         manifest = wanted.make(name, memory)
     except DocumentTooLarge as error:
@@ -107,7 +116,35 @@ def _create(clock: Clock, wanted: Wanted, name: str, memory: str | None, reason:
             action="Shorten spec.engine.vllm.env and args: what is long belongs into a ConfigMap or the image.",
         )  # fmt: skip
         return _lasting(wanted, failure, ())
-    return _waiting(wanted, reason, message, actions=[Create(manifest)])
+    whose = {MADE_FOR_ANNOTATION: snapshot.model.meta.name, SETTINGS_ANNOTATION: _settings(snapshot, wanted)}
+    return _waiting(wanted, reason, message, actions=[Create(_annotated(manifest, whose))])
+
+
+def _annotated(manifest: Mapping[str, Any], more: Mapping[str, str]) -> dict[str, Any]:
+    metadata = manifest["metadata"]
+    return {**manifest, "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), **more}}}
+
+
+def _settings(snapshot: Snapshot, wanted: Wanted) -> str:
+    """Hash of what the manifest says on how the Job runs."""
+    vllm = snapshot.model.body.spec.engine.vllm
+    engine = {"resources": vllm.resources, "shm_size": vllm.shm_size} if wanted.title == "Evaluate" else None
+    return short(digest("settings", {"options": wanted.options, "engine": engine}))
+
+
+def _settings_changed(snapshot: Snapshot, wanted: Wanted, job: JobView) -> bool:
+    """Whether the manifest lets a failed Job run otherwise now. Only the manifest that it was made for is asked: two that
+    share a Job, and differ, would make it anew for ever."""
+    marks, me = job.meta.annotations, snapshot.model.meta.name
+    users = {owner.name for owner in job.meta.owners}
+    mine = marks.get(MADE_FOR_ANNOTATION) == me or marks.get(MADE_FOR_ANNOTATION) not in users
+    return mine and SETTINGS_ANNOTATION in marks and marks[SETTINGS_ANNOTATION] != _settings(snapshot, wanted)
+
+
+def _anew(wanted: Wanted, jobs: Sequence[JobView]) -> Waiting:
+    actions = [Delete("Job", job.meta.name, job.meta.uid, job.meta.resource_version) for job in jobs]
+    message = f"{wanted.doing}: tried again, {wanted.field} has changed since it failed"
+    return _waiting(wanted, "SettingsChanged", message, actions=actions)
 
 
 def _lasting(wanted: Wanted, failure: Failure, actions: tuple[Action, ...]) -> Waiting:
@@ -127,19 +164,16 @@ def _finished(clock: Clock, wanted: Wanted, job: JobView) -> TerminationMessage 
     return _waiting(wanted, "ReadingResult", f"{message}; made again, what is in the store is used", actions=[again])
 
 
-def _failed(
-    clock: Clock, wanted: Wanted, job: JobView, adoption: tuple[Action, ...], *, may_try_again: bool
-) -> Waiting:
-    failure = explain(clock, wanted, job)
+def _try_again(snapshot: Snapshot, clock: Clock, wanted: Wanted, job: JobView) -> Waiting | None:
+    """The one further attempt, where there may be one."""
     memory = larger_memory(wanted.options) if job.out_of_memory == "worker" else None
-    again = second_attempt(wanted.name)
-    if may_try_again and memory is not None:
-        said = f"{wanted.doing}: out of memory; tried once more with {memory}"
-        return replace(_create(clock, wanted, again, memory, "OutOfMemory", said), setback=failure)
-    if may_try_again and _killed(job):
-        said = f"{wanted.doing}: the worker was killed; tried once more"
-        return replace(_create(clock, wanted, again, None, "WorkerKilled", said), setback=failure)
-    return _lasting(wanted, failure, adoption)
+    if memory is not None:
+        reason, said = "OutOfMemory", f"{wanted.doing}: out of memory; tried once more with {memory}"
+    elif _killed(job):
+        reason, said = "WorkerKilled", f"{wanted.doing}: the worker was killed; tried once more"
+    else:
+        return None
+    return _create(snapshot, clock, wanted, second_attempt(wanted.name), memory, reason, said)
 
 
 def _killed(job: JobView) -> bool:
@@ -161,7 +195,7 @@ def explain(clock: Clock, wanted: Wanted, job: JobView) -> Failure:
     elif job.failure_reason == "DeadlineExceeded":
         reason = "DeadlineExceeded"
         message = f"Job {name} took longer than {wanted.options.deadline_seconds} s."
-        action = f"Raise {wanted.field}.deadlineSeconds, or give the stage more resources; then delete the Job."
+        action = f"Raise {wanted.field}.deadlineSeconds, or give the stage more resources."
     elif _killed(job):
         reason, message, action = "WorkerKilled", f"The worker of Job {name} was killed from outside.", mend
     elif refusal is not None:

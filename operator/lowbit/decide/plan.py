@@ -47,7 +47,16 @@ class Delete:
     resource_version: str
 
 
-Action = Create | Apply | SetOwners | Delete
+@dataclass(frozen=True)
+class Keep:
+    """Let a finished Job stay, without a time to live: it remembers that its reason is a lasting one."""
+
+    name: str
+    uid: str
+    resource_version: str
+
+
+Action = Create | Apply | SetOwners | Delete | Keep
 
 
 @dataclass(frozen=True)

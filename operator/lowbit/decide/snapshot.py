@@ -95,6 +95,8 @@ class JobView:
 
     meta: Metadata
     state: Literal["Pending", "Running", "Succeeded", "Failed"]
+    expires: bool = True
+    """It is removed by itself some time after it has finished."""
     failure_reason: str | None = None
     """Reason of the Job's Failed condition: BackoffLimitExceeded, DeadlineExceeded, PodFailurePolicy."""
     failure_message: str | None = None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from lowbit.api.base import API_VERSION
-from lowbit.decide.plan import Action, Apply, Create, Delete, Event, Plan, SetOwners, WriteStatus
+from lowbit.decide.plan import Action, Apply, Create, Delete, Event, Keep, Plan, SetOwners, WriteStatus
 from lowbit.decide.snapshot import Owner
 from lowbit.kube.client import Kube
 from lowbit.kube.errors import AlreadyExists, Conflict, KubeError, NotFound
@@ -72,7 +72,10 @@ class _Executor:
                 self._start()
                 self.store.put(await self.kube.apply(action.manifest))
             case SetOwners():
-                await self._set_owners(action)
+                owners = [owner_reference(owner) for owner in action.owners]
+                await self._patch(action.kind, action, {"ownerReferences": owners}, {})
+            case Keep():
+                await self._patch("Job", action, {}, {"spec": {"ttlSecondsAfterFinished": None}})
             case Delete():
                 await self._delete(action)
         logger.info("%s", described(action), extra=about(self.key))
@@ -86,17 +89,14 @@ class _Executor:
             metadata = manifest["metadata"]
             self.store.put(await self.kube.get(manifest["kind"], metadata["namespace"], metadata["name"]))
 
-    async def _set_owners(self, action: SetOwners) -> None:
+    async def _patch(
+        self, kind: str, action: SetOwners | Keep, metadata: Mapping[str, Any], more: Mapping[str, Any]
+    ) -> None:
         self._start()
-        patch = {
-            "metadata": {
-                "uid": action.uid,
-                "resourceVersion": action.resource_version,
-                "ownerReferences": [owner_reference(owner) for owner in action.owners],
-            }
-        }
-        with self._fresh(action.kind, action.name):
-            self.store.put(await self.kube.merge_patch(action.kind, self.key.namespace, action.name, patch))
+        seen = {"uid": action.uid, "resourceVersion": action.resource_version}
+        patch = {"metadata": {**seen, **metadata}, **more}
+        with self._fresh(kind, action.name):
+            self.store.put(await self.kube.merge_patch(kind, self.key.namespace, action.name, patch))
 
     async def _delete(self, action: Delete) -> None:
         self._start()
@@ -211,6 +211,8 @@ def described(action: Action) -> str:
             return f"{action.kind} {action.name} is now used by {owners}"
         case Delete():
             return f"deleted {action.kind} {action.name}"
+        case Keep():
+            return f"Job {action.name} stays: it failed for good"
 
 
 def owner_reference(owner: Owner) -> dict[str, Any]:

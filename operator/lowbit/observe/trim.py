@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_JOB_SPEC = ("ttlSecondsAfterFinished",)
 _POD_STATUS = ("phase", "reason", "conditions", "containerStatuses", "initContainerStatuses")
 
 
 def trim(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy without managedFields; Jobs and pods without their spec, immutable ConfigMaps without their data."""
+    """A copy without managedFields; pods without spec, Jobs without most of it, immutable ConfigMaps without their data."""
     kind = manifest["kind"]
     metadata = {
         name: value for name, value in manifest["metadata"].items() if name not in ("managedFields", "selfLink")
@@ -22,8 +23,10 @@ def trim(manifest: Mapping[str, Any]) -> dict[str, Any]:
         metadata.pop("annotations", None)
         status = manifest.get("status") or {}
         trimmed["status"] = {name: status[name] for name in _POD_STATUS if name in status}
-    if kind in ("Pod", "Job"):
         trimmed.pop("spec", None)
+    if kind == "Job":
+        spec = manifest.get("spec") or {}
+        trimmed["spec"] = {name: spec[name] for name in _JOB_SPEC if name in spec}
     if kind == "ConfigMap" and manifest.get("immutable"):
         trimmed.pop("data", None)
         trimmed.pop("binaryData", None)

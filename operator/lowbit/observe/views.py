@@ -87,6 +87,7 @@ def job_view(
     return JobView(
         meta=metadata_of(manifest),
         state=_job_state(status, conditions, newest),
+        expires=(manifest.get("spec") or {}).get("ttlSecondsAfterFinished") is not None,
         failure_reason=failed.get("reason"),
         failure_message=failed.get("message"),
         started=status.get("startTime"),
