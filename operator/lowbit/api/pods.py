@@ -77,4 +77,4 @@ class Jobs(Wire):
     evaluate: JobOptions = JobOptions()
     """Measures a model in the engine; the engine's own needs are in spec.engine."""
     ttl_seconds: int = Field(default=86_400, ge=60, le=2_592_000)
-    """Finished Jobs are removed after so many seconds; nothing is lost by it."""
+    """Finished Jobs are removed after so many seconds; nothing is lost by it. One that failed for good stays."""
