@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lowbit.api.documents import ProgressLine
+from lowbit.api.names import DOCUMENT_ANNOTATION
 from lowbit.observe.keys import Key
 from lowbit.observe.store import Store
 
@@ -106,9 +107,16 @@ def test_a_list_of_one_namespace_says_nothing_about_the_others() -> None:
 
 def test_only_the_fields_that_are_read_are_kept() -> None:
     store = Store()
-    store.put(thing("Pod", "p", 1, spec={"containers": []}, status={"phase": "Running", "podIP": "10.0.0.1"}))
-    store.put(thing("ConfigMap", "document", 2, immutable=True, data={"document.json": "x" * 10_000}))
-    pod, config_map = store.get("Pod", "team", "p"), store.get("ConfigMap", "team", "document")
+    worker = thing("Pod", "p", 1, spec={"containers": []}, status={"phase": "Running", "podIP": "10.0.0.1"})
+    worker["metadata"]["annotations"] = {DOCUMENT_ANNOTATION: "x" * 10_000}
+    store.put(worker)
+    template = {"metadata": {"annotations": {DOCUMENT_ANNOTATION: "x" * 10_000}}}
+    store.put(thing("Job", "j", 3, spec={"ttlSecondsAfterFinished": 60, "template": template}))
+    store.put(thing("ConfigMap", "guard", 2, immutable=True, data={"envoy.yaml": "x" * 10_000}))
+    pod, config_map = store.get("Pod", "team", "p"), store.get("ConfigMap", "team", "guard")
+    job = store.get("Job", "team", "j")
+    assert job is not None and job["spec"] == {"ttlSecondsAfterFinished": 60}
+    assert pod is not None and "annotations" not in pod["metadata"]
     assert pod is not None and "spec" not in pod and pod["status"] == {"phase": "Running"}
     assert "managedFields" not in pod["metadata"]
     assert config_map is not None and "data" not in config_map
