@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -64,11 +65,61 @@ def test_the_images_of_every_part_can_be_replaced() -> None:
         assert pod["spec"]["containers"][0]["image"] == "localhost/lowbit-operator:abc"
 
 
-def test_an_unknown_value_is_refused_and_named() -> None:
-    for setting in ("nonsense=1", "platform.nonsense=1", "crds.nonsense=x", "metrics.serviceMonitor.nonsense=1"):
-        done = helm("template", "lowbit", str(CHART), "--set", setting)
-        assert done.returncode != 0
-        assert "nonsense" in done.stderr
+REFUSED = {
+    "nonsense=1": "additional properties 'nonsense' not allowed",
+    "platform.nonsense=1": "at '/platform': additional properties 'nonsense' not allowed",
+    "crds.nonsense=1": "at '/crds': additional properties 'nonsense' not allowed",
+    "metrics.serviceMonitor.nonsense=1": "at '/metrics/serviceMonitor': additional properties 'nonsense'",
+    'resources.limit.memory="1Gi"': "at '/resources': additional properties 'limit' not allowed",
+    'replicas="two"': "at '/replicas': got string, want integer",
+    "replicas=9": "at '/replicas': maximum: got 9, want 5",
+    "workers=0": "at '/workers': minimum: got 0, want 1",
+    'image=""': "at '/image': minLength: got 0, want 1",
+    'imagePullPolicy="Sometimes"': "value must be one of 'Always', 'IfNotPresent', 'Never'",
+    'imagePullSecrets=["registry"]': "at '/imagePullSecrets/0': got string, want object",
+    'logLevel="TRACE"': "value must be one of 'DEBUG', 'INFO', 'WARNING', 'ERROR'",
+    'watchNamespaces="team-a"': "at '/watchNamespaces': got string, want array",
+    'watchNamespaces=["Team_A"]': "at '/watchNamespaces/0': 'Team_A' does not match pattern",
+    'watchNamespaces=["a","a"]': "at '/watchNamespaces': items at 0 and 1 are equal",
+    "platform.runAsUser=0": "at '/platform/runAsUser': minimum: got 0, want 1",
+    'platform.hubEndpoint="mirror"': "at '/platform/hubEndpoint': 'mirror' does not match pattern",
+    'platform.engineEnv={"A":1}': "at '/platform/engineEnv/A': got number, want string",
+    'platform.serviceMonitor="yes"': "at '/platform/serviceMonitor': got string, want boolean",
+    'metrics.serviceMonitor.interval="15"': "at '/metrics/serviceMonitor/interval': '15' does not match pattern",
+    "tolerations={}": "at '/tolerations': got object, want array",
+    'serviceAccount.annotations={"a":1}': "at '/serviceAccount/annotations/a': got number, want string",
+}
+
+
+@pytest.mark.parametrize(("setting", "says"), REFUSED.items())
+def test_a_bad_value_is_refused_and_named(setting: str, says: str) -> None:
+    done = helm("template", "lowbit", str(CHART), "--set-json", setting)
+    assert done.returncode != 0
+    assert says in done.stderr
+
+
+def test_no_object_of_the_schema_takes_unknown_fields() -> None:
+    """But those whose fields are Kubernetes' own."""
+    free = {"/global", "/affinity", "/resources/requests", "/resources/limits", "/tolerations"}
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    assert set(open_objects(schema, "")) == free
+
+
+def open_objects(schema: dict[str, Any], path: str) -> Iterator[str]:
+    """Paths of objects that would take any field."""
+    if schema.get("type") == "object" and "additionalProperties" not in schema:
+        yield path
+    for name, each in schema.get("properties", {}).items():
+        yield from open_objects(each, f"{path}/{name}")
+    if "items" in schema:
+        yield from open_objects(schema["items"], path)
+
+
+def test_every_value_that_the_schema_knows_is_in_values_or_said_in_its_comments() -> None:
+    schema, text = json.loads((CHART / "values.schema.json").read_text()), (CHART / "values.yaml").read_text()
+    for name, each in schema["properties"].items():
+        for inner in (name, *each.get("properties", {})):
+            assert f"{inner}:" in text or inner == "global", f"{name}.{inner}"
 
 
 def test_the_operator_and_the_test_pod_are_allowed_by_restricted_pod_security(manifests: list[dict[str, Any]]) -> None:
