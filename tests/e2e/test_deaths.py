@@ -13,7 +13,7 @@ from tests.e2e.deaths import (
     operator_pods,
     running_container,
 )
-from tests.e2e.lab import Lab, suite
+from tests.e2e.lab import Lab, condition, suite
 from tests.e2e.witness import Seen, done, stage, witness
 
 KILLS: tuple[tuple[str, str, str], ...] = (
@@ -24,6 +24,9 @@ KILLS: tuple[tuple[str, str, str], ...] = (
     ("Serving", "engine", "app.kubernetes.io/component=serving"),
 )
 """Stage of the QuantizedModel, container, and the labels of its pod: what lasts long enough to be seen from outside."""
+
+MEASURED = ("EvaluatingBaseline", "Evaluating")
+"""Here the engine is killed while the evaluator measures: before that a new start of the engine would do."""
 
 
 def passed_and_answers(lab: Lab, seen: Seen) -> None:
@@ -65,6 +68,8 @@ def test_workers_and_engines_killed_at_every_stage_complete(lab: Lab) -> None:
         kill_worker_as_it_starts("chat-prepare-", 600)
         for when, container, selector in KILLS:
             kill_once(lab, when, container, selector)
+        lab.wait("the death while serving is seen", lambda: not condition(lab.get("qm", "chat"), "Available"))
+        assert "container engine of pod" in str(lab.status("chat")["conditions"])
         passed_and_answers(lab, seen)
     first = {name.removesuffix("-2") for name in seen.jobs}
     assert sorted(name.partition("-")[0] for name in first) == ["baseline", "chat", "eval", "quantize"]
@@ -87,7 +92,9 @@ def kill_once(lab: Lab, when: str, container: str, selector: str) -> None:
         assert not done(lab, "chat") or when in ("RollingOut", "Serving"), (
             f"{when} was over before its {container} was killed"
         )
-        running = running_container(lab, container, selector) if stage(lab, "chat") == when else None
+        if stage(lab, "chat") != when or (when in MEASURED and not running_container(lab, "worker", selector)):
+            return False
+        running = running_container(lab, container, selector)
         return running is not None and kill_container(running)
 
     lab.wait(f"the {container} is killed while {when}", killed)

@@ -13,7 +13,7 @@ from lowbit.api.documents import EXIT_REFUSED, TerminationMessage
 from lowbit.api.freeze import frozen_platform
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStoreSpec
-from lowbit.api.names import input_hash
+from lowbit.api.names import REVISION_LABEL, input_hash
 from lowbit.api.serving import Serving
 from lowbit.api.status import Failure
 from lowbit.decide.drift import drifted
@@ -135,7 +135,7 @@ def rolled_out(snapshot: Snapshot) -> bool:
 def trouble(snapshot: Snapshot, clock: Clock, label: str) -> Failure | None:
     """Why the pods of a revision do not come up, when it is something that a person has to mend."""
     for pod in snapshot.pods:
-        if pod.meta.labels.get("lowbit.dev/revision") != label or pod.ready:
+        if pod.meta.labels.get(REVISION_LABEL) != label or pod.ready:
             continue
         for container in pod.containers:
             failure = _refused(pod.meta, container.exit_code, container.message, label, clock)
@@ -157,6 +157,18 @@ def waiting_for(pod: PodView) -> str | None:
     for container in pod.containers:
         if container.reason in WAITING_IS_WRONG and not container.running:
             return f"container {container.name} of pod {pod.meta.name}: {container.reason}: {container.message or ''}"
+    return None
+
+
+def restarted(snapshot: Snapshot, label: str) -> str | None:
+    """Which container of a pod that is not ready has ended and was started again, and how it ended; in words."""
+    for pod in snapshot.pods:
+        if pod.meta.labels.get(REVISION_LABEL) != label or pod.ready:
+            continue
+        for container in pod.containers:
+            if container.restarts:
+                how = ", ".join(str(part) for part in (container.reason, container.exit_code) if part is not None)
+                return f"container {container.name} of pod {pod.meta.name} restarted {container.restarts} time(s), last: {how}"
     return None
 
 

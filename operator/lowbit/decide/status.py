@@ -12,7 +12,7 @@ from lowbit.decide.artifact import recipe_name
 from lowbit.decide.conditions import condition
 from lowbit.decide.outcome import Clock, Waiting
 from lowbit.decide.plan import Event, WriteStatus
-from lowbit.decide.serving import Target, by_name, rolled_out
+from lowbit.decide.serving import Target, by_name, restarted, rolled_out
 from lowbit.decide.snapshot import Seen, Snapshot
 
 SHORT_MESSAGE = 100
@@ -81,6 +81,8 @@ def explain(snapshot: Snapshot, situation: Situation) -> tuple[str, str]:
     counts = (
         f"{deployment.ready} of {deployment.replicas} pod(s) ready" if deployment else "the Deployment is being made"
     )
+    if (ended := restarted(snapshot, label)) is not None:
+        return "ContainerRestarted", f"{label}: {counts}; {ended}"
     return "RollingOut", f"rolling out {label}: {counts}"
 
 

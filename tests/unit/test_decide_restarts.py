@@ -1,0 +1,56 @@
+"""A pod that dies while it serves: whoever is woken up reads which container ended, and how."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.world import World, spec
+
+NAME = "chat"
+
+
+def serving_pod(world: World, restarts: int, ended: dict[str, object] | None) -> None:
+    """One pod of the Deployment whose engine is starting (again)."""
+    template = world.objects["Deployment", NAME]["spec"]["template"]
+    engine = {"name": "engine", "restartCount": restarts, "ready": False, "state": {"running": {}}}
+    if ended is not None:
+        engine["lastState"] = {"terminated": ended}
+    metadata = {"name": "chat-1", "labels": template["metadata"]["labels"]}
+    status = {"phase": "Running", "containerStatuses": [engine]}
+    world.put({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {}, "status": status})
+
+
+def not_ready(world: World) -> None:
+    deployment = world.objects["Deployment", NAME]
+    world.put(deployment | {"status": deployment["status"] | {"readyReplicas": 1, "availableReplicas": 1}})
+
+
+@pytest.fixture
+def served() -> World:
+    world = World()
+    world.add_store()
+    world.apply_model(NAME, spec())
+    world.settle(NAME)
+    return world
+
+
+def ready(world: World) -> dict[str, str]:
+    conditions = world.model(NAME)["status"]["conditions"]
+    return next(condition for condition in conditions if condition["type"] == "Ready")
+
+
+def test_a_container_that_ended_while_it_served_is_named_with_how_it_ended(served: World) -> None:
+    not_ready(served)
+    serving_pod(served, 1, {"exitCode": 137, "reason": "OOMKilled"})
+    served.settle(NAME)
+    condition = ready(served)
+    assert (condition["status"], condition["reason"]) == ("False", "ContainerRestarted")
+    assert "1 of 2 pod(s) ready" in condition["message"]
+    assert "container engine of pod chat-1 restarted 1 time(s), last: OOMKilled, 137" in condition["message"]
+
+
+def test_a_pod_that_starts_for_the_first_time_is_a_rollout(served: World) -> None:
+    not_ready(served)
+    serving_pod(served, 0, None)
+    served.settle(NAME)
+    assert ready(served)["reason"] == "RollingOut"
