@@ -108,6 +108,14 @@ class AuditLog:
         """The same, without reads and without the Lease's."""
         return [call for call in self.calls(user, since) if call.write and call.resource != "leases"]
 
+    def refused(self, user: str | None = None, since: int = 0) -> list[str]:
+        """What the roles do not allow. An API server that has just started refuses for a moment what it allows later."""
+        calls = self.calls(user, since)
+        allowed = {(call.user, call.verb, call.resource) for call in calls if call.code < 400}
+        return [
+            call.told for call in calls if call.code == 403 and (call.user, call.verb, call.resource) not in allowed
+        ]
+
     def _read(self, since: int) -> Iterator[Call]:
         if not self._file.exists():
             return
