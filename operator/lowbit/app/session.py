@@ -34,8 +34,7 @@ def open_session(configuration: Any, streams: WatchStreams, on_call: OnCall) -> 
 def _trace(streams: WatchStreams, on_call: OnCall) -> aiohttp.TraceConfig:
     async def started(_session: Any, context: SimpleNamespace, parameters: aiohttp.TraceRequestStartParams) -> None:
         context.started = time.monotonic()
-        if _watches(parameters.url):
-            streams.attempted(parameters.url.path)
+        streams.attempted(parameters.url.path)  # a stream starts from a LIST of the same path
 
     async def answered(_session: Any, context: SimpleNamespace, parameters: aiohttp.TraceRequestEndParams) -> None:
         ended(context, parameters.url, parameters.response.status)
@@ -48,7 +47,7 @@ def _trace(streams: WatchStreams, on_call: OnCall) -> aiohttp.TraceConfig:
         if _watches(url):
             (streams.opened if status == 200 else streams.refused)(url.path)
         elif status != 200:
-            streams.refused(url.path)  # the LIST that a stream starts from
+            streams.refused(url.path)
 
     trace = aiohttp.TraceConfig()
     trace.on_request_start.append(started)
