@@ -166,6 +166,12 @@ def test_with_namespaces_there_is_no_right_outside_of_them() -> None:
     assert {"name": "LOWBIT_NAMESPACES", "value": "a,b"} in container["env"]
 
 
+def test_who_has_no_rights_in_the_cluster_can_install_it_for_namespaces() -> None:
+    manifests = render('watchNamespaces=["lowbit-system"]', "rbac.aggregate=false", "crds.install=false")
+    for manifest in manifests:
+        assert manifest["metadata"].get("namespace") == "lowbit-system", manifest["kind"]
+
+
 def test_the_lease_that_the_role_allows_is_the_one_that_is_taken(manifests: list[dict[str, Any]]) -> None:
     (container,) = of_kind(manifests, "Deployment")[0]["spec"]["template"]["spec"]["containers"]
     (name,) = [variable["value"] for variable in container["env"] if variable["name"] == "LOWBIT_LEASE_NAME"]

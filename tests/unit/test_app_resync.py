@@ -1,0 +1,171 @@
+"""The comparison with a LIST: it fills the store, finds what watches missed, and notices a kind that comes and goes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from lowbit.app import resync as module
+from lowbit.app.resync import ROUNDS_MISSED, Resync
+from lowbit.kube.client import Listing
+from lowbit.kube.errors import KubeError, NotFound, Unavailable
+from lowbit.kube.resources import OPTIONAL_KINDS, OWN_KINDS, SHARED_KINDS
+from lowbit.observe.keys import Key
+from lowbit.observe.store import Store
+
+CHAT = Key("team", "chat")
+ALWAYS = (*OWN_KINDS, *SHARED_KINDS)
+
+
+def job(name: str = "quantize-1", version: int = 1) -> dict[str, Any]:
+    owner = {"apiVersion": "lowbit.dev/v1alpha1", "kind": "QuantizedModel", "name": "chat", "uid": "u"}
+    metadata = {"name": name, "namespace": "team", "uid": name, "resourceVersion": str(version)}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata | {"ownerReferences": [owner]}}
+
+
+def model() -> dict[str, Any]:
+    metadata = {"name": "chat", "namespace": "team", "uid": "chat", "resourceVersion": "1"}
+    return {"apiVersion": "lowbit.dev/v1alpha1", "kind": "QuantizedModel", "metadata": metadata, "spec": {}}
+
+
+class Bench:
+    """A comparison, and an API server that holds what the test says."""
+
+    def __init__(self, *namespaces: str) -> None:
+        self.objects: list[dict[str, Any]] = []
+        self.version = 1
+        self.pod_monitors = False
+        self.errors: list[KubeError] = []
+        self.listed: list[tuple[str, str | None, str | None]] = []
+        self.touched: list[Key] = []
+        self.missed: list[str] = []
+        self.store = Store()
+        kube: Any = self
+        self.resync = Resync(
+            kube, self.store, namespaces, touch=self.touched.extend, on_missed=self.missed.append,
+            jitter=lambda: 0.5, interval=600.0,
+        )  # fmt: skip
+
+    async def serves(self, kind: str) -> bool:
+        assert kind == "PodMonitor"
+        return self.pod_monitors
+
+    async def list(self, kind: str, namespace: str | None, selector: str | None) -> Listing:
+        if self.errors:
+            raise self.errors.pop(0)
+        self.listed.append((kind, namespace, selector))
+        return Listing([each for each in self.objects if each["kind"] == kind], str(self.version))
+
+    async def filled(self) -> Bench:
+        """As an operator is when its watches run."""
+        await self.resync.fill()
+        self.resync.watched = frozenset(ALWAYS)
+        self.touched.clear()
+        return self
+
+
+async def test_everything_is_listed_and_what_others_use_too_only_with_our_label() -> None:
+    bench = Bench()
+    await bench.resync.fill()
+    assert [kind for kind, _, _ in bench.listed] == list(ALWAYS)
+    for kind, namespace, selector in bench.listed:
+        assert namespace is None
+        assert (selector is None) is (kind in OWN_KINDS)
+    assert bench.resync.synced
+
+
+async def test_with_namespaces_each_is_listed_and_nothing_else() -> None:
+    bench = Bench("a", "b")
+    await bench.resync.fill()
+    assert {namespace for _, namespace, _ in bench.listed} == {"a", "b"}
+    assert len(bench.listed) == 2 * len(ALWAYS)
+
+
+async def test_the_store_is_filled_in_the_end_however_often_the_api_server_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "RETRY", 0.0)
+    bench = Bench()
+    bench.errors = [NotFound(404, "", "no such kind"), Unavailable(503, "", "busy"), Unavailable(0, "", "no answer")]
+    await bench.resync.fill()
+    assert bench.resync.synced
+    assert not bench.errors
+
+
+async def test_what_the_watches_bring_afterwards_was_not_missed() -> None:
+    bench = await Bench().filled()
+    bench.objects.append(job())
+    await bench.resync.compare()
+    assert bench.touched == [CHAT]
+    bench.resync.noticed(job())
+    await bench.resync.compare()
+    assert bench.missed == []
+    assert bench.resync.trouble() is None
+
+
+async def test_watches_that_bring_nothing_round_after_round_are_dead() -> None:
+    bench = await Bench().filled()
+    for number in range(ROUNDS_MISSED + 1):
+        assert bench.resync.trouble() is None
+        bench.version += 1
+        bench.objects = [job(f"quantize-{number}", bench.version)]
+        await bench.resync.compare()
+    assert "no watch had brought" in str(bench.resync.trouble())
+    assert set(bench.missed) == {"Job"}
+
+
+async def test_one_round_without_a_miss_makes_good_again() -> None:
+    bench = await Bench().filled()
+    for number in range(ROUNDS_MISSED):
+        bench.objects = [job(f"quantize-{number}", number + 2)]
+        bench.version = number + 2
+        await bench.resync.compare()
+    await bench.resync.compare()
+    await bench.resync.compare()
+    assert bench.resync.trouble() is None
+
+
+async def test_a_kind_that_comes_is_listed_from_then_on_and_every_model_is_looked_at_again() -> None:
+    bench = Bench()
+    bench.objects.append(model())
+    await bench.filled()
+    assert not {kind for kind, _, _ in bench.listed} & set(OPTIONAL_KINDS)
+    bench.pod_monitors = True
+    await bench.resync.compare()
+    assert bench.touched == [CHAT] and bench.store.has_pod_monitors
+    assert set(OPTIONAL_KINDS) <= {kind for kind, _, _ in bench.listed}
+    bench.touched.clear()
+    await bench.resync.compare()
+    assert bench.touched == []
+    bench.pod_monitors = False
+    await bench.resync.compare()
+    assert bench.touched == [CHAT] and not bench.store.has_pod_monitors
+
+
+async def test_a_kind_that_nobody_watches_is_compared_and_never_missed() -> None:
+    bench = await Bench().filled()
+    bench.pod_monitors = True
+    metadata = {"name": "chat", "namespace": "team", "uid": "m", "resourceVersion": "5", "labels": {}}
+    bench.objects.append({"apiVersion": "monitoring.coreos.com/v1", "kind": "PodMonitor", "metadata": metadata})
+    for _ in range(2):
+        await bench.resync.compare()
+    assert bench.missed == []
+    assert bench.store.get("PodMonitor", "team", "chat") is not None
+
+
+async def test_a_comparison_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 4:
+            raise asyncio.CancelledError
+
+    bench = await Bench().filled()
+    monkeypatch.setattr("lowbit.app.resync.asyncio.sleep", sleep)
+    bench.errors = [Unavailable(503, "", "busy")]
+    with pytest.raises(asyncio.CancelledError):
+        await bench.resync.run()
+    assert waits == [10.0, 30.0, 600.0, 600.0]
