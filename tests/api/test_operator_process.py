@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from tests.api.conftest import StartOperator
@@ -131,6 +132,59 @@ def test_a_claim_that_can_only_be_read_is_refused_as_a_store(
         return next((each["reason"] for each in status.get("conditions", ())), None)
 
     wait_for("the store is refused", lambda: reason() == "ReadOnly")
+
+
+def test_a_policy_that_refuses_a_job_is_told_to_the_user_and_waited_for(
+    cluster: Cluster, space: str, start: StartOperator
+) -> None:
+    refuse_jobs(cluster, space)
+    wait_for("the policy holds", lambda: jobs_are_refused(cluster, space))
+    start("operator", f"--namespaces={space}")
+    cluster.apply(quantized_model(space, "chat"))
+
+    def notes() -> list[str]:
+        return [event["note"] for event in cluster.list("Event", space) if event["reason"] == "ReconcileFailed"]
+
+    (note,) = wait_for("an event says so", notes)
+    assert "create Job" in note and "Jobs are made in office hours" in note
+    cluster.kubectl("delete", "validatingadmissionpolicybinding,validatingadmissionpolicy", POLICY)
+    wait_for("it goes on by itself", lambda: cluster.list("Job", space))
+
+
+POLICY = "no-jobs"
+
+
+def refuse_jobs(cluster: Cluster, space: str) -> None:
+    """As a platform team would."""
+    rule = {"apiGroups": ["batch"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["jobs"]}
+    policy = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": POLICY},
+        "spec": {
+            "matchConstraints": {"resourceRules": [rule]},
+            "validations": [{"expression": "false", "message": "Jobs are made in office hours"}],
+        },
+    }
+    binding = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": POLICY},
+        "spec": {
+            "policyName": POLICY,
+            "validationActions": ["Deny"],
+            "matchResources": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": space}}},
+        },
+    }
+    cluster.kubectl(
+        "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": [policy, binding]})
+    )
+
+
+def jobs_are_refused(cluster: Cluster, space: str) -> bool:
+    """Policies are compiled some time after they were made."""
+    create = ("create", "job", "probe", "--image=x", "--dry-run=server", "-n", space)
+    return "office hours" in cluster.server.kubectl.attempt(*create).stderr
 
 
 def _holder(cluster: Cluster) -> str | None:

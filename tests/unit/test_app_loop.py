@@ -12,9 +12,9 @@ import pytest
 from lowbit.app.loop import HANGS_AFTER, Reconciler
 from lowbit.app.metrics import Metrics
 from lowbit.app.queue import WorkQueue
-from lowbit.decide.plan import Apply, Delete, Plan
+from lowbit.decide.plan import Apply, Delete, Event, Plan
 from lowbit.decide.snapshot import Snapshot
-from lowbit.kube.errors import Conflict, KubeError, TooManyRequests, Unavailable
+from lowbit.kube.errors import Conflict, Forbidden, Invalid, KubeError, TooManyRequests, Unavailable
 from lowbit.observe.keys import Key
 from lowbit.observe.store import Store
 from tests.unit import world
@@ -58,6 +58,7 @@ class Bench:
         self.now, self.plan, self.permitted = 0.0, NOTHING, True
         self.broken: Exception | None = None
         self.asked: list[tuple[str, ...]] = []
+        self.sent: list[Event] = []
         self.api, self.metrics, self.store = Api(), Metrics(), Store()
         self.queue: WorkQueue[Key] = WorkQueue(lambda: self.now, jitter=lambda: 0.5)
         state = World()
@@ -79,8 +80,9 @@ class Bench:
         """As the progress reader."""
         self.asked.append(jobs)
 
-    async def send(self, *_: Any) -> None:
+    async def send(self, event: Event, *_: str) -> None:
         """As the sender of events."""
+        self.sent.append(event)
 
     async def reconcile(self, key: Key = CHAT) -> None:
         """A worker takes the key, and is sent home when it has done its work."""
@@ -139,6 +141,32 @@ async def test_what_fails_is_tried_again_later_each_time(bench: Bench, error: Ex
         bench.queue.done(CHAT)
     assert waits[0] < waits[1] < waits[2]
     assert (bench.counted("error"), bench.timed()) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (Forbidden(403, "Forbidden", "apply Service models/chat: exceeded quota"), "exceeded quota"),
+        (Invalid(422, "Invalid", "apply Service models/chat: denied by policy"), "denied by policy"),
+        (KeyError("calibration/texts"), "KeyError: 'calibration/texts'"),
+    ],
+    ids=["forbidden", "invalid", "bug"],
+)
+async def test_what_somebody_has_to_mend_is_said_in_an_event(bench: Bench, error: Exception, says: str) -> None:
+    bench.plan = Plan(actions=(SERVICE,))
+    bench.api.error = error if isinstance(error, KubeError) else None
+    bench.broken = None if isinstance(error, KubeError) else error
+    await bench.reconcile()
+    (event,) = bench.sent
+    assert (event.type, event.reason) == ("Warning", "ReconcileFailed")
+    assert says in event.message
+
+
+async def test_what_passes_by_itself_is_said_to_nobody(bench: Bench) -> None:
+    bench.plan = Plan(actions=(SERVICE,))
+    bench.api.error = Unavailable(503, "", "busy")
+    await bench.reconcile()
+    assert bench.sent == []
 
 
 async def test_an_api_server_that_asks_for_patience_gets_it(bench: Bench) -> None:

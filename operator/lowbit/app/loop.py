@@ -14,12 +14,12 @@ from lowbit.app.logs import about
 from lowbit.app.metrics import Metrics
 from lowbit.app.progress import ProgressReader
 from lowbit.app.queue import WorkQueue
-from lowbit.decide.plan import Plan
+from lowbit.decide.plan import Event, Plan
 from lowbit.decide.snapshot import Snapshot
 from lowbit.decide.store import Claim, decide_store
 from lowbit.effects.execute import Outcome, Sends, execute
 from lowbit.kube.client import Kube
-from lowbit.kube.errors import KubeError, NotFound, TooManyRequests
+from lowbit.kube.errors import Forbidden, Invalid, KubeError, NotFound, TooManyRequests
 from lowbit.observe.keys import Key
 from lowbit.observe.parse import Unreadable
 from lowbit.observe.store import Store
@@ -27,6 +27,8 @@ from lowbit.observe.store import Store
 logger = logging.getLogger(__name__)
 
 Decide = Callable[[Snapshot, datetime], Plan]
+LASTING = (Forbidden, Invalid)
+"""Errors that somebody has to mend: a policy, a quota, a role."""
 HANGS_AFTER = 300.0
 """Seconds after which a reconcile counts as hung: each of its calls has a time limit of its own."""
 
@@ -104,13 +106,27 @@ class Reconciler:
             wait = error.retry_after if isinstance(error, TooManyRequests) else 0.0
             seconds = self.queue.failed(key, at_least=wait)
             logger.warning("%s; again in %.1f s", error.message, seconds, extra=about(key, code=error.status))
+            if isinstance(error, LASTING):
+                await self._tell(key, error.message)
             result = "error"
-        except Exception:
+        except Exception as error:
             seconds = self.queue.failed(key)
             logger.exception("the reconcile failed; again in %.1f s", seconds, extra=about(key))
+            await self._tell(key, f"the operator failed ({type(error).__name__}: {error}); its log says where")
             result = "error"
         self.metrics.reconciles.labels(key.kind, result).inc()
         self.metrics.reconcile_seconds.labels(key.kind).observe(self.clock() - started)
+
+    async def _tell(self, key: Key, why: str) -> None:
+        """Say in an event on the object why nothing goes on: who looks at it does not see our log."""
+        seen = self.store.get(key.kind, key.namespace, key.name)
+        if seen is None or not self.permit():
+            return
+        event = Event("Warning", "ReconcileFailed", f"{why}; it is tried again")
+        try:
+            await self.events.send(event, key.kind, key.namespace, key.name, seen["metadata"]["uid"])
+        except KubeError as error:
+            logger.warning("the event was not sent: %s", error.message, extra=about(key))
 
     async def _reconcile(self, key: Key) -> str:
         """One step. How it ended: gone, unchanged, changed, stale, halted. Raises KubeError."""
