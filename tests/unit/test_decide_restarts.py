@@ -9,10 +9,12 @@ from tests.unit.world import World, spec
 NAME = "chat"
 
 
-def serving_pod(world: World, restarts: int, ended: dict[str, object] | None) -> None:
-    """One pod of the Deployment whose engine is starting (again)."""
+def serving_pod(world: World, restarts: int, ended: dict[str, object] | None, *, backs_off: bool = False) -> None:
+    """One pod of the Deployment whose engine is starting (again), or waits until it may."""
     template = world.objects["Deployment", NAME]["spec"]["template"]
-    engine = {"name": "engine", "restartCount": restarts, "ready": False, "state": {"running": {}}}
+    waits = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting failed container"}}
+    state = waits if backs_off else {"running": {}}
+    engine = {"name": "engine", "restartCount": restarts, "ready": False, "state": state}
     if ended is not None:
         engine["lastState"] = {"terminated": ended}
     metadata = {"name": "chat-1", "labels": template["metadata"]["labels"]}
@@ -54,3 +56,14 @@ def test_a_pod_that_starts_for_the_first_time_is_a_rollout(served: World) -> Non
     serving_pod(served, 0, None)
     served.settle(NAME)
     assert ready(served)["reason"] == "RollingOut"
+
+
+@pytest.mark.parametrize(("restarts", "stalled"), [(1, False), (2, False), (3, True), (9, True)])
+def test_a_crash_or_two_wake_nobody_and_a_crash_loop_does(served: World, restarts: int, stalled: bool) -> None:
+    not_ready(served)
+    serving_pod(served, restarts, {"exitCode": 1, "reason": "Error"}, backs_off=True)
+    served.settle(NAME)
+    condition = ready(served)
+    assert condition["reason"] == ("PodNotReady" if stalled else "ContainerRestarted")
+    assert "container engine of pod chat-1" in condition["message"]
+    assert any(each["type"] == "Stalled" for each in served.model(NAME)["status"]["conditions"]) == stalled

@@ -28,6 +28,10 @@ SERVING_KINDS = ("Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy"
 SOURCE = "source"
 """The revision label of a Deployment that serves the original as fallback."""
 
+CRASH_LOOP = "CrashLoopBackOff"
+RESTARTS_THAT_LAST = 3
+"""So many restarts are no accident any more: before that the kubelet's own new start is waited for, and nobody is woken."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -155,7 +159,8 @@ def waiting_for(pod: PodView) -> str | None:
     if pod.unschedulable:
         return f"pod {pod.meta.name} fits on no node: {pod.unschedulable}"
     for container in pod.containers:
-        if container.reason in WAITING_IS_WRONG and not container.running:
+        passing = container.reason == CRASH_LOOP and container.restarts < RESTARTS_THAT_LAST
+        if container.reason in WAITING_IS_WRONG and not container.running and not passing:
             return f"container {container.name} of pod {pod.meta.name}: {container.reason}: {container.message or ''}"
     return None
 
