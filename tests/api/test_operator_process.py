@@ -52,7 +52,7 @@ def test_killed_and_started_again_it_goes_on_without_a_second_job(
 
 
 def test_it_writes_nothing_at_rest(cluster: Cluster, space: str, start: StartOperator) -> None:
-    operator = start()
+    operator = start("operator", f"--namespaces={space}")
     cluster.apply(quantized_model(space, "chat"))
     wait_for("the status is written", lambda: cluster.conditions(space, "chat").get("Reconciling") == "True")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
@@ -15,32 +15,35 @@ from tests.api.operator_process import Cluster, OperatorProcess, wait_for
 MODELS = len(corpus.ENDS)
 
 
-@pytest.mark.parametrize("file", corpus.versions(), ids=lambda file: file.stem)
-def test_an_upgrade_writes_nothing(
-    cluster: Cluster, installation: Installation, start: StartOperator, audit: AuditLog, file: Path
-) -> None:
+@pytest.fixture(params=corpus.versions(), ids=lambda file: file.stem)
+def loaded(request: pytest.FixtureRequest, cluster: Cluster, installation: Installation) -> Iterator[None]:
+    """The corpus of one version, and the settings of another. It outlives the operators that `start` starts."""
     monitors.install(cluster)
     loader = corpus.Loader(cluster)
-    loader.load(corpus.read(file))
-    before = {kind: versions(cluster, kind) for kind in corpus.KINDS}
+    loader.load(corpus.read(request.param))
     platform = installation.platform()
     installation.set_platform(**corpus.changed_platform())
+    yield
+    installation.set_platform(**platform)
+    loader.unload()
+    monitors.remove(cluster)
+
+
+def test_an_upgrade_writes_nothing(
+    cluster: Cluster, installation: Installation, loaded: None, start: StartOperator, audit: AuditLog
+) -> None:
+    before = {kind: versions(cluster, kind) for kind in corpus.KINDS}
     begin = audit.mark()
-    try:
-        operator = start("newer", "--resync=1", f"--namespaces={corpus.SPACE}")
-        wait_for("every model is looked at", lambda: reconciles(operator) >= MODELS)
-        for name in corpus.ENDS:
-            cluster.patch("QuantizedModel", corpus.SPACE, name, {"metadata": {"annotations": {"nudge": "1"}}})
-        wait_for("and again", lambda: reconciles(operator) >= 2 * MODELS)
-        assert [call.told for call in audit.writes(installation.user, begin)] == []
-        assert operator.metric("lowbit_reconciles_total", result="error") == 0
-        for kind in corpus.KINDS:
-            if kind != "QuantizedModel":  # we have written notes on them ourselves
-                assert versions(cluster, kind) == before[kind], kind
-    finally:
-        installation.set_platform(**platform)
-        monitors.remove(cluster)
-        loader.unload()
+    operator = start("newer", "--resync=1", f"--namespaces={corpus.SPACE}")
+    wait_for("every model is looked at", lambda: reconciles(operator) >= MODELS)
+    for name in corpus.ENDS:
+        cluster.patch("QuantizedModel", corpus.SPACE, name, {"metadata": {"annotations": {"nudge": "1"}}})
+    wait_for("and again", lambda: reconciles(operator) >= 2 * MODELS)
+    assert [call.told for call in audit.writes(installation.user, begin)] == []
+    assert operator.metric("lowbit_reconciles_total", result="error") == 0
+    for kind in corpus.KINDS:
+        if kind != "QuantizedModel":  # we have written notes on them ourselves
+            assert versions(cluster, kind) == before[kind], kind
 
 
 def reconciles(operator: OperatorProcess) -> float:
