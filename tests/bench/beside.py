@@ -12,19 +12,20 @@ Runs = tuple[list[Usage], list[Usage]]
 """Lowbit's and the bare ones, pair by pair."""
 
 
-def in_turn(runs: int, lowbit: Callable[[], Usage], bare: Callable[[], Usage]) -> Runs:
-    """Both in turn, `runs` times, each first in every other pair, so that a slow minute hits both. A pair before them
-    is thrown away: it fills the page cache."""
+def in_turn(runs: int, lowbit: Callable[[], Usage], bare: Callable[[], Usage], warm_up: int = 1) -> Runs:
+    """Both in turn, `runs` times, each first in every other pair, so that a slow minute hits both; Lowbit's is the very
+    first. The pairs of the warm-up, which fills the page cache, are thrown away."""
     taken: Runs = ([], [])
-    for number in range(runs + 1):
-        for side in (0, 1) if number % 2 else (1, 0):
+    for pair in range(warm_up + runs):
+        number = pair + 1 - warm_up
+        for side in (1, 0) if pair % 2 else (0, 1):
             usage = (lowbit, bare)[side]()
             who = ("Lowbit", "bare")[side]
             print(
                 f"run {number} of {runs}, {who}: {usage.seconds:.1f} s, CPU {usage.cpu_seconds:.1f} s, others {usage.others} cores",
                 flush=True,
             )
-            if number:
+            if number > 0:
                 taken[side].append(usage)
     return taken
 

@@ -50,7 +50,9 @@ def model_folder(bench: Workbench, spec: ModelEvaluationSpec) -> Path:
     return bench.store.root / kind / spec.model.digest.removeprefix("sha256:")
 
 
-def run(bench: Workbench, worker: Container, spec: ModelEvaluationSpec, runs: int) -> tuple[Any, float, str]:
+def run(
+    bench: Workbench, worker: Container, spec: ModelEvaluationSpec, runs: int, warm_up: int
+) -> tuple[Any, float, str]:
     """One engine and the runs against it (none: the stage once). The runs, the engine's start in seconds, its image."""
     words, environment = sidecar(bench.evaluate_job(spec))
     volumes = {MODEL_PATH: model_folder(bench, spec), "/lowbit/scratch": bench.scratch}
@@ -61,7 +63,7 @@ def run(bench: Workbench, worker: Container, spec: ModelEvaluationSpec, runs: in
         run_lowbit(bench, worker, spec, BENCH_REQUESTS="/lowbit/in/requests.json")
         taken = None
         if runs:
-            taken = in_turn(runs, lambda: run_lowbit(bench, worker, spec), lambda: run_bare(bench, worker))
+            taken = in_turn(runs, lambda: run_lowbit(bench, worker, spec), lambda: run_bare(bench, worker), warm_up)
         return taken, started, made.reference
 
 
@@ -69,6 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="smollm2-2layers")
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--warm-up", type=int, default=1, help="pairs before them that do not count")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="lowbit-bench-") as folder:
         bench = Workbench(Path(folder), arguments.model)
@@ -76,8 +79,8 @@ def main() -> None:
             bench.quantize_document()
             worker.script(bench.scratch, ENVIRONMENT, "lowbit_quantize")
             original, candidate = bench.evaluations()
-            _, first_start, _ = run(bench, worker, original, 0)
-            taken, second_start, image = run(bench, worker, candidate, arguments.runs)
+            _, first_start, _ = run(bench, worker, original, 0, 0)
+            taken, second_start, image = run(bench, worker, candidate, arguments.runs, arguments.warm_up)
         found = beside(taken, SHARED, arguments.model)
         found.append(figure(f"{arguments.model}: vLLM's start until /health is 200", "s", [first_start, second_start]))
         write(

@@ -72,15 +72,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="smollm2-2layers")
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--warm-up", type=int, default=1, help="pairs before them that do not count")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="lowbit-bench-") as folder:
         bench = Workbench(Path(folder), arguments.model)
         bench.quantize_document()
         bare_document(bench)
         with container("worker", bench.volumes) as worker, surroundings() as seen:
-            if not (bench.documents / "samples.json").exists():
-                run_lowbit(bench, worker)  # the bare one is given its token ids
-            runs = in_turn(arguments.runs, lambda: run_lowbit(bench, worker), lambda: run_bare(bench, worker))
+            # The bare one is given the token ids of the first.
+            runs = in_turn(
+                arguments.runs, lambda: run_lowbit(bench, worker), lambda: run_bare(bench, worker), arguments.warm_up
+            )
         made = json.loads((bench.scratch / "termination.json").read_text())["quantize"]
         write(
             f"quantize-{arguments.model}",
