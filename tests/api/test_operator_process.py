@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 from tests.api.conftest import StartOperator
@@ -58,12 +59,14 @@ def test_it_writes_nothing_at_rest(cluster: Cluster, space: str, start: StartOpe
 
     def nudge() -> float:
         """Have it reconciled for nothing, and count the writes."""
-        before = operator.metric("lowbit_reconciles_total", result="unchanged")
+        before = operator.metric("lowbit_reconciles_total", kind="QuantizedModel", result="unchanged")
         cluster.patch("QuantizedModel", space, "chat", {"metadata": {"annotations": {"nudge": f"n{before}"}}})
         unchanged = "a reconcile that changes nothing"
-        wait_for(unchanged, lambda: operator.metric("lowbit_reconciles_total", result="unchanged") > before)
+        count = partial(operator.metric, "lowbit_reconciles_total", kind="QuantizedModel", result="unchanged")
+        wait_for(unchanged, lambda: count() > before)
         return operator.writes()
 
+    wait_for("what has begun is done", lambda: nudge() == nudge())
     settled = nudge()
     assert [nudge() for _ in range(3)] == [settled] * 3
     assert operator.metric("lowbit_missed_events_total") == 0
