@@ -1,0 +1,212 @@
+"""One run of a scenario: a namespace, an operator behind its proxy, an actor, and what a scenario may do."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lowbit.api.base import API_VERSION
+from tests.api.in_pod import Pod
+from tests.api.operator_process import QUICK_LEASE
+from tests.faults.actor import Actor
+from tests.faults.client import Admin
+from tests.faults.compare import State, difference, state
+from tests.faults.mirror import Mirror, Object
+from tests.faults.plan import Plan
+from tests.faults.proxy import Proxy
+from tests.unit.world import spec as model_spec
+
+T = TypeVar("T")
+PATIENCE = 40.0
+"""Seconds until a condition counts as never met. The operator compares itself with a LIST after 10."""
+QUIET = 0.3
+"""Seconds without a write after which a run counts as settled."""
+
+
+class NeverCameError(AssertionError):
+    """A condition was not met in time."""
+
+
+class Play:
+    """Scenarios get this. Use `async with`."""
+
+    def __init__(self, admin: Admin, mirror: Mirror, name: str, plan: Plan, folder: Path) -> None:
+        self.admin, self._mirror, self._folder = admin, mirror, folder
+        self.space = mirror.open(name)
+        self.actor = Actor(admin, self.space)
+        self.proxy = Proxy(admin.session, admin.url, plan, self.kill)
+        self.log = folder / f"{name}.log"
+        self.deaths = 0
+        self._identities = itertools.count(1)
+        self._operator: Pod | None = None
+        self._leases = 0
+        self._starting: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Play:
+        name = self.space.name
+        await self.admin.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+        url = await self.proxy.start()
+        self._kubeconfig = self._folder / f"{name}.kubeconfig"
+        context = {"name": "proxy", "context": {"cluster": "proxy", "user": "proxy"}}
+        document = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "proxy",
+            "clusters": [{"name": "proxy", "cluster": {"server": url}}],
+            "users": [{"name": "proxy", "user": {}}],
+            "contexts": [context],
+        }
+        self._kubeconfig.write_text(json.dumps(document))
+        self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._starting:
+            task.cancel()
+        if self._operator is not None:
+            self._operator.kill()
+            self._operator.wait()
+        await self.actor.stop()
+        await self.proxy.stop()
+        self._mirror.close(self.space.name)
+
+    def start(self) -> None:
+        """Start an operator, as another pod than the last one."""
+        identity = f"operator-{next(self._identities)}"
+        environment = {
+            "PATH": os.environ.get("PATH", ""),
+            "HOME": str(self._folder),
+            "KUBECONFIG": str(self._kubeconfig),
+            "POD_NAME": identity,
+            "POD_NAMESPACE": self.space.name,
+        }
+        arguments = [
+            f"--namespaces={self.space.name}",
+            "--port=0",
+            "--host=127.0.0.1",
+            "--log-format=text",
+            *QUICK_LEASE,
+        ]
+        self._leases = self.proxy.leases
+        self._operator = Pod(self._folder, environment, arguments, self.log)
+
+    def kill(self) -> None:
+        """End the operator as the kernel would, and start another."""
+        if self._operator is None:
+            return
+        self._operator.kill()
+        self._operator.wait()
+        self._operator = None
+        self.deaths += 1
+        task = asyncio.get_running_loop().create_task(self._start_again())
+        self._starting.add(task)
+
+    async def _start_again(self) -> None:
+        self.start()
+
+    async def add_store(self) -> None:
+        """A ModelStore on a claim that is bound."""
+        space = self.space.name
+        claim = {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "models", "namespace": space},
+            "spec": {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}},
+        }
+        await self.admin.apply(claim)
+        bound = {"phase": "Bound", "accessModes": ["ReadWriteMany"], "capacity": {"storage": "1Gi"}}
+        await self.admin.patch("PersistentVolumeClaim", space, "models", {"status": bound}, "status")
+        metadata = {"name": "default", "namespace": space}
+        store = {"apiVersion": API_VERSION, "kind": "ModelStore", "metadata": metadata}
+        await self.admin.apply(store | {"spec": {"pvc": {"claimName": "models"}}})
+
+    async def apply(self, name: str, **changes: Any) -> None:
+        """A user applies a QuantizedModel: tests.unit.world.spec with these changes."""
+        metadata = {"name": name, "namespace": self.space.name}
+        spec = model_spec(**changes)
+        await self.admin.apply(
+            {"apiVersion": API_VERSION, "kind": "QuantizedModel", "metadata": metadata, "spec": spec}
+        )
+
+    async def delete(self, name: str) -> None:
+        """A user deletes a QuantizedModel."""
+        await self.admin.delete("QuantizedModel", self.space.name, name)
+
+    async def until(self, what: str, condition: Callable[[], T | bool | None]) -> T:
+        """Wait until the state gives something true, and return it."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            self.space.changed.clear()
+            self._mirror.check()
+            if found := condition():
+                return found  # type: ignore[return-value]
+            if time.monotonic() > deadline:
+                raise NeverCameError(f"never came true: {what}")
+            try:
+                async with asyncio.timeout(0.1):
+                    await self.space.changed.wait()
+            except TimeoutError:
+                self._check_operator()
+
+    def _check_operator(self) -> None:
+        if self._operator is not None and self._operator.poll() is not None:
+            raise AssertionError("the operator has ended by itself")
+
+    def model(self, name: str) -> Object:
+        """A QuantizedModel as it is; empty where there is none."""
+        return self.space.objects.get(("QuantizedModel", name)) or {"metadata": {}, "spec": {}}
+
+    async def served(self, name: str) -> str:
+        """Wait until the present spec is served. The revision's name."""
+
+        def revision() -> str | None:
+            model = self.model(name)
+            status, generation = model.get("status", {}), model["metadata"].get("generation")
+            ready = any(
+                each["type"] == "Ready" and each["status"] == "True" and each["observedGeneration"] == generation
+                for each in status.get("conditions", ())
+            )
+            return (status.get("current") or {}).get("name") if ready else None
+
+        return await self.until(f"{name} is served", revision)
+
+    async def held(self, prefix: str) -> str:
+        """Wait until a Job that is held runs. Its name."""
+
+        def job() -> str | None:
+            names = (each["metadata"]["name"] for each in self.space.of("Job") if each.get("status", {}).get("active"))
+            return next((name for name in names if prefix in name), None)
+
+        return await self.until(f"a Job {prefix} runs", job)
+
+    async def gone(self, name: str) -> None:
+        """Wait until nothing that names a QuantizedModel as its owner is left."""
+
+        def nothing() -> bool:
+            owners = (
+                each["name"]
+                for manifest in self.space.objects.values()
+                for each in manifest["metadata"].get("ownerReferences") or ()
+            )
+            return not self.model(name)["metadata"] and name not in owners
+
+        await self.until(f"all of {name} is gone", nothing)
+
+    async def settle(self, wanted: State | None = None) -> None:
+        """Wait until the operator leads and writes nothing more, and the state is the wanted one where one is given."""
+        try:
+            await self.until(
+                "the run settles", lambda: self._quiet() and (wanted is None or state(self.space) == wanted)
+            )
+        except NeverCameError as error:
+            raise NeverCameError(f"{error}\n{difference(wanted or {}, state(self.space))}") from error
+
+    def _quiet(self) -> bool:
+        leads = self._operator is not None and self.proxy.leases > self._leases
+        return leads and time.monotonic() - self.proxy.last_write > QUIET

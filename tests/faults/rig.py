@@ -1,0 +1,125 @@
+"""Runs scenarios under plans, and says what came out."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.api.manifests import ROOT
+from tests.cluster.apiserver import ApiServer
+from tests.faults.client import Admin
+from tests.faults.compare import Summary, breaches, more_than, summary
+from tests.faults.mirror import Mirror
+from tests.faults.plan import CRASHES, Call, Fault, Plan, told
+from tests.faults.play import Play
+from tests.faults.scenarios import SCENARIOS
+
+
+@dataclass(frozen=True)
+class Clean:
+    """A run without faults: what every other run is compared with."""
+
+    outcome: Summary
+    calls: Sequence[Call]
+    events: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of one plan."""
+
+    scenario: str
+    plan: Plan
+    seconds: float
+    wrong: Sequence[str] = ()
+    missed: Sequence[Fault] = ()
+    """Faults whose point never came: the plan shows nothing."""
+    log: str = field(default="", repr=False)
+
+    def __str__(self) -> str:
+        verdict = "FAILED" if self.wrong else "missed" if self.missed else "passed"
+        again = f"python -m tests.faults {self.scenario} '{told(self.plan)}'"
+        return "\n".join((f"{verdict} {self.seconds:5.1f} s  {again}", *(f"    {each}" for each in self.wrong)))
+
+
+class Rig:
+    """One API server for many runs."""
+
+    def __init__(self, admin: Admin, mirror: Mirror, folder: Path) -> None:
+        self._admin, self._mirror, self._folder = admin, mirror, folder
+        self._numbers = itertools.count(1)
+        self._clean: dict[str, Clean] = {}
+
+    async def clean(self, scenario: str) -> Clean:
+        """The run without faults, made once."""
+        if scenario not in self._clean:
+            async with self._play(()) as play:
+                await SCENARIOS[scenario](play)
+                await play.settle()
+                if wrong := list(breaches(play.space)):
+                    raise AssertionError(f"{scenario} without faults: {wrong}")
+                self._clean[scenario] = Clean(summary(play.space), tuple(play.proxy.calls), tuple(play.proxy.events))
+        return self._clean[scenario]
+
+    async def run(self, scenario: str, plan: Plan) -> Result:
+        """One plan, compared with the run without faults."""
+        clean = (await self.clean(scenario)).outcome
+        began = time.monotonic()
+        async with self._play(plan) as play:
+            wrong: list[str] = []
+            try:
+                await SCENARIOS[scenario](play)
+                await play.settle(clean.state)
+            except AssertionError as error:
+                wrong += str(error).splitlines()
+            run = summary(play.space)
+            wrong += [f"created {each}" for each in more_than(clean.created, run.created)]
+            wrong += [f"deleted {each}" for each in more_than(clean.deleted, run.deleted)]
+            wrong += breaches(play.space)
+            log = play.log.read_text() if play.log.exists() else ""
+            return Result(scenario, plan, time.monotonic() - began, wrong, play.proxy.missed, log)
+
+    def _play(self, plan: Plan) -> Play:
+        return Play(self._admin, self._mirror, f"plan-{next(self._numbers):06}", plan, self._folder)
+
+
+@asynccontextmanager
+async def rig() -> AsyncIterator[Rig]:
+    """An API server of its own, with Lowbit's kinds."""
+    with ApiServer() as server, tempfile.TemporaryDirectory(prefix="lowbit-faults-") as folder:
+        server.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
+        server.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(ROOT / "crds"))
+        admin = Admin(server)
+        mirror = Mirror(admin)
+        try:
+            await mirror.start()
+            yield Rig(admin, mirror, Path(folder))
+        finally:
+            await mirror.stop()
+            await admin.close()
+
+
+def crash_plans(clean: Clean) -> list[Plan]:
+    """For every write of the clean run: the process ends before it, after its commit; or its answer is lost."""
+    writes = [call for call in clean.calls if call.asked.write and (not call.asked.lease or call.occurrence == 1)]
+    return [(Fault(action, call.point),) for call in writes for action in CRASHES]
+
+
+async def run_all(rig: Rig, plans: Iterable[tuple[str, Plan]], at_once: int) -> AsyncIterator[Result]:
+    """Results in the order in which they come."""
+    waiting = iter(plans)
+    running: set[asyncio.Task[Result]] = set()
+    while True:
+        for scenario, plan in itertools.islice(waiting, at_once - len(running)):
+            running.add(asyncio.create_task(rig.run(scenario, plan)))
+        if not running:
+            return
+        done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            yield task.result()
