@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ class Leases:
         self.lease: dict[str, Any] | None = None
         self.version = 0
         self.down = False
+        self.answers_late: Callable[[], None] = lambda: None
 
     def _up(self) -> None:
         if self.down:
@@ -38,6 +39,7 @@ class Leases:
 
     async def replace(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         self._up()
+        self.answers_late()
         if self.lease is None or manifest["metadata"]["resourceVersion"] != str(self.version):
             raise Conflict(409, "Conflict", "another version")
         return self._store(manifest)
@@ -53,11 +55,13 @@ class World:
     def __init__(self) -> None:
         self.now = 100.0
         self.leases = Leases()
+        self.told: list[bool] = []
+        """What on_leading was told."""
 
     def candidate(self, identity: str) -> LeaderElection:
         terms = Terms("default", "lowbit-operator", identity, duration=15, renew_deadline=10, retry=2)
         kube: Any = self.leases
-        return LeaderElection(kube, terms, lambda: self.now, lambda: datetime(2026, 1, 1, tzinfo=UTC))
+        return LeaderElection(kube, terms, lambda: self.now, lambda: datetime(2026, 1, 1, tzinfo=UTC), self.told.append)
 
 
 @pytest.fixture
@@ -152,3 +156,25 @@ async def test_it_is_known_since_when_the_api_server_answers(world: World) -> No
     world.now += 1
     await leader.step()
     assert leader.answering_since == leader.last_answer == world.now
+
+
+async def test_what_was_let_go_while_a_renewal_was_late_is_taken_up_again(world: World) -> None:
+    """Between the deadline and the late answer no write is permitted: keys that came then must not be lost."""
+    leader = world.candidate("first")
+    await leader.step()
+    permitted: list[bool] = []
+
+    def pass_time() -> None:
+        world.now += 6
+        permitted.append(leader.permit())
+
+    world.now += 5
+    world.leases.answers_late = pass_time
+    await leader.step()
+    assert permitted == [False]
+    assert leader.permit()
+    assert world.told == [True, True]
+    world.leases.answers_late = lambda: None
+    world.now += 2
+    await leader.step()
+    assert world.told == [True, True]

@@ -35,7 +35,7 @@ class LeaderElection:
 
     Another's Lease is taken over when it has not changed for its own duration on our clock, so that the clocks of two
     nodes need not agree. clock gives seconds that never go back; now the time of day, for people. on_leading is told
-    when leading begins and ends.
+    when leading begins and ends, and when it goes on after a time in which nothing might be written.
     """
 
     def __init__(
@@ -82,8 +82,13 @@ class LeaderElection:
         except (KubeError, TimeoutError) as error:
             told = str(error) or "no answer in time"
             logger.warning("Lease %s/%s: %s", self._terms.namespace, self._terms.name, told)
+        lapsed = self.leading.is_set() and not self.permit()
         if held:
             self._deadline = started + self._terms.renew_deadline
+        if lapsed and self.permit():
+            # Nobody else has led, but whatever was to be written meanwhile was let go.
+            logger.warning("%s renewed too late, and goes on", self._terms.identity)
+            self._on_leading(True)
         self._tell()
 
     def _answered(self) -> None:
