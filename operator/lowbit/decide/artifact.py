@@ -12,7 +12,7 @@ from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.names import input_hash, prepare_job_name, quantize_job_name
 from lowbit.api.recipe import ResolvedRecipe
 from lowbit.api.status import ArtifactRecord, Failure
-from lowbit.decide.jobs import Wanted, run
+from lowbit.decide.jobs import Wanted, latest, run
 from lowbit.decide.outcome import Clock, Waiting
 from lowbit.decide.owners import controller, user
 from lowbit.decide.plan import Create, WriteStatus
@@ -109,7 +109,7 @@ def _made(
 ) -> ArtifactRecord | Waiting:
     spec, model = revision.body.spec, snapshot.model.body.spec
     name = quantize_job_name(spec.artifact_hash)
-    if spec.recipe.artifact is not None or name not in snapshot.jobs:
+    if spec.recipe.artifact is not None or latest(snapshot, name) is None:
         prepared = prepare(snapshot, clock, store)
         if isinstance(prepared, Waiting):
             return prepared

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lowbit.api.freeze import baseline_spec, candidate_spec
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.names import evaluation_name, input_hash, prepare_job_name, quantize_job_name, second_attempt
+from lowbit.decide.others import own_job
 from lowbit.decide.owners import owns, release
 from lowbit.decide.plan import Action, Delete
 from lowbit.decide.serving import passed
@@ -29,7 +30,9 @@ def clean(snapshot: Snapshot) -> tuple[Action, ...]:
             actions.append(release(snapshot, "ModelEvaluation", evaluation.meta))
     for name, job in sorted(snapshot.jobs.items()):
         stays = job.state in ("Pending", "Running") or not job.expires
-        if name not in needed and stays and not job.meta.deleting and owns(snapshot, job.meta):
+        if name in needed or not stays or job.meta.deleting or not owns(snapshot, job.meta):
+            continue
+        if own_job(snapshot, name) is not None:
             actions.append(release(snapshot, "Job", job.meta))
     return tuple(actions)
 

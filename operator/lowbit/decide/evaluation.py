@@ -11,6 +11,7 @@ from lowbit.api.status import ArtifactRecord, Condition, EvaluationSummary, Fail
 from lowbit.decide.artifact import prepare
 from lowbit.decide.conditions import condition
 from lowbit.decide.jobs import Wanted, latest, run
+from lowbit.decide.others import own_job
 from lowbit.decide.outcome import Clock, Waiting
 from lowbit.decide.owners import adopt, user
 from lowbit.decide.plan import Create, WriteStatus
@@ -119,8 +120,8 @@ def measured_on(snapshot: Snapshot, job_name: str, *, reused: bool) -> str | Non
     """The image of the engine that measured. What a pod found in the store was written by the first one, before it was
     killed.
     """
-    jobs = [snapshot.jobs[name] for name in (second_attempt(job_name), job_name) if name in snapshot.jobs]
-    images = [image for job in jobs for image in job.engine_image_ids]
+    jobs = [own_job(snapshot, name) for name in (second_attempt(job_name), job_name)]
+    images = [image for job in jobs if job is not None for image in job.engine_image_ids]
     if not images:
         return None
     return images[-1] if reused else images[0]

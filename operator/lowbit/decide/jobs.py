@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 from lowbit.api.canonical import digest, short
-from lowbit.api.documents import EXIT_REFUSED, TerminationMessage
+from lowbit.api.documents import EXIT_REFUSED, Refusal, TerminationMessage
 from lowbit.api.names import MADE_FOR_ANNOTATION, SETTINGS_ANNOTATION, second_attempt
 from lowbit.api.pods import JobOptions
 from lowbit.api.status import Failure, Progress, Stage
+from lowbit.decide.others import own_job
 from lowbit.decide.outcome import Clock, Waiting
 from lowbit.decide.owners import adopt
 from lowbit.decide.plan import Action, Create, Delete, Keep
@@ -30,6 +32,9 @@ WAITING_IS_WRONG = (
     "CreateContainerConfigError",
     "CrashLoopBackOff",
 )
+
+REASON = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?")
+"""What Kubernetes takes as the reason of a condition."""
 
 MakeJob = Callable[[str, str | None], dict[str, Any]]
 """From the Job's name and its memory limit to its manifest."""
@@ -72,7 +77,7 @@ class Wanted:
 
 def run(snapshot: Snapshot, clock: Clock, wanted: Wanted) -> TerminationMessage | Waiting:
     """The Job's result; or what is to be done and said until there is one."""
-    first, second = snapshot.jobs.get(wanted.name), snapshot.jobs.get(second_attempt(wanted.name))
+    first, second = own_job(snapshot, wanted.name), own_job(snapshot, second_attempt(wanted.name))
     job = second or first
     if job is None:
         return _create(snapshot, clock, wanted, wanted.name, None, "Started", f"{wanted.doing}: starting")
@@ -95,7 +100,7 @@ def run(snapshot: Snapshot, clock: Clock, wanted: Wanted) -> TerminationMessage 
 
 def latest(snapshot: Snapshot, name: str) -> JobView | None:
     """The Job of that name, or its second attempt."""
-    return snapshot.jobs.get(second_attempt(name)) or snapshot.jobs.get(name)
+    return own_job(snapshot, second_attempt(name)) or own_job(snapshot, name)
 
 
 def _waiting(wanted: Wanted, reason: str, message: str, *, actions: Any = (), requeue: float | None = None) -> Waiting:
@@ -155,8 +160,11 @@ def _lasting(wanted: Wanted, failure: Failure, actions: tuple[Action, ...]) -> W
 
 
 def _finished(clock: Clock, wanted: Wanted, job: JobView) -> TerminationMessage | Waiting:
-    if job.termination is not None and job.termination.refusal is None:
+    if job.termination is not None:
         return job.termination
+    if job.exit_code is not None:
+        # It ended well before our eyes and left nothing that can be read: to run it again would go on for ever.
+        return TerminationMessage()
     message = f"{wanted.doing}: Job {job.meta.name} has finished, its result is not seen yet"
     if clock.seconds_since(job.finished) < UNREADABLE_RESULT_SECONDS:
         return _waiting(wanted, "ReadingResult", message, requeue=5.0)
@@ -185,7 +193,7 @@ def _killed(job: JobView) -> bool:
 
 def explain(clock: Clock, wanted: Wanted, job: JobView) -> Failure:
     """The typed failure of a Job."""
-    name, refusal = job.meta.name, job.termination.refusal if job.termination else None
+    name, refusal = job.meta.name, legible(job.termination)
     mend = f"Read its log (kubectl logs job/{name}), mend the cause, then delete the Job to try again."
     if refusal is not None and job.exit_code == EXIT_REFUSED:
         reason, message, action = refusal.reason, refusal.message, refusal.action
@@ -209,6 +217,14 @@ def explain(clock: Clock, wanted: Wanted, job: JobView) -> Failure:
         stage=wanted.title, reason=reason, message=message, action=action, exit_code=job.exit_code,
         revision=wanted.revision, time=job.finished or clock.text,
     )  # fmt: skip
+
+
+def legible(message: TerminationMessage | None) -> Refusal | None:
+    """A refusal that says something: another version's worker, or none of ours, may have written anything."""
+    refusal = message.refusal if message is not None else None
+    if refusal is None or not REASON.fullmatch(refusal.reason):
+        return None
+    return refusal if refusal.message.strip() and refusal.action.strip() else None
 
 
 def memory_advice(wanted: Wanted, container: str) -> str:

@@ -8,6 +8,9 @@ from datetime import datetime
 from lowbit.api.status import Failure, Progress, Stage
 from lowbit.decide.plan import Action, WriteStatus
 
+CLOCK_SKEW_SECONDS = 300.0
+"""Clocks of two machines differ by less, where somebody looks after them."""
+
 
 @dataclass(frozen=True)
 class Waiting:
@@ -43,13 +46,16 @@ class Clock:
         return self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def seconds_since(self, timestamp: str | None) -> float:
-        """Seconds since an RFC 3339 time; infinite where it is missing or cannot be read, never negative."""
+        """Seconds since an RFC 3339 time, never negative; infinite where it is missing, cannot be read or lies so far in
+        the future that a clock was wrong: nobody waits for years.
+        """
         if not timestamp:
             return float("inf")
         try:
-            return max(0.0, (self.now - datetime.fromisoformat(timestamp)).total_seconds())
-        except ValueError:
+            seconds = (self.now - datetime.fromisoformat(timestamp)).total_seconds()
+        except (ValueError, TypeError):
             return float("inf")
+        return max(0.0, seconds) if seconds > -CLOCK_SKEW_SECONDS else float("inf")
 
 
 @dataclass

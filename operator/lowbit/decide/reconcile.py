@@ -14,6 +14,7 @@ from datetime import datetime
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.status import Failure
 from lowbit.decide.cleanup import clean
+from lowbit.decide.others import own, without_taken
 from lowbit.decide.outcome import Clock, Waiting
 from lowbit.decide.pipeline import Result, advance, usable_store
 from lowbit.decide.plan import Action, Plan
@@ -29,13 +30,16 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
         return Plan()
     if snapshot.invalid is not None:
         return _invalid(snapshot, clock, snapshot.invalid)
+    snapshot, taken = own(snapshot)
     store = usable_store(snapshot)
     result = Result(waiting=store) if isinstance(store, Waiting) else advance(snapshot, clock, store)
     serving, serving_actions = _serving(snapshot, None if isinstance(store, Waiting) else store, result)
     waiting = result.waiting
-    actions: tuple[Action, ...] = (*(waiting.actions if waiting else ()), *serving_actions, *clean(snapshot))
+    wanted: tuple[Action, ...] = (*(waiting.actions if waiting else ()), *serving_actions, *clean(snapshot))
+    actions, blocked = without_taken(snapshot, wanted, taken, clock)
     if waiting is not None and waiting.fact is not None:
         return Plan(actions=actions, status=waiting.fact)
+    waiting = blocked or waiting
     failure = waiting.failure if waiting else None
     if failure is None and result.target is not None and snapshot.model.body.spec.serving is not None:
         failure = trouble(snapshot, clock, result.target.label)

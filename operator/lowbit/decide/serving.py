@@ -17,7 +17,7 @@ from lowbit.api.names import REVISION_LABEL, input_hash
 from lowbit.api.serving import Serving
 from lowbit.api.status import Failure
 from lowbit.decide.drift import drifted
-from lowbit.decide.jobs import WAITING_IS_WRONG
+from lowbit.decide.jobs import WAITING_IS_WRONG, legible
 from lowbit.decide.outcome import Clock
 from lowbit.decide.owners import controller
 from lowbit.decide.plan import Action, Apply, Create, Delete
@@ -181,7 +181,7 @@ def _refused(meta: Metadata, exit_code: int | None, message: str | None, label: 
     if exit_code != EXIT_REFUSED:
         return None
     try:
-        refusal = TerminationMessage.model_validate_json(message or "{}").refusal
+        refusal = legible(TerminationMessage.model_validate_json(message or "{}"))
     except ValueError:
         refusal = None
     return Failure(

@@ -149,6 +149,8 @@ class Snapshot:
     """Of other QuantizedModels in the namespace that have an artifact."""
     evaluations: Mapping[str, Seen[ModelEvaluation]] = field(default_factory=dict)
     """All in the namespace, by name."""
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    """ModelEvaluations in the namespace that these types cannot read, by name: why."""
     jobs: Mapping[str, JobView] = field(default_factory=dict)
     """All of Lowbit's in the namespace, by name."""
     deployment: DeploymentView | None = None

@@ -44,6 +44,7 @@ def build_snapshot(store: Store, key: Key) -> Snapshot | None:
         revisions=revisions,
         shared_revisions=shared,
         evaluations=store.views("ModelEvaluation", key.namespace),
+        unreadable=dict(store.unreadable("ModelEvaluation", key.namespace)),
         jobs=_jobs(store, key.namespace),
         deployment=_deployment(store, key),
         pods=_serving_pods(store, key),

@@ -61,6 +61,7 @@ class Store:
         self._job_pods: dict[tuple[str, str], set[str]] = defaultdict(set)
         self._progress: dict[tuple[str, str], tuple[ProgressLine | None, float]] = {}
         self._removed: OrderedDict[str, None] = OrderedDict()
+        self._unreadable: dict[tuple[str, str], dict[str, str]] = {}
         self.on_job: Callable[[Mapping[str, Any] | None, Mapping[str, Any]], None] | None = None
         """Told of each change of a Job: as it was, as it is."""
 
@@ -187,6 +188,10 @@ class Store:
                 continue
         return found
 
+    def unreadable(self, kind: str, namespace: str) -> Mapping[str, str]:
+        """Of the objects of a kind that were looked at, those that cannot be read, by name: why."""
+        return self._unreadable.get((kind, namespace), {})
+
     def _make_view(self, kind: str, namespace: str, name: str, manifest: Mapping[str, Any]) -> Any:
         if kind == "Job":
             known = self._objects["Pod", namespace]
@@ -200,6 +205,7 @@ class Store:
         try:
             return parse(type_, manifest)
         except Unreadable as error:
+            self._unreadable.setdefault((kind, namespace), {})[name] = str(error)
             return error.with_traceback(None)
 
     def _index(self, kind: str, namespace: str, name: str, manifest: Mapping[str, Any]) -> None:
@@ -214,6 +220,8 @@ class Store:
         manifest = self._objects[kind, namespace][name].manifest
         touched = self.keys_of(manifest)
         del self._objects[kind, namespace][name]
+        if (kind, namespace) in self._unreadable:
+            self._unreadable[kind, namespace].pop(name, None)
         for key in direct_keys(manifest):
             members = self._members.get(key, set())
             members.discard((kind, name))

@@ -44,7 +44,8 @@ def act(cluster: Cluster) -> bool:
             end(cluster, name, cluster.outcomes.pop(0) if cluster.outcomes else "finish")
         elif kind == "Deployment" and not rolled_out(each):
             cluster.roll_out(name)
-    return next(cluster.versions) > before + 1
+    after: int = next(cluster.versions)
+    return after > before + 1
 
 
 def release(cluster: Cluster, kind: str, name: str) -> None:
@@ -59,7 +60,8 @@ def rolled_out(deployment: dict[str, Any]) -> bool:
     """Whether its controller has nothing to do."""
     status, count = deployment["status"], deployment["spec"].get("replicas", 1)
     counts = [status.get(key) for key in ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")]
-    return status.get("observedGeneration") == deployment["metadata"]["generation"] and counts == [count] * 4
+    current: bool = status.get("observedGeneration") == deployment["metadata"]["generation"]
+    return current and bool(counts == [count] * 4)
 
 
 def end(cluster: Cluster, name: str, outcome: str, choice: int = 0) -> None:

@@ -139,8 +139,8 @@ def check_status(cluster: Cluster, snapshot: Snapshot, write: WriteStatus) -> No
         broken(write.name != snapshot.model.meta.name, "writes another QuantizedModel's status")
         check_conditions(write.status)
         return
-    labels = metadata.get("labels") or {}
-    others = write.kind == "ModelRevision" and labels.get("lowbit.dev/quantizedmodel") != snapshot.model.meta.name
+    controllers = [each["uid"] for each in metadata.get("ownerReferences") or () if each.get("controller")]
+    others = write.kind == "ModelRevision" and bool(controllers) and snapshot.model.meta.uid not in controllers
     broken(others, f"writes the status of {write.name}, another one's")
     artifact = (known["status"].get("artifact") or {}).get("digest")
     lost = write.kind == "ModelRevision" and artifact and not write.status.get("artifact")

@@ -1,0 +1,125 @@
+"""What is under a name of ours and is not ours, or not yet: it is never changed, and said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lowbit.api.names import MANAGED_BY, MANAGED_BY_LABEL, STAGE_LABEL
+from lowbit.api.status import Failure, Stage
+from lowbit.decide.outcome import Clock, Waiting
+from lowbit.decide.plan import Action, Apply, Create
+from lowbit.decide.snapshot import JobView, Owner, Snapshot
+
+STAGES: Mapping[str, tuple[str, Stage]] = {
+    "ModelRevision": ("Prepare", "Preparing"),
+    "ModelEvaluation": ("Evaluate", "Evaluating"),
+    "prepare": ("Prepare", "Preparing"),
+    "quantize": ("Quantize", "Quantizing"),
+    "evaluate": ("Evaluate", "Evaluating"),
+}
+"""By kind, or by a Job's stage: the stage in a failure, and where the QuantizedModel is. All else serves."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Why a name cannot be used."""
+
+    why: str
+    passing: bool = False
+    """It goes by itself."""
+
+
+def whose(snapshot: Snapshot, labels: Mapping[str, str], owners: tuple[Owner, ...]) -> Taken | None:
+    """Whose an object is, where it is not this QuantizedModel's (or shared, which has no controller)."""
+    if labels.get(MANAGED_BY_LABEL) != MANAGED_BY:
+        return Taken(f"it has no label {MANAGED_BY_LABEL}={MANAGED_BY}")
+    return controlled(snapshot, owners)
+
+
+def controlled(snapshot: Snapshot, owners: tuple[Owner, ...]) -> Taken | None:
+    """Which other object controls it."""
+    me = snapshot.model.meta
+    other = next((owner for owner in owners if owner.controller and owner.uid != me.uid), None)
+    if other is None:
+        return None
+    former = (other.kind, other.name) == ("QuantizedModel", me.name)
+    return Taken(f"it belongs to {'a former ' if former else ''}{other.kind} {other.name}", passing=former)
+
+
+def own_job(snapshot: Snapshot, name: str) -> JobView | None:
+    """The Job of that name, if it is Lowbit's."""
+    job = snapshot.jobs.get(name)
+    return None if job is None or whose(snapshot, job.meta.labels, job.meta.owners) is not None else job
+
+
+def own(snapshot: Snapshot) -> tuple[Snapshot, dict[tuple[str, str], Taken]]:
+    """The snapshot with this QuantizedModel's own revisions and children, and why the names of the others are taken."""
+    taken: dict[tuple[str, str], Taken] = {
+        ("ModelEvaluation", name): Taken(f"this version of Lowbit cannot read it: {why}")
+        for name, why in snapshot.unreadable.items()
+    }
+    foreign: dict[tuple[str, str], Taken] = {}
+    for seen in snapshot.revisions:
+        # Revisions are Lowbit's by their kind: no label is asked for.
+        if (other := controlled(snapshot, seen.meta.owners)) is not None:
+            foreign["ModelRevision", seen.meta.name] = other
+        elif seen.meta.deleting:
+            taken["ModelRevision", seen.meta.name] = Taken("it is being deleted", passing=True)
+    for reference, manifest in snapshot.children.items():
+        metadata = manifest["metadata"]
+        if (other := whose(snapshot, metadata.get("labels") or {}, _owners(metadata))) is not None:
+            foreign[reference] = other
+    if not foreign:
+        return snapshot, taken
+    deployment = None if ("Deployment", snapshot.model.meta.name) in foreign else snapshot.deployment
+    return replace(
+        snapshot,
+        revisions=tuple(seen for seen in snapshot.revisions if ("ModelRevision", seen.meta.name) not in foreign),
+        children={reference: child for reference, child in snapshot.children.items() if reference not in foreign},
+        deployment=deployment,
+    ), taken | foreign
+
+
+def without_taken(
+    snapshot: Snapshot, actions: tuple[Action, ...], taken: Mapping[tuple[str, str], Taken], clock: Clock
+) -> tuple[tuple[Action, ...], Waiting | None]:
+    """The actions less those whose name is taken; and, where there was one, what to say of it."""
+    left: list[Action] = []
+    said: Waiting | None = None
+    for action in actions:
+        other = _taken(snapshot, action, taken)
+        if other is None:
+            left.append(action)
+        elif isinstance(action, (Create, Apply)) and said is None:
+            said = _say(action.manifest, other, clock)
+    return tuple(left), said
+
+
+def _taken(snapshot: Snapshot, action: Action, taken: Mapping[tuple[str, str], Taken]) -> Taken | None:
+    if not isinstance(action, (Create, Apply)):
+        return None
+    kind, name = str(action.manifest["kind"]), str(action.manifest["metadata"]["name"])
+    if kind == "Job" and (job := snapshot.jobs.get(name)) is not None:
+        return whose(snapshot, job.meta.labels, job.meta.owners)
+    return taken.get((kind, name))
+
+
+def _say(manifest: Mapping[str, Any], taken: Taken, clock: Clock) -> Waiting:
+    kind, metadata = str(manifest["kind"]), manifest["metadata"]
+    about = f"{kind} {metadata['name']}"
+    title, stage = STAGES.get(metadata["labels"].get(STAGE_LABEL) or kind, ("Serve", "RollingOut"))
+    if taken.passing:
+        return Waiting(stage, "Restarting", f"waiting until {about} is gone, to make it anew: {taken.why}")
+    message = f"{about} is there already, and {taken.why}. Lowbit changes nothing that is not its own."
+    action = f"Delete or rename it (kubectl describe {kind.lower()} {metadata['name']} shows whose it is)."
+    failure = Failure(stage=title, reason="NameTaken", message=message, action=action, time=clock.text)
+    return Waiting("Failed", "NameTaken", f"{message} {action}", failure=failure)
+
+
+def _owners(metadata: Mapping[str, Any]) -> tuple[Owner, ...]:
+    return tuple(
+        Owner(each["kind"], each["name"], each["uid"], bool(each.get("controller")))
+        for each in metadata.get("ownerReferences") or ()
+    )

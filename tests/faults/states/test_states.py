@@ -1,0 +1,17 @@
+"""From any state, reached in any way, the operator comes to rest; what is promised holds in every state on the way."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, given, settings
+
+from tests.faults.states.starts import STARTS
+from tests.faults.states.walk import Start, walk
+
+EXAMPLES = 2800
+"""About 100,000 decide steps, a tenth of what `python -m tests.faults.states` does."""
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(STARTS)
+def test_from_any_state_it_comes_to_rest_and_no_rule_is_broken_on_the_way(start: Start) -> None:
+    walk(start)
