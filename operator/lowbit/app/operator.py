@@ -179,8 +179,10 @@ class Operator:
         await self.election.release()
         await self.server.stop()
         self._kopf_stop.set()
-        if watches:
-            await asyncio.wait(watches, timeout=SHUTDOWN_GRACE)
+        for task in watches:
+            if not self._stopping.is_set():
+                task.cancel()  # it is ending by itself, and takes its time
+            await asyncio.wait({task}, timeout=SHUTDOWN_GRACE)
         await self.kube.close()
         logger.info("stopped")
 
