@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,6 +26,8 @@ class Actor:
         self._seen: set[str] = set()
         self._kl = PASSING
         self.world = World(kl=lambda _: self._kl)
+        self.error: BaseException | None = None
+        """What went wrong here: nothing that the run shows is true then."""
         self.bad: set[int] = set()
         """Candidates that fail the gate, by their index."""
         self.held: Callable[[str], bool] = lambda job: False
@@ -33,42 +35,51 @@ class Actor:
         space.listeners.append(self._on)
 
     async def stop(self) -> None:
-        """Do nothing any more. Raises what went wrong."""
+        """Do nothing any more."""
         self._space.listeners.remove(self._on)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is still being done."""
+        return bool(self._tasks)
 
     def let_go(self) -> None:
         """End the Jobs that were held; none is held any more."""
         self.held = lambda job: False
         for job in self._space.of("Job"):
             if job["metadata"]["uid"] in self._seen and not _ended(job):
-                self._do(self._finish(job))
+                self._do(self._finish, job)
 
     def _on(self, event: Happened) -> None:
         manifest, uid = event.manifest, event.manifest["metadata"]["uid"]
         if event.type == "DELETED":
-            self._do(self._collect(uid))
+            self._do(self._collect, uid)
             return
         if event.type == "ADDED" and manifest["metadata"].get("ownerReferences"):
-            self._do(self._collect_orphan(event.kind, manifest))
+            self._do(self._collect_orphan, event.kind, manifest)
         if event.kind == "Job" and uid not in self._seen:
             self._seen.add(uid)
-            self._do(self._run(manifest))
-        if event.kind == "Deployment":
-            if manifest.get("status", {}).get("observedGeneration") != manifest["metadata"]["generation"]:
-                self._do(self._roll_out(manifest))
+            self._do(self._run, manifest)
+        if event.kind == "Deployment" and _is_new(manifest):
+            self._do(self._roll_out, manifest)
 
-    def _do(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(self._unless_gone(work))
+    def _do(self, work: Callable[..., Awaitable[None]], *words: Any) -> None:
+        task = asyncio.create_task(self._unless_gone(work, *words))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
 
-    async def _unless_gone(self, work: Coroutine[Any, Any, None]) -> None:
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.error = error
+
+    async def _unless_gone(self, work: Callable[..., Awaitable[None]], *words: Any) -> None:
         """The operator, or the collector, may delete what is being acted on."""
         try:
-            await work
+            await work(*words)
         except CallError as error:
             if error.status not in (404, 409):
                 raise
@@ -133,7 +144,7 @@ class Actor:
         """The collector's work when an owner is gone."""
         for (kind, _), manifest in list(self._space.objects.items()):
             if any(each["uid"] == uid for each in manifest["metadata"].get("ownerReferences") or ()):
-                await self._unless_gone(self._collect_orphan(kind, manifest))
+                await self._unless_gone(self._collect_orphan, kind, manifest)
 
     async def _collect_orphan(self, kind: str, manifest: Object) -> None:
         """Delete what has only owners that are gone; strip those references where others are left."""
@@ -161,6 +172,11 @@ class Actor:
 
 def _ended(job: Object) -> bool:
     return bool(job.get("status", {}).get("conditions"))
+
+
+def _is_new(deployment: Object) -> bool:
+    observed = deployment.get("status", {}).get("observedGeneration")
+    return bool(observed != deployment["metadata"]["generation"])
 
 
 def _same(job: Object) -> dict[str, Any]:

@@ -45,11 +45,11 @@ class Admin:
                 raise CallError(answer.status, f"{method} {path}: {answer.status} {text.decode()}")
             return json.loads(text)
 
-    async def apply(self, manifest: Mapping[str, Any]) -> None:
-        """Server-side apply, as a person."""
+    async def apply(self, manifest: Mapping[str, Any]) -> Any:
+        """Server-side apply, as a person. The object as it is then."""
         meta = manifest["metadata"]
         path = RESOURCES[manifest["kind"]].path(meta["namespace"], meta["name"])
-        await self.call("PATCH", f"{path}?fieldManager=people&force=true", manifest, APPLY)
+        return await self.call("PATCH", f"{path}?fieldManager=people&force=true", manifest, APPLY)
 
     async def patch(self, kind: str, space: str, name: str, patch: Mapping[str, Any], sub: str | None = None) -> Any:
         """Merge patch."""

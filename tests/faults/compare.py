@@ -57,7 +57,10 @@ def difference(wanted: State, found: State) -> str:
     for name in sorted(wanted.keys() | found.keys()):
         if wanted.get(name) != found.get(name):
             texts = [json.dumps(each.get(name), indent=1, sort_keys=True).splitlines() for each in (wanted, found)]
-            lines += [f"{name}:", *(line for line in unified_diff(*texts, "clean run", "this run", n=1, lineterm=""))]
+            lines += [
+                f"{name}:",
+                *(line for line in unified_diff(texts[0], texts[1], "clean run", "this run", n=1, lineterm="")),
+            ]
     return "\n".join(lines)
 
 
@@ -69,13 +72,18 @@ def more_than(clean: dict[str, int], run: dict[str, int]) -> list[str]:
 
 
 def breaches(space: Space) -> Iterator[str]:
-    """Where the run broke a rule that holds in every state on the way, and what it left without an owner."""
+    """Where the run broke a rule that holds in every state on the way, and what it left with an owner that is gone."""
     for event in space.history:
         if event.kind == "Deployment" and event.type != "DELETED":
             labels = event.manifest["spec"]["template"]["metadata"].get("labels") or {}
             revision = labels.get(REVISION_LABEL)
             if not any(_passed(each, revision, event.version) for each in space.history):
                 yield f"Deployment {event.name} served {revision} at {event.version}, which had not passed"
+    yield from orphans(space)
+
+
+def orphans(space: Space) -> Iterator[str]:
+    """What is owned by something that is gone."""
     uids = {each["metadata"]["uid"] for each in space.objects.values()}
     for (kind, name), manifest in space.objects.items():
         for owner in manifest["metadata"].get("ownerReferences") or ():

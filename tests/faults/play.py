@@ -16,7 +16,7 @@ from tests.api.in_pod import Pod
 from tests.api.operator_process import QUICK_LEASE
 from tests.faults.actor import Actor
 from tests.faults.client import Admin
-from tests.faults.compare import State, difference, state
+from tests.faults.compare import State, difference, orphans, state
 from tests.faults.mirror import Mirror, Object
 from tests.faults.plan import Plan
 from tests.faults.proxy import Proxy
@@ -47,6 +47,7 @@ class Play:
         self._operator: Pod | None = None
         self._leases = 0
         self._starting: set[asyncio.Task[None]] = set()
+        self._generations: dict[str, int] = {}
 
     async def __aenter__(self) -> Play:
         name = self.space.name
@@ -130,9 +131,8 @@ class Play:
         """A user applies a QuantizedModel: tests.unit.world.spec with these changes."""
         metadata = {"name": name, "namespace": self.space.name}
         spec = model_spec(**changes)
-        await self.admin.apply(
-            {"apiVersion": API_VERSION, "kind": "QuantizedModel", "metadata": metadata, "spec": spec}
-        )
+        manifest = {"apiVersion": API_VERSION, "kind": "QuantizedModel", "metadata": metadata, "spec": spec}
+        self._generations[name] = (await self.admin.apply(manifest))["metadata"]["generation"]
 
     async def delete(self, name: str) -> None:
         """A user deletes a QuantizedModel."""
@@ -144,6 +144,8 @@ class Play:
         while True:
             self.space.changed.clear()
             self._mirror.check()
+            if self.actor.error is not None:
+                raise self.actor.error
             if found := condition():
                 return found  # type: ignore[return-value]
             if time.monotonic() > deadline:
@@ -167,7 +169,7 @@ class Play:
 
         def revision() -> str | None:
             model = self.model(name)
-            status, generation = model.get("status", {}), model["metadata"].get("generation")
+            status, generation = model.get("status", {}), self._generations[name]
             ready = any(
                 each["type"] == "Ready" and each["status"] == "True" and each["observedGeneration"] == generation
                 for each in status.get("conditions", ())
@@ -209,4 +211,5 @@ class Play:
 
     def _quiet(self) -> bool:
         leads = self._operator is not None and self.proxy.leases > self._leases
-        return leads and time.monotonic() - self.proxy.last_write > QUIET
+        silent = time.monotonic() - self.proxy.last_write > QUIET
+        return leads and silent and not self.actor.busy and not any(orphans(self.space))
