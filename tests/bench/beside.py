@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from tests.bench.containers import Usage
 from tests.bench.record import Figure, figure
@@ -48,6 +48,7 @@ def beside(runs: Runs, shared: Sequence[str], label: str) -> list[Figure]:
         found.append(figure(f"{label}: Lowbit, {name}", "s", [each.parts[name] for each in ours]))
         found.append(figure(f"{label}: bare, {name}", "s", [each.parts[name] for each in bare]))
     beyond = {name for usage in ours for name in usage.parts} - set(shared)
+    found += _beyond(ours, bare, beyond, label)
     parts = {name: [usage.parts.get(name, 0.0) for usage in ours] for name in beyond}
     ordered = sorted(parts.items(), key=lambda item: -statistics.fmean(item[1]))
     return found + [figure(f"{label}: beyond: {name}", "s", seconds) for name, seconds in ordered]
@@ -64,5 +65,20 @@ def _compared(
     ]
 
 
-def _sum(parts: Mapping[str, float], names: Sequence[str]) -> float:
-    return sum(parts[name] for name in names)
+def _beyond(ours: Sequence[Usage], bare: Sequence[Usage], names: Iterable[str], label: str) -> list[Figure]:
+    """What Lowbit does beyond, in seconds and beside all of the bare one."""
+    names = tuple(names)
+    seconds = [_sum(each.parts, names) for each in ours]
+    cpu = [_sum(each.cpu_parts, names) for each in ours]
+    shares = [100 * one / other.seconds for one, other in zip(seconds, bare, strict=True)]
+    cpu_shares = [100 * one / other.cpu_seconds for one, other in zip(cpu, bare, strict=True)]
+    return [
+        figure(f"{label}: beyond, all of it, seconds", "s", seconds),
+        figure(f"{label}: beyond, all of it, CPU seconds", "s", cpu),
+        figure(f"{label}: beyond, all of it, beside the bare one's seconds", "%", shares),
+        figure(f"{label}: beyond, all of it, beside the bare one's CPU seconds", "%", cpu_shares),
+    ]
+
+
+def _sum(parts: Mapping[str, float], names: Iterable[str]) -> float:
+    return sum(parts.get(name, 0.0) for name in names)
