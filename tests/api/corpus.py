@@ -11,6 +11,7 @@ import contextlib
 import sys
 import tempfile
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,11 @@ def versions() -> list[Path]:
     return sorted(FOLDER.glob("*.yaml"))
 
 
+@cache
 def read(file: Path) -> list[Manifest]:
-    """Every object of one file."""
-    return [manifest for manifest in yaml.safe_load_all(file.read_text()) if manifest]
+    """Every object of one file; not to be changed."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return [manifest for manifest in yaml.load_all(file.read_text(), loader) if manifest]
 
 
 def changed_platform() -> dict[str, Any]:
