@@ -7,10 +7,14 @@ import asyncio
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 from tests.faults.plan import Plan, parse
-from tests.faults.rig import Result, Rig, crash_plans, rig, run_all
+from tests.faults.rig import Result, all_plans, rig, run_all, sample
 from tests.faults.scenarios import SCENARIOS
+
+SLOW = 15.0
+"""Seconds after which a plan is worth a look, though it has passed."""
 
 
 async def one(scenario: str, plan: Plan) -> int:
@@ -21,15 +25,18 @@ async def one(scenario: str, plan: Plan) -> int:
         return 1 if result.wrong or result.missed else 0
 
 
-async def every(scenarios: list[str], at_once: int, step: int) -> int:
+async def every(scenarios: list[str], at_once: int, share: int, logs: Path | None) -> int:
     began = time.monotonic()
     results: list[Result] = []
     async with rig() as made:
         plans = await all_plans(made, scenarios)
-        print(f"{len(plans[::step])} plans", flush=True)
-        async for result in run_all(made, plans[::step], at_once):
+        chosen = sample(plans, share)
+        print(f"{len(chosen)} of {len(plans)} plans", flush=True)
+        async for result in run_all(made, chosen, at_once):
             results.append(result)
             print(result, flush=True)
+            if logs is not None and (result.wrong or result.missed or result.seconds > SLOW):
+                (logs / f"{len(results)}.log").write_text(f"{result}\n\n{result.log}")
     told = Counter("failed" if each.wrong else "missed" if each.missed else "passed" for each in results)
     print(f"\n{len(results)} plans in {time.monotonic() - began:.0f} s: {dict(told)}")
     for result in results:
@@ -38,21 +45,20 @@ async def every(scenarios: list[str], at_once: int, step: int) -> int:
     return 1 if told["failed"] else 0
 
 
-async def all_plans(made: Rig, scenarios: list[str]) -> list[tuple[str, Plan]]:
-    """All plans of these scenarios, each with its scenario's name."""
-    return [(scenario, plan) for scenario in scenarios for plan in crash_plans(await made.clean(scenario))]
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("scenario", nargs="?", choices=SCENARIOS)
     parser.add_argument("plan", nargs="?", type=parse)
     parser.add_argument("--at-once", type=int, default=4, help="plans that run at the same time (default 4)")
-    parser.add_argument("--step", type=int, default=1, help="run every so-manieth plan only")
+    parser.add_argument("--share", type=int, default=1, help="run one plan of so many")
+    parser.add_argument("--logs", type=Path, help="folder for the operator's logs of plans that failed or were slow")
     words = parser.parse_args()
+    if words.logs is not None:
+        words.logs.mkdir(parents=True, exist_ok=True)
     if words.plan is not None:
         return asyncio.run(one(words.scenario, words.plan))
-    return asyncio.run(every([words.scenario] if words.scenario else list(SCENARIOS), words.at_once, words.step))
+    scenarios = [words.scenario] if words.scenario else list(SCENARIOS)
+    return asyncio.run(every(scenarios, words.at_once, words.share, words.logs))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import itertools
 import tempfile
 import time
@@ -83,6 +84,7 @@ class Rig:
             wrong += [f"deleted {each}" for each in more_than(clean.deleted, run.deleted)]
             wrong += breaches(play.space)
             log = play.log.read_text() if play.log.exists() else ""
+            log += "\n".join(f"{call.number} {call.point}" for call in play.proxy.calls if not call.asked.lease)
             return Result(scenario, plan, time.monotonic() - began, wrong, play.proxy.missed, log)
 
     def _play(self, plan: Plan) -> Play:
@@ -109,6 +111,21 @@ def crash_plans(clean: Clean) -> list[Plan]:
     """For every write of the clean run: the process ends before it, after its commit; or its answer is lost."""
     writes = [call for call in clean.calls if call.asked.write and (not call.asked.lease or call.occurrence == 1)]
     return [(Fault(action, call.point),) for call in writes for action in CRASHES]
+
+
+def sample(plans: Sequence[tuple[str, Plan]], share: int) -> list[tuple[str, Plan]]:
+    """About one plan of `share`, spread evenly over scenarios, points and actions, and the same ones each time."""
+    chosen = []
+    for scenario, plan in plans:
+        number = hashlib.sha256(f"{scenario} {told(plan)}".encode()).digest()[0]
+        if number * share < 256:
+            chosen.append((scenario, plan))
+    return chosen
+
+
+async def all_plans(rig: Rig, scenarios: Iterable[str]) -> list[tuple[str, Plan]]:
+    """All plans of these scenarios, each with its scenario's name."""
+    return [(scenario, plan) for scenario in scenarios for plan in crash_plans(await rig.clean(scenario))]
 
 
 async def run_all(rig: Rig, plans: Iterable[tuple[str, Plan]], at_once: int) -> AsyncIterator[Result]:

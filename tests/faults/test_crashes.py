@@ -1,0 +1,17 @@
+"""A sample of the crashes: `make faults` runs all of them."""
+
+from __future__ import annotations
+
+from tests.faults.rig import all_plans, rig, run_all, sample
+from tests.faults.scenarios import SCENARIOS
+
+
+async def test_a_crash_at_any_write_changes_nothing_in_the_end(share: int) -> None:
+    async with rig() as made:
+        plans = sample(await all_plans(made, SCENARIOS), share)
+        results = [result async for result in run_all(made, plans, at_once=4)]
+    assert results, "no plan was chosen"
+    failed = [result for result in results if result.wrong]
+    assert not failed, "\n".join(f"{result}\n{result.log}" for result in failed)
+    missed = [result for result in results if result.missed]
+    assert len(missed) <= len(results) // 10, "\n".join(map(str, missed))
