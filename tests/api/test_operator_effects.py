@@ -72,6 +72,16 @@ async def test_an_apply_takes_away_only_what_it_had_set_itself(kube: Kube, store
     assert (await kube.get("ConfigMap", "default", "child"))["data"] == {"a": "2", "theirs": "1"}
 
 
+async def test_an_apply_writes_over_nothing_that_was_not_seen(kube: Kube, store: Store) -> None:
+    theirs = config_map(a="theirs")
+    del theirs["metadata"]["labels"]
+    await kube.create(theirs)
+    outcome = await carry_out(Plan(actions=(Apply(config_map(a="1")),)), kube, store)
+    assert outcome.stale is not None and outcome.writes == 0
+    assert store.get("ConfigMap", "default", "child") is not None, "the next decision sees it"
+    assert (await kube.get("ConfigMap", "default", "child"))["data"] == {"a": "theirs"}
+
+
 async def test_a_stale_status_is_not_written_and_the_view_is_fresh_afterwards(kube: Kube, store: Store) -> None:
     seen = await kube.create(quantized_model("default", "chat"))
     store.put(seen)

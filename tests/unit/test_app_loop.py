@@ -14,7 +14,7 @@ from lowbit.app.metrics import Metrics
 from lowbit.app.queue import WorkQueue
 from lowbit.decide.plan import Apply, Delete, Event, Plan
 from lowbit.decide.snapshot import Snapshot
-from lowbit.kube.errors import Conflict, Forbidden, Invalid, KubeError, TooManyRequests, Unavailable
+from lowbit.kube.errors import Conflict, Forbidden, Invalid, KubeError, NotFound, TooManyRequests, Unavailable
 from lowbit.observe.keys import Key
 from lowbit.observe.store import Store
 from tests.unit import world
@@ -22,8 +22,8 @@ from tests.unit.world import NAMESPACE, World
 
 CHAT = Key(NAMESPACE, "chat")
 NOTHING = Plan()
-SERVICE = Apply({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "chat", "namespace": NAMESPACE}})
-DELETE = Delete("Service", "chat", "uid", "1")
+CHILD = Apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "child", "namespace": NAMESPACE}})
+DELETE = Delete("ConfigMap", "child", "uid", "1")
 
 
 class Api:
@@ -33,6 +33,7 @@ class Api:
         self.error: KubeError | None = None
         self.hang: asyncio.Event | None = None
         self.writes = 0
+        self.there: dict[str, Any] | None = None
 
     async def _write(self) -> dict[str, Any]:
         if self.hang is not None:
@@ -40,7 +41,7 @@ class Api:
         if self.error is not None:
             raise self.error
         self.writes += 1
-        return dict(SERVICE.manifest) | {"metadata": {"name": "chat", "namespace": NAMESPACE, "resourceVersion": "9"}}
+        return dict(CHILD.manifest) | {"metadata": {"name": "child", "namespace": NAMESPACE, "resourceVersion": "9"}}
 
     async def apply(self, _manifest: Any) -> dict[str, Any]:
         return await self._write()
@@ -50,7 +51,9 @@ class Api:
         return {"kind": "Status"}
 
     async def get(self, *_: Any) -> dict[str, Any]:
-        return dict(SERVICE.manifest)
+        if self.there is None:
+            raise NotFound(404, "NotFound", "there is none")
+        return self.there
 
 
 class Bench:
@@ -113,7 +116,7 @@ async def bench() -> Bench:
 
 async def test_a_plan_without_a_write_is_unchanged_and_one_with_a_write_is_changed(bench: Bench) -> None:
     await bench.reconcile()
-    bench.plan = Plan(actions=(SERVICE,))
+    bench.plan = Plan(actions=(CHILD,))
     await bench.reconcile()
     assert (bench.counted("unchanged"), bench.counted("changed"), bench.timed()) == (1, 1, 2)
     assert bench.queue.next_due() is None
@@ -129,7 +132,7 @@ async def test_a_model_that_is_gone_is_let_go(bench: Bench) -> None:
     "error", [Unavailable(503, "x", "the API server is busy"), ValueError("a bug")], ids=["api", "bug"]
 )
 async def test_what_fails_is_tried_again_later_each_time(bench: Bench, error: Exception) -> None:
-    bench.plan = Plan(actions=(SERVICE,))
+    bench.plan = Plan(actions=(CHILD,))
     bench.api.error = error if isinstance(error, KubeError) else None
     bench.broken = None if isinstance(error, KubeError) else error
     waits = []
@@ -153,7 +156,7 @@ async def test_what_fails_is_tried_again_later_each_time(bench: Bench, error: Ex
     ids=["forbidden", "invalid", "bug"],
 )
 async def test_what_somebody_has_to_mend_is_said_in_an_event(bench: Bench, error: Exception, says: str) -> None:
-    bench.plan = Plan(actions=(SERVICE,))
+    bench.plan = Plan(actions=(CHILD,))
     bench.api.error = error if isinstance(error, KubeError) else None
     bench.broken = None if isinstance(error, KubeError) else error
     await bench.reconcile()
@@ -163,14 +166,14 @@ async def test_what_somebody_has_to_mend_is_said_in_an_event(bench: Bench, error
 
 
 async def test_what_passes_by_itself_is_said_to_nobody(bench: Bench) -> None:
-    bench.plan = Plan(actions=(SERVICE,))
+    bench.plan = Plan(actions=(CHILD,))
     bench.api.error = Unavailable(503, "", "busy")
     await bench.reconcile()
     assert bench.sent == []
 
 
 async def test_an_api_server_that_asks_for_patience_gets_it(bench: Bench) -> None:
-    bench.plan = Plan(actions=(SERVICE,))
+    bench.plan = Plan(actions=(CHILD,))
     bench.api.error = TooManyRequests(429, "TooManyRequests", "slow down", retry_after=17.0)
     await bench.reconcile()
     assert bench.queue.next_due() == 17.0
@@ -184,15 +187,24 @@ async def test_what_was_seen_too_late_is_decided_anew(bench: Bench) -> None:
     assert bench.queue.next_due() is not None
 
 
+async def test_what_is_there_and_was_not_seen_is_looked_at_and_not_written_over(bench: Bench) -> None:
+    bench.plan = Plan(actions=(CHILD,))
+    bench.api.there = {"kind": "ConfigMap", "metadata": {"name": "child", "namespace": NAMESPACE, "uid": "theirs"}}
+    bench.reconciler.decide = lambda _snapshot, _now: NOTHING if bench.store.count("ConfigMap") else bench.plan
+    await bench.reconcile()
+    assert (bench.api.writes, bench.counted("stale")) == (0, 1)
+    assert bench.store.count("ConfigMap") == 1
+
+
 async def test_without_the_lease_nothing_is_written_and_nothing_is_counted(bench: Bench) -> None:
-    bench.plan = Plan(actions=(SERVICE,))
+    bench.plan = Plan(actions=(CHILD,))
     bench.permitted = False
     await bench.reconcile()
     assert (bench.api.writes, bench.timed()) == (0, 0)
 
 
 async def test_a_lease_that_is_lost_on_the_way_halts_the_plan(bench: Bench) -> None:
-    bench.plan = Plan(actions=(SERVICE, DELETE))
+    bench.plan = Plan(actions=(CHILD, DELETE))
     answers = iter([True, True, False])
     bench.reconciler.permit = lambda: next(answers, False)
     await bench.reconcile()
@@ -207,7 +219,7 @@ async def test_a_plan_is_looked_at_again_when_it_asks_for_it_and_its_logs_are_re
 
 
 async def test_a_reconcile_that_hangs_is_named_and_one_that_is_slow_is_not(bench: Bench) -> None:
-    bench.plan = Plan(actions=(SERVICE,))
+    bench.plan = Plan(actions=(CHILD,))
     bench.api.hang = asyncio.Event()
     bench.queue.add(CHAT)
     worker = asyncio.create_task(bench.reconciler.work())

@@ -27,3 +27,9 @@ def test_an_environment_variable_that_is_missing_is_drift() -> None:
     assert drifted(
         {"env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]}, {"env": [{"name": "A", "value": "1"}]}
     )
+
+
+def test_an_owner_of_the_same_name_that_others_have_added_is_no_drift() -> None:
+    mine = {"kind": "QuantizedModel", "name": "chat", "uid": "1"}
+    assert not drifted({"ownerReferences": [mine]}, {"ownerReferences": [mine, mine | {"uid": "2"}]})
+    assert drifted({"ownerReferences": [mine]}, {"ownerReferences": [mine | {"uid": "2"}]})

@@ -9,13 +9,14 @@ from lowbit.api.freeze import freeze, frozen_platform
 from lowbit.api.modelchecks import Refused
 from lowbit.api.modelrevision import ModelRevision, ModelRevisionSpec
 from lowbit.api.modelstore import ModelStoreSpec
-from lowbit.api.names import input_hash, prepare_job_name, quantize_job_name
+from lowbit.api.names import prepare_job_name, quantize_job_name
 from lowbit.api.recipe import ResolvedRecipe
 from lowbit.api.status import ArtifactRecord, Failure
 from lowbit.decide.jobs import Wanted, latest, run
 from lowbit.decide.outcome import Clock, Waiting
 from lowbit.decide.owners import controller, user
 from lowbit.decide.plan import Create, WriteStatus
+from lowbit.decide.remembered import input_hash
 from lowbit.decide.snapshot import Seen, Snapshot
 from lowbit.desired.prepare_job import prepare_job
 from lowbit.desired.quantize_job import quantize_job

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from lowbit.api.freeze import baseline_spec, candidate_spec
 from lowbit.api.modelrevision import ModelRevision
-from lowbit.api.names import evaluation_name, input_hash, prepare_job_name, quantize_job_name, second_attempt
+from lowbit.api.names import prepare_job_name, quantize_job_name, second_attempt
 from lowbit.decide.others import own_job
 from lowbit.decide.owners import owns, release
 from lowbit.decide.plan import Action, Delete
+from lowbit.decide.remembered import baseline_spec, candidate_spec, evaluation_name, input_hash
 from lowbit.decide.serving import passed
 from lowbit.decide.snapshot import Seen, Snapshot
 

@@ -18,11 +18,12 @@ def drifted(desired: Mapping[str, Any], observed: Mapping[str, Any]) -> bool:
 
 
 def _covers(observed: Any, desired: Any) -> bool:
-    if isinstance(desired, Mapping):
+    # Both sides are JSON: dict and list, which are told apart much faster than a Mapping and a Sequence.
+    if isinstance(desired, dict):
         if not desired:
-            return observed is None or isinstance(observed, Mapping)
-        return isinstance(observed, Mapping) and all(_covers(observed.get(key), item) for key, item in desired.items())
-    if isinstance(desired, Sequence) and not isinstance(desired, str):
+            return observed is None or isinstance(observed, dict)
+        return isinstance(observed, dict) and all(_covers(observed.get(key), item) for key, item in desired.items())
+    if isinstance(desired, (list, tuple)):
         return _covers_list(observed, desired)
     if desired is None or desired == observed:
         return True
@@ -34,18 +35,21 @@ def _covers(observed: Any, desired: Any) -> bool:
 def _covers_list(observed: Any, desired: Sequence[Any]) -> bool:
     if not desired:
         return True
-    if not isinstance(observed, Sequence) or isinstance(observed, str):
+    if not isinstance(observed, (list, tuple)):
         return False
+    if observed == desired:
+        return True
     key = next((each for each in LIST_KEYS if _tells_apart(desired, each)), None)
     if key is None:
         return len(observed) == len(desired) and all(map(_covers, observed, desired))
-    by_key = {item.get(key): item for item in observed if isinstance(item, Mapping)}
-    return all(_covers(by_key.get(item[key]), item) for item in desired)
+    # Others may have added an item under the same key (an owner of the same name): any that fits is ours.
+    named = [item for item in observed if isinstance(item, dict)]
+    return all(any(mine.get(key) == item[key] and _covers(mine, item) for mine in named) for item in desired)
 
 
 def _tells_apart(items: Sequence[Any], key: str) -> bool:
     """Whether every item has the key, and no two the same."""
-    if not all(isinstance(item, Mapping) and key in item for item in items):
+    if not all(isinstance(item, dict) and key in item for item in items):
         return False
     return len({item[key] for item in items}) == len(items)
 

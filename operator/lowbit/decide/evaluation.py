@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from lowbit.api.freeze import baseline_spec, candidate_spec, frozen_platform
+from lowbit.api.freeze import frozen_platform
 from lowbit.api.modelevaluation import ModelEvaluation, ModelEvaluationSpec, ModelEvaluationStatus
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStoreSpec
-from lowbit.api.names import evaluate_job_name, evaluation_name, second_attempt
+from lowbit.api.names import evaluate_job_name, second_attempt
 from lowbit.api.status import ArtifactRecord, Condition, EvaluationSummary, Failure, Stage
 from lowbit.decide.artifact import prepare
 from lowbit.decide.conditions import condition
@@ -15,6 +15,7 @@ from lowbit.decide.others import own_job
 from lowbit.decide.outcome import Clock, Waiting
 from lowbit.decide.owners import adopt, user
 from lowbit.decide.plan import Create, WriteStatus
+from lowbit.decide.remembered import baseline_spec, candidate_spec, evaluation_name
 from lowbit.decide.snapshot import Seen, Snapshot
 from lowbit.desired.evaluate_job import evaluate_job
 from lowbit.desired.evaluation import evaluation as evaluation_manifest

@@ -69,7 +69,10 @@ def own(snapshot: Snapshot) -> tuple[Snapshot, dict[tuple[str, str], Taken]]:
             taken["ModelRevision", seen.meta.name] = Taken("it is being deleted", passing=True)
     for reference, manifest in snapshot.children.items():
         metadata = manifest["metadata"]
-        if (other := whose(snapshot, metadata.get("labels") or {}, _owners(metadata))) is not None:
+        owners = _owners(metadata)
+        if any(owner.controller and owner.uid == snapshot.model.meta.uid for owner in owners):
+            continue  # ours, even where a hand has taken the label off: it is put back
+        if (other := whose(snapshot, metadata.get("labels") or {}, owners)) is not None:
             foreign[reference] = other
     if not foreign:
         return snapshot, taken

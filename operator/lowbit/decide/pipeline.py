@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStoreSpec
-from lowbit.api.names import input_hash
 from lowbit.api.status import Failure
 from lowbit.decide.artifact import artifact, create_revision, prepare, recipe_name
 from lowbit.decide.evaluation import judge_revision
 from lowbit.decide.outcome import Clock, Waiting
+from lowbit.decide.remembered import input_hash
 from lowbit.decide.serving import Target, by_name, passed
 from lowbit.decide.snapshot import Seen, Snapshot
 

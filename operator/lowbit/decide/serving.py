@@ -13,7 +13,7 @@ from lowbit.api.documents import EXIT_REFUSED, TerminationMessage
 from lowbit.api.freeze import frozen_platform
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStoreSpec
-from lowbit.api.names import REVISION_LABEL, input_hash
+from lowbit.api.names import REVISION_LABEL
 from lowbit.api.serving import Serving
 from lowbit.api.status import Failure
 from lowbit.decide.drift import drifted
@@ -21,6 +21,7 @@ from lowbit.decide.jobs import WAITING_IS_WRONG, legible
 from lowbit.decide.outcome import Clock
 from lowbit.decide.owners import controller
 from lowbit.decide.plan import Action, Apply, Create, Delete
+from lowbit.decide.remembered import Memory, input_hash
 from lowbit.decide.snapshot import Metadata, PodView, Seen, Snapshot
 from lowbit.desired.serving import serving as serving_manifests
 
@@ -31,6 +32,11 @@ SOURCE = "source"
 CRASH_LOOP = "CrashLoopBackOff"
 RESTARTS_THAT_LAST = 3
 """So many restarts are no accident any more: before that the kubelet's own new start is waited for, and nobody is woken."""
+
+_AT_REST = Memory()
+"""By the QuantizedModel: what its serving rested on when there was nothing to do. Holding it against every field of every
+child is what costs most in a decision.
+"""
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,12 @@ def serve(snapshot: Snapshot, store: ModelStoreSpec, target: Target) -> tuple[Ac
     spec, meta = snapshot.model.body.spec, snapshot.model.meta
     if spec.serving is None:
         return ()
+    rests_on = (
+        target.revision.body, target.source, store, snapshot.platform, snapshot.has_pod_monitors, meta.uid,
+    )  # fmt: skip
+    remembered = _AT_REST.of(snapshot.model.body)
+    if _same(remembered.get("at rest"), rests_on, snapshot.children):
+        return ()
     record = target.revision.body.status.artifact
     source = target.source or record is None
     manifests = serving_manifests(
@@ -92,7 +104,20 @@ def serve(snapshot: Snapshot, store: ModelStoreSpec, target: Target) -> tuple[Ac
         record.bytes if record is not None and not source else target.revision.body.spec.source.facts.weight_bytes,
         snapshot.has_pod_monitors and snapshot.platform.service_monitor,
     )  # fmt: skip
-    return (*_make(snapshot, manifests), *_superfluous(snapshot, manifests))
+    actions = (*_make(snapshot, manifests), *_superfluous(snapshot, manifests))
+    if not actions:
+        remembered["at rest"] = (rests_on, dict(snapshot.children))
+    return actions
+
+
+def _same(known: Any, rests_on: tuple[object, ...], children: Mapping[tuple[str, str], Any]) -> bool:
+    """Whether all of it is the very same object that it was: what is seen is replaced, never changed."""
+    if known is None or len(known[1]) != len(children):
+        return False
+    before, seen = known
+    if not all(mine is its for mine, its in zip(rests_on, before, strict=True)):
+        return False
+    return all(seen.get(reference) is child for reference, child in children.items())
 
 
 def stop_serving(snapshot: Snapshot) -> tuple[Action, ...]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lowbit.api.modelrevision import ModelRevision
-from lowbit.api.names import MODEL_LABEL, input_hash
+from lowbit.api.names import MODEL_LABEL
 from lowbit.api.quantizedmodel import QuantizedModelStatus, RevisionSummary
 from lowbit.api.status import Condition, Failure, Progress, Stage
 from lowbit.decide.artifact import recipe_name
 from lowbit.decide.conditions import condition
 from lowbit.decide.outcome import Clock, Waiting
 from lowbit.decide.plan import Event, WriteStatus
+from lowbit.decide.remembered import input_hash
 from lowbit.decide.serving import Target, by_name, restarted, rolled_out
 from lowbit.decide.snapshot import Seen, Snapshot
 
@@ -174,10 +175,13 @@ def _failure(old: Failure | None, new: Failure | None) -> Failure | None:
 
 def write(snapshot: Snapshot, status: QuantizedModelStatus) -> WriteStatus | None:
     """The write, if anything differs."""
-    if status.wire() == snapshot.model.body.status.wire():
+    if status == snapshot.model.body.status:
+        return None
+    new = status.wire()
+    if new == snapshot.model.body.status.wire():
         return None
     meta = snapshot.model.meta
-    return WriteStatus("QuantizedModel", meta.name, meta.uid, meta.resource_version, status.wire())
+    return WriteStatus("QuantizedModel", meta.name, meta.uid, meta.resource_version, new)
 
 
 def events(old: QuantizedModelStatus, new: QuantizedModelStatus) -> tuple[Event, ...]:

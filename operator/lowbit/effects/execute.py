@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -55,6 +55,10 @@ class _NotPermitted(Exception):  # noqa: N818
     """No write may be started any more."""
 
 
+class _Unseen(Exception):  # noqa: N818
+    """There is an object that was not seen: decide anew, with it."""
+
+
 @dataclass
 class _Executor:
     key: Key
@@ -69,8 +73,7 @@ class _Executor:
             case Create():
                 await self._create(action.manifest)
             case Apply():
-                self._start()
-                self.store.put(await self.kube.apply(action.manifest))
+                await self._apply(action.manifest)
             case SetOwners():
                 owners = [owner_reference(owner) for owner in action.owners]
                 await self._patch(action.kind, action, {"ownerReferences": owners}, {})
@@ -88,6 +91,19 @@ class _Executor:
             # Somebody saw more than we did: look, so that the next snapshot sees it too.
             metadata = manifest["metadata"]
             self.store.put(await self.kube.get(manifest["kind"], metadata["namespace"], metadata["name"]))
+
+    async def _apply(self, manifest: Mapping[str, Any]) -> None:
+        """An apply has no precondition that says "only where there is none": what was not seen is looked for first, so that
+        nothing of somebody else's is written over.
+        """
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        self._start()
+        if self.store.get(kind, self.key.namespace, name) is None:
+            with suppress(NotFound):
+                self.store.put(await self.kube.get(kind, self.key.namespace, name))
+                self.writes -= 1
+                raise _Unseen(f"{kind} {name} is there already, and had not been seen")
+        self.store.put(await self.kube.apply(manifest))
 
     async def _patch(
         self, kind: str, action: SetOwners | Keep, metadata: Mapping[str, Any], more: Mapping[str, Any]
@@ -170,6 +186,8 @@ async def execute(
             await executor.write_status(plan.status)
     except _NotPermitted:
         return Outcome(executor.writes, halted=True)
+    except _Unseen as error:
+        return Outcome(executor.writes, stale=str(error))
     except (Conflict, NotFound) as error:
         if executor.doubtful is None:
             raise

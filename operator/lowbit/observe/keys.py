@@ -7,9 +7,14 @@ from typing import Any, NamedTuple
 
 from lowbit.api.base import GROUP
 from lowbit.api.names import MODEL_LABEL
+from lowbit.decide.serving import SERVING_KINDS
 
 JOB_NAME_LABELS = ("batch.kubernetes.io/job-name", "job-name")
 """Set on the pods of a Job by its controller."""
+
+
+GUARD_INFIX = "-guard-"
+"""Between the QuantizedModel's name and the hash, in the name of a guard's ConfigMap."""
 
 
 class Key(NamedTuple):
@@ -31,6 +36,11 @@ def direct_keys(manifest: Mapping[str, Any]) -> frozenset[Key]:
         for owner in metadata.get("ownerReferences") or ()
         if owner["kind"] == "QuantizedModel" and owner["apiVersion"].partition("/")[0] == GROUP
     }
+    # What stands under a name that a child has is that QuantizedModel's business, whoever made it.
+    if manifest["kind"] in SERVING_KINDS:
+        names.add(metadata["name"])
+    elif manifest["kind"] == "ConfigMap" and GUARD_INFIX in metadata["name"]:
+        names.add(metadata["name"].rpartition(GUARD_INFIX)[0])
     if label := (metadata.get("labels") or {}).get(MODEL_LABEL):
         names.add(label)
     return frozenset(Key(namespace, name) for name in names)

@@ -1,4 +1,4 @@
-"""`python -m tests.faults.states --steps 1000000`: arbitrary starts until so many decide steps are done.
+"""`PYTHONPATH=operator python -m tests.faults.states --steps 1000000`: arbitrary starts until so many decide steps are done.
 
 A failure prints the start that broke a rule, made as small as hypothesis can, and the command that walks it again.
 """
@@ -78,7 +78,7 @@ def main() -> int:
         except Exception as error:
             print(f"seed {number}: {type(error).__name__}: {error}", file=sys.stderr)
             if count.failed is not None:
-                command = f"python -m tests.faults.states --example '{count.failed.text()}'"
+                command = f"PYTHONPATH=operator python -m tests.faults.states --example '{count.failed.text()}'"
                 print(f"again: {command}", file=sys.stderr)
             return 1
         number += 1

@@ -45,7 +45,7 @@ def act(cluster: Cluster) -> bool:
         elif kind == "Deployment" and not rolled_out(each):
             cluster.roll_out(name)
     after: int = next(cluster.versions)
-    return after > before + 1
+    return bool(after > before + 1)
 
 
 def release(cluster: Cluster, kind: str, name: str) -> None:

@@ -15,9 +15,10 @@ from typing import Any
 
 from lowbit.api.names import DOCUMENT_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL, MODEL_LABEL
 from lowbit.decide.drift import LIST_KEYS
+from lowbit.decide.plan import Apply, Plan
 from lowbit.observe.keys import Key
 from lowbit.observe.store import Entry, Store
-from tests.unit.world import NAMESPACE, Reference, World
+from tests.unit.world import NAMESPACE, Reference, Stale, World
 
 OWN_KINDS = ("QuantizedModel", "ModelStore", "ModelRevision", "ModelEvaluation")
 """Watched whole; of all other kinds only what carries Lowbit's label."""
@@ -159,13 +160,31 @@ class Cluster(World):
         return stored
 
     def apply(self, manifest: Mapping[str, Any]) -> None:
-        """Server-side apply by force: declared fields change, what others have added stays."""
-        known = self.objects.get((manifest["kind"], manifest["metadata"]["name"]))
+        """Server-side apply by force: declared fields change, what others have added stays.
+
+        As the executor does it: what was not seen is looked for first, and then it is decided anew. Raises Stale.
+        """
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        known = self.objects.get((kind, name))
+        if known is not None and self.seen.store.get(kind, NAMESPACE, name) is None:
+            self.look(known)
+            raise Stale(f"{kind} {name} had not been seen")
         merged = dict(manifest) if known is None else merge(known, manifest)
         controllers = [each for each in merged["metadata"].get("ownerReferences") or () if each.get("controller")]
         if len(controllers) > 1:
             raise Invalid(f"{manifest['kind']} {manifest['metadata']['name']} would have two controllers")
         self.put(merged)
+
+    def execute(self, plan: Plan) -> None:
+        """Carry out a plan. Raises Stale where the executor would decide anew."""
+        for action in plan.actions:
+            if isinstance(action, Apply):
+                self._count(action.manifest)
+                self.apply(action.manifest)
+            else:
+                super().execute(Plan(actions=(action,)))
+        if plan.status is not None:
+            super().execute(Plan(status=plan.status, events=plan.events))
 
     def create(self, manifest: Mapping[str, Any]) -> None:
         """POST; AlreadyExists makes the operator look at what is there."""
@@ -173,6 +192,10 @@ class Cluster(World):
         if known is None:
             super().create(manifest)
             return
+        self.look(known)
+
+    def look(self, known: Manifest) -> None:
+        """The operator has got an object that its watches do not bring."""
         self.seen.looked.add(known["metadata"]["uid"])
         self.seen.show(known)
 

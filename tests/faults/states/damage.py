@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lowbit.api.base import API_VERSION
-from lowbit.api.names import FETCH_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL, MODEL_LABEL, REVISION_LABEL
+from lowbit.api.names import FETCH_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL, MODEL_LABEL, REVISION_LABEL, STAGE_LABEL
 from tests.faults.states.actor import MESSAGES, OUTCOMES, end, finished
 from tests.faults.states.cluster import OWN_KINDS, Cluster, Manifest
 from tests.faults.states.specs import SPECS
@@ -88,10 +88,10 @@ def edit_deployment(cluster: Cluster, first: int, second: int) -> None:
     template = each["spec"]["template"]
     meta, pod = template["metadata"], template["spec"]
     revisions = [*LABELS, *sorted(cluster.names("ModelRevision"))]
-    document = meta["annotations"][FETCH_ANNOTATION].replace("sha256:", "sha256:f", 1)[:-1]
+    document = (meta.get("annotations") or {}).get(FETCH_ANNOTATION, "").replace("sha256:", "sha256:f", 1)[:-1]
     edits: list[Manifest] = [
         {"replicas": 0}, {"replicas": 7}, {"paused": True},
-        {"template": template | {"metadata": meta | {"labels": meta["labels"] | {REVISION_LABEL: revisions[first % len(revisions)]}}}},
+        {"template": template | {"metadata": meta | {"labels": (meta.get("labels") or {}) | {REVISION_LABEL: revisions[first % len(revisions)]}}}},
         {"template": template | {"metadata": meta | {"annotations": {FETCH_ANNOTATION: document}}}},
         {"template": template | {"metadata": {"labels": {}}}},
         {"template": template | {"spec": pod | {"containers": pod["containers"][:1]}}},
@@ -107,9 +107,10 @@ def edit_child(cluster: Cluster, first: int, second: int) -> None:
         return
     each = cluster.objects[found]
     metadata = dict(each["metadata"])
+    stage = {key: value for key, value in (metadata.get("labels") or {}).items() if key == STAGE_LABEL}
     match second % 6:
         case 0:
-            metadata["labels"] = {}
+            metadata["labels"] = stage
         case 1:
             metadata["labels"] = (metadata.get("labels") or {}) | {MODEL_LABEL: ("one", "two")[first % 2]}
         case 2:
@@ -117,7 +118,7 @@ def edit_child(cluster: Cluster, first: int, second: int) -> None:
         case 3:
             metadata["annotations"] = {"edited": "by hand"}
         case 4:
-            metadata["labels"] = {MANAGED_BY_LABEL: MANAGED_BY}
+            metadata["labels"] = stage | {MANAGED_BY_LABEL: MANAGED_BY}
         case _:
             cluster.put(each | {"spec": {}} if found[0] in ("Service", "NetworkPolicy") else each)
             return
@@ -126,15 +127,18 @@ def edit_child(cluster: Cluster, first: int, second: int) -> None:
 
 def foreign(cluster: Cluster, first: int, second: int) -> None:
     """Somebody else's object under a name of ours: without our label, or with it and another controller."""
-    kinds = ("Job", "ConfigMap") if second % 2 else ("Deployment", "Service", "Job", "ConfigMap", "ServiceAccount")
-    found = pick(cluster, first, *kinds)
+    found = pick(cluster, first, "Deployment", "Service", "Job", "ConfigMap", "ServiceAccount", "NetworkPolicy")
     if found is None:
         return
     each = cluster.objects[found]
     cluster.objects.pop(found)
     app = cluster.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "app"}, "data": {}})
     owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "app", "uid": app["metadata"]["uid"], "controller": True}
-    labels = {"app": "other"} if second % 2 else {MANAGED_BY_LABEL: MANAGED_BY, MODEL_LABEL: ("one", "two")[first % 2]}
+    labels = (
+        {"app": "other", STAGE_LABEL: "prepare"}
+        if second % 2
+        else {MANAGED_BY_LABEL: MANAGED_BY, MODEL_LABEL: ("one", "two")[first % 2]}
+    )
     metadata = {"name": found[1], "labels": labels} | ({} if second % 4 == 1 else {"ownerReferences": [owner]})
     placed = cluster.put(each | {"metadata": metadata, "status": each["status"] if second % 3 else {}})
     cluster.foreign.add(placed["metadata"]["uid"])

@@ -52,7 +52,7 @@ def check_target(cluster: Cluster, snapshot: Snapshot, kind: str, name: str, act
     seen = cluster.seen.store.get(kind, snapshot.model.meta.namespace, name)
     broken(isinstance(action, Create) and seen is not None, f"creates {kind} {name}, which is there and seen")
     broken(
-        isinstance(action, Apply) and known["metadata"]["uid"] in cluster.foreign,
+        isinstance(action, Apply) and seen is not None and known["metadata"]["uid"] in cluster.foreign,
         f"applies {kind} {name}, which is somebody else's",
     )
 
@@ -66,8 +66,9 @@ def check_owned(cluster: Cluster, snapshot: Snapshot, kind: str, action: SetOwne
     metadata, me = known["metadata"], snapshot.model.meta.uid
     broken((action.uid, action.resource_version) != (metadata["uid"], metadata["resourceVersion"]), f"{what}: stale")
     labelled = (metadata.get("labels") or {}).get(MANAGED_BY_LABEL) == MANAGED_BY
-    broken(metadata["uid"] in cluster.foreign or not (labelled or kind in OWN_KINDS), f"{what}: somebody else's")
     controllers = [each["uid"] for each in metadata.get("ownerReferences") or () if each.get("controller")]
+    known_as_ours = labelled or kind in OWN_KINDS or me in controllers
+    broken(metadata["uid"] in cluster.foreign or not known_as_ours, f"{what}: somebody else's")
     broken(bool(controllers) and me not in controllers, f"{what}: another one controls it")
     broken(kind in ("QuantizedModel", "ModelStore"), f"{what}: a person's")
     if kind in ("Job", "ModelEvaluation") and not isinstance(action, Keep):
