@@ -6,7 +6,8 @@ vLLM runs in the engine image's root file system with the arguments of the evalu
 Job's document: it reads or tokenizes the texts, asks the engine, works out the values, writes samples and report into
 the store. The bare one sends the very requests of the first run by threads and the standard library, as many at once,
 reads every answer and parses its JSON. Both run in the worker image's root file system, each time in a process of its
-own, in turn. The original is measured first; the figures are those of the quantized candidate, compared with it.
+own, in turn. The original is measured first; the figures are those of the quantized candidate, compared with it (with
+--original those of the original).
 """
 
 from __future__ import annotations
@@ -72,17 +73,21 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2-2layers")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--warm-up", type=int, default=1, help="pairs before them that do not count")
+    parser.add_argument("--original", action="store_true", help="measure the original alone: nothing is quantized")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="lowbit-bench-") as folder:
         bench = Workbench(Path(folder), arguments.model)
         with container("worker", bench.volumes) as worker, surroundings() as seen:
-            bench.quantize_document()
-            worker.script(bench.scratch, ENVIRONMENT, "lowbit_quantize")
-            original, candidate = bench.evaluations()
-            _, first_start, _ = run(bench, worker, original, 0, 0)
-            taken, second_start, image = run(bench, worker, candidate, arguments.runs, arguments.warm_up)
+            starts = []
+            spec = bench.original()
+            if not arguments.original:
+                bench.quantize_document()
+                worker.script(bench.scratch, ENVIRONMENT, "lowbit_quantize")
+                starts.append(run(bench, worker, spec, 0, 0)[1])
+                spec = bench.candidate()
+            taken, start, image = run(bench, worker, spec, arguments.runs, arguments.warm_up)
         found = beside(taken, SHARED, arguments.model)
-        found.append(figure(f"{arguments.model}: vLLM's start until /health is 200", "s", [first_start, second_start]))
+        found.append(figure(f"{arguments.model}: vLLM's start until /health is 200", "s", [*starts, start]))
         write(
             f"evaluate-{arguments.model}",
             found,

@@ -102,11 +102,15 @@ class Workbench:
         job = quantize_job("bench", (), self.revision, self.spec.jobs.quantize, 60, self._store, Platform())
         self._write(job)
 
-    def evaluations(self) -> tuple[ModelEvaluationSpec, ModelEvaluationSpec]:
-        """Those of the original and of the artifact, which has to be in the store."""
+    def original(self) -> ModelEvaluationSpec:
+        """The evaluation of the original."""
+        return baseline_spec(self.revision)
+
+    def candidate(self) -> ModelEvaluationSpec:
+        """The evaluation of the artifact, which has to be in the store."""
         made = json.loads(self.store.read(artifact_index_key(self.revision.artifact_hash)) or b"{}")["quantize"]
         digest = QuantizeResult.model_validate(made).artifact.digest
-        return baseline_spec(self.revision), candidate_spec(self.revision, digest)
+        return candidate_spec(self.revision, digest)
 
     def evaluate_job(self, spec: ModelEvaluationSpec) -> dict[str, Any]:
         """The evaluate Job; its document is written."""
