@@ -55,7 +55,7 @@ bench: images ## The figures of docs/benchmarks.md; about an hour, on a machine 
 	PYTHONPATH=operator $(python) -m tests.bench.quantize
 	PYTHONPATH=operator $(python) -m tests.bench.quantize --model smollm2-135m-instruct --runs 1
 	PYTHONPATH=operator $(python) -m tests.bench.evaluate
-	PYTHONPATH=operator $(python) -m tests.bench.evaluate --model smollm2-135m-instruct --runs 3
+	PYTHONPATH=operator $(python) -m tests.bench.evaluate --model smollm2-135m-instruct --original --runs 3
 	PYTHONPATH=operator $(python) -m tests.bench.stages --model smollm2-2layers
 	PYTHONPATH=operator $(python) -m tests.bench.stages
 	$(python) -m tests.bench.page
