@@ -27,7 +27,7 @@ class Admin:
         self.url = server.url
         self.session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=context),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=60),
             skip_auto_headers=("Accept-Encoding",),
         )
 
@@ -68,7 +68,9 @@ class Admin:
     async def delete(self, kind: str, space: str, name: str, uid: str | None = None) -> None:
         """Delete in the background; one that is gone is fine."""
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
-        more = {"preconditions": {"uid": uid}} if uid else {}
+        more: dict[str, Any] = {"preconditions": {"uid": uid}} if uid else {}
+        if kind == "Pod":
+            more["gracePeriodSeconds"] = 0  # there is no kubelet that would say that it has ended
         try:
             await self.call("DELETE", RESOURCES[kind].path(space, name), options | more)
         except CallError as error:

@@ -7,7 +7,7 @@ import itertools
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -204,12 +204,18 @@ class Play:
         """Wait until the operator leads and writes nothing more, and the state is the wanted one where one is given."""
         try:
             await self.until(
-                "the run settles", lambda: self._quiet() and (wanted is None or state(self.space) == wanted)
+                "the run settles", lambda: not any(self._unrest()) and (wanted is None or state(self.space) == wanted)
             )
         except NeverCameError as error:
-            raise NeverCameError(f"{error}\n{difference(wanted or {}, state(self.space))}") from error
+            rest = [str(error), *self._unrest(), difference(wanted or {}, state(self.space)) if wanted else ""]
+            raise NeverCameError("\n".join(rest)) from error
 
-    def _quiet(self) -> bool:
-        leads = self._operator is not None and self.proxy.leases > self._leases
-        silent = time.monotonic() - self.proxy.last_write > QUIET
-        return leads and silent and not self.actor.busy and not any(orphans(self.space))
+    def _unrest(self) -> Iterator[str]:
+        """Why the run has not settled."""
+        if self._operator is None or self.proxy.leases <= self._leases:
+            yield "no operator leads"
+        if time.monotonic() - self.proxy.last_write <= QUIET:
+            yield f"it was written just now: {[call.point for call in self.proxy.calls if call.asked.write][-5:]}"
+        if self.actor.busy:
+            yield "the actor is busy"
+        yield from orphans(self.space)

@@ -61,8 +61,11 @@ class Rig:
         """The run without faults, made once."""
         if scenario not in self._clean:
             async with self._play(()) as play:
-                await SCENARIOS[scenario](play)
-                await play.settle()
+                try:
+                    await SCENARIOS[scenario](play)
+                    await play.settle()
+                except AssertionError as error:
+                    raise AssertionError(f"{scenario} without faults: {error}\n{play.log.read_text()}") from error
                 if wrong := list(breaches(play.space)):
                     raise AssertionError(f"{scenario} without faults: {wrong}")
                 self._clean[scenario] = Clean(summary(play.space), tuple(play.proxy.calls), tuple(play.proxy.events))
