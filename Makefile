@@ -7,7 +7,7 @@ python = .venv/bin/python
 pytest = $(python) -m pytest
 lowbit = PYTHONPATH=operator $(python) -m lowbit.cli.main
 
-.PHONY: help venv lint test test-unit test-api bench tools images cluster-up cluster-down demo demo-down generate plan hooks lock
+.PHONY: help venv lint test test-unit test-api faults bench tools images cluster-up cluster-down demo demo-down generate plan hooks lock
 
 help: ## This text
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
@@ -30,6 +30,9 @@ tools: venv ## The cluster's programs and Debian packages
 
 test-api: tools ## Against a real API server
 	$(pytest) tests/api -q
+
+faults: tools ## Every crash at every write, on a real API server; $(FAULTS) for fewer: FAULTS=rollback, FAULTS="--share 10"
+	PYTHONPATH=operator:. $(python) -m tests.faults $(FAULTS)
 
 images: tools ## The container images
 	$(python) -m images build
