@@ -14,6 +14,7 @@ MAX_MODEL_NAME = 42
 """Longest name of a QuantizedModel: 63 less the longest suffix (-prepare-, a hash, and -2 of a second attempt)."""
 
 DEFAULT_SHM_SIZE: str = VLLM().shm_size
+_NO_RESOURCES, _NO_JOBS = Resources(), Jobs()
 
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 MANAGED_BY = "lowbit"
@@ -39,9 +40,9 @@ def input_hash(spec: QuantizedModelSpec) -> str:
 
     Platform settings are not in it, so that a changed platform default starts nothing by itself.
     """
-    vllm = spec.engine.vllm.model_copy(update={"resources": Resources(), "shm_size": DEFAULT_SHM_SIZE})
+    vllm = spec.engine.vllm.model_copy(update={"resources": _NO_RESOURCES, "shm_size": DEFAULT_SHM_SIZE})
     engine = spec.engine.model_copy(update={"vllm": vllm})
-    return digest("input", spec.model_copy(update={"serving": None, "jobs": Jobs(), "engine": engine}))
+    return digest("input", spec.model_copy(update={"serving": None, "jobs": _NO_JOBS, "engine": engine}))
 
 
 def revision_name(spec: ModelRevisionSpec) -> str:

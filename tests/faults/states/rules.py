@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lowbit.api.names import FETCH_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL, second_attempt
-from lowbit.decide.plan import Action, Apply, Create, Delete, Keep, Plan, SetOwners, WriteStatus
+from lowbit.decide.plan import Apply, Create, Delete, Keep, Plan, SetOwners, WriteStatus
 from lowbit.decide.snapshot import Snapshot
 from tests.faults.states.actor import finished
 from tests.faults.states.cluster import OWN_KINDS, Cluster, Manifest, document_of, read
@@ -44,8 +44,10 @@ def check_plan(cluster: Cluster, snapshot: Snapshot, plan: Plan) -> None:
         check_status(cluster, snapshot, plan.status)
 
 
-def check_target(cluster: Cluster, snapshot: Snapshot, kind: str, name: str, action: Action) -> None:
-    """Nothing of somebody else's is written over; a create of what is seen is none."""
+def check_target(cluster: Cluster, snapshot: Snapshot, kind: str, name: str, action: Create | Apply) -> None:
+    """Nothing of somebody else's is written over; a create of what is seen is none; what is made goes with its owner."""
+    owners = {each["uid"] for each in action.manifest["metadata"].get("ownerReferences") or ()}
+    broken(snapshot.model.meta.uid not in owners, f"makes {kind} {name}, which nobody would collect")
     known = cluster.objects.get((kind, name))
     if known is None:
         return

@@ -26,6 +26,7 @@ LIVES: tuple[tuple[tuple[str, int], ...], ...] = (
     (("one", 0), ("two", 2), ("one", 4)),
     (("one", 2), ("one", 0)),
     (("one", 1), ("two", 3)),
+    (("one", 0), ("one", 3)),
 )
 """What is applied, one after the other: each once the one before has come to rest."""
 SEEDS = 6

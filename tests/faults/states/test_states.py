@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from tests.faults.states.starts import STARTS
 from tests.faults.states.walk import Start, walk
 
-EXAMPLES = 2800
+EXAMPLES = 3100
 """About 100,000 decide steps, a tenth of what `python -m tests.faults.states` does."""
 
 
