@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.faults.plan import Plan, parse
-from tests.faults.rig import Result, all_plans, rig, run_all, sample
+from tests.faults.rig import SORTS, Result, all_plans, rig, run_all, sample
 from tests.faults.scenarios import SCENARIOS
 
 SLOW = 15.0
@@ -25,11 +25,11 @@ async def one(scenario: str, plan: Plan) -> int:
         return 1 if result.wrong or result.missed else 0
 
 
-async def every(scenarios: list[str], at_once: int, share: int, logs: Path | None) -> int:
+async def every(scenarios: list[str], at_once: int, sort: str, share: int, logs: Path | None) -> int:
     began = time.monotonic()
     results: list[Result] = []
     async with rig() as made:
-        plans = await all_plans(made, scenarios)
+        plans = await all_plans(made, scenarios, sort)
         chosen = sample(plans, share)
         print(f"{len(chosen)} of {len(plans)} plans", flush=True)
         async for result in run_all(made, chosen, at_once):
@@ -50,6 +50,7 @@ def main() -> int:
     parser.add_argument("scenario", nargs="?", choices=SCENARIOS)
     parser.add_argument("plan", nargs="?", type=parse)
     parser.add_argument("--at-once", type=int, default=4, help="plans that run at the same time (default 4)")
+    parser.add_argument("--sort", choices=SORTS, default="crashes", help="which plans (default crashes)")
     parser.add_argument("--share", type=int, default=1, help="run one plan of so many")
     parser.add_argument("--logs", type=Path, help="folder for the operator's logs of plans that failed or were slow")
     words = parser.parse_args()
@@ -58,7 +59,7 @@ def main() -> int:
     if words.plan is not None:
         return asyncio.run(one(words.scenario, words.plan))
     scenarios = [words.scenario] if words.scenario else list(SCENARIOS)
-    return asyncio.run(every(scenarios, words.at_once, words.share, words.logs))
+    return asyncio.run(every(scenarios, words.at_once, words.sort, words.share, words.logs))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from tests.faults.proxy import Proxy
 from tests.unit.world import spec as model_spec
 
 T = TypeVar("T")
-PATIENCE = 40.0
+PATIENCE = 90.0
 """Seconds until a condition counts as never met. The operator compares itself with a LIST after 10."""
 QUIET = 0.3
 """Seconds without a write after which a run counts as settled."""

@@ -116,6 +116,27 @@ def crash_plans(clean: Clean) -> list[Plan]:
     return [(Fault(action, call.point),) for call in writes for action in CRASHES]
 
 
+def answer_plans(clean: Clean) -> list[Plan]:
+    """For every call but a watch: not passed on, sent twice, late, and answered with every error."""
+    calls = [
+        call for call in clean.calls if call.asked.verb != "watch" and (not call.asked.lease or call.occurrence == 1)
+    ]
+    faults = (("refuse", 0.0), ("repeat", 0.0), ("delay", 0.5), ("409", 0.0), ("429", 1.0), ("500", 0.0), ("503", 0.0))
+    return [(Fault(action, call.point, value),) for call in calls for action, value in faults]
+
+
+def view_plans(clean: Clean) -> list[Plan]:
+    """For every watch event: lost, late, twice, after the next one, the last of its stream; for every watch: not opened."""
+    faults = (("cut", 0.0), ("gone", 0.0), ("drop", 0.0), ("delay", 0.5), ("duplicate", 0.0), ("reorder", 0.0))
+    watches = [call.point for call in clean.calls if call.asked.verb == "watch"]
+    opening = [(Fault(action, point),) for point in watches for action in ("refuse", "410", "500", "kill-before")]
+    frozen: list[Plan] = [(Fault("freeze", point, 2.0),) for point in watches]
+    return [*opening, *frozen, *((Fault(action, each, value),) for each in clean.events for action, value in faults)]
+
+
+SORTS = {"crashes": crash_plans, "answers": answer_plans, "views": view_plans}
+
+
 def sample(plans: Sequence[tuple[str, Plan]], share: int) -> list[tuple[str, Plan]]:
     """About one plan of `share`, spread evenly over scenarios, points and actions, and the same ones each time."""
     chosen = []
@@ -126,9 +147,9 @@ def sample(plans: Sequence[tuple[str, Plan]], share: int) -> list[tuple[str, Pla
     return chosen
 
 
-async def all_plans(rig: Rig, scenarios: Iterable[str]) -> list[tuple[str, Plan]]:
-    """All plans of these scenarios, each with its scenario's name."""
-    return [(scenario, plan) for scenario in scenarios for plan in crash_plans(await rig.clean(scenario))]
+async def all_plans(rig: Rig, scenarios: Iterable[str], sort: str = "crashes") -> list[tuple[str, Plan]]:
+    """All plans of these scenarios of one of SORTS, each with its scenario's name."""
+    return [(scenario, plan) for scenario in scenarios for plan in SORTS[sort](await rig.clean(scenario))]
 
 
 async def run_all(rig: Rig, plans: Iterable[tuple[str, Plan]], at_once: int) -> AsyncIterator[Result]:
