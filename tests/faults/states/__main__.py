@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
@@ -27,6 +27,7 @@ class Count:
     starts: int = 0
     steps: int = 0
     longest: int = 0
+    settled: list[int] = field(default_factory=list)
     failed: Start | None = None
     """The last start that broke a rule: when hypothesis is done, the smallest."""
 
@@ -38,6 +39,17 @@ class Count:
         self.starts += 1
         self.steps += walked.steps
         self.longest = max(self.longest, walked.longest)
+        self.settled += walked.settled
+
+    def said(self, seconds: float, processor: float) -> str:
+        """How far it is, and how fast."""
+        quick = sorted(self.settled)
+        half, most = (quick[int(len(quick) * part)] / 1000 for part in (0.5, 0.99))
+        return (
+            f"{self.steps} steps from {self.starts} starts, {self.steps / seconds:.0f} steps/s "
+            f"({self.steps / processor:.0f} in a second of processor time), at most {self.longest} reconciles to rest, "
+            f"a settled decide: p50 {half:.0f} us, p99 {most:.0f} us"
+        )
 
 
 def batch(count: Count, number: int, examples: int) -> None:
@@ -82,9 +94,8 @@ def main() -> int:
                 print(f"again: {command}", file=sys.stderr)
             return 1
         number += 1
-        rate = count.steps / (time.monotonic() - began)
-        print(f"{count.steps} steps from {count.starts} starts, seeds {arguments.seed} to {number - 1}, "
-              f"{rate:.0f} steps/s, at most {count.longest} reconciles to rest", flush=True)  # fmt: skip
+        took = count.said(time.monotonic() - began, time.process_time())
+        print(f"seeds {arguments.seed} to {number - 1}: {took}", flush=True)
     return 0
 
 

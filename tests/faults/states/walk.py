@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 
@@ -58,6 +59,8 @@ class Walk:
     steps: int = 0
     longest: int = 0
     """Reconciles of one QuantizedModel between two acts."""
+    settled: list[int] = field(default_factory=list)
+    """Nanoseconds of processor time of each decide of a settled object."""
 
     def names(self) -> list[str]:
         return sorted(self.cluster.names("QuantizedModel"))
@@ -115,7 +118,9 @@ class Walk:
         """Nothing is written."""
         for name in self.names():
             snapshot = self.cluster.snapshot(name)
+            began = time.thread_time_ns()
             plan = decide(snapshot, self.cluster.now)
+            self.settled.append(time.thread_time_ns() - began)
             self.steps += 1
             if plan.actions or plan.status is not None:
                 raise NoRest(f"{name} writes at rest, {when}: {plan.actions or plan.status}")
