@@ -53,6 +53,9 @@ def create_revision(snapshot: Snapshot, clock: Clock, candidate: int, prepared: 
             stage="Prepare", reason=refused.problems[0].reason, message=str(refused), action=action, time=clock.text
         )
         return Waiting("Failed", "PrepareFailed", f"{refused} {action}", failure=failure)
+    except KeyError as missing:
+        # What prepare has found is written by the worker's version, and read by ours.
+        return _broken("Prepare", f"The result of prepare lacks {missing}.", clock)
     manifest = revision_manifest(meta.namespace, controller(snapshot), frozen)
     return Waiting(
         "Preparing", "RevisionCreated", f"candidate {candidate + 1} of {len(spec.candidates)}: {recipe_name(frozen.recipe)}",
