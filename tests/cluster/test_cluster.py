@@ -71,12 +71,16 @@ def test_a_job_completes_with_a_termination_message(cluster: Cluster, namespace:
     assert cluster.kubectl("-n", namespace, "logs", "job/once") == "65532\n"
 
 
-def test_a_volume_belongs_to_the_pods_user_and_outlives_the_pod(cluster: Cluster, namespace: str) -> None:
+def test_a_volume_belongs_to_the_pods_user_and_outlives_pod_and_claim(cluster: Cluster, namespace: str) -> None:
     folder = volumes.create(cluster.kubectl, cluster.paths, namespace=namespace, name="store", size="1Gi")
     mount = {"/store": {"persistentVolumeClaim": {"claimName": "store"}}}
     pods.finish(cluster.kubectl, namespace, "write", "echo kept > /store/file", volumes=mount)
     assert (folder / "file").read_text() == "kept\n"
     assert pods.finish(cluster.kubectl, namespace, "read", "cat /store/file", volumes=mount) == "kept\n"
+    cluster.kubectl("-n", namespace, "delete", "pods", "--all")
+    cluster.kubectl("-n", namespace, "delete", "persistentvolumeclaim", "store")
+    volumes.create(cluster.kubectl, cluster.paths, namespace=namespace, name="store", size="1Gi")
+    assert pods.finish(cluster.kubectl, namespace, "again", "cat /store/file", volumes=mount) == "kept\n"
     cluster.kubectl("-n", namespace, "delete", "pods", "--all")
     volumes.delete(cluster.kubectl, cluster.paths, namespace=namespace, name="store")
     assert not folder.exists()

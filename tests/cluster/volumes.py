@@ -30,6 +30,9 @@ def create(
     folder.mkdir(parents=True, exist_ok=True)
     os.chown(folder, USER, USER)
     volume = f"{namespace}-{name}"
+    if kubectl("get", "persistentvolume", volume, "--ignore-not-found", "-o", "jsonpath={.status.phase}") == "Released":
+        # Its claim went with a namespace that somebody deleted: the volume would never be bound again.
+        kubectl("delete", "persistentvolume", volume)
     objects = [
         _volume(volume, folder, size, access_modes, {"namespace": namespace, "name": name}),
         _claim(namespace, name, volume, size, access_modes),
