@@ -4,24 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Any, Protocol
 
 from lowbit.api.calibration import Calibration, CalibrationDataset, ResolvedCalibration, ResolvedDataset
-from lowbit.worker.datasets import Record, bad_line, usable
+from lowbit.worker.datasets import Record, usable
 from lowbit.worker.refuse import RefusalError
+from lowbit.worker.tokens import Tokenizer, token_ids
 
 Sample = list[int]
 """Token ids."""
-
-
-class Tokenizer(Protocol):
-    """What is used of transformers' tokenizers."""
-
-    chat_template: Any
-
-    def __call__(self, text: str, **options: Any) -> Any: ...
-
-    def apply_chat_template(self, messages: Any, **options: Any) -> Any: ...
 
 
 def shares(samples: int, weights: Sequence[int]) -> list[int]:
@@ -78,24 +68,4 @@ def draw(calibration: ResolvedCalibration, records: dict[str, list[Record]]) -> 
 
 def tokenize(drawn: Sequence[tuple[str, Record]], tokenizer: Tokenizer, max_tokens: int) -> list[Sample]:
     """Token ids of each record, chats by the chat template, cut at max_tokens."""
-    return [_ids(name, record, tokenizer)[:max_tokens] for name, record in drawn]
-
-
-def _ids(name: str, record: Record, tokenizer: Tokenizer) -> Sample:
-    if record.messages is None:
-        return list(tokenizer(record.text or "")["input_ids"])
-    what = f"calibration dataset {name}"
-    if not tokenizer.chat_template:
-        raise RefusalError(
-            "NoChatTemplate",
-            f"{what} holds chats, and the model has no chat template",
-            "give texts instead of chats, or a source with chat_template.jinja",
-        )
-    try:
-        text = tokenizer.apply_chat_template(list(record.messages), tokenize=False)
-    except Exception as error:  # a template raises what it likes
-        raise bad_line(
-            what, record.line, f"the chat template refuses it: {error}", "use roles in the order that the model knows"
-        ) from error
-    # The template writes the special tokens itself.
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return [token_ids(f"calibration dataset {name}", record, tokenizer)[:max_tokens] for name, record in drawn]

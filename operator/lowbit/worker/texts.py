@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from lowbit.api.evaluation import ResolvedSuite
-from lowbit.worker.datasets import Record, bad_line, read_dataset
+from lowbit.worker.datasets import read_dataset
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.store import Store, folder_key
+from lowbit.worker.tokens import token_ids
 
 LEAST_TOKENS = 2
 """The first token has no logprob: a text of one token measures nothing."""
@@ -46,7 +47,7 @@ def tokenize_suite(suite: ResolvedSuite, dataset: Path, tokenizer: Any, longest:
     limit = suite.max_tokens if longest is None else min(suite.max_tokens, longest)
     samples: list[list[int]] = []
     for record in read_dataset(dataset, suite.format, f"the dataset of suite {suite.name}"):
-        ids = token_ids(suite, record, tokenizer)[:limit]
+        ids = token_ids(f"the dataset of suite {suite.name}", record, tokenizer)[:limit]
         if len(ids) >= LEAST_TOKENS:
             samples.append(ids)
         if len(samples) == suite.samples:
@@ -58,25 +59,3 @@ def tokenize_suite(suite: ResolvedSuite, dataset: Path, tokenizer: Any, longest:
             "give the suite a dataset with more, longer texts",
         )
     return samples
-
-
-def token_ids(suite: ResolvedSuite, record: Record, tokenizer: Any) -> list[int]:
-    """A text is tokenized as the engine would; a chat goes through the template, which brings its own special tokens."""
-    if record.messages is None:
-        return list(tokenizer(record.text or "")["input_ids"])
-    if not tokenizer.chat_template:
-        raise RefusalError(
-            "NoChatTemplate",
-            f"suite {suite.name} has chats, and the original has no chat template",
-            "use plain texts (a field `text` per line), or a source with a chat template",
-        )
-    try:
-        text = tokenizer.apply_chat_template(list(record.messages), tokenize=False)
-    except Exception as error:  # a template raises whatever it likes
-        raise bad_line(
-            f"the dataset of suite {suite.name}",
-            record.line,
-            f"the chat template does not take the chat ({error})",
-            "write chats as the template expects them",
-        ) from error
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
