@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lowbit.api.modelrevision import ModelFacts
+from lowbit.api.modelshape import shape
 
 NEEDED: Final = (
     "architectures", "model_type", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
@@ -54,18 +55,8 @@ def read_facts(path: Path) -> ModelFacts:
 
 def facts_of(config: Mapping[str, Any]) -> ModelFacts:
     """The facts in a parsed config; the tokenizer is not looked at."""
-    heads = int(config["num_attention_heads"])
     facts = ModelFacts(
-        architecture=config["architectures"][0],
-        model_type=config["model_type"],
-        hidden_size=config["hidden_size"],
-        intermediate_size=config["intermediate_size"],
-        layers=config["num_hidden_layers"],
-        attention_heads=heads,
-        key_value_heads=config.get("num_key_value_heads") or heads,
-        head_dim=config.get("head_dim") or config["hidden_size"] // heads,
-        vocab_size=config["vocab_size"],
-        max_position_embeddings=config["max_position_embeddings"],
+        **shape(config),
         dtype=config.get("dtype") or config.get("torch_dtype") or "bfloat16",
         tied_embeddings=bool(config.get("tie_word_embeddings", False)),
         parameters=0,

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from lowbit.api.modelrevision import ModelFacts
+from lowbit.api.modelshape import shape
 from lowbit.worker.refuse import RefusalError
 
 TOKENIZER_FILES = (
@@ -196,18 +197,8 @@ def _facts(folder: Path, config: dict[str, Any], tensors: list[Tensor], weight_b
             "Lowbit handles decoder-only language models",
             "use a text model such as Llama, Qwen or Mistral",
         )
-    heads = int(config["num_attention_heads"])
     return ModelFacts(
-        architecture=architectures[0],
-        model_type=config["model_type"],
-        hidden_size=config["hidden_size"],
-        intermediate_size=config["intermediate_size"],
-        layers=config["num_hidden_layers"],
-        attention_heads=heads,
-        key_value_heads=config.get("num_key_value_heads") or heads,
-        head_dim=config.get("head_dim") or config["hidden_size"] // heads,
-        vocab_size=config["vocab_size"],
-        max_position_embeddings=config["max_position_embeddings"],
+        **shape(config),
         dtype=config.get("dtype") or config.get("torch_dtype") or _dtype(tensors),
         tied_embeddings=not any(tensor.name == "lm_head.weight" for tensor in tensors),
         parameters=sum(tensor.elements for tensor in tensors),
