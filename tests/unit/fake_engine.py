@@ -57,6 +57,8 @@ class FakeEngine:
     """Answers to texts are held back until so many were asked for at once."""
     at_once: int = 0
     requests: int = 0
+    roles: tuple[str, ...] = ("user", "assistant")
+    """Those that the chat template knows; none where the model has no template."""
     all_here: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -87,6 +89,19 @@ class FakeEngine:
             tokens.append(token)
             last = token
         return tokens, values
+
+    async def tokenize(self, request: web.Request) -> web.Response:
+        """Words w0, w1, ... are the tokens."""
+        body = await request.json()
+        assert body["model"] == MODEL
+        messages = body.get("messages", [])
+        if any(message["role"] not in self.roles for message in messages):
+            return web.json_response({"error": {"message": "the template knows no such role"}}, status=400)
+        if messages:
+            assert not body["add_generation_prompt"]
+            assert not body["add_special_tokens"]
+        text = " ".join(message["content"] for message in messages) if messages else body["prompt"]
+        return web.json_response({"tokens": [int(word.removeprefix("w")) for word in text.split()]})
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -168,6 +183,7 @@ async def serve(engine: FakeEngine) -> AsyncIterator[str]:
     """The engine's URL, while the block runs."""
     app = web.Application(middlewares=[engine.count])
     app.router.add_post("/v1/completions", engine.complete)
+    app.router.add_post("/tokenize", engine.tokenize)
     app.router.add_get("/health", engine.health)
     app.router.add_get("/v1/models", engine.models)
     app.router.add_get("/version", engine.version)

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers
 
 from lowbit.api.canonical import digest
 from lowbit.api.documents import EvaluateDocument, EvaluateResult, ProgressLine, PVCStoreAccess, StoreAccess
@@ -34,7 +33,6 @@ ARTIFACT = "sha256:" + "a" * 64
 ARTIFACT_HASH = "b" * 64
 ORIGINAL = distribution(0)
 CANDIDATE = damaged(ORIGINAL, 0.5)
-TEMPLATE = "{% for message in messages %}{{ message['content'] }} {% endfor %}"
 
 
 class RecordingStore(PVCStore):
@@ -50,14 +48,7 @@ class RecordingStore(PVCStore):
 
 
 def make_source(store: PVCStore) -> str:
-    """A source with a tokenizer of whole words, in the store."""
     folder = store.workspace("source")
-    tokenizer = Tokenizer(models.WordLevel({f"w{i}": i for i in range(VOCABULARY)}, unk_token="w0"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "tokenizer_config.json").write_text(
-        json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": TEMPLATE})
-    )
     (folder / "config.json").write_text(json.dumps({"model_type": "llama"}))
     (folder / "model.safetensors").write_bytes(b"weights")
     manifest = scan(folder)
@@ -85,7 +76,6 @@ class Bench:
     store: RecordingStore
     source: str
     dataset: str
-    scratch: Path
     lines: list[str] = field(default_factory=list)
 
     def protocol(self, **changes: Any) -> EvaluationProtocol:
@@ -113,7 +103,7 @@ class Bench:
     async def run(self, engine: FakeEngine, document: EvaluateDocument) -> EvaluateResult:
         progress = Progress("evaluate", write=self.lines.append, interval=0)
         async with serve(engine) as url:
-            return await evaluate(document, self.store, progress, url=url, scratch=self.scratch)
+            return await evaluate(document, self.store, progress, url=url)
 
     async def both(self, candidate: Matrix = CANDIDATE) -> tuple[EvaluateResult, EvaluateResult]:
         original = await self.run(FakeEngine(ORIGINAL), self.document())
@@ -133,7 +123,7 @@ def bench(tmp_path: Path) -> Bench:
     lines += [{"text": words(generator, 60)} for _ in range(4)]
     lines += [words(generator, 20), {"text": "w1"}]
     dataset = make_dataset(store, tmp_path, lines)
-    return Bench(store, make_source(store), dataset, tmp_path / "scratch")
+    return Bench(store, make_source(store), dataset)
 
 
 def per_text(values: Any, texts: list[list[int]]) -> Any:
@@ -342,6 +332,18 @@ async def test_chats_go_through_the_originals_template(bench: Bench, tmp_path: P
     bench.dataset = make_dataset(bench.store, tmp_path, [{"messages": chat}, {"messages": chat[::-1]}])
     await bench.run(FakeEngine(ORIGINAL), bench.document())
     assert bench.texts() == [[3, 4, 5], [5, 3, 4]]
+
+
+@pytest.mark.parametrize("roles", [(), ("user",)])
+async def test_a_chat_that_the_engine_refuses_is_named_by_its_line(
+    bench: Bench, tmp_path: Path, roles: tuple[str, ...]
+) -> None:
+    """A model without a template, and a template that knows no such role."""
+    chats = [{"messages": [{"role": role, "content": "w5 w6"}]} for role in (*roles, "assistant")]
+    bench.dataset = make_dataset(bench.store, tmp_path, chats)
+    named = f"dataset of suite fidelity, line {len(chats)}: the engine refuses it: .*no such role"
+    with pytest.raises(RefusalError, match=named):
+        await bench.run(FakeEngine(ORIGINAL, roles=roles), bench.document())
 
 
 async def test_a_line_that_is_no_json_is_named(bench: Bench) -> None:

@@ -32,8 +32,14 @@ START_TIME = "process_start_time_seconds"
 UNKNOWN_VERSION = "unknown"
 PROMPT_TOKENS = "vllm:prompt_tokens"
 
+BAD_REQUEST = (400, 422)
+
 Wait = Callable[[str], None]
 """Is told what is being waited for."""
+
+
+class BadRequestError(EngineError):
+    """The engine will not do what it was asked, and says why."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,14 @@ class EngineClient:
             raise EngineError("the engine's answer to a completion has no choice")
         choice: dict[str, Any] = choices[0]
         return choice
+
+    async def tokenize(self, body: Mapping[str, Any]) -> list[int]:
+        """Token ids of a text (prompt) or a chat (messages), as serving would make them. Raises EngineError; its kind
+        BadRequestError where the model's template takes no such chat."""
+        tokens = (await self._json("POST", "/tokenize", {"model": self.model, **body})).get("tokens")
+        if not isinstance(tokens, list):
+            raise EngineError("the engine's answer to /tokenize has no tokens")
+        return [int(token) for token in tokens]
 
     async def stream(self, prompt: Sequence[int], output_tokens: int) -> Streamed:
         """Generate exactly output_tokens tokens, and time them. Raises EngineError."""
@@ -197,7 +211,8 @@ class EngineClient:
             async with self.session.request(method, f"{self.url}{path}", json=body) as response:
                 if response.status != 200:
                     text = (await response.text())[:300]
-                    raise EngineError(f"the engine answered {response.status} to {path}: {text}")
+                    kind = BadRequestError if response.status in BAD_REQUEST else EngineError
+                    raise kind(f"the engine answered {response.status} to {path}: {text}")
                 yield response
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             what = str(error) or type(error).__name__

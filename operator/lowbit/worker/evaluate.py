@@ -14,13 +14,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 
 import numpy as np
 
 from lowbit import __version__
 from lowbit.api.canonical import digest
-from lowbit.api.documents import SCRATCH_PATH, EvaluateDocument, EvaluateResult
+from lowbit.api.documents import EvaluateDocument, EvaluateResult
 from lowbit.api.status import EvaluationSummary, FidelitySummary, SpeedSummary
 from lowbit.worker import decoding, fidelity, report, results, scoring, speed, texts
 from lowbit.worker.engine_client import ENGINE_URL, UNKNOWN_VERSION, EngineClient, connect
@@ -60,7 +59,6 @@ async def evaluate(
     progress: Progress,
     *,
     url: str = ENGINE_URL,
-    scratch: Path = Path(SCRATCH_PATH),
     clock: Callable[[], float] = time.monotonic,
 ) -> EvaluateResult:
     """Measure document.model, unless the store holds the result. Raises EngineError (the run is invalid), RefusalError."""
@@ -72,7 +70,7 @@ async def evaluate(
     baseline = await asyncio.to_thread(load_baseline, document, store, protocol_key)
     async with connect(document.served_name, url, clock) as client:
         await client.wait_ready(lambda what: progress.report(0.0, what))
-        measured = await measure(document, store, client, baseline, scratch, progress)
+        measured = await measure(document, store, client, baseline, progress)
         await client.check_same_process()
     progress.report(0.97, "writing the results")
     return await asyncio.to_thread(
@@ -93,7 +91,6 @@ async def measure(
     store: Store,
     client: EngineClient,
     baseline: Baseline | None,
-    scratch: Path,
     progress: Progress,
 ) -> Measured:
     """Ask the engine everything: the texts, a few answers, the speed."""
@@ -106,7 +103,7 @@ async def measure(
     suites = [one.texts for one in baseline.samples] if baseline else None
     if suites is None:
         progress.report(0.0, "tokenizing the texts", force=True)
-        suites = await asyncio.to_thread(tokenize, document, store, scratch, room)
+        suites = await tokenize(document, store, client, room)
     check_room(document, suites, room)
     samples = []
     for index, (suite, suite_texts) in enumerate(zip(document.protocol.suites, suites, strict=True)):
@@ -123,12 +120,15 @@ async def measure(
     return Measured(samples, generated, speeds, version, longest)
 
 
-def tokenize(document: EvaluateDocument, store: Store, scratch: Path, room: int | None) -> list[list[list[int]]]:
-    """Token ids of every text of every suite, by the original's tokenizer."""
-    tokenizer = texts.load_tokenizer(store, document.source, scratch / "tokenizer")
-    return [
-        texts.tokenize_suite(suite, store.dataset(suite.dataset), tokenizer, room) for suite in document.protocol.suites
-    ]
+async def tokenize(
+    document: EvaluateDocument, store: Store, client: EngineClient, room: int | None
+) -> list[list[list[int]]]:
+    """Token ids of every text of every suite, by the engine of the original."""
+    suites = []
+    for suite in document.protocol.suites:
+        dataset = await asyncio.to_thread(store.dataset, suite.dataset)
+        suites.append(await texts.tokenize_suite(client, suite, dataset, room))
+    return suites
 
 
 def check_engine(document: EvaluateDocument, baseline: Baseline, version: str) -> None:
@@ -206,10 +206,10 @@ def write(
 
 def versions(engine: str) -> dict[str, str]:
     """Of the engine and of everything here that a number depends on."""
-    found = {"engine": engine, "lowbit": __version__, "python": platform.python_version(), "numpy": np.__version__}
-    for package in ("transformers", "tokenizers", "aiohttp"):
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    return {
+        "engine": engine,
+        "lowbit": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "aiohttp": metadata.version("aiohttp"),
+    }

@@ -1,4 +1,4 @@
-"""A record as token ids: the same way for calibration and for evaluation."""
+"""A record of a calibration dataset as token ids. (An evaluation has the engine make them: see texts.py.)"""
 
 from __future__ import annotations
 
