@@ -63,8 +63,8 @@ def main() -> int:
         table(took)
         return 1
     table(took)
-    # last_down.py takes the cluster down, and is collected only by its name.
-    paths = ["tests/unit", "tests/guard", "tests/api", "tests/cluster", "tests/e2e", "tests/cluster/last_down.py"]
+    # The last takes the cluster down.
+    paths = ["tests/unit", "tests/guard", "tests/api", "tests/cluster", "tests/e2e", "tests/last"]
     tests = run("tests", [sys.executable, "-m", "pytest", *paths, "--durations=20", *sys.argv[1:]], took)
     failed = [name for name, _, passed in took if not passed]
     if failed:

@@ -1,4 +1,4 @@
-"""The one-node cluster does what a real one does. It is left up: see last_down.py."""
+"""The one-node cluster does what a real one does. It is left up: see tests/last."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""`down` leaves the machine as it found it. Takes the cluster down: run by name, after everything else.
-
-pytest tests/cluster/last_down.py
-"""
+"""`down` leaves the machine as it found it. Takes the cluster down, so it is the last that runs."""
 
 from __future__ import annotations
 
