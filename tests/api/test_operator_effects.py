@@ -51,8 +51,10 @@ def status_write(model: dict[str, Any], stage: str) -> WriteStatus:
     return WriteStatus("QuantizedModel", "chat", metadata["uid"], metadata["resourceVersion"], status)
 
 
-async def carry_out(plan: Plan, kube: Kube, store: Store, permitted: bool = True) -> Outcome:
-    events = EventSender(kube, "test", utc_now)
+async def carry_out(
+    plan: Plan, kube: Kube, store: Store, permitted: bool = True, events: EventSender | None = None
+) -> Outcome:
+    events = events or EventSender(kube, "test", utc_now)
     return await execute(plan, KEY, kube, store=store, events=events, permit=lambda: permitted)
 
 
@@ -184,6 +186,26 @@ async def test_the_same_event_twice_is_one_event_with_a_count(kube: Kube, store:
     events = (await kube.list("Event", "default")).items
     mine = [each for each in events if each["regarding"]["uid"] == model["metadata"]["uid"]]
     assert [each["series"]["count"] for each in mine] == [3]
+
+
+async def test_an_event_is_sent_before_the_status_that_it_tells_of_and_once(kube: Kube, store: Store) -> None:
+    """Whoever dies between the two, or writes too late, has told it; and the next try does not tell it again."""
+    model = await kube.create(quantized_model("default", "chat"))
+    store.put(model)
+    changed = await kube.merge_patch("QuantizedModel", "default", "chat", {"metadata": {"labels": {"a": "b"}}})
+    sender = EventSender(kube, "test", utc_now)
+
+    async def write(seen: dict[str, Any], stage: str) -> tuple[bool, list[int]]:
+        plan = Plan(status=status_write(seen, stage), events=(Event("Normal", "Quantizing", "in 4 bits"),))
+        outcome = await carry_out(plan, kube, store, events=sender)
+        events = (await kube.list("Event", "default")).items
+        mine = [each for each in events if each["regarding"]["uid"] == model["metadata"]["uid"]]
+        return outcome.stale is None, [each.get("series", {}).get("count", 1) for each in mine]
+
+    assert await write(model, "Quantizing") == (False, [1])
+    assert await write(changed, "Quantizing") == (True, [1])
+    again = await kube.get("QuantizedModel", "default", "chat")
+    assert await write(again, "Evaluating") == (True, [2])
 
 
 async def test_the_errors_of_the_api_server_have_types(kube: Kube) -> None:

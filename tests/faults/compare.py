@@ -15,6 +15,8 @@ from tests.faults.mirror import Happened, Space
 State = dict[str, Any]
 TIME = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
 UID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
+LASTING = ("Gate", "Serving")
+"""Beginnings of the reasons that tell of something that stays true until it is told."""
 UNEQUAL = ("uid", "resourceVersion", "creationTimestamp", "managedFields", "generation")
 """Metadata that differs between two runs in which the same has happened."""
 
@@ -26,10 +28,13 @@ class Summary:
     state: State
     created: dict[str, int]
     deleted: dict[str, int]
+    told: frozenset[str]
+    """Reason and object of the Events that every run must have sent. Stages that were never seen are not told."""
 
 
 def summary(space: Space) -> Summary:
-    return Summary(state(space), dict(space.counts("ADDED")), dict(space.counts("DELETED")))
+    told = frozenset(each for each in space.told if each.startswith(LASTING))
+    return Summary(state(space), dict(space.counts("ADDED")), dict(space.counts("DELETED")), told)
 
 
 def state(space: Space) -> State:

@@ -11,7 +11,7 @@ from typing import Any
 from lowbit.kube.resources import OWN_KINDS, RESOURCES, SHARED_KINDS
 from tests.faults.client import Admin
 
-KINDS = (*OWN_KINDS, *SHARED_KINDS)
+KINDS = (*OWN_KINDS, *SHARED_KINDS, "Event")
 Reference = tuple[str, str]
 """Kind and name."""
 Object = dict[str, Any]
@@ -35,10 +35,15 @@ class Space:
     name: str
     objects: dict[Reference, Object] = field(default_factory=dict)
     history: list[Happened] = field(default_factory=list)
+    told: set[str] = field(default_factory=set)
+    """Reason and object of every Event. Events are no part of the state."""
     listeners: list[Callable[[Happened], None]] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def take(self, event: Happened) -> None:
+        if event.kind == "Event":
+            self.told.add(f"{event.manifest.get('reason')} {event.manifest.get('regarding', {}).get('name')}")
+            return
         reference = (event.kind, event.name)
         if event.type == "DELETED":
             self.objects.pop(reference, None)

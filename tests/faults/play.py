@@ -200,14 +200,19 @@ class Play:
 
         await self.until(f"all of {name} is gone", nothing)
 
-    async def settle(self, wanted: State | None = None) -> None:
-        """Wait until the operator leads and writes nothing more, and the state is the wanted one where one is given."""
+    async def settle(self, wanted: State | None = None, told: frozenset[str] = frozenset()) -> None:
+        """Wait until the operator leads and writes nothing more, the state is the wanted one where one is given, and these
+        Events were sent."""
+
+        def settled() -> bool:
+            same = wanted is None or state(self.space) == wanted
+            return same and told <= self.space.told and not any(self._unrest())
+
         try:
-            await self.until(
-                "the run settles", lambda: not any(self._unrest()) and (wanted is None or state(self.space) == wanted)
-            )
+            await self.until("the run settles", settled)
         except NeverCameError as error:
             rest = [str(error), *self._unrest(), difference(wanted or {}, state(self.space)) if wanted else ""]
+            rest += [f"never told {each}" for each in told - self.space.told]
             raise NeverCameError("\n".join(rest)) from error
 
     def _unrest(self) -> Iterator[str]:

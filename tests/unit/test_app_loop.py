@@ -87,6 +87,13 @@ class Bench:
         """As the sender of events."""
         self.sent.append(event)
 
+    async def announce(self, event: Event, *_: str) -> None:
+        """As the sender of events."""
+        self.sent.append(event)
+
+    def written(self, _uid: str) -> None:
+        """As the sender of events."""
+
     async def reconcile(self, key: Key = CHAT) -> None:
         """A worker takes the key, and is sent home when it has done its work."""
         self.queue.add(key)

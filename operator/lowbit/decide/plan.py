@@ -81,7 +81,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Plan:
-    """One step. Actions in order, then the status, then the events; it is decided anew after every change."""
+    """One step. Actions in order, then the events, then the status; it is decided anew after every change."""
 
     actions: tuple[Action, ...] = ()
     status: WriteStatus | None = None

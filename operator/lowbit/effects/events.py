@@ -26,6 +26,21 @@ class EventSender:
         self._instance = instance[:128]
         self._now = now
         self._counts: OrderedDict[str, int] = OrderedDict()
+        self._announced: OrderedDict[str, set[Event]] = OrderedDict()
+
+    async def announce(self, event: Event, kind: str, namespace: str, name: str, uid: str) -> None:
+        """Send one event of a status that is about to be written: once, however often that is tried. Raises KubeError."""
+        announced = self._announced.setdefault(uid, set())
+        if event in announced:
+            return
+        announced.add(event)
+        if len(self._announced) > REMEMBERED:
+            self._announced.popitem(last=False)
+        await self.send(event, kind, namespace, name, uid)
+
+    def written(self, uid: str) -> None:
+        """The status of an object was written: the same event is news the next time."""
+        self._announced.pop(uid, None)
 
     async def send(self, event: Event, kind: str, namespace: str, name: str, uid: str) -> None:
         """Send one event on one object; where it was sent before, count it. Raises KubeError."""

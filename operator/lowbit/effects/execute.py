@@ -1,4 +1,7 @@
-"""Carries out a plan: the actions in order, then the status, then the events."""
+"""Carries out a plan: the actions in order, then the events, then the status.
+
+An event tells of a change of the status. Sent after it, it would be lost for good where the operator dies in between.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +40,12 @@ class Sends(Protocol):
 
     async def send(self, event: Event, kind: str, namespace: str, name: str, uid: str) -> None:
         """One event on one object."""
+
+    async def announce(self, event: Event, kind: str, namespace: str, name: str, uid: str) -> None:
+        """One event of a status that is about to be written."""
+
+    def written(self, uid: str) -> None:
+        """The status of an object was written."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +192,9 @@ async def execute(
         for action in plan.actions:
             await executor.act(action)
         if plan.status is not None:
+            await _announce(plan, key, store, events, permit)
             await executor.write_status(plan.status)
+            events.written(plan.status.uid)
     except _NotPermitted:
         return Outcome(executor.writes, halted=True)
     except _Unseen as error:
@@ -193,21 +204,21 @@ async def execute(
             raise
         await executor.look_again()
         return Outcome(executor.writes, stale=error.message)
-    if plan.status is not None and permit():
-        await _send(plan, key, store, events)
     return Outcome(executor.writes)
 
 
-async def _send(plan: Plan, key: Key, store: Sees, events: Sends) -> None:
-    """An event that could not be sent is no reason to do anything again."""
+async def _announce(plan: Plan, key: Key, store: Sees, events: Sends, permit: Callable[[], bool]) -> None:
+    """An event that could not be sent is no reason to do anything again, or not to do it."""
     regarding = store.get(key.kind, key.namespace, key.name)
     if regarding is None:
         return
     for event in plan.events:
+        if not permit():
+            return
         level = logging.INFO if event.type == "Normal" else logging.WARNING
         logger.log(level, "%s: %s", event.reason, event.message, extra=about(key))
         try:
-            await events.send(event, key.kind, key.namespace, key.name, regarding["metadata"]["uid"])
+            await events.announce(event, key.kind, key.namespace, key.name, regarding["metadata"]["uid"])
         except KubeError as error:
             logger.warning("the event %s was not sent: %s", event.reason, error.message, extra=about(key))
 
