@@ -275,6 +275,49 @@ def test_a_changed_spec_cancels_what_is_under_way(world: World) -> None:
     assert condition(world, "Ready")["status"] == "True"
 
 
+def quantizing(world: World, **changes: Any) -> str:
+    """The name of the Job that quantizes, once it is there."""
+    world.apply_model(NAME, spec(**changes))
+    for _ in range(20):
+        world.step(NAME)
+        names = {name for name in world.names("Job") if name.startswith("quantize-")}
+        if names:
+            return min(names)
+        world.act()
+    raise AssertionError("nothing was quantized")
+
+
+def test_a_changed_gate_goes_on_with_the_quantize_job_that_is_under_way(world: World) -> None:
+    """Its artifact is the same: hours of a GPU are not thrown away for a threshold."""
+    name = quantizing(world)
+    uid = world.objects["Job", name]["metadata"]["uid"]
+    suite = spec()["evaluation"]["suites"][0]
+    gate = {"maximum": [{"metric": "KLDivergence", "value": "0.2"}]}
+    world.apply_model(NAME, spec(evaluation={"suites": [suite | {"gate": gate}]}))
+    world.settle(NAME)
+    assert condition(world, "Ready")["status"] == "True"
+    assert world.objects["Job", name]["metadata"]["uid"] == uid
+    assert len([each for each in world.created if each == ("Job", name)]) == 1
+    assert len(world.names("ModelRevision")) == 1, "the former input's has never passed"
+
+
+def test_a_changed_recipe_gives_up_the_quantize_job_once_another_is_known_to_be_needed(world: World) -> None:
+    name = quantizing(world)
+    before = world.names("Job")
+    world.apply_model(NAME, spec(candidates=[{"gptq": {"bits": 8}}]))
+    world.step(NAME)
+    assert name in world.names("Job"), "nobody knows yet which artifact the new input needs"
+    world.finish_job(min(world.names("Job") - before))
+    while world.step(NAME):
+        pass
+    jobs = {each for each in world.names("Job") if each.startswith("quantize-")}
+    assert len(jobs) == 1
+    assert name not in jobs
+    world.settle(NAME)
+    assert condition(world, "Ready")["status"] == "True"
+    assert len(world.names("ModelRevision")) == 1
+
+
 def test_a_child_changed_by_hand_is_put_right(world: World) -> None:
     world.apply_model(NAME, spec())
     world.settle(NAME)

@@ -38,16 +38,26 @@ def clean(snapshot: Snapshot) -> tuple[Action, ...]:
 
 
 def kept_revisions(snapshot: Snapshot) -> set[str]:
-    """The present generation's, what is served or pinned, and the last few that passed."""
+    """The present generation's, what is served or pinned, the last few that passed, and what may turn out to be the same."""
     spec = snapshot.model.body.spec
     hash_ = input_hash(spec)
-    kept = {revision.meta.name for revision in snapshot.revisions if revision.body.spec.input_hash == hash_}
+    present = [revision for revision in snapshot.revisions if revision.body.spec.input_hash == hash_]
+    kept = {revision.meta.name for revision in present}
+    if not any(passed(revision) or revision.body.status.artifact is None for revision in present):
+        # A changed threshold needs the very artifact that is being made for the former input: hours of a GPU. Only a
+        # revision of the present input tells which artifact it needs, so nothing is given up before there is one.
+        kept |= {revision.meta.name for revision in snapshot.revisions if under_way(revision)}
     if snapshot.deployment is not None and snapshot.deployment.revision:
         kept.add(snapshot.deployment.revision)
     if spec.serving is not None and spec.serving.revision:
         kept.add(spec.serving.revision)
     history = [revision.meta.name for revision in snapshot.revisions if passed(revision)]
     return kept | set(history[-REVISION_HISTORY:])
+
+
+def under_way(revision: Seen[ModelRevision]) -> bool:
+    """Its artifact is still being made."""
+    return revision.body.status.artifact is None and not revision.meta.deleting
 
 
 def needed_names(snapshot: Snapshot, revisions: list[Seen[ModelRevision]]) -> set[str]:
