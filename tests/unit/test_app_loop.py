@@ -43,7 +43,9 @@ class Api:
         self.writes += 1
         return dict(CHILD.manifest) | {"metadata": {"name": "child", "namespace": NAMESPACE, "resourceVersion": "9"}}
 
-    async def apply(self, _manifest: Any) -> dict[str, Any]:
+    async def apply(self, _manifest: Any, *, only_new: bool = False) -> dict[str, Any]:
+        if only_new and self.there is not None:
+            raise Conflict(409, "Conflict", "there is one")
         return await self._write()
 
     async def delete(self, *_: Any) -> dict[str, Any]:

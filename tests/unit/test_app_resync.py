@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -52,11 +53,15 @@ class Bench:
         assert kind == "PodMonitor"
         return self.pod_monitors
 
-    async def list(self, kind: str, namespace: str | None, selector: str | None) -> Listing:
+    async def pages(self, kind: str, namespace: str | None, selector: str | None) -> AsyncIterator[Listing]:
+        """One object a page."""
         if self.errors:
             raise self.errors.pop(0)
         self.listed.append((kind, namespace, selector))
-        return Listing([each for each in self.objects if each["kind"] == kind], str(self.version))
+        for each in self.objects:
+            if each["kind"] == kind:
+                yield Listing([each], str(self.version))
+        yield Listing([], str(self.version))
 
     async def filled(self) -> Bench:
         """As an operator is when its watches run."""

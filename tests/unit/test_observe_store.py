@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from lowbit.api.documents import ProgressLine
 from lowbit.api.names import DOCUMENT_ANNOTATION
+from lowbit.decide.reconcile import decide
 from lowbit.observe.keys import Key
 from lowbit.observe.store import Store
+from tests.unit.world import NAMESPACE, World, spec
 
 CHAT, OTHER = Key("team", "chat"), Key("team", "other")
 
@@ -101,7 +103,7 @@ def test_a_list_finds_what_the_watches_missed() -> None:
 def test_a_list_of_one_namespace_says_nothing_about_the_others() -> None:
     store = Store()
     store.put(thing("Job", "kept", 1))
-    assert store.sync("Job", [], "40", ["elsewhere"]).objects == ()
+    assert store.sync("Job", [], "40", "elsewhere").objects == ()
     assert store.get("Job", "team", "kept") is not None
 
 
@@ -206,3 +208,34 @@ def test_the_indexes_agree_with_the_objects(steps: list[tuple[bool, dict[str, An
         and any(owner["name"] == "chat" for owner in held["metadata"]["ownerReferences"])
     }
     assert set(store.members(CHAT)) - {("QuantizedModel", "chat")} == expected
+
+
+def test_what_is_kept_compressed_reads_as_it_was() -> None:
+    whole, packed = Store(), Store(whole=1)
+    things = [model("chat"), *(thing("Service", f"s-{n}", n, spec={"ports": [n], "é": None}) for n in range(2, 9))]
+    for each in things:
+        assert whole.put(each) == packed.put(each)
+    for each in things:
+        place = (each["kind"], "team", each["metadata"]["name"])
+        assert packed.get(*place) == whole.get(*place)
+    assert packed.view("QuantizedModel", "team", "chat") == whole.view("QuantizedModel", "team", "chat")
+
+
+def test_a_decision_is_the_same_however_little_is_kept_whole() -> None:
+    world = World()
+    world.add_store()
+    for name in ("chat", "other"):
+        world.apply_model(name, spec())
+
+    def same() -> None:
+        for name in ("chat", "other"):
+            plans = []
+            for store in (Store(), Store(whole=3)):
+                for manifest in world.objects.values():
+                    store.put(manifest)
+                snapshot = store.snapshot(Key(NAMESPACE, name))
+                assert snapshot is not None
+                plans.append(decide(snapshot, world.now))
+            assert plans[0] == plans[1]
+
+    world.settle("chat", "other", after=same)

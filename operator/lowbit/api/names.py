@@ -74,3 +74,8 @@ def evaluate_job_name(evaluation: str) -> str:
 def second_attempt(job: str) -> str:
     """The one further attempt of a Job that was killed, or that ran out of memory and may have more."""
     return f"{job}-2"
+
+
+def first_attempt(job: str) -> str:
+    """The Job whose further attempt it is; itself where it is none."""
+    return job.removesuffix("-2")

@@ -85,9 +85,10 @@ class Resync:
         for kind in (*OWN_KINDS, *SHARED_KINDS, *optional):
             for namespace in self._namespaces:
                 selector = None if kind in OWN_KINDS else MANAGED_SELECTOR
-                listing = await self._kube.list(kind, namespace, selector)
-                where = None if namespace is None else (namespace,)
-                difference = self._store.sync(kind, listing.items, listing.resource_version, where)
+                comparison = self._store.comparison(kind, namespace)
+                async for page in self._kube.pages(kind, namespace, selector):
+                    comparison.take(page.items)
+                difference = comparison.end(page.resource_version)
                 if kind in self.watched:
                     self._pending.update(dict.fromkeys(difference.objects))
                 self._touch(difference.keys)

@@ -11,6 +11,7 @@ import kopf
 
 from lowbit.api.names import MANAGED_SELECTOR
 from lowbit.app.streams import REOPENED
+from lowbit.kube.client import CHUNK
 from lowbit.kube.resources import OWN_KINDS, RESOURCES
 
 OnEvent = Callable[[str | None, dict[str, Any]], None]
@@ -27,11 +28,28 @@ class EndlessBackoff:
             seconds = min(seconds * 2, 30.0)
 
 
+class NothingKept(kopf.DiffBaseStorage):
+    """For handlers that compare an object with what it was, kopf copies the whole of it three times at every event. There
+    are none here.
+    """
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> kopf.BodyEssence | None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return None
+
+
 def watch_settings(kinds: Sequence[str]) -> kopf.OperatorSettings:
     """No writes, no peering, no scanning; kinds that others use too are filtered by the API server."""
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     settings.scanning.disabled = True
+    settings.watching.chunk_size = CHUNK  # else a LIST of thousands is in memory whole
+    settings.persistence.diffbase_storage = NothingKept()
     settings.networking.error_backoffs = EndlessBackoff()
     settings.networking.connect_timeout = 10.0
     settings.watching.server_timeout = REOPENED

@@ -59,7 +59,7 @@ def create_revision(snapshot: Snapshot, clock: Clock, candidate: int, prepared: 
     manifest = revision_manifest(meta.namespace, controller(snapshot), frozen)
     return Waiting(
         "Preparing", "RevisionCreated", f"candidate {candidate + 1} of {len(spec.candidates)}: {recipe_name(frozen.recipe)}",
-        actions=(Create(manifest),),
+        actions=(Create(manifest),), passing=True,
     )  # fmt: skip
 
 
@@ -99,7 +99,10 @@ def record_artifact(revision: Seen[ModelRevision], known: ArtifactRecord) -> Wri
 def _known(snapshot: Snapshot, spec: ModelRevisionSpec) -> ArtifactRecord | None:
     if spec.recipe.artifact is not None:
         return None
-    others: Sequence[Seen[ModelRevision]] = (*snapshot.revisions, *snapshot.shared_revisions)
+    others: Sequence[Seen[ModelRevision]] = (
+        *snapshot.revisions,
+        *snapshot.shared_revisions.get(spec.artifact_hash, ()),
+    )
     for other in others:
         body = other.body
         same = body.spec.artifact_hash == spec.artifact_hash and body.spec.store_ref == spec.store_ref

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from lowbit.api.modelrevision import ModelRevision
-from lowbit.api.names import prepare_job_name, quantize_job_name, second_attempt
+from lowbit.api.names import first_attempt, prepare_job_name, quantize_job_name, second_attempt
 from lowbit.decide.others import own_job
 from lowbit.decide.owners import owns, release
 from lowbit.decide.plan import Action, Delete
 from lowbit.decide.remembered import baseline_spec, candidate_spec, evaluation_name, input_hash
 from lowbit.decide.serving import passed
-from lowbit.decide.snapshot import Seen, Snapshot
+from lowbit.decide.snapshot import JobView, Seen, Snapshot
 
 REVISION_HISTORY = 10
 """Passed revisions of former inputs that are kept, so that one can be pinned again."""
@@ -24,17 +24,30 @@ def clean(snapshot: Snapshot) -> tuple[Action, ...]:
             meta = revision.meta
             actions.append(Delete("ModelRevision", meta.name, meta.uid, meta.resource_version))
     revisions = [revision for revision in snapshot.revisions if revision.meta.name in kept]
-    needed = needed_names(snapshot, revisions) | perhaps_needed(snapshot, revisions)
-    for name, evaluation in sorted(snapshot.evaluations.items()):
-        if name not in needed and owns(snapshot, evaluation.meta) and not evaluation.meta.deleting:
-            actions.append(release(snapshot, "ModelEvaluation", evaluation.meta))
-    for name, job in sorted(snapshot.jobs.items()):
-        stays = job.state in ("Pending", "Running") or not job.expires
-        if name in needed or not stays or job.meta.deleting or not owns(snapshot, job.meta):
+    needed, open_ = needed_names(snapshot, revisions), open_baselines(revisions)
+    for name in mine(snapshot, "ModelEvaluation"):
+        if name in needed or perhaps_needed(snapshot, name, open_):
             continue
-        if own_job(snapshot, name) is not None:
+        evaluation = snapshot.evaluations.get(name)
+        if evaluation is not None and owns(snapshot, evaluation.meta) and not evaluation.meta.deleting:
+            actions.append(release(snapshot, "ModelEvaluation", evaluation.meta))
+    for name in mine(snapshot, "Job"):
+        if name in needed or perhaps_needed(snapshot, name, open_):
+            continue
+        job = own_job(snapshot, name)
+        if job is not None and given_up(job) and owns(snapshot, job.meta):
             actions.append(release(snapshot, "Job", job.meta))
     return tuple(actions)
+
+
+def mine(snapshot: Snapshot, kind: str) -> list[str]:
+    """Names of the objects of a kind that name this QuantizedModel."""
+    return sorted(name for each, name in snapshot.mine if each == kind)
+
+
+def given_up(job: JobView) -> bool:
+    """Whether a Job that nobody needs has to be deleted: one that has ended and goes by itself has not."""
+    return not job.meta.deleting and (job.state in ("Pending", "Running") or not job.expires)
 
 
 def kept_revisions(snapshot: Snapshot) -> set[str]:
@@ -71,9 +84,15 @@ def needed_names(snapshot: Snapshot, revisions: list[Seen[ModelRevision]]) -> se
     return names | {second_attempt(name) for name in names}
 
 
-def perhaps_needed(snapshot: Snapshot, revisions: list[Seen[ModelRevision]]) -> set[str]:
-    """Candidates' evaluations that may be of a revision whose artifact is not known (yet, or any more): status is a memory."""
-    open_ = [revision.body.spec for revision in revisions if revision.body.status.artifact is None]
-    baselines = {evaluation_name(baseline_spec(spec)) for spec in open_}
-    names = {name for name, seen in snapshot.evaluations.items() if seen.body.spec.baseline in baselines}
-    return names | {second_attempt(name) for name in names}
+def open_baselines(revisions: list[Seen[ModelRevision]]) -> set[str]:
+    """Names of the baselines of revisions whose artifact is not known (yet, or any more): status is a memory."""
+    open_ = (revision.body.spec for revision in revisions if revision.body.status.artifact is None)
+    return {evaluation_name(baseline_spec(spec)) for spec in open_}
+
+
+def perhaps_needed(snapshot: Snapshot, name: str, open_: set[str]) -> bool:
+    """Whether it is, or measures, the evaluation of a candidate that may be of a revision whose artifact is not known."""
+    if not open_:
+        return False
+    seen = (snapshot.evaluations.get(each) for each in (name, first_attempt(name)))
+    return any(each is not None and each.body.spec.baseline in open_ for each in seen)

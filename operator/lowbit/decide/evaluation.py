@@ -51,7 +51,9 @@ def measured(
     doing = f"evaluating {what} in the engine ({name})"
     if seen is None:
         manifest = evaluation_manifest(revision.meta.namespace, [user(snapshot)], spec)
-        return Waiting(stage, "EvaluationCreated", doing, actions=(Create(manifest),), revision=revision.meta.name)
+        return Waiting(
+            stage, "EvaluationCreated", doing, actions=(Create(manifest),), passing=True, revision=revision.meta.name
+        )
     adoption = adopt(snapshot, "ModelEvaluation", seen.meta)
     if adoption or seen.meta.deleting:
         return Waiting(

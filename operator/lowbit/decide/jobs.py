@@ -80,7 +80,9 @@ def run(snapshot: Snapshot, clock: Clock, wanted: Wanted) -> TerminationMessage 
     first, second = own_job(snapshot, wanted.name), own_job(snapshot, second_attempt(wanted.name))
     job = second or first
     if job is None:
-        return _create(snapshot, clock, wanted, wanted.name, None, "Started", f"{wanted.doing}: starting")
+        started = _create(snapshot, clock, wanted, wanted.name, None, wanted.stage, wanted.doing)
+        # In the words that will be said of it when it is seen: the status is written once for both.
+        return replace(started, progress=Progress(message=wanted.doing))
     if job.meta.deleting:
         return _waiting(wanted, "Restarting", f"{wanted.doing}: the last Job is going away", requeue=5.0)
     if job.state == "Succeeded":

@@ -56,10 +56,7 @@ def own_job(snapshot: Snapshot, name: str) -> JobView | None:
 
 def own(snapshot: Snapshot) -> tuple[Snapshot, dict[tuple[str, str], Taken]]:
     """The snapshot with this QuantizedModel's own revisions and children, and why the names of the others are taken."""
-    taken: dict[tuple[str, str], Taken] = {
-        ("ModelEvaluation", name): Taken(f"this version of Lowbit cannot read it: {why}")
-        for name, why in snapshot.unreadable.items()
-    }
+    taken: dict[tuple[str, str], Taken] = {}
     foreign: dict[tuple[str, str], Taken] = {}
     for seen in snapshot.revisions:
         # Revisions are Lowbit's by their kind: no label is asked for.
@@ -106,6 +103,8 @@ def _taken(snapshot: Snapshot, action: Action, taken: Mapping[tuple[str, str], T
     kind, name = str(action.manifest["kind"]), str(action.manifest["metadata"]["name"])
     if kind == "Job" and (job := snapshot.jobs.get(name)) is not None:
         return whose(snapshot, job.meta.labels, job.meta.owners)
+    if kind == "ModelEvaluation" and (why := snapshot.unreadable.get(name)) is not None:
+        return Taken(f"this version of Lowbit cannot read it: {why}")
     return taken.get((kind, name))
 
 

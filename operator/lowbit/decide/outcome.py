@@ -21,6 +21,8 @@ class Waiting:
     """Reason of the Ready condition, CamelCase."""
     message: str
     actions: tuple[Action, ...] = ()
+    passing: bool = False
+    """What its actions make is seen at once and gone on from: nothing is written of the step itself."""
     fact: WriteStatus | None = None
     """A fact about a revision or an evaluation that has to be written before anything else."""
     failure: Failure | None = None

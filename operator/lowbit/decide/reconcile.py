@@ -4,7 +4,7 @@
 2. the present spec is brought one step nearer to something that may be served;
 3. what may be served is served, and the old revision serves until then;
 4. what nobody needs any more is given up;
-5. a fact is written first; otherwise the status, if it differs.
+5. a fact is written first; otherwise the status, if it differs and the step is one that takes time.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
     actions, blocked = without_taken(snapshot, wanted, taken, clock)
     if waiting is not None and waiting.fact is not None:
         return Plan(actions=actions, status=waiting.fact)
+    if waiting is not None and waiting.passing and blocked is None:
+        return Plan(actions=actions)
     waiting = blocked or waiting
     failure = waiting.failure if waiting else None
     if failure is None and result.target is not None and snapshot.model.body.spec.serving is not None:

@@ -1,11 +1,14 @@
 """Everything that a decision may rest on: one QuantizedModel and all that belongs to it, as it was last seen.
 
 Built by observe; nothing here knows how it was seen. Any combination of these values is a fair start.
+
+What a namespace holds of others is asked for by name and never walked through: a decision costs the same however many
+QuantizedModels there are beside its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
@@ -145,14 +148,16 @@ class Snapshot:
     store: Seen[ModelStore] | None = None
     revisions: tuple[Seen[ModelRevision], ...] = ()
     """Of this QuantizedModel, by its label, the oldest first."""
-    shared_revisions: tuple[Seen[ModelRevision], ...] = ()
-    """Of other QuantizedModels in the namespace that have an artifact."""
+    shared_revisions: Mapping[str, Sequence[Seen[ModelRevision]]] = field(default_factory=dict)
+    """Of other QuantizedModels in the namespace that have an artifact, by the artifact's hash, the oldest first."""
     evaluations: Mapping[str, Seen[ModelEvaluation]] = field(default_factory=dict)
     """All in the namespace, by name."""
     unreadable: Mapping[str, str] = field(default_factory=dict)
     """ModelEvaluations in the namespace that these types cannot read, by name: why."""
     jobs: Mapping[str, JobView] = field(default_factory=dict)
     """All of Lowbit's in the namespace, by name."""
+    mine: frozenset[tuple[str, str]] = frozenset()
+    """Kind and name of all that names this QuantizedModel, by its label or as an owner."""
     deployment: DeploymentView | None = None
     pods: tuple[PodView, ...] = ()
     """The serving pods of this QuantizedModel."""

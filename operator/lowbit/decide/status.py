@@ -79,9 +79,7 @@ def explain(snapshot: Snapshot, situation: Situation) -> tuple[str, str]:
     label = situation.target.label if situation.target else ""
     if is_ready(snapshot, situation):
         return "Serving", f"{label} answers from {deployment.ready if deployment else 0} pod(s)"
-    counts = (
-        f"{deployment.ready} of {deployment.replicas} pod(s) ready" if deployment else "the Deployment is being made"
-    )
+    counts = f"{deployment.ready if deployment else 0} of {_replicas(snapshot)} pod(s) ready"
     if (ended := restarted(snapshot, label)) is not None:
         return "ContainerRestarted", f"{label}: {counts}; {ended}"
     return "RollingOut", f"rolling out {label}: {counts}"
@@ -153,12 +151,19 @@ def quantized_model_status(snapshot: Snapshot, situation: Situation, clock: Cloc
         candidate=summary(in_work) if in_work is not current else None,
         verdict=verdict or old.verdict,
         evaluation=evaluation.body.status.summary if evaluation else old.evaluation,
-        endpoint=f"http://{meta.name}.{meta.namespace}.svc/v1" if spec.serving is not None and deployment else None,
+        endpoint=f"http://{meta.name}.{meta.namespace}.svc/v1" if is_served(snapshot, situation) else None,
         replicas=deployment.replicas if deployment else 0,
         ready_replicas=deployment.ready if deployment else 0,
         selector=f"{MODEL_LABEL}={meta.name},app.kubernetes.io/component=serving" if spec.serving is not None else None,
         last_failure=_failure(old.last_failure, situation.failure or (waiting.setback if waiting else None)),
     )
+
+
+def is_served(snapshot: Snapshot, situation: Situation) -> bool:
+    """Whether what serves is there, or made by this very step."""
+    if snapshot.model.body.spec.serving is None:
+        return False
+    return snapshot.deployment is not None or (situation.target is not None and situation.waiting is None)
 
 
 def _progress(waiting: Waiting | None) -> Progress | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -102,17 +102,19 @@ class _Executor:
             self.store.put(await self.kube.get(manifest["kind"], metadata["namespace"], metadata["name"]))
 
     async def _apply(self, manifest: Mapping[str, Any]) -> None:
-        """An apply has no precondition that says "only where there is none": what was not seen is looked for first, so that
-        nothing of somebody else's is written over.
-        """
+        """What was not seen is only made where there is none, so that nothing of somebody else's is written over."""
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         self._start()
-        if self.store.get(kind, self.key.namespace, name) is None:
-            with suppress(NotFound):
-                self.store.put(await self.kube.get(kind, self.key.namespace, name))
-                self.writes -= 1
-                raise _Unseen(f"{kind} {name} is there already, and had not been seen")
-        self.store.put(await self.kube.apply(manifest))
+        if self.store.get(kind, self.key.namespace, name) is not None:
+            self.store.put(await self.kube.apply(manifest))
+            return
+        try:
+            self.store.put(await self.kube.apply(manifest, only_new=True))
+        except Conflict:
+            self.writes -= 1
+            self.doubtful = (kind, name)
+            await self.look_again()
+            raise _Unseen(f"{kind} {name} is there already, and had not been seen") from None
 
     async def _patch(
         self, kind: str, action: SetOwners | Keep, metadata: Mapping[str, Any], more: Mapping[str, Any]

@@ -24,13 +24,16 @@ OnCall = Callable[[str, str, int, float], None]
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
+NO_VERSION = "1"
+"""The resourceVersion of no object: etcd's revision before the first write. An apply that carries it makes an object where
+there is none, and conflicts with every one that there is."""
 CHUNK = 500
 """Objects in one page of a LIST."""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """All objects of a kind, and the resourceVersion at which that was so."""
+    """All objects of a kind, or a page of them, and the resourceVersion at which that was so."""
 
     items: Sequence[Object]
     resource_version: str
@@ -64,14 +67,29 @@ class Kube:
         """All objects of a kind in a namespace (None: in all), as consistent as the first page was."""
         items: list[Object] = []
         version = ""
-        async for page in self._pages(RESOURCES[kind], namespace, selector):
-            version = page["metadata"].get("resourceVersion", version)
-            items += page.get("items") or ()
-        resource = RESOURCES[kind]
-        for item in items:  # objects of a built-in list carry neither
-            item.setdefault("apiVersion", resource.api_version)
-            item.setdefault("kind", kind)
+        async for page in self.pages(kind, namespace, selector):
+            items += page.items
+            version = page.resource_version
         return Listing(items, version)
+
+    async def pages(
+        self, kind: str, namespace: str | None = None, selector: str | None = None
+    ) -> AsyncIterator[Listing]:
+        """As list, some hundred objects at a time, at least one page: of thousands, few are in memory whole."""
+        resource = RESOURCES[kind]
+        query: dict[str, str] = {"limit": str(CHUNK)}
+        if selector:
+            query["labelSelector"] = selector
+        while True:
+            page = await self._json("list", "GET", resource, namespace, None, query=query)
+            items = page.get("items") or []
+            for item in items:  # objects of a built-in list carry neither
+                item.setdefault("apiVersion", resource.api_version)
+                item.setdefault("kind", kind)
+            yield Listing(items, page["metadata"].get("resourceVersion", ""))
+            if not (token := page["metadata"].get("continue")):
+                return
+            query["continue"] = token
 
     async def serves(self, kind: str) -> bool:
         """Whether the cluster knows the kind (asked by discovery, which everyone may)."""
@@ -89,9 +107,14 @@ class Kube:
             "create", "POST", resource, namespace, None, body=manifest, query={"fieldManager": FIELD_MANAGER}, told=name
         )
 
-    async def apply(self, manifest: Mapping[str, Any]) -> Object:
-        """Server-side apply, forced, as the field manager lowbit."""
+    async def apply(self, manifest: Mapping[str, Any], *, only_new: bool = False) -> Object:
+        """Server-side apply, forced, as the field manager lowbit. only_new: raises Conflict where there is one already.
+
+        A POST would leave fields behind that belong to the operation Update, and that no later apply takes away.
+        """
         resource, namespace, name = _place(manifest)
+        if only_new:
+            manifest = {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": NO_VERSION}}
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
         return await self._json(
             "patch", "PATCH", resource, namespace, name, body=manifest, query=query, content=APPLY_PATCH
@@ -146,19 +169,6 @@ class Kube:
         path = RESOURCES["Pod"].path(namespace, pod, "log")
         body = await self._call("get", "GET", f"{path}?{query}", "pods/log", f"read the log of {namespace}/{pod}")
         return body.decode(errors="replace")
-
-    async def _pages(
-        self, resource: Resource, namespace: str | None, selector: str | None
-    ) -> AsyncIterator[dict[str, Any]]:
-        query: dict[str, str] = {"limit": str(CHUNK)}
-        if selector:
-            query["labelSelector"] = selector
-        while True:
-            page = await self._json("list", "GET", resource, namespace, None, query=query)
-            yield page
-            if not (token := page["metadata"].get("continue")):
-                return
-            query["continue"] = token
 
     async def _json(
         self,

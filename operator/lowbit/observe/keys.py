@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -25,12 +26,11 @@ class Key(NamedTuple):
     kind: str = "QuantizedModel"
 
 
-def direct_keys(manifest: Mapping[str, Any]) -> frozenset[Key]:
-    """The QuantizedModels that an object names itself: it is one, or by its label, or by its owner references."""
+def models_of(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the QuantizedModels that an object names itself: it is one, or by its label, or by its owner references."""
     metadata = manifest["metadata"]
-    namespace = metadata.get("namespace", "")
     if manifest["kind"] == "QuantizedModel":
-        return frozenset({Key(namespace, metadata["name"])})
+        return (sys.intern(metadata["name"]),)
     names = {
         owner["name"]
         for owner in metadata.get("ownerReferences") or ()
@@ -43,7 +43,7 @@ def direct_keys(manifest: Mapping[str, Any]) -> frozenset[Key]:
         names.add(metadata["name"].rpartition(GUARD_INFIX)[0])
     if label := (metadata.get("labels") or {}).get(MODEL_LABEL):
         names.add(label)
-    return frozenset(Key(namespace, name) for name in names)
+    return tuple(map(sys.intern, names))
 
 
 def job_of_pod(pod: Mapping[str, Any]) -> str | None:

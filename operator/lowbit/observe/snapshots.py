@@ -2,21 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.names import MODEL_LABEL
-from lowbit.decide.snapshot import DeploymentView, JobView, PodView, Seen, Snapshot
-from lowbit.observe.keys import Key, job_of_pod
+from lowbit.decide.snapshot import PodView, Seen, Snapshot
+from lowbit.observe.keys import Key
 from lowbit.observe.parse import Unreadable, empty_model
 
 if TYPE_CHECKING:
     from lowbit.observe.store import Store
 
+T = TypeVar("T")
+Members = frozenset[tuple[str, str]]
+"""Kind and name."""
+
 OWN_FIELDS = frozenset({"QuantizedModel", "ModelStore", "ModelRevision", "ModelEvaluation", "Job", "Pod"})
 """Kinds that have a field of their own in a snapshot; all others are children."""
+
+
+class Views(Mapping[str, T]):
+    """The readable views of one kind in a namespace, by name. Each is made when it is asked for: a decision asks for few.
+
+    It shows the store as it is, so it must be read before anything else is seen: decide awaits nothing.
+    """
+
+    def __init__(self, store: Store, kind: str, namespace: str) -> None:
+        self._store, self._kind, self._namespace = store, kind, namespace
+
+    def __getitem__(self, name: str) -> T:
+        view: T | None = self.get(name)
+        if view is None:
+            raise KeyError(name)
+        return view
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The view; default where there is none that can be read."""
+        try:
+            view = self._store.view(self._kind, self._namespace, name)
+        except Unreadable:
+            return default
+        return default if view is None else view
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._store.names(self._kind, self._namespace) if self.get(name) is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+class Complaints(Mapping[str, str]):
+    """Why objects of one kind in a namespace cannot be read, by name; the others are not in it."""
+
+    def __init__(self, store: Store, kind: str, namespace: str) -> None:
+        self._store, self._kind, self._namespace = store, kind, namespace
+
+    def __getitem__(self, name: str) -> str:
+        try:
+            self._store.view(self._kind, self._namespace, name)
+        except Unreadable as error:
+            return str(error)
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._store.names(self._kind, self._namespace) if name in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+class Artifacts(Mapping[str, Sequence[Seen[ModelRevision]]]):
+    """Revisions that have an artifact, by the artifact's hash, without those of one QuantizedModel."""
+
+    def __init__(self, store: Store, namespace: str, without: frozenset[str]) -> None:
+        self._store, self._namespace, self._without = store, namespace, without
+
+    def __getitem__(self, artifact_hash: str) -> Sequence[Seen[ModelRevision]]:
+        revisions: Views[Seen[ModelRevision]] = Views(self._store, "ModelRevision", self._namespace)
+        names = self._store.revisions_of(self._namespace, artifact_hash) - self._without
+        seen = [revision for name in names if (revision := revisions.get(name)) is not None]
+        found = sorted((each for each in seen if each.body.status.artifact is not None), key=_age)
+        if not found:
+            raise KeyError(artifact_hash)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return (each for each in self._store.artifact_hashes(self._namespace) if each in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def build_snapshot(store: Store, key: Key) -> Snapshot | None:
@@ -24,7 +100,6 @@ def build_snapshot(store: Store, key: Key) -> Snapshot | None:
     manifest = store.get("QuantizedModel", key.namespace, key.name)
     if manifest is None:
         return None
-    invalid: str | None = None
     try:
         model = store.view("QuantizedModel", key.namespace, key.name)
     except Unreadable as error:
@@ -34,41 +109,36 @@ def build_snapshot(store: Store, key: Key) -> Snapshot | None:
             platform=store.platform,
             has_pod_monitors=store.has_pod_monitors,
         )
-    revisions, shared, unreadable = _revisions(store, key)
-    if unreadable is not None:
-        invalid = f"this version of Lowbit cannot read {unreadable}"
+    mine = store.members(key)
+    revisions, unreadable = _revisions(store, key, mine)
     return Snapshot(
         model=model,
-        invalid=invalid,
+        invalid=None if unreadable is None else f"this version of Lowbit cannot read {unreadable}",
         store=_model_store(store, key.namespace, model.body.spec.store_ref),
         revisions=revisions,
-        shared_revisions=shared,
-        evaluations=store.views("ModelEvaluation", key.namespace),
-        unreadable=dict(store.unreadable("ModelEvaluation", key.namespace)),
-        jobs=_jobs(store, key.namespace),
-        deployment=_deployment(store, key),
-        pods=_serving_pods(store, key),
-        children=_children(store, key),
+        shared_revisions=Artifacts(store, key.namespace, frozenset(each.meta.name for each in revisions)),
+        evaluations=Views(store, "ModelEvaluation", key.namespace),
+        unreadable=Complaints(store, "ModelEvaluation", key.namespace),
+        jobs=Views(store, "Job", key.namespace),
+        mine=mine,
+        deployment=store.view("Deployment", key.namespace, key.name) if ("Deployment", key.name) in mine else None,
+        pods=_serving_pods(store, key, mine),
+        children=_children(store, key, mine),
         platform=store.platform,
         has_pod_monitors=store.has_pod_monitors,
     )
 
 
-def _revisions(
-    store: Store, key: Key
-) -> tuple[tuple[Seen[ModelRevision], ...], tuple[Seen[ModelRevision], ...], str | None]:
-    """Its own revisions, those of others that have an artifact, and why one of its own could not be read."""
-    seen = store.views("ModelRevision", key.namespace)
-    ours = {name for kind, name in store.members(key) if kind == "ModelRevision"}
+def _revisions(store: Store, key: Key, mine: Members) -> tuple[tuple[Seen[ModelRevision], ...], str | None]:
+    """Its own revisions, the oldest first, and why one of them could not be read."""
+    own: list[Seen[ModelRevision]] = []
     unreadable: str | None = None
-    for name in sorted(ours - seen.keys()):
+    for name in sorted(name for kind, name in mine if kind == "ModelRevision"):
         try:
-            store.view("ModelRevision", key.namespace, name)
+            own.append(store.view("ModelRevision", key.namespace, name))
         except Unreadable as error:
             unreadable = f"its ModelRevision {name}: {error}"
-    own = [seen[name] for name in ours if name in seen]
-    others = [each for name, each in seen.items() if name not in ours and each.body.status.artifact is not None]
-    return tuple(sorted(own, key=_age)), tuple(sorted(others, key=_age)), unreadable
+    return tuple(sorted(own, key=_age)), unreadable
 
 
 def _age(seen: Seen[Any]) -> tuple[str, str]:
@@ -82,31 +152,20 @@ def _model_store(store: Store, namespace: str, name: str) -> Any:
         return None
 
 
-def _jobs(store: Store, namespace: str) -> Mapping[str, JobView]:
-    return store.views("Job", namespace)
-
-
-def _deployment(store: Store, key: Key) -> DeploymentView | None:
-    if ("Deployment", key.name) not in set(store.members(key)):
-        return None
-    view: DeploymentView | None = store.view("Deployment", key.namespace, key.name)
-    return view
-
-
-def _serving_pods(store: Store, key: Key) -> tuple[PodView, ...]:
+def _serving_pods(store: Store, key: Key, mine: Members) -> tuple[PodView, ...]:
     pods = []
-    for kind, name in store.members(key):
-        manifest = store.get(kind, key.namespace, name) if kind == "Pod" else None
-        if manifest is None or job_of_pod(manifest) is not None:
+    for name in (name for kind, name in mine if kind == "Pod"):
+        if store.job_of(key.namespace, name) is not None:
             continue
-        if manifest["metadata"]["labels"].get(MODEL_LABEL) == key.name:
-            pods.append(store.view("Pod", key.namespace, name))
+        pod: PodView | None = store.view("Pod", key.namespace, name)
+        if pod is not None and pod.meta.labels.get(MODEL_LABEL) == key.name:
+            pods.append(pod)
     return tuple(sorted(pods, key=lambda pod: (pod.meta.creation_timestamp, pod.meta.name)))
 
 
-def _children(store: Store, key: Key) -> Mapping[tuple[str, str], Mapping[str, Any]]:
+def _children(store: Store, key: Key, mine: Members) -> Mapping[tuple[str, str], Mapping[str, Any]]:
     found = {}
-    for kind, name in store.members(key):
+    for kind, name in mine:
         if kind not in OWN_FIELDS and (manifest := store.get(kind, key.namespace, name)) is not None:
             found[kind, name] = manifest
     return MappingProxyType(found)

@@ -16,8 +16,9 @@ from typing import Any
 from lowbit.api.names import DOCUMENT_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL, MODEL_LABEL
 from lowbit.decide.drift import LIST_KEYS
 from lowbit.decide.plan import Apply, Plan
+from lowbit.observe.entries import Entry
 from lowbit.observe.keys import Key
-from lowbit.observe.store import Entry, Store
+from lowbit.observe.store import Store
 from tests.unit.world import NAMESPACE, Reference, Stale, World
 
 OWN_KINDS = ("QuantizedModel", "ModelStore", "ModelRevision", "ModelEvaluation")
@@ -75,12 +76,22 @@ def fork(store: Store) -> Store:
     copy = Store(store.platform)
     copy.has_pod_monitors = store.has_pod_monitors
     for reference, held in store._objects.items():
-        copy._objects[reference] = {name: Entry(entry.manifest, entry.view) for name, entry in held.items()}
+        copy._objects[reference] = {name: copied(entry) for name, entry in held.items()}
     for key, members in store._members.items():
         copy._members[key] = set(members)
     for job, pods in store._job_pods.items():
         copy._job_pods[job] = set(pods)
+    for artifact, revisions in store._revisions.items():
+        copy._revisions[artifact] = set(revisions)
     copy._removed = store._removed.copy()
+    return copy
+
+
+def copied(entry: Entry) -> Entry:
+    """An entry of its own, for the same object and view."""
+    copy = Entry.__new__(Entry)
+    for name in Entry.__slots__:
+        setattr(copy, name, getattr(entry, name))
     return copy
 
 

@@ -1,0 +1,183 @@
+"""Plays Jobs, pods and Deployments for thousands of QuantizedModels, as fast as the API server takes it.
+
+As tests.faults.actor, in bulk: a Job's pod ends at once with the result that its stage would have. Nothing is collected.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import multiprocessing
+import os
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from lowbit.api.names import MANAGED_SELECTOR
+from lowbit.kube.resources import RESOURCES
+from tests.api.calls import CallError
+from tests.cluster.apiserver import ApiServer
+from tests.faults.client import Admin
+from tests.unit.world import World
+
+AT_ONCE = 48
+"""Requests that are on their way at the same time."""
+Object = dict[str, Any]
+
+
+class BulkActor:
+    """Watches Jobs and Deployments, and does what a cluster would do with each."""
+
+    def __init__(self, admin: Admin, *, runs: bool) -> None:
+        """runs: a Job's pod is seen to run before it ends, as a real one is; two writes more."""
+        self._admin, self._runs = admin, runs
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._seen: set[str] = set()
+        self.failed = asyncio.Event()
+        self.error: BaseException | None = None
+
+    async def follow(self, kind: str, act: Callable[[Object], None]) -> None:
+        """Watch a kind for ever."""
+        path = f"{RESOURCES[kind].path(None)}?labelSelector={MANAGED_SELECTOR.replace('=', '%3D')}"
+        listing = await self._admin.call("GET", path)
+        for item in listing["items"]:
+            act(item)
+        version = listing["metadata"]["resourceVersion"]
+        while True:
+            async for event in self._admin.watch(kind, version):
+                if event["type"] == "ERROR":
+                    raise RuntimeError(f"the watch of {kind} has ended: {event['object']}")
+                version = event["object"]["metadata"]["resourceVersion"]
+                if event["type"] in ("ADDED", "MODIFIED"):
+                    act(event["object"])
+
+    def on_job(self, job: Object) -> None:
+        uid = job["metadata"]["uid"]
+        if uid not in self._seen and not job.get("status", {}).get("conditions"):
+            self._seen.add(uid)
+            self._do(self._end(job))
+
+    def on_deployment(self, deployment: Object) -> None:
+        observed = deployment.get("status", {}).get("observedGeneration")
+        if observed != deployment["metadata"]["generation"]:
+            self._do(self._roll_out(deployment))
+
+    def _do(self, work: Awaitable[None]) -> None:
+        task = asyncio.create_task(self._in_turn(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.error = error
+            self.failed.set()
+
+    async def _in_turn(self, work: Awaitable[None]) -> None:
+        async with self._slots:
+            try:
+                await work
+            except CallError as error:
+                if error.status not in (404, 409):
+                    raise
+
+    async def _end(self, job: Object) -> None:
+        """The Job's pod runs on a node, and ends."""
+        meta, template = job["metadata"], job["spec"]["template"]
+        space, name = meta["namespace"], meta["name"]
+        labels = template["metadata"]["labels"] | {"batch.kubernetes.io/job-name": name}
+        owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": meta["uid"], "controller": True}
+        await self._pod(space, f"{name}-0", labels, template["metadata"].get("annotations"), owner, template["spec"])
+        begun = now()
+        if self._runs:
+            running = {"phase": "Running", "containerStatuses": _containers({"running": {"startedAt": begun}})}
+            await self._status("Pod", space, f"{name}-0", running)
+            await self._status("Job", space, name, {"startTime": begun, "active": 1, "ready": 1})
+        text = result(meta["labels"]["lowbit.dev/stage"], name)
+        ended = {"terminated": {"exitCode": 0, "message": text, "startedAt": begun, "finishedAt": now()}}
+        await self._status("Pod", space, f"{name}-0", {"phase": "Succeeded", "containerStatuses": _containers(ended)})
+        conditions = [
+            {"type": each, "status": "True", "lastTransitionTime": now()} for each in ("SuccessCriteriaMet", "Complete")
+        ]
+        counts = {"active": 0, "ready": 0, "succeeded": 1}
+        times = {"startTime": begun, "completionTime": now()}
+        await self._status("Job", space, name, {"conditions": conditions, **counts, **times})
+
+    async def _roll_out(self, deployment: Object) -> None:
+        """Every pod of the Deployment is new and ready. Pods of an old template stay: nobody looks at them."""
+        meta, spec = deployment["metadata"], deployment["spec"]
+        space, count = meta["namespace"], spec["replicas"]
+        template = spec["template"]
+        owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": meta["name"], "uid": meta["uid"]}
+        for number in range(count):
+            name = f"{meta['name']}-{number}"
+            annotations = template["metadata"].get("annotations")
+            if await self._pod(space, name, template["metadata"]["labels"], annotations, owner, template["spec"]):
+                ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+                await self._status("Pod", space, name, ready)
+        counts = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), count)
+        await self._status("Deployment", space, meta["name"], counts | {"observedGeneration": meta["generation"]})
+
+    async def _pod(self, space: str, name: str, labels: Object, annotations: Any, owner: Object, spec: Object) -> bool:
+        """Whether it was made; False where it is there."""
+        metadata = {"name": name, "namespace": space, "labels": labels, "ownerReferences": [owner]}
+        metadata["annotations"] = annotations
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec | {"nodeName": "node"}}
+        try:
+            await self._admin.call("POST", RESOURCES["Pod"].path(space), pod)
+        except CallError as error:
+            if error.status != 409:
+                raise
+            return False
+        return True
+
+    async def _status(self, kind: str, space: str, name: str, status: Object) -> None:
+        await self._admin.patch(kind, space, name, {"status": status}, "status")
+
+
+def result(stage: str, name: str) -> str:
+    """What the worker of a Job leaves behind. Each prepare finds another source, so that no two lives share anything."""
+    found = World().result(stage, name)
+    if found.prepare is not None:
+        source = "sha256:" + hashlib.sha256(name.encode()).hexdigest()
+        found = found.model_copy(update={"prepare": found.prepare.model_copy(update={"source": source})})
+    return found.model_dump_json(by_alias=True, exclude_none=True)
+
+
+def _containers(state: Object) -> list[Object]:
+    common = {"image": "image", "ready": False, "restartCount": 0, "state": state}
+    return [common | {"name": each, "imageID": f"{each}@sha256:1"} for each in ("worker", "engine")]
+
+
+def now() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+async def act(server: ApiServer, runs: bool) -> None:
+    """Act until something goes wrong."""
+    admin = Admin(server)
+    actor = BulkActor(admin, runs=runs)
+    parts = [
+        asyncio.create_task(actor.follow("Job", actor.on_job)),
+        asyncio.create_task(actor.follow("Deployment", actor.on_deployment)),
+        asyncio.create_task(actor.failed.wait()),
+    ]
+    done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+    for part in done:
+        part.result()
+    raise actor.error or RuntimeError("a watch has ended")
+
+
+def start(server: ApiServer, *, runs: bool = False) -> multiprocessing.process.BaseProcess:
+    """The actor's process. Terminate it in the end."""
+    process = multiprocessing.get_context("fork").Process(target=_main, args=(server, runs), daemon=True)
+    process.start()
+    return process
+
+
+def _main(server: ApiServer, runs: bool) -> None:
+    try:
+        asyncio.run(act(server, runs))
+    finally:
+        os._exit(1)
