@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -53,6 +54,13 @@ class Actor:
             if job["metadata"]["uid"] in self._seen and not _ended(job):
                 self._do(self._finish, job)
 
+    def look_again(self) -> None:
+        """Nothing that was seen counts any more: go on from what is there."""
+        self._seen.clear()
+        for (kind, name), manifest in list(self._space.objects.items()):
+            version = int(manifest["metadata"]["resourceVersion"])
+            self._on(Happened("ADDED", kind, name, version, manifest))
+
     def _on(self, event: Happened) -> None:
         manifest, uid = event.manifest, event.manifest["metadata"]["uid"]
         if event.type == "DELETED":
@@ -62,7 +70,8 @@ class Actor:
             self._do(self._collect_orphan, event.kind, manifest)
         if event.kind == "Job" and uid not in self._seen:
             self._seen.add(uid)
-            self._do(self._run, manifest)
+            if not _ended(manifest):
+                self._do(self._run, manifest)
         if event.kind == "Deployment" and _is_new(manifest):
             self._do(self._roll_out, manifest)
 
@@ -92,7 +101,8 @@ class Actor:
         owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": meta["uid"], "controller": True}
         metadata = {"name": f"{name}-0", "namespace": space, "labels": labels, "ownerReferences": [owner]}
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"] | {"nodeName": "node"}}
-        await self._admin.call("POST", RESOURCES["Pod"].path(space), pod)
+        with suppress_conflict():
+            await self._admin.call("POST", RESOURCES["Pod"].path(space), pod)
         await self._pod_status(space, name, "Running", {"running": {"startedAt": now()}})
         status = {"startTime": now(), "active": 1, "ready": 1}
         await self._admin.patch("Job", space, name, _same(job) | {"status": status}, "status")
@@ -168,6 +178,16 @@ class Actor:
     async def _lives(self, space: str, owner: dict[str, Any]) -> bool:
         known = await self._admin.get(owner["kind"], space, owner["name"])
         return known is not None and bool(known["metadata"]["uid"] == owner["uid"])
+
+
+@contextmanager
+def suppress_conflict() -> Iterator[None]:
+    """What is to be made is there already."""
+    try:
+        yield
+    except CallError as error:
+        if error.status != 409:
+            raise
 
 
 def _ended(job: Object) -> bool:

@@ -1,25 +1,22 @@
-"""One run of a scenario: a namespace, an operator behind its proxy, an actor, and what a scenario may do."""
+"""One run of a scenario: a namespace, operators behind their proxies, an actor, and what a scenario may do."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 from lowbit.api.base import API_VERSION
-from tests.api.in_pod import Pod
-from tests.api.operator_process import QUICK_LEASE
 from tests.faults.actor import Actor
 from tests.faults.client import Admin
 from tests.faults.compare import State, difference, orphans, state
 from tests.faults.mirror import Mirror, Object
 from tests.faults.plan import Plan
 from tests.faults.proxy import Proxy
+from tests.faults.seat import Account, Seat
 from tests.unit.world import spec as model_spec
 
 T = TypeVar("T")
@@ -36,80 +33,63 @@ class NeverCameError(AssertionError):
 class Play:
     """Scenarios get this. Use `async with`."""
 
-    def __init__(self, admin: Admin, mirror: Mirror, name: str, plan: Plan, folder: Path) -> None:
-        self.admin, self._mirror, self._folder = admin, mirror, folder
+    def __init__(
+        self,
+        admin: Admin,
+        mirror: Mirror,
+        name: str,
+        plan: Plan,
+        folder: Path,
+        *,
+        account: Account | None = None,
+        seats: int = 1,
+        kubelet: bool = False,
+    ) -> None:
+        """The plan is the first seat's, whose operator is started at once. kubelet: an operator that ends is started again."""
+        self.admin, self._mirror, self._kubelet = admin, mirror, kubelet
         self.space = mirror.open(name)
         self.actor = Actor(admin, self.space)
-        self.proxy = Proxy(admin.session, admin.url, plan, self.kill)
-        self.log = folder / f"{name}.log"
-        self.deaths = 0
-        self._identities = itertools.count(1)
-        self._operator: Pod | None = None
-        self._leases = 0
-        self._starting: set[asyncio.Task[None]] = set()
+        account = account or Account(admin.session, admin.url)
+        numbers = itertools.count(1)
+        self.seats = [
+            Seat(
+                name if number == 1 else f"{name}-{number}",
+                name,
+                account,
+                folder,
+                plan if number == 1 else (),
+                lambda: f"operator-{next(numbers)}",
+            )
+            for number in range(1, seats + 1)
+        ]
         self._generations: dict[str, int] = {}
 
+    @property
+    def proxy(self) -> Proxy:
+        """The first operator's."""
+        return self.seats[0].proxy
+
+    @property
+    def log(self) -> Path:
+        """The first operator's."""
+        return self.seats[0].log
+
+    @property
+    def deaths(self) -> int:
+        return sum(seat.deaths for seat in self.seats)
+
     async def __aenter__(self) -> Play:
-        name = self.space.name
-        await self.admin.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
-        url = await self.proxy.start()
-        self._kubeconfig = self._folder / f"{name}.kubeconfig"
-        context = {"name": "proxy", "context": {"cluster": "proxy", "user": "proxy"}}
-        document = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "proxy",
-            "clusters": [{"name": "proxy", "cluster": {"server": url}}],
-            "users": [{"name": "proxy", "user": {}}],
-            "contexts": [context],
-        }
-        self._kubeconfig.write_text(json.dumps(document))
-        self.start()
+        await self.admin.call("POST", "/api/v1/namespaces", {"metadata": {"name": self.space.name}})
+        for seat in self.seats:
+            await seat.open()
+        self.seats[0].start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._starting:
-            task.cancel()
-        if self._operator is not None:
-            self._operator.kill()
-            self._operator.wait()
+        for seat in self.seats:
+            await seat.close()
         await self.actor.stop()
-        await self.proxy.stop()
         self._mirror.close(self.space.name)
-
-    def start(self) -> None:
-        """Start an operator, as another pod than the last one."""
-        identity = f"operator-{next(self._identities)}"
-        environment = {
-            "PATH": os.environ.get("PATH", ""),
-            "HOME": str(self._folder),
-            "KUBECONFIG": str(self._kubeconfig),
-            "POD_NAME": identity,
-            "POD_NAMESPACE": self.space.name,
-        }
-        arguments = [
-            f"--namespaces={self.space.name}",
-            "--port=0",
-            "--host=127.0.0.1",
-            "--log-format=text",
-            *QUICK_LEASE,
-        ]
-        self._leases = self.proxy.leases
-        self._operator = Pod(self._folder, environment, arguments, self.log)
-
-    def kill(self) -> None:
-        """End the operator as the kernel would, and start another."""
-        if self._operator is None:
-            return
-        self._operator.kill()
-        self._operator.wait()
-        self._operator = None
-        self.deaths += 1
-        task = asyncio.get_running_loop().create_task(self._start_again())
-        self._starting.add(task)
-
-    async def _start_again(self) -> None:
-        self.start()
 
     async def add_store(self) -> None:
         """A ModelStore on a claim that is bound."""
@@ -154,11 +134,8 @@ class Play:
                 async with asyncio.timeout(0.1):
                     await self.space.changed.wait()
             except TimeoutError:
-                self._check_operator()
-
-    def _check_operator(self) -> None:
-        if self._operator is not None and self._operator.poll() is not None:
-            raise AssertionError("the operator has ended by itself")
+                for seat in self.seats:
+                    seat.check(self._kubelet)
 
     def model(self, name: str) -> Object:
         """A QuantizedModel as it is; empty where there is none."""
@@ -206,21 +183,22 @@ class Play:
 
         def settled() -> bool:
             same = wanted is None or state(self.space) == wanted
-            return same and told <= self.space.told and not any(self._unrest())
+            return same and told <= self.space.told and not any(self.unrest())
 
         try:
             await self.until("the run settles", settled)
         except NeverCameError as error:
-            rest = [str(error), *self._unrest(), difference(wanted or {}, state(self.space)) if wanted else ""]
+            rest = [str(error), *self.unrest(), difference(wanted or {}, state(self.space)) if wanted else ""]
             rest += [f"never told {each}" for each in told - self.space.told]
             raise NeverCameError("\n".join(rest)) from error
 
-    def _unrest(self) -> Iterator[str]:
+    def unrest(self) -> Iterator[str]:
         """Why the run has not settled."""
-        if self._operator is None or self.proxy.leases <= self._leases:
+        if not any(seat.leads() for seat in self.seats):
             yield "no operator leads"
-        if time.monotonic() - self.proxy.last_write <= QUIET:
-            yield f"it was written just now: {[call.point for call in self.proxy.calls if call.asked.write][-5:]}"
+        for seat in self.seats:
+            if time.monotonic() - seat.proxy.last_write <= QUIET:
+                yield f"it was written just now: {[call.point for call in seat.proxy.calls if call.asked.write][-5:]}"
         if self.actor.busy:
             yield "the actor is busy"
         yield from orphans(self.space)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,12 +50,19 @@ class Proxy:
     """When a write other than the Lease's was last under way, on time.monotonic()."""
     leases: int = 0
     """Writes of the Lease that the API server agreed to."""
+    writes: int = 0
+    """Other writes that the API server agreed to."""
+    away: int = 0
+    """While this is an HTTP status, everything is answered so."""
+    gate: Callable[[Call], Awaitable[None]] | None = None
+    """Awaited with each call before it is passed on: may hold it, and refuse it by a ConnectionError."""
 
     def __post_init__(self) -> None:
         self._numbers = Numbering()
         self._due = {fault.point: fault for fault in self.plan}
         self._lists: dict[str, Answer] = {}
         self._frozen_until = 0.0
+        self._streams: dict[int, web.Request] = {}
         app = web.Application(client_max_size=2**24)
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
@@ -84,9 +91,18 @@ class Proxy:
         if ask.write and not ask.lease:
             self.last_write = time.monotonic()
         try:
+            if self.gate is not None:
+                await self.gate(call)
+            if self.away:
+                return _refusal(self.away, 0.0)
             return await self._carry_out(request, body, call, fault)
         except (aiohttp.ClientError, ConnectionError):
             return self._reset(request)
+
+    def cut(self) -> None:
+        """End all streams."""
+        for request in list(self._streams.values()):
+            self._reset(request)
 
     async def _carry_out(
         self, request: web.Request, body: bytes, call: Call, fault: Fault | None
@@ -120,8 +136,9 @@ class Proxy:
     def _remember(self, call: Call, answer: Answer) -> None:
         if call.asked.write and not call.asked.lease:
             self.last_write = time.monotonic()
-        if call.asked.write and call.asked.lease and answer.status < 400:
-            self.leases += 1
+        if call.asked.write and answer.status < 400:
+            self.leases += call.asked.lease
+            self.writes += not call.asked.lease
         if call.asked.verb == "list":
             self._lists.setdefault(call.asked.text, answer)
 
@@ -136,11 +153,15 @@ class Proxy:
         async with self.session.get(url, headers=headers, read_bufsize=2**22) as upstream:
             response = web.StreamResponse(status=upstream.status, headers=_passed(upstream.headers))
             await response.prepare(request)
-            async for line in self._told(resource, upstream.content):
-                if line is None:
-                    return self._reset(request)
-                await response.write(line)
-            await response.write_eof()
+            self._streams[id(request)] = request
+            try:
+                async for line in self._told(resource, upstream.content):
+                    if line is None:
+                        return self._reset(request)
+                    await response.write(line)
+                await response.write_eof()
+            finally:
+                del self._streams[id(request)]
             return response
 
     async def _told(self, resource: str, lines: aiohttp.StreamReader) -> AsyncIterator[bytes | None]:

@@ -1,0 +1,104 @@
+"""Two operators: the leader is stopped at one of its writes, and goes on when another leads."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from tests.faults.plan import Call
+from tests.faults.play import Play
+from tests.faults.scenarios import SCENARIOS
+from tests.faults.seat import Seat
+from tests.faults.stage import Stage
+
+MISSED = "the write never came"
+
+
+class Stopped:
+    """The leader's way to the API server: holds one write, and looks at what comes after it."""
+
+    def __init__(self, seat: Seat, point: str) -> None:
+        self.seat, self._point = seat, point
+        self.held, self.release = asyncio.Event(), asyncio.Event()
+        self._frozen_at: int | None = None
+        self.asked_lease = 0
+        """How often it has looked at the Lease since it was stopped."""
+        self.late: list[str] = []
+        """Writes that it began after its Lease had ended."""
+        seat.proxy.gate = self._gate
+
+    async def _gate(self, call: Call) -> None:
+        if self._frozen_at is not None:
+            self.asked_lease += call.asked.lease
+            if call.asked.write and not call.asked.lease and self.seat.proxy.leases == self._frozen_at:
+                self.late.append(call.point)
+        if call.point == self._point and not self.held.is_set():
+            self.held.set()
+            await self.release.wait()
+
+    async def freeze(self) -> None:
+        """Stop it when it has nothing in hand but the write that is held."""
+        ran = -1
+        while (now := _cpu_time(self.seat.pid)) != ran:
+            ran = now
+            await asyncio.sleep(0.01)
+        self.seat.freeze()
+        self._frozen_at = self.seat.proxy.leases
+
+
+async def leader_stopped(stage: Stage, scenario: str, point: str, *, late: bool) -> list[str]:
+    """SIGSTOP while a write is under way; it arrives when another leads, or (late) when that one has brought all to its end."""
+    await stage.clean(scenario)
+    async with stage.play(seats=2) as play:
+        first, second = play.seats
+        await play.until("the first leads", first.leads)
+        second.start()
+        stopped = Stopped(first, point)
+        life = asyncio.ensure_future(SCENARIOS[scenario](play))
+        try:
+            if not await _held(play, stopped, life):
+                return [MISSED]
+            await stopped.freeze()
+            await play.until("the second leads", second.leads)
+            if late:
+                await life
+                if wrong := await stage.judge(play, scenario):
+                    return [f"without the first: {each}" for each in wrong]
+            first.thaw()
+            await play.until("the first looks at the Lease", lambda: stopped.asked_lease)
+            stopped.release.set()
+            await life
+            name = point.rpartition("#")[0].rpartition(":")[2]
+            wrong = await stage.judge(play, scenario, allowed=name if late and _makes(point) else None)
+        except AssertionError as error:
+            wrong = str(error).splitlines()
+        finally:
+            life.cancel()
+            await asyncio.gather(life, return_exceptions=True)
+        return [*wrong, *(f"without the Lease: {each}" for each in stopped.late)]
+
+
+async def _held(play: Play, stopped: Stopped, life: asyncio.Future[None]) -> bool:
+    """Wait for the write; False where the life went by without it."""
+
+    def over() -> bool:
+        return stopped.held.is_set() or (life.done() and not any(play.unrest()))
+
+    await play.until("the write comes", over)
+    return stopped.held.is_set()
+
+
+async def points(stage: Stage, scenario: str) -> list[str]:
+    """Where a leader can be stopped: at every write that the clean run has, Events excepted, which nobody waits for."""
+    return [call.point for call in (await stage.clean(scenario)).writes if call.asked.resource != "events"]
+
+
+def _makes(point: str) -> bool:
+    """Whether the write may make an object. A create cannot say under which state of the world it is meant."""
+    verb, resource, *_ = point.split(":")
+    return verb == "create" or (verb == "patch" and "/" not in resource)
+
+
+def _cpu_time(pid: int) -> int:
+    """Nanoseconds that a process has run."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
