@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from lowbit.app.ended import HistoryLost
 from lowbit.app.lease import LeaderElection, Terms
 from lowbit.kube.errors import AlreadyExists, Conflict, NotFound, Unavailable
 
@@ -40,7 +41,9 @@ class Leases:
     async def replace(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         self._up()
         self.answers_late()
-        if self.lease is None or manifest["metadata"]["resourceVersion"] != str(self.version):
+        if self.lease is None:
+            raise NotFound(404, "NotFound", "no Lease")
+        if manifest["metadata"]["resourceVersion"] != str(self.version):
             raise Conflict(409, "Conflict", "another version")
         return self._store(manifest)
 
@@ -178,3 +181,40 @@ async def test_what_was_let_go_while_a_renewal_was_late_is_taken_up_again(world:
     world.now += 2
     await leader.step()
     assert world.told == [True, True]
+
+
+async def test_a_lease_that_was_deleted_is_made_again(world: World) -> None:
+    leader = world.candidate("first")
+    await leader.step()
+    world.leases.lease = None
+    await leader.step()
+    assert not leader.permit(), "another may have it by now"
+    await leader.step()
+    assert leader.permit()
+    assert world.told == [True, False, True]
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["with-the-lease", "without-it"])
+async def test_after_a_restore_of_etcd_nothing_is_written_and_the_operator_ends(world: World, kept: bool) -> None:
+    """By whoever sees it: the leader, or one that waits."""
+    leader, other = world.candidate("first"), world.candidate("second")
+    await leader.step()
+    await other.step()
+    snapshot, version = world.leases.lease, world.leases.version
+    for _ in range(5):
+        world.now += 2
+        await leader.step()
+        await other.step()
+    world.leases.lease, world.leases.version = (snapshot if kept else None), version
+    with pytest.raises(HistoryLost, match="etcd was restored"):
+        await until_seen(leader)
+    assert not leader.permit()
+    if kept:
+        with pytest.raises(HistoryLost):
+            await until_seen(other)
+    assert not other.permit()
+
+
+async def until_seen(candidate: LeaderElection) -> None:
+    for _ in range(3):
+        await candidate.step()

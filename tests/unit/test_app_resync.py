@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from lowbit.app import resync as module
+from lowbit.app.ended import HistoryLost
 from lowbit.app.resync import ROUNDS_MISSED, Resync
 from lowbit.kube.client import Listing
 from lowbit.kube.errors import KubeError, NotFound, Unavailable
@@ -174,3 +175,32 @@ async def test_a_comparison_that_fails_is_tried_again(monkeypatch: pytest.Monkey
     with pytest.raises(asyncio.CancelledError):
         await bench.resync.run()
     assert waits == [10.0, 30.0, 600.0, 600.0]
+
+
+async def test_after_a_restore_of_etcd_the_operator_ends_and_is_not_blind_for_ever() -> None:
+    """One answer may be stale; two in a row are not."""
+    bench = Bench()
+    bench.objects, bench.version = [job(version=7)], 8
+    await bench.filled()
+    bench.objects, bench.version = [job(version=3)], 4
+    await bench.resync.compare()
+    with pytest.raises(HistoryLost, match=r"etcd was restored.*Job team/quantize-1"):
+        await bench.resync.compare()
+
+
+async def test_one_stale_list_ends_nothing_and_is_looked_at_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    bench = Bench()
+    bench.objects, bench.version = [job(version=7)], 8
+    await bench.filled()
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        bench.version = 4 if len(waits) == 1 else 8
+        if len(waits) == 3:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr("lowbit.app.resync.asyncio.sleep", sleep)
+    with pytest.raises(asyncio.CancelledError):
+        await bench.resync.run()
+    assert waits == [10.0, 2.0, 600.0]

@@ -7,8 +7,9 @@ import gc
 import logging
 import sys
 
+from lowbit.app.ended import PartEnded
 from lowbit.app.logs import set_up_logging
-from lowbit.app.operator import PartEnded, run_operator
+from lowbit.app.operator import run_operator
 from lowbit.app.settings import SettingsError, from_process
 from lowbit.decide.reconcile import decide
 from lowbit.kube.connect import NoCluster

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from lowbit.app.ended import HistoryLost
 from lowbit.kube.client import Kube
 from lowbit.kube.errors import AlreadyExists, Conflict, KubeError, NotFound
 
@@ -54,8 +55,12 @@ class LeaderElection:
         self._deadline = -math.inf
         self._observed: tuple[str, float] | None = None
         """The resourceVersion of another's Lease, and when we first saw it."""
+        self._newest = 0
+        """The highest resourceVersion that the Lease has had."""
         self._held: Mapping[str, Any] | None = None
         self.leading = asyncio.Event()
+        self.error = ""
+        """What the last attempt failed of."""
         self.last_answer = clock()
         """When the API server last answered."""
         self.answering_since = clock()
@@ -72,16 +77,17 @@ class LeaderElection:
             await asyncio.sleep(self._terms.retry)
 
     async def step(self) -> None:
-        """One attempt to take or renew the Lease."""
+        """One attempt to take or renew the Lease. Raises HistoryLost."""
         started = self._clock()
         held = False
         try:
             async with asyncio.timeout(self._terms.renew_deadline):
                 held = await self._try()
             self._answered()
+            self.error = ""
         except (KubeError, TimeoutError) as error:
-            told = str(error) or "no answer in time"
-            logger.warning("Lease %s/%s: %s", self._terms.namespace, self._terms.name, told)
+            self.error = str(error) or "no answer in time"
+            logger.warning("Lease %s/%s: %s", self._terms.namespace, self._terms.name, self.error)
         lapsed = self.leading.is_set() and not self.permit()
         if held:
             self._deadline = started + self._terms.renew_deadline
@@ -124,27 +130,42 @@ class LeaderElection:
         """One attempt to take or renew the Lease. Whether it is held."""
         try:
             if self._held is not None:
-                self._held = await self._kube.replace(self._manifest(self._held, self._terms.identity))
+                self._held = self._seen(await self._kube.replace(self._manifest(self._held, self._terms.identity)))
                 return True
             return await self._acquire()
         except (Conflict, AlreadyExists):
-            self._held = None
-            self._deadline = -math.inf
+            self._lose()
             return False
+        except NotFound:
+            self._lose()  # it was deleted: another may make it anew before we do
+            raise
+
+    def _lose(self) -> None:
+        self._held, self._deadline = None, -math.inf
 
     async def _acquire(self) -> bool:
         terms = self._terms
         try:
-            lease = await self._kube.get("Lease", terms.namespace, terms.name)
+            lease = self._seen(await self._kube.get("Lease", terms.namespace, terms.name))
         except NotFound:
-            self._held = await self._kube.create(self._manifest(None, terms.identity))
+            self._held = self._seen(await self._kube.create(self._manifest(None, terms.identity)))
             return True
         spec = lease.get("spec") or {}
         holder = spec.get("holderIdentity") or ""
         if holder not in ("", terms.identity) and not self._expired(lease, spec):
             return False
-        self._held = await self._kube.replace(self._manifest(lease, terms.identity))
+        self._held = self._seen(await self._kube.replace(self._manifest(lease, terms.identity)))
         return True
+
+    def _seen(self, lease: dict[str, Any]) -> dict[str, Any]:
+        """The Lease. It is looked at all the time, so by it a restored etcd is noticed before anything is written to it."""
+        version = str(lease["metadata"]["resourceVersion"])
+        if version.isdecimal():
+            if int(version) < self._newest:
+                self._lose()
+                raise HistoryLost(f"Lease {self._terms.namespace}/{self._terms.name}")
+            self._newest = int(version)
+        return lease
 
     def _expired(self, lease: Mapping[str, Any], spec: Mapping[str, Any]) -> bool:
         version = lease["metadata"]["resourceVersion"]

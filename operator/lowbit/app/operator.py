@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from lowbit.app.ended import PartEnded
 from lowbit.app.health import Health, HealthServer
 from lowbit.app.lease import LeaderElection, Terms
 from lowbit.app.loop import Decide, Reconciler
@@ -39,10 +40,6 @@ SHUTDOWN_GRACE = 10.0
 def utc_now() -> datetime:
     """The time of day."""
     return datetime.now(UTC)
-
-
-class PartEnded(Exception):  # noqa: N818
-    """A part that runs for ever has ended without an error of its own."""
 
 
 class Operator:
@@ -208,7 +205,7 @@ class Operator:
         self.health.alive["reconciles"] = self.reconciler.trouble
         self.health.alive["watch streams"] = self._streams_trouble
         self.health.alive["missed changes"] = self.resync.trouble
-        self.health.ready["store"] = lambda: None if self.resync.synced else "the cluster has not been read yet"
+        self.health.ready["store"] = self.resync.pending
         self.health.ready["watch streams"] = self.streams.pending
         self.health.ready["Lease"] = self._lease_trouble
 
@@ -224,7 +221,8 @@ class Operator:
             return None
         silent = time.monotonic() - self.election.last_answer
         if silent > self.settings.lease_duration:
-            return f"the API server has not answered about the Lease for {silent:.0f} s"
+            why = f": {self.election.error}" if self.election.error else ""
+            return f"the API server has not answered about the Lease for {silent:.0f} s{why}"
         return None
 
     @staticmethod

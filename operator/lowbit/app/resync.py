@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from lowbit.api.names import MANAGED_SELECTOR
+from lowbit.app.ended import HistoryLost
 from lowbit.kube.client import Kube
 from lowbit.kube.errors import KubeError, NotFound
 from lowbit.kube.resources import OPTIONAL_KINDS, OWN_KINDS, SHARED_KINDS
+from lowbit.observe.history import Past
 from lowbit.observe.keys import Key
 from lowbit.observe.store import Reference, Store, reference
 
@@ -47,9 +49,18 @@ class Resync:
         self._pending: dict[Reference, None] = {}
         """What a LIST has found and the watches have yet to bring."""
         self._rounds_missed = 0
+        self._doubts = 0
+        """So many comparisons in a row contradicted what had been seen before."""
+        self._error = ""
+        """What the last comparison failed of."""
         self.synced = False
         self.watched: frozenset[str] = frozenset()
         """Kinds of which a watch should bring every change."""
+
+    def pending(self) -> str | None:
+        """Why nothing can be decided yet."""
+        why = f": {self._error}" if self._error else ""
+        return None if self.synced else f"the cluster has not been read yet{why}"
 
     async def fill(self) -> None:
         """Fill the store, however long it takes: the CRDs may be installed after us."""
@@ -58,14 +69,15 @@ class Resync:
                 await self.compare()
             except KubeError as error:
                 hint = "; are Lowbit's CRDs installed?" if isinstance(error, NotFound) else ""
-                logger.warning("the cluster cannot be read yet: %s%s", error.message, hint)
+                self._error = f"{error.message}{hint}"
+                logger.warning("the cluster cannot be read yet: %s", self._error)
                 await asyncio.sleep(RETRY)
             else:
                 self.synced = True
                 return
 
     async def run(self) -> None:
-        """Compare again and again."""
+        """Compare again and again. Raises HistoryLost."""
         wait = min(SETTLING, self._interval)
         while True:
             await asyncio.sleep(wait)
@@ -75,23 +87,34 @@ class Resync:
             except KubeError as error:
                 logger.warning("the comparison with a LIST failed: %s", error.message)
                 wait = min(wait, 30.0)
+            if self._doubts:
+                wait = min(wait, RETRY)  # one answer may have been a stale one, two are not
 
     async def compare(self) -> None:
-        """One comparison. Raises KubeError."""
+        """One comparison. Raises KubeError, HistoryLost."""
         if self.synced:
             self._count_missed()
         await self._look_for_pod_monitors()
         optional = OPTIONAL_KINDS if self._store.has_pod_monitors else ()
+        witness: Reference | None = None
         for kind in (*OWN_KINDS, *SHARED_KINDS, *optional):
             for namespace in self._namespaces:
                 selector = None if kind in OWN_KINDS else MANAGED_SELECTOR
-                comparison = self._store.comparison(kind, namespace)
+                past, comparison = Past(self._store, kind, namespace), self._store.comparison(kind, namespace)
                 async for page in self._kube.pages(kind, namespace, selector):
+                    witness = witness or past.contradicted(page.items, page.resource_version)
                     comparison.take(page.items)
                 difference = comparison.end(page.resource_version)
                 if kind in self.watched:
                     self._pending.update(dict.fromkeys(difference.objects))
                 self._touch(difference.keys)
+        self._doubt(witness)
+
+    def _doubt(self, witness: Reference | None) -> None:
+        self._doubts = self._doubts + 1 if witness is not None else 0
+        if witness is not None and self._doubts > 1:
+            kind, namespace, name = witness
+            raise HistoryLost(f"{kind} {namespace}/{name}")
 
     async def _look_for_pod_monitors(self) -> None:
         """The kind may come, and go, while we run: then every served model needs another look."""

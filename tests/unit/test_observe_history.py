@@ -1,0 +1,97 @@
+"""A restored etcd is noticed by a LIST; and nothing else is ever taken for one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lowbit.observe.history import Past
+from lowbit.observe.store import Store
+
+KIND, SPACE = "ModelRevision", "team"
+NAMES = ("a", "b", "c")
+Steps = list[tuple[str, str]]
+steps: st.SearchStrategy[Steps] = st.lists(
+    st.tuples(st.sampled_from(("write", "delete")), st.sampled_from(NAMES)), max_size=8
+)
+
+
+@dataclass
+class Etcd:
+    """Objects, and a revision that grows with every write."""
+
+    revision: int = 100
+    objects: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def run(self, history: Steps) -> None:
+        for action, name in history:
+            if action == "write" or name in self.objects:
+                self.revision += 1
+            if action == "delete":
+                self.objects.pop(name, None)
+                continue
+            uid = self.objects[name]["metadata"]["uid"] if name in self.objects else f"uid-{self.revision}"
+            metadata = {"name": name, "namespace": SPACE, "uid": uid, "resourceVersion": str(self.revision)}
+            self.objects[name] = {"apiVersion": "lowbit.dev/v1alpha1", "kind": KIND, "metadata": metadata}
+
+    def copy(self) -> Etcd:
+        return Etcd(self.revision, dict(self.objects))
+
+    def seen_by(self, store: Store) -> None:
+        store.sync(KIND, self.objects.values(), str(self.revision))
+
+
+@given(steps, steps, steps)
+def test_an_ordinary_past_is_never_taken_for_a_restored_one(before: Steps, meanwhile: Steps, late: Steps) -> None:
+    """Whatever a watch brings between the request for a LIST and its answer."""
+    store, etcd = Store(), Etcd()
+    etcd.run(before)
+    etcd.seen_by(store)
+    past = Past(store, KIND, None)
+    etcd.run(meanwhile)
+    listed = etcd.copy()
+    etcd.run(late)
+    etcd.seen_by(store)
+    assert past.contradicted(listed.objects.values(), str(listed.revision)) is None
+
+
+@given(steps, steps.filter(lambda steps: ("write", "a") in steps), steps, st.booleans())
+def test_whatever_was_seen_of_a_future_that_is_gone_is_noticed_or_does_no_harm(
+    before: Steps, lost: Steps, after: Steps, bumped: bool
+) -> None:
+    """With a revision that begins where it was (etcdutl snapshot restore) or far above (--bump-revision)."""
+    store, etcd = Store(), Etcd()
+    etcd.run(before)
+    restored = etcd.copy()
+    etcd.run(lost)
+    etcd.seen_by(store)
+    if bumped:
+        restored.revision += 1_000_000
+    restored.run(after)
+    past = Past(store, KIND, SPACE)
+    if past.contradicted(restored.objects.values(), str(restored.revision)) is None:
+        restored.seen_by(store)
+        versions = {name: version for version, (_, _, name) in store.versions(KIND, SPACE)}
+        assert versions == {name: each["metadata"]["resourceVersion"] for name, each in restored.objects.items()}, (
+            "what is not noticed is seen as it is"
+        )
+
+
+def test_a_restore_to_before_anything_else_happened_is_noticed() -> None:
+    store, etcd = Store(), Etcd()
+    etcd.run([("write", "a")])
+    restored = etcd.copy()
+    etcd.run([("write", "b")])
+    etcd.seen_by(store)
+    past = Past(store, KIND, None)
+    assert past.contradicted(restored.objects.values(), str(restored.revision)) == (KIND, SPACE, "b")
+
+
+def test_versions_that_are_no_numbers_say_nothing() -> None:
+    store, etcd = Store(), Etcd()
+    etcd.run([("write", "a")])
+    etcd.seen_by(store)
+    assert Past(store, KIND, None).contradicted((), "abc") is None
