@@ -27,7 +27,8 @@ async def configuration(kubeconfig: str | None = None) -> Any:
 
     kubeconfig, else $KUBECONFIG, else the pod's service account, else ~/.kube/config. Raises NoCluster.
     """
-    config = Configuration()
+    # Trusting the environment, aiohttp would look for a ~/.netrc, in a thread, before every single request.
+    config = Configuration(client_session_kwargs={"trust_env": False})
     path = kubeconfig or os.environ.get("KUBECONFIG")
     try:
         if path is None:
