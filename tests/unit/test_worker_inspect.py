@@ -77,12 +77,12 @@ def test_a_model_that_brings_code_or_is_broken_is_refused(
     assert error.value.refusal.action
 
 
-@pytest.mark.parametrize("missing", ["config.json", "model.safetensors"])
-def test_a_folder_without_config_or_weights_is_refused(tmp_path: Path, missing: str) -> None:
+@pytest.mark.parametrize("missing", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_folder_without_config_weights_or_tokenizer_is_refused(tmp_path: Path, missing: str) -> None:
     (inputs.write_model(tmp_path) / missing).unlink()
     with pytest.raises(RefusalError) as error:
         inspect(tmp_path, "the model")
-    assert error.value.refusal.reason in ("NoConfig", "NoSafetensors")
+    assert error.value.refusal.reason in ("NoConfig", "NoSafetensors", "NoTokenizer")
 
 
 @pytest.mark.parametrize(

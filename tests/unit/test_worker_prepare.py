@@ -204,3 +204,16 @@ def test_a_refused_model_never_becomes_part_of_the_store(store: PVCStore, places
     refusal(store, places)
     assert not (store.root / "sources").exists()
     assert not (store.root / "manifests").exists()
+
+
+@pytest.mark.parametrize("file", ["calibration", "holdout"])
+def test_chats_for_a_model_without_template_are_refused_before_a_gpu_is_asked_for(
+    store: PVCStore, places: Places, file: str
+) -> None:
+    chats = [
+        {"messages": [{"role": "user", "content": f"question {number} of {file}, long enough"}]} for number in range(10)
+    ]
+    inputs.write_lines(places.config_maps / "texts" / f"{file}.jsonl", chats)
+    assert run(store, places).source
+    inputs.write_model(places.volumes / "models" / "small", tokenizer_config__json=b"{}")
+    assert refusal(store, places).reason == "NoChatTemplate"

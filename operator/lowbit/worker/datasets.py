@@ -95,6 +95,15 @@ def bad_line(what: str, line: int, problem: str, action: str) -> RefusalError:
     return RefusalError("BadDataset", f"{what}, line {line}: {problem}", action)
 
 
+def no_chat_template(what: str) -> RefusalError:
+    """The refusal of a dataset of chats, for a model that knows texts only."""
+    return RefusalError(
+        "NoChatTemplate",
+        f"{what} holds chats, and the model has no chat template",
+        "give texts (a field `text` per line) instead of chats, or a source with chat_template.jinja",
+    )
+
+
 def locate(dataset: CalibrationDataset | EvaluationDataset, what: str, places: Places) -> Path:
     """A local file with the dataset's content. Raises RefusalError where there is none."""
     if dataset.config_map is not None:

@@ -24,6 +24,9 @@ TOKENIZER_FILES = (
     "vocab.json", "vocab.txt",
 )  # fmt: skip
 """Together they decide which tokens a text becomes."""
+VOCABULARIES = ("sentencepiece.bpe.model", "spiece.model", "tekken.json", "tokenizer.json", "tokenizer.model", "vocab.json",
+                "vocab.txt")  # fmt: skip
+"""A tokenizer has one of these, or a file *.tiktoken."""
 KEPT_FILES = (*TOKENIZER_FILES, "generation_config.json", "preprocessor_config.json", "processor_config.json")
 """An artifact has these byte for byte from its source."""
 CONFIG_FILES = ("config.json", "tokenizer_config.json", "processor_config.json", "preprocessor_config.json")
@@ -90,6 +93,12 @@ def check_names(names: Iterable[str], what: str) -> None:
         )
     if "config.json" not in names:
         raise RefusalError("NoConfig", f"{what} has no config.json", "give the folder that holds config.json")
+    if not any(name in VOCABULARIES or name.endswith(".tiktoken") for name in names):
+        raise RefusalError(
+            "NoTokenizer",
+            f"{what} has no tokenizer (none of {', '.join(VOCABULARIES)})",
+            "save the tokenizer beside the weights: transformers' AutoTokenizer.from_pretrained(...).save_pretrained(FOLDER)",
+        )
 
 
 def inspect(folder: Path, what: str) -> ModelFacts:

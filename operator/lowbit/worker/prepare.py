@@ -20,7 +20,7 @@ from lowbit.api.recipe import ArtifactRecipe
 from lowbit.api.status import ArtifactRecord, EvaluationSummary
 from lowbit.worker.calibration import check_enough
 from lowbit.worker.check_artifact import check_artifact
-from lowbit.worker.datasets import Places, Record, check_overlap, import_dataset, locate, read_dataset
+from lowbit.worker.datasets import Places, Record, check_overlap, import_dataset, locate, no_chat_template, read_dataset
 from lowbit.worker.inspect_model import inspect, read_json
 from lowbit.worker.manifest import Manifest
 from lowbit.worker.progress import Progress
@@ -44,12 +44,14 @@ def prepare(
     """Everything that a revision is frozen from. Raises RefusalError with what is wrong with model, data or manifest."""
     places = places or Places()
     store.remove_stale(clock())
-    datasets = prepare_datasets(document, store, places)
+    datasets, chats = prepare_datasets(document, store, places)
     source = open_place(document.spec.source, volumes=places.volumes, secrets=places.secrets)
     keep = keep_facts(store, source.name)
     manifest = import_model(store, "sources", source, progress.part(0.0, SOURCE_SHARE), keep)
     facts = read_facts(store, "sources", manifest, source.name)
     refuse_problems(document, facts)
+    if chats and not facts.chat_template:
+        raise no_chat_template(chats[0])
     artifacts = prepare_artifacts(document, store, places, facts, progress.part(SOURCE_SHARE, ARTIFACT_SHARE))
     result = PrepareResult(
         source=manifest.digest,
@@ -62,26 +64,30 @@ def prepare(
     return look_up(document, store, result)
 
 
-def prepare_datasets(document: PrepareDocument, store: Store, places: Places) -> dict[str, str]:
-    """Read every dataset, check them, and put them into the store; digests by the dataset's key."""
+def prepare_datasets(document: PrepareDocument, store: Store, places: Places) -> tuple[dict[str, str], list[str]]:
+    """Read every dataset, check them, and put them into the store; digests by the dataset's key, and those that hold chats."""
     spec = document.spec
     calibration: dict[str, CalibrationDataset] = {
         d.name: d for d in (spec.calibration.datasets if spec.calibration else [])
     }
     evaluation: dict[str, EvaluationDataset] = {s.name: s.fidelity.dataset for s in spec.evaluation.suites}
     paths: dict[str, Path] = {}
+    chats: list[str] = []
 
     def read(kind: str, name: str, dataset: CalibrationDataset | EvaluationDataset) -> list[Record]:
         what = f"{kind} dataset {name}"
         paths[f"{kind}/{name}"] = locate(dataset, what, places)
-        return read_dataset(paths[f"{kind}/{name}"], dataset.format, what)
+        records = read_dataset(paths[f"{kind}/{name}"], dataset.format, what)
+        if any(record.messages is not None for record in records):
+            chats.append(what)
+        return records
 
     calibration_records = {name: read("calibration", name, dataset) for name, dataset in calibration.items()}
     evaluation_records = {name: read("evaluation", name, dataset) for name, dataset in evaluation.items()}
     if spec.calibration is not None:
         check_enough(spec.calibration, calibration_records)
     check_overlap(calibration_records, evaluation_records)
-    return {key: import_dataset(store, path) for key, path in paths.items()}
+    return {key: import_dataset(store, path) for key, path in paths.items()}, chats
 
 
 def prepare_artifacts(

@@ -19,8 +19,9 @@ from lowbit.worker.datasets import read_dataset
 from lowbit.worker.losses import ModuleLoss, judge, worst
 from lowbit.worker.manifest import scan
 from lowbit.worker.progress import Progress
-from lowbit.worker.refuse import cut
+from lowbit.worker.refuse import RefusalError, cut
 from lowbit.worker.store import Store, artifact_index_key
+from lowbit.worker.tokens import Tokenizer
 
 LOADED, QUANTIZED, TESTED = 0.05, 0.9, 0.95
 """Shares of the time, by experience."""
@@ -100,15 +101,28 @@ def make(
 
 def calibration_samples(document: QuantizeDocument, store: Store, source: Path) -> list[Sample]:
     """The token ids that the quantizer is shown."""
-    from transformers import AutoTokenizer
-
     records = {
         dataset.name: read_dataset(store.dataset(dataset.digest), dataset.format, f"calibration dataset {dataset.name}")
         for dataset in document.calibration.datasets
     }
-    tokenizer = AutoTokenizer.from_pretrained(str(source), local_files_only=True, trust_remote_code=False)
+    tokenizer = load_tokenizer(source)
     longest = min(document.calibration.max_tokens, document.facts.max_position_embeddings)
     return tokenize(draw(document.calibration, records), tokenizer, longest)
+
+
+def load_tokenizer(source: Path) -> Tokenizer:
+    """The source's tokenizer. Raises RefusalError."""
+    from transformers import AutoTokenizer
+
+    try:
+        loaded: Tokenizer = AutoTokenizer.from_pretrained(str(source), local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise RefusalError(
+            "NoTokenizer",
+            f"the source's tokenizer cannot be loaded: {error}",
+            "use a source with tokenizer.json and tokenizer_config.json that transformers loads without remote code",
+        ) from error
+    return loaded
 
 
 def find(store: Store, artifact_hash: str) -> QuantizeResult | None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from lowbit.worker.datasets import Record, bad_line
-from lowbit.worker.refuse import RefusalError
+from lowbit.worker.datasets import Record, bad_line, no_chat_template
 
 
 class Tokenizer(Protocol):
@@ -26,11 +25,7 @@ def token_ids(what: str, record: Record, tokenizer: Tokenizer) -> list[int]:
     if record.messages is None:
         return list(tokenizer(record.text or "")["input_ids"])
     if not tokenizer.chat_template:
-        raise RefusalError(
-            "NoChatTemplate",
-            f"{what} holds chats, and the model has no chat template",
-            "give texts (a field `text` per line) instead of chats, or a source with chat_template.jinja",
-        )
+        raise no_chat_template(what)
     try:
         text = tokenizer.apply_chat_template(list(record.messages), tokenize=False)
     except Exception as error:  # a template raises what it likes
