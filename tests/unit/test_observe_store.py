@@ -215,6 +215,7 @@ def test_what_is_kept_compressed_reads_as_it_was() -> None:
     things = [model("chat"), *(thing("Service", f"s-{n}", n, spec={"ports": [n], "é": None}) for n in range(2, 9))]
     for each in things:
         assert whole.put(each) == packed.put(each)
+    whole.rest(CHAT)
     for each in things:
         place = (each["kind"], "team", each["metadata"]["name"])
         assert packed.get(*place) == whole.get(*place)

@@ -15,6 +15,7 @@ from lowbit.app.metrics import Metrics
 from lowbit.app.progress import ProgressReader
 from lowbit.app.queue import WorkQueue
 from lowbit.decide.plan import Event, Plan
+from lowbit.decide.refused import refused
 from lowbit.decide.snapshot import Snapshot
 from lowbit.decide.store import Claim, decide_store
 from lowbit.effects.execute import Outcome, Sends, execute
@@ -103,9 +104,7 @@ class Reconciler:
         try:
             result = await self._reconcile(key)
         except KubeError as error:
-            wait = error.retry_after if isinstance(error, TooManyRequests) else 0.0
-            seconds = self.queue.failed(key, at_least=wait)
-            logger.warning("%s; again in %.1f s", error.message, seconds, extra=about(key, code=error.status))
+            self._again(key, error)
             if isinstance(error, LASTING):
                 await self._tell(key, error.message)
             result = "error"
@@ -116,6 +115,11 @@ class Reconciler:
             result = "error"
         self.metrics.reconciles.labels(key.kind, result).inc()
         self.metrics.reconcile_seconds.labels(key.kind).observe(self.clock() - started)
+
+    def _again(self, key: Key, error: KubeError) -> None:
+        wait = error.retry_after if isinstance(error, TooManyRequests) else 0.0
+        seconds = self.queue.failed(key, at_least=wait)
+        logger.warning("%s; again in %.1f s", error.message, seconds, extra=about(key, code=error.status))
 
     async def _tell(self, key: Key, why: str) -> None:
         """Say in an event on the object why nothing goes on: who looks at it does not see our log."""
@@ -134,10 +138,30 @@ class Reconciler:
         if plan is None:
             self.queue.succeeded(key)
             return "gone"
-        outcome = await execute(
-            plan, key, self.kube, store=Seeing(self.store, self.queue), events=self.events, permit=self.permit
-        )
+        try:
+            outcome = await self._execute(plan, key)
+        except Invalid as error:
+            if not await self._say(key, plan, error):
+                raise
+            self._again(key, error)
+            return "error"
         return self._after(key, plan, outcome)
+
+    async def _execute(self, plan: Plan, key: Key) -> Outcome:
+        seeing = Seeing(self.store, self.queue)
+        return await execute(plan, key, self.kube, store=seeing, events=self.events, permit=self.permit)
+
+    async def _say(self, key: Key, plan: Plan, error: Invalid) -> bool:
+        """Say in the status that the API server refuses what was to be made. Whether it is said there."""
+        snapshot = self.store.snapshot(key) if key.kind == "QuantizedModel" else None
+        if snapshot is None or snapshot.invalid is not None or not plan.actions:
+            return False
+        try:
+            outcome = await self._execute(refused(snapshot, plan, error.message, self.now()), key)
+        except KubeError as unsaid:
+            logger.warning("the status was not written: %s", unsaid.message, extra=about(key, code=unsaid.status))
+            return False
+        return not outcome.halted and outcome.stale is None
 
     async def _plan_for(self, key: Key) -> Plan | None:
         if key.kind == "ModelStore":
@@ -178,4 +202,8 @@ class Reconciler:
         if plan.requeue_after is not None:
             self.queue.add_after(key, plan.requeue_after)
         self.progress.ask(key.namespace, plan.watch_progress)
-        return "changed" if outcome.writes else "unchanged"
+        if outcome.writes:
+            return "changed"
+        if plan.requeue_after is None:
+            self.store.rest(key)
+        return "unchanged"

@@ -13,8 +13,8 @@ from lowbit.kube.client import Kube
 from lowbit.kube.errors import KubeError, NotFound
 from lowbit.kube.resources import OPTIONAL_KINDS, OWN_KINDS, SHARED_KINDS
 from lowbit.observe.history import Past
-from lowbit.observe.keys import Key
-from lowbit.observe.store import Reference, Store, reference
+from lowbit.observe.keys import Key, Reference, reference
+from lowbit.observe.store import Store
 
 logger = logging.getLogger(__name__)
 

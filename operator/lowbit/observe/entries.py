@@ -14,8 +14,8 @@ from typing import Any
 
 from lowbit.observe.keys import Key, job_of_pod, models_of
 
-WHOLE = 8192
-"""Objects that are kept whole: those that were asked for last."""
+WHOLE = 16_384
+"""So many objects are kept whole at most: those that were asked for last."""
 
 
 class Entry:
@@ -68,7 +68,7 @@ class Shelf:
             self.pack(next(iter(self._whole)))
 
     def pack(self, entry: Entry) -> None:
-        """Keep it compressed until somebody asks for it."""
+        """Keep it compressed until somebody asks for it. What was packed before and has not changed costs nothing."""
         if entry.packed is None and entry.manifest is not None:
             entry.packed = self._packed(entry.kind, entry.manifest)
         entry.manifest = entry.view = None

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lowbit.observe.store import Reference, Store, reference
+from lowbit.observe.keys import Reference, reference
+from lowbit.observe.store import Store
 
 
 class Past:

@@ -18,6 +18,10 @@ GUARD_INFIX = "-guard-"
 """Between the QuantizedModel's name and the hash, in the name of a guard's ConfigMap."""
 
 
+Reference = tuple[str, str, str]
+"""Kind, namespace, name."""
+
+
 class Key(NamedTuple):
     """One object to reconcile."""
 
@@ -53,3 +57,16 @@ def job_of_pod(pod: Mapping[str, Any]) -> str | None:
         if name := labels.get(label):
             return str(name)
     return None
+
+
+def reference(manifest: Mapping[str, Any]) -> Reference:
+    """Kind, namespace and name of an object."""
+    metadata = manifest["metadata"]
+    return manifest["kind"], metadata.get("namespace", ""), metadata["name"]
+
+
+def newer(version: str, known: str) -> bool:
+    """Whether a resourceVersion is newer. They are ordered as numbers within one kind; others only differ."""
+    if version.isdecimal() and known.isdecimal():
+        return int(version) > int(known)
+    return version != known

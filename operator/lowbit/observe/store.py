@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -12,8 +11,9 @@ from pydantic import BaseModel
 from lowbit.api.documents import ProgressLine
 from lowbit.api.platform import Platform
 from lowbit.decide.snapshot import Snapshot
+from lowbit.observe.compare import Comparison, Difference
 from lowbit.observe.entries import WHOLE, Entry, Shelf
-from lowbit.observe.keys import Key
+from lowbit.observe.keys import Key, Reference, newer, reference
 from lowbit.observe.parse import TYPES, Unreadable, parse
 from lowbit.observe.snapshots import build_snapshot
 from lowbit.observe.trim import trim
@@ -23,46 +23,8 @@ TOMBSTONES = 10_000
 """Uids of removed objects that are remembered, so that a late event brings none of them back."""
 UNCHANGED: frozenset[Key] = frozenset()
 
-Reference = tuple[str, str, str]
-"""Kind, namespace, name."""
 Name = TypeVar("Name", bound=Hashable)
 Member = TypeVar("Member", bound=Hashable)
-
-
-@dataclass(frozen=True)
-class Difference:
-    """What a LIST found that the watches had not brought: the keys it touches, and the objects."""
-
-    keys: frozenset[Key]
-    objects: tuple[Reference, ...]
-
-
-class Comparison:
-    """A LIST of one kind, page by page, against what is in the store. Watches may bring more between two pages."""
-
-    def __init__(self, store: Store, kind: str, namespace: str | None) -> None:
-        self._store, self._kind, self._namespace = store, kind, namespace
-        self._listed: set[Reference] = set()
-        self._touched: set[Key] = set()
-        self._different: list[Reference] = []
-
-    def take(self, items: Iterable[Mapping[str, Any]]) -> None:
-        """One page."""
-        for item in items:
-            name = reference(item)
-            self._listed.add(name)
-            before = self._store.version(*name)
-            self._touched |= self._store.put(item)
-            if self._store.version(*name) != before:
-                self._different.append(name)
-
-    def end(self, listed_at: str) -> Difference:
-        """There are no more. What was not listed is gone, if it is not newer than the LIST."""
-        for version, name in list(self._store.versions(self._kind, self._namespace)):
-            if name not in self._listed and not _newer(version, listed_at):
-                self._different.append(name)
-                self._touched |= self._store.remove(self._store.get(*name) or {})
-        return Difference(frozenset(self._touched), tuple(self._different))
 
 
 class Store:
@@ -90,7 +52,7 @@ class Store:
         metadata = manifest["metadata"]
         if metadata.get("uid") in self._removed:
             return UNCHANGED
-        if known is not None and not _newer(metadata.get("resourceVersion", ""), known.version):
+        if known is not None and not newer(metadata.get("resourceVersion", ""), known.version):
             return UNCHANGED
         touched = self._forget(kind, namespace, name) if known is not None else UNCHANGED
         trimmed = trim(manifest)
@@ -123,6 +85,18 @@ class Store:
         comparison = self.comparison(kind, namespace)
         comparison.take(items)
         return comparison.end(listed_at)
+
+    def rest(self, key: Key) -> None:
+        """Nothing is to be done for a QuantizedModel: what belongs to it is kept compressed until somebody asks for it."""
+        for kind, name in self._members.get(key, ()):
+            self.pack(kind, key.namespace, name)
+            for pod in self._job_pods.get((key.namespace, name), ()) if kind == "Job" else ():
+                self.pack("Pod", key.namespace, pod)
+
+    def pack(self, kind: str, namespace: str, name: str) -> None:
+        """Keep an object compressed until somebody asks for it."""
+        if entry := self._entry(kind, namespace, name):
+            self._shelf.pack(entry)
 
     def comparison(self, kind: str, namespace: str | None = None) -> Comparison:
         """The same, page by page."""
@@ -278,12 +252,6 @@ class Store:
         return frozenset(Key(namespace, name) for name in self._objects["QuantizedModel", namespace])
 
 
-def reference(manifest: Mapping[str, Any]) -> Reference:
-    """Kind, namespace and name of an object."""
-    metadata = manifest["metadata"]
-    return manifest["kind"], metadata.get("namespace", ""), metadata["name"]
-
-
 def _artifact_hash(manifest: Mapping[str, Any]) -> str | None:
     """Of a ModelRevision. It may be another version's, and have none."""
     if manifest["kind"] != "ModelRevision":
@@ -297,10 +265,3 @@ def _discard(sets: dict[Name, set[Member]], key: Name, member: Member) -> None:
     sets[key].discard(member)
     if not sets[key]:
         del sets[key]
-
-
-def _newer(version: str, known: str) -> bool:
-    """Whether a resourceVersion is newer. They are ordered as numbers within one kind; others only differ."""
-    if version.isdecimal() and known.isdecimal():
-        return int(version) > int(known)
-    return version != known

@@ -1,0 +1,49 @@
+"""A LIST held against the store: it fills it at the start, and finds what watches have missed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lowbit.observe.keys import Key, Reference, newer, reference
+
+if TYPE_CHECKING:
+    from lowbit.observe.store import Store
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What a LIST found that the watches had not brought: the keys it touches, and the objects."""
+
+    keys: frozenset[Key]
+    objects: tuple[Reference, ...]
+
+
+class Comparison:
+    """A LIST of one kind, page by page, against what is in the store. Watches may bring more between two pages."""
+
+    def __init__(self, store: Store, kind: str, namespace: str | None) -> None:
+        self._store, self._kind, self._namespace = store, kind, namespace
+        self._listed: set[Reference] = set()
+        self._touched: set[Key] = set()
+        self._different: list[Reference] = []
+
+    def take(self, items: Iterable[Mapping[str, Any]]) -> None:
+        """One page."""
+        for item in items:
+            name = reference(item)
+            self._listed.add(name)
+            before = self._store.version(*name)
+            self._touched |= self._store.put(item)
+            if self._store.version(*name) != before:
+                self._different.append(name)
+                self._store.pack(*name)  # at a start there are thousands, and each is decided on later
+
+    def end(self, listed_at: str) -> Difference:
+        """There are no more. What was not listed is gone, if it is not newer than the LIST."""
+        for version, name in list(self._store.versions(self._kind, self._namespace)):
+            if name not in self._listed and not newer(version, listed_at):
+                self._different.append(name)
+                self._touched |= self._store.remove(self._store.get(*name) or {})
+        return Difference(frozenset(self._touched), tuple(self._different))
