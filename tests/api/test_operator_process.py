@@ -146,7 +146,7 @@ def test_a_policy_that_refuses_a_job_is_told_to_the_user_and_waited_for(
     cluster.apply(quantized_model(space, "chat"))
 
     def notes() -> list[str]:
-        return [event["note"] for event in cluster.list("Event", space) if event["reason"] == "ReconcileFailed"]
+        return [event["note"] for event in cluster.list("Event", space) if event["reason"] == "WriteRefused"]
 
     (note,) = wait_for("an event says so", notes)
     assert "create Job" in note and "Jobs are made in office hours" in note

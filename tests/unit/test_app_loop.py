@@ -34,6 +34,7 @@ class Api:
         self.hang: asyncio.Event | None = None
         self.writes = 0
         self.there: dict[str, Any] | None = None
+        self.statuses: list[dict[str, Any]] = []
 
     async def _write(self) -> dict[str, Any]:
         if self.hang is not None:
@@ -51,6 +52,10 @@ class Api:
     async def delete(self, *_: Any) -> dict[str, Any]:
         await self._write()
         return {"kind": "Status"}
+
+    async def replace(self, manifest: dict[str, Any], *, subresource: str) -> dict[str, Any]:
+        self.statuses.append(manifest["status"])
+        return manifest
 
     async def get(self, *_: Any) -> dict[str, Any]:
         if self.there is None:
@@ -159,10 +164,9 @@ async def test_what_fails_is_tried_again_later_each_time(bench: Bench, error: Ex
     ("error", "says"),
     [
         (Forbidden(403, "Forbidden", "apply Service models/chat: exceeded quota"), "exceeded quota"),
-        (Invalid(422, "Invalid", "apply Service models/chat: denied by policy"), "denied by policy"),
         (KeyError("calibration/texts"), "KeyError: 'calibration/texts'"),
     ],
-    ids=["forbidden", "invalid", "bug"],
+    ids=["forbidden", "bug"],
 )
 async def test_what_somebody_has_to_mend_is_said_in_an_event(bench: Bench, error: Exception, says: str) -> None:
     bench.plan = Plan(actions=(CHILD,))
@@ -172,6 +176,19 @@ async def test_what_somebody_has_to_mend_is_said_in_an_event(bench: Bench, error
     (event,) = bench.sent
     assert (event.type, event.reason) == ("Warning", "ReconcileFailed")
     assert says in event.message
+
+
+async def test_what_the_api_server_refuses_is_said_in_the_status_and_tried_again(bench: Bench) -> None:
+    bench.plan = Plan(actions=(CHILD,))
+    bench.api.error = Invalid(422, "Invalid", "apply Deployment models/chat: not a label")
+    await bench.reconcile()
+    (status,) = bench.api.statuses
+    (stalled,) = [each for each in status["conditions"] if each["type"] == "Stalled"]
+    assert (stalled["reason"], stalled["observedGeneration"]) == ("WriteRefused", 1)
+    assert "not a label" in stalled["message"]
+    assert status["lastFailure"]["action"]
+    assert [event.reason for event in bench.sent] == ["WriteRefused"]
+    assert bench.queue.next_due() is not None
 
 
 async def test_what_passes_by_itself_is_said_to_nobody(bench: Bench) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from lowbit.decide.drift import drifted
+from lowbit.decide.plan import Apply
+from lowbit.decide.reconcile import decide
+from tests.unit.world import World, spec
 
 
 def test_what_others_have_added_is_theirs() -> None:
@@ -33,3 +36,21 @@ def test_an_owner_of_the_same_name_that_others_have_added_is_no_drift() -> None:
     mine = {"kind": "QuantizedModel", "name": "chat", "uid": "1"}
     assert not drifted({"ownerReferences": [mine]}, {"ownerReferences": [mine, mine | {"uid": "2"}]})
     assert drifted({"ownerReferences": [mine]}, {"ownerReferences": [mine | {"uid": "2"}]})
+
+
+def test_what_is_declared_no_more_is_taken_away() -> None:
+    """Else a node selector that somebody has removed would stay for ever, and the status would say that all is done."""
+    world = World()
+    world.add_store()
+    for selector in ({"pool": "gpu", "zone": "a"}, {"pool": "gpu"}):
+        world.apply_model("chat", spec(serving={"replicas": 2, "pod": {"nodeSelector": selector}}))
+        snapshot = world.snapshot("chat")
+        if selector == {"pool": "gpu"}:
+            assert snapshot is not None
+            (action,) = decide(snapshot, world.now).actions
+            assert isinstance(action, Apply)
+            assert action.manifest["spec"]["template"]["spec"]["nodeSelector"] == selector
+        world.settle("chat")
+    snapshot = world.snapshot("chat")
+    assert snapshot is not None
+    assert decide(snapshot, world.now).actions == ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,6 +22,8 @@ from lowbit.observe.store import Store
 NAMESPACE = "models"
 START = datetime(2026, 1, 1, tzinfo=UTC)
 STEPS = 200
+SUITE = "evaluation/"
+"""Before the name of a suite, in the name of its dataset."""
 SOURCE, DATASET = "sha256:" + "b" * 64, "sha256:" + "c" * 64
 FACTS = ModelFacts(
     architecture="LlamaForCausalLM", model_type="llama", hidden_size=576, intermediate_size=1536, layers=30,
@@ -52,6 +54,8 @@ class World:
     """Artifacts that prepare finds in the store."""
     stored: dict[str, EvaluationSummary] = field(default_factory=dict)
     """Evaluations whose results are in the store: prepare finds them."""
+    datasets: set[str] = field(default_factory=lambda: {"calibration/general", "evaluation/fidelity"})
+    """What prepare finds under the names of the spec's datasets."""
     now: datetime = START
     versions: Any = field(default_factory=lambda: itertools.count(1))
     evaluated: int = 0
@@ -253,12 +257,12 @@ class World:
             return TerminationMessage(quantize=QuantizeResult(artifact=record, seconds=1, peak_bytes=1))
         if stage == "evaluate":
             self.evaluated += 1
-            summary = measured(self.kl(name) if name.startswith("eval-") else None)
+            suites = [name.removeprefix(SUITE) for name in sorted(self.datasets) if name.startswith(SUITE)]
+            summary = measured(self.kl(name) if name.startswith("eval-") else None, suites)
             self.stored[name] = summary
             return TerminationMessage(evaluate=EvaluateResult(evaluation=name, summary=summary, seconds=1))
-        names = ("calibration/general", "evaluation/fidelity")
         prepared = PrepareResult(
-            source=SOURCE, facts=FACTS, datasets=dict.fromkeys(names, DATASET), found=self.found,
+            source=SOURCE, facts=FACTS, datasets=dict.fromkeys(sorted(self.datasets), DATASET), found=self.found,
             artifacts={str(index): "sha256:" + "e" * 64 for index in range(8)},
             artifact_bytes={str(index): 100 for index in range(8)}, found_evaluations=self.stored,
         )  # fmt: skip
@@ -280,13 +284,21 @@ def estimate(value: float, error: float = 0.005) -> Estimate:
     return Estimate(value=str(value), standard_error=str(error), count=200)
 
 
-def measured(kl: float | None) -> EvaluationSummary:
+def measured(kl: float | None, suites: Sequence[str] = ("fidelity",)) -> EvaluationSummary:
     """A summary; of an original where there is no KL divergence."""
-    fidelity = FidelitySummary(
-        suite="fidelity", samples=200, tokens=20_000, perplexity=estimate(21.4),
-        kl_divergence=None if kl is None else estimate(kl),
+    compared = kl is not None
+    return EvaluationSummary(
+        fidelity=[
+            FidelitySummary(
+                suite=suite, samples=200, tokens=20_000, perplexity=estimate(21.4),
+                kl_divergence=estimate(kl) if kl is not None else None,
+                log_perplexity_ratio=estimate(0.02) if compared else None,
+                top1_agreement=estimate(0.95) if compared else None,
+            )
+            for suite in suites
+        ],
+        speed=[],
     )  # fmt: skip
-    return EvaluationSummary(fidelity=[fidelity], speed=[])
 
 
 def spec(**changes: Any) -> dict[str, Any]:

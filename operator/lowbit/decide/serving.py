@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lowbit.api.canonical import digest, short
 from lowbit.api.documents import EXIT_REFUSED, TerminationMessage
 from lowbit.api.freeze import frozen_platform
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStoreSpec
-from lowbit.api.names import REVISION_LABEL
+from lowbit.api.names import APPLIED_ANNOTATION, REVISION_LABEL
 from lowbit.api.serving import Serving
 from lowbit.api.status import Failure
 from lowbit.decide.drift import drifted
@@ -132,9 +133,28 @@ def _make(snapshot: Snapshot, manifests: Sequence[Mapping[str, Any]]) -> tuple[A
         seen = snapshot.children.get((kind, name))
         if kind == "ConfigMap":
             actions += [Create(manifest)] if seen is None else []
-        elif seen is None or drifted(manifest, seen):
-            actions.append(Apply(manifest))
+        elif seen is None or drifted(manifest, seen) or _declared_more(manifest, seen):
+            actions.append(Apply(_marked(manifest)))
     return tuple(actions)
+
+
+def _marked(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest with a hash of itself."""
+    metadata = manifest["metadata"]
+    annotations = {**metadata.get("annotations", {}), APPLIED_ANNOTATION: _hash(manifest)}
+    return {**manifest, "metadata": {**metadata, "annotations": annotations}}
+
+
+def _declared_more(manifest: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:
+    """Whether something else was declared when it was applied: a field that is declared no more is no drift of the others.
+    What was applied without a hash tells nothing of it.
+    """
+    before = (seen["metadata"].get("annotations") or {}).get(APPLIED_ANNOTATION)
+    return before is not None and before != _hash(manifest)
+
+
+def _hash(manifest: Mapping[str, Any]) -> str:
+    return short(digest("applied", manifest))
 
 
 def _superfluous(snapshot: Snapshot, manifests: Sequence[Mapping[str, Any]]) -> tuple[Action, ...]:
