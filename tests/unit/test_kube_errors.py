@@ -24,6 +24,7 @@ def status(reason: str, message: str = "no", **details: object) -> bytes:
         (403, status("Forbidden"), errors.Forbidden),
         (422, status("Invalid"), errors.Invalid),
         (500, status("InternalError"), errors.Unavailable),
+        (500, status("", "failed to create typed patch object (a/b): .x: expected map, got &{none}"), errors.Invalid),
         (503, b"<html>no backend</html>", errors.Unavailable),
         (418, b"[]", errors.KubeError),
     ],

@@ -63,6 +63,10 @@ _BY_STATUS: dict[int, type[KubeError]] = {
 }
 
 
+UNTYPED = "failed to create typed patch object"
+"""How server-side apply says that a field is of another type than the schema's: with a 500, though no other try helps."""
+
+
 def error_of(status: int, body: bytes, retry_after: str | None, what: str) -> KubeError:
     """The typed error of an answer of 400 or above; what says which call it was: "create Job default/x"."""
     reason, message, details = _read_status(body)
@@ -72,6 +76,8 @@ def error_of(status: int, body: bytes, retry_after: str | None, what: str) -> Ku
         return TooManyRequests(status, reason, text, _seconds(seconds))
     if status == 409 and reason == "AlreadyExists":
         return AlreadyExists(status, reason, text)
+    if status == 500 and UNTYPED in message:
+        return Invalid(status, reason or "Invalid", text)
     if status >= 500:
         return Unavailable(status, reason, text)
     return _BY_STATUS.get(status, KubeError)(status, reason, text)
