@@ -68,7 +68,7 @@ async def test_creating_what_is_there_already_is_no_error_and_is_seen(kube: Kube
 
 async def test_an_apply_takes_away_only_what_it_had_set_itself(kube: Kube, store: Store) -> None:
     await carry_out(Plan(actions=(Apply(config_map(a="1", b="1")),)), kube, store)
-    await kube.merge_patch("ConfigMap", "default", "child", {"data": {"theirs": "1"}})
+    store.put(await kube.merge_patch("ConfigMap", "default", "child", {"data": {"theirs": "1"}}))
     # merge_patch is made as the manager lowbit, but by the operation Update: another owner to the API server
     await carry_out(Plan(actions=(Apply(config_map(a="2")),)), kube, store)
     assert (await kube.get("ConfigMap", "default", "child"))["data"] == {"a": "2", "theirs": "1"}
@@ -82,6 +82,26 @@ async def test_an_apply_writes_over_nothing_that_was_not_seen(kube: Kube, store:
     assert outcome.stale is not None and outcome.writes == 0
     assert store.get("ConfigMap", "default", "child") is not None, "the next decision sees it"
     assert (await kube.get("ConfigMap", "default", "child"))["data"] == {"a": "theirs"}
+
+
+async def test_an_apply_that_comes_late_changes_nothing_and_makes_nothing_again(kube: Kube, store: Store) -> None:
+    """The next leader may have gone on since: then what it had seen is not what is there."""
+    await carry_out(Plan(actions=(Apply(config_map(a="1")),)), kube, store)
+    stale = Store()
+    stale.put(await kube.get("ConfigMap", "default", "child"))
+    await carry_out(Plan(actions=(Apply(config_map(a="2")),)), kube, store)
+    outcome = await carry_out(Plan(actions=(Apply(config_map(a="late")),)), kube, stale)
+    assert outcome.stale is not None
+    now = await kube.get("ConfigMap", "default", "child")
+    assert now["data"] == {"a": "2"}
+    fresh = stale.get("ConfigMap", "default", "child")
+    assert fresh is not None and fresh["metadata"]["resourceVersion"] == now["metadata"]["resourceVersion"]
+    await kube.delete("ConfigMap", "default", "child", now["metadata"]["uid"])
+    outcome = await carry_out(Plan(actions=(Apply(config_map(a="late")),)), kube, stale)
+    assert outcome.stale is not None
+    assert stale.get("ConfigMap", "default", "child") is None
+    with pytest.raises(NotFound):
+        await kube.get("ConfigMap", "default", "child")
 
 
 async def test_a_stale_status_is_not_written_and_the_view_is_fresh_afterwards(kube: Kube, store: Store) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import json
 import shutil
 import signal
 import socket
 import tempfile
+import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -87,14 +89,22 @@ class ApiServer:
         finally:
             etcd.signal(signal.SIGCONT)
 
-    def restore(self, folder: Path) -> None:
-        """Go back to a snapshot, as from a backup: both programs end, and begin anew with the old data."""
+    def restore(self, folder: Path) -> int:
+        """Go back to a snapshot, as from a backup: both programs end, and begin anew with the old data. etcd's revision then."""
         self.kill_apiserver()
         self.control_plane.etcd.kill()
         shutil.rmtree(self.folder / "etcd")
         shutil.copytree(folder, self.folder / "etcd")
         self.control_plane.start_etcd()
+        revision = self._revision()
         self.start_apiserver()
+        return revision
+
+    def _revision(self) -> int:
+        """etcd's, which every write raises by one."""
+        url = f"http://127.0.0.1:{self.address.etcd_port}/v3/kv/range"
+        with urllib.request.urlopen(url, data=json.dumps({"key": "AA=="}).encode(), timeout=10) as answer:
+            return int(json.loads(answer.read())["header"]["revision"])
 
     def pause(self) -> None:
         """Freeze kube-apiserver: connections stay open, nothing is answered."""

@@ -104,7 +104,8 @@ class Actor:
         with suppress_conflict():
             await self._admin.call("POST", RESOURCES["Pod"].path(space), pod)
         await self._pod_status(space, name, "Running", {"running": {"startedAt": now()}})
-        status = {"startTime": now(), "active": 1, "ready": 1}
+        begun = job.get("status", {}).get("startTime") or now()
+        status = {"startTime": begun, "active": 1, "ready": 1}
         await self._admin.patch("Job", space, name, _same(job) | {"status": status}, "status")
         if not self.held(name):
             await self._finish(job)

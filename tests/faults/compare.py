@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import unified_diff
 from typing import Any
 
-from lowbit.api.names import REVISION_LABEL
+from lowbit.api.names import APPLIED_ANNOTATION, REVISION_LABEL
 from tests.faults.mirror import Happened, Space
 
 State = dict[str, Any]
@@ -44,6 +44,8 @@ def state(space: Space) -> State:
 
 def _normal(manifest: dict[str, Any], space: str) -> Any:
     metadata = {name: value for name, value in manifest["metadata"].items() if name not in UNEQUAL}
+    if APPLIED_ANNOTATION in (metadata.get("annotations") or {}):  # a hash over uids, too
+        metadata["annotations"] = metadata["annotations"] | {APPLIED_ANNOTATION: "HASH"}
     owners = metadata.get("ownerReferences") or ()
     metadata["ownerReferences"] = sorted(f"{each['kind']} {each['name']}" for each in owners)
     spec = {

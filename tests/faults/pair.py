@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from lowbit.kube.resources import RESOURCES
 from tests.faults.plan import Call
 from tests.faults.play import Play
 from tests.faults.scenarios import SCENARIOS
@@ -25,7 +26,14 @@ class Stopped:
         """How often it has looked at the Lease since it was stopped."""
         self.late: list[str] = []
         """Writes that it began after its Lease had ended."""
+        self.given_up = False
+        """Whether it has waited for too long for the answer to the write, so that it was never passed on."""
         seat.proxy.gate = self._gate
+
+    @property
+    def answered(self) -> int | None:
+        """The status of the answer to the write that was held; 0 where it was given up."""
+        return 0 if self.given_up else self.seat.proxy.answers.get(self._point)
 
     async def _gate(self, call: Call) -> None:
         if self._frozen_at is not None:
@@ -34,7 +42,11 @@ class Stopped:
                 self.late.append(call.point)
         if call.point == self._point and not self.held.is_set():
             self.held.set()
-            await self.release.wait()
+            try:
+                await self.release.wait()
+            except asyncio.CancelledError:
+                self.given_up = True
+                raise
 
     async def freeze(self) -> None:
         """Stop it when it has nothing in hand but the write that is held."""
@@ -66,10 +78,14 @@ async def leader_stopped(stage: Stage, scenario: str, point: str, *, late: bool)
                     return [f"without the first: {each}" for each in wrong]
             first.thaw()
             await play.until("the first looks at the Lease", lambda: stopped.asked_lease)
+            there = _is_there(play, point)
             stopped.release.set()
+            await play.until("the write is answered", lambda: stopped.answered is not None)
             await life
-            name = point.rpartition("#")[0].rpartition(":")[2]
-            wrong = await stage.judge(play, scenario, allowed=name if late and _makes(point) else None)
+            done = late and 200 <= (stopped.answered or 0) < 300
+            wrong = await stage.judge(play, scenario, allowed=_name(point) if done and not there else None)
+            if done and there:
+                wrong.append(f"{point} was done, though all had gone on since it was meant")
         except AssertionError as error:
             wrong = str(error).splitlines()
         finally:
@@ -93,10 +109,14 @@ async def points(stage: Stage, scenario: str) -> list[str]:
     return [call.point for call in (await stage.clean(scenario)).writes if call.asked.resource != "events"]
 
 
-def _makes(point: str) -> bool:
-    """Whether the write may make an object. A create cannot say under which state of the world it is meant."""
-    verb, resource, *_ = point.split(":")
-    return verb == "create" or (verb == "patch" and "/" not in resource)
+def _name(point: str) -> str:
+    return point.rpartition("#")[0].split(":")[2]
+
+
+def _is_there(play: Play, point: str) -> bool:
+    """Whether there is what a write writes to. Where there is nothing, a create cannot know that this is meant to be so."""
+    plural = point.split(":")[1].partition("/")[0]
+    return any(RESOURCES[kind].plural == plural and name == _name(point) for kind, name in play.space.objects)
 
 
 def _cpu_time(pid: int) -> int:

@@ -45,14 +45,15 @@ class PatientAdmin(Admin):
 class PatientMirror(Mirror):
     """Lists again wherever a watch has ended, and takes what is different for what has happened."""
 
-    async def start(self) -> None:
-        self._tasks[:] = []
-        await super().start()
+    async def stop(self) -> None:
+        ending, self._tasks = self._tasks, []  # at once: nobody is to take them for watches that have failed
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
 
-    async def go_back(self, spaces: list[Space]) -> None:
-        """etcd was restored: what came later than its revision never happened. Call it while stopped; it starts again."""
+    async def go_back(self, spaces: list[Space], revision: int) -> None:
+        """etcd was restored: what came later than that revision never happened. Call it while stopped; it starts again."""
         listings = {kind: await self._admin.call("GET", RESOURCES[kind].path(None)) for kind in KINDS}
-        revision = min(int(each["metadata"]["resourceVersion"]) for each in listings.values())
         for space in spaces:
             space.history[:] = [event for event in space.history if event.version <= revision]
             space.objects.clear()
@@ -61,7 +62,7 @@ class PatientMirror(Mirror):
                     for manifest in _in(space, kind, listing):
                         space.objects[kind, manifest["metadata"]["name"]] = manifest
             space.changed.set()
-        self._tasks[:] = [
+        self._tasks = [
             asyncio.create_task(self._follow(kind, listing["metadata"]["resourceVersion"]))
             for kind, listing in listings.items()
         ]

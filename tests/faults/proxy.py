@@ -52,6 +52,8 @@ class Proxy:
     """Writes of the Lease that the API server agreed to."""
     writes: int = 0
     """Other writes that the API server agreed to."""
+    answers: dict[str, int] = field(default_factory=dict)
+    """The HTTP status that the API server answered, by the points of writes."""
     away: int = 0
     """While this is an HTTP status, everything is answered so."""
     gate: Callable[[Call], Awaitable[None]] | None = None
@@ -134,6 +136,8 @@ class Proxy:
         return _response(answer)
 
     def _remember(self, call: Call, answer: Answer) -> None:
+        if call.asked.write:
+            self.answers[call.point] = answer.status
         if call.asked.write and not call.asked.lease:
             self.last_write = time.monotonic()
         if call.asked.write and answer.status < 400:
@@ -151,6 +155,8 @@ class Proxy:
     async def _stream(self, request: web.Request, resource: str) -> web.StreamResponse:
         url, headers = self.upstream + request.path_qs, _passed(request.headers)
         async with self.session.get(url, headers=headers, read_bufsize=2**22) as upstream:
+            if upstream.status != 200:
+                return _response(Answer(upstream.status, _passed(upstream.headers), await upstream.read()))
             response = web.StreamResponse(status=upstream.status, headers=_passed(upstream.headers))
             await response.prepare(request)
             self._streams[id(request)] = request

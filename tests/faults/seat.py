@@ -27,8 +27,8 @@ class Account:
     url: str
     user: Mapping[str, str] = field(default_factory=dict)
     """As in a kubeconfig: a token, say."""
-    lease_namespace: str | None = None
-    """Where the Lease is; None for the namespace that is looked after."""
+    lease: tuple[str, str] | None = None
+    """Namespace and name of the Lease; None for its own in the namespace that is looked after."""
 
 
 class Seat:
@@ -82,7 +82,7 @@ class Seat:
             "HOME": str(self._folder),
             "KUBECONFIG": str(self._kubeconfig),
             "POD_NAME": self.identity,
-            "POD_NAMESPACE": self._account.lease_namespace or self._space,
+            "POD_NAMESPACE": self._space,
         }
         arguments = [
             f"--namespaces={self._space}",
@@ -91,6 +91,9 @@ class Seat:
             "--log-format=text",
             *QUICK_LEASE,
         ]
+        if self._account.lease is not None:
+            space, name = self._account.lease
+            arguments += [f"--lease-namespace={space}", f"--lease-name={name}"]
         self._leases = self.proxy.leases
         self._pod = Pod(self._folder, environment, arguments, self.log)
 

@@ -100,8 +100,8 @@ class Stage:
     async def restore(self, play: Play, snapshot: Path, evaluations: Mapping[str, Any]) -> None:
         """Put etcd back to a snapshot. evaluations: what the models' store held then, which is restored with it."""
         await self._mirror.stop()
-        await asyncio.to_thread(self.server.restore, snapshot)
-        await self._mirror.go_back([play.space])
+        revision = await asyncio.to_thread(self.server.restore, snapshot)
+        await self._mirror.go_back([play.space], revision)
         play.actor.world.stored = dict(evaluations)
         play.actor.look_again()
 
@@ -116,7 +116,8 @@ class Stage:
         connector = aiohttp.TCPConnector(limit=0, ssl=ssl.create_default_context(cafile=str(authority)))
         async with aiohttp.ClientSession(connector=connector, skip_auto_headers=("Accept-Encoding",)) as session:
             token = (installation.folder / "token").read_text()
-            yield Account(session, self.server.url, {"token": token}, installation.namespace), installation
+            lease = (installation.namespace, installation.environment("")["LOWBIT_LEASE_NAME"])
+            yield Account(session, self.server.url, {"token": token}, lease), installation
 
 
 def _one_more(known: Mapping[str, int], counts: Mapping[str, int], allowed: str | None) -> dict[str, int]:

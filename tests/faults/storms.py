@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+from lowbit.api.names import MODEL_LABEL
 from tests.api.calls import CallError
 from tests.faults.play import Play
 from tests.faults.scenarios import SCENARIOS
@@ -36,11 +37,11 @@ async def conflict_storm(stage: Stage) -> list[str]:
 
 
 SPECS: dict[str, Callable[[int], Any]] = {
-    "Deployment": lambda number: {"replicas": 3 + number % 5, "minReadySeconds": number % 7},
-    "Service": lambda number: {"selector": {"other": f"{number}"}},
+    "Deployment": lambda number: {"replicas": 3 + number % 5},
+    "Service": lambda number: {"selector": {MODEL_LABEL: f"other-{number}"}},
     "PodDisruptionBudget": lambda number: {"maxUnavailable": 5 + number % 3},
 }
-"""What somebody else would have in the specs of our children."""
+"""What somebody else would have where the specs of our children declare something."""
 
 
 async def fight(stage: Stage) -> list[str]:

@@ -62,7 +62,7 @@ async def test_a_leader_that_was_stopped_writes_nothing_when_another_leads(
     stage: Stage, where: int, late: bool
 ) -> None:
     """At the beginning of a life and at its end; what was under way arrives then and changes nothing."""
-    scenario = "delete-serving" if late else "change-serving"
+    scenario = "rollback" if late else "change-serving"
     writes = await points(stage, scenario)
     assert await leader_stopped(stage, scenario, writes[(len(writes) - 1) * where // 3], late=late) == []
 

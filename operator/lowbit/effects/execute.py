@@ -74,6 +74,8 @@ class _Executor:
     kube: Kube
     store: Sees
     permit: Callable[[], bool]
+    seen: Mapping[tuple[str, str], Mapping[str, Any]]
+    """What is to be applied to, as it was when that was decided."""
     writes: int = 0
     doubtful: tuple[str, str] | None = None
 
@@ -102,11 +104,14 @@ class _Executor:
             self.store.put(await self.kube.get(manifest["kind"], metadata["namespace"], metadata["name"]))
 
     async def _apply(self, manifest: Mapping[str, Any]) -> None:
-        """What was not seen is only made where there is none, so that nothing of somebody else's is written over."""
+        """What was not seen is only made where there is none, so that nothing of somebody else's is written over; what was
+        seen is changed only as it was seen, so that an apply that comes late undoes nothing.
+        """
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         self._start()
-        if self.store.get(kind, self.key.namespace, name) is not None:
-            self.store.put(await self.kube.apply(manifest))
+        if (seen := self.seen.get((kind, name))) is not None:
+            with self._fresh(kind, name):
+                self.store.put(await self.kube.apply(manifest, over=seen))
             return
         try:
             self.store.put(await self.kube.apply(manifest, only_new=True))
@@ -189,7 +194,7 @@ async def execute(
     No write is started once `permit` says no. A precondition that does not hold ends the plan (Outcome.stale); any other
     error of the API server is raised as KubeError, after which the plan is decided anew by whoever retries.
     """
-    executor = _Executor(key, kube, store, permit)
+    executor = _Executor(key, kube, store, permit, _seen(plan, key, store))
     try:
         for action in plan.actions:
             await executor.act(action)
@@ -207,6 +212,14 @@ async def execute(
         await executor.look_again()
         return Outcome(executor.writes, stale=error.message)
     return Outcome(executor.writes)
+
+
+def _seen(plan: Plan, key: Key, store: Sees) -> dict[tuple[str, str], Mapping[str, Any]]:
+    names = [
+        (each.manifest["kind"], each.manifest["metadata"]["name"]) for each in plan.actions if isinstance(each, Apply)
+    ]
+    found = {(kind, name): store.get(kind, key.namespace, name) for kind, name in names}
+    return {name: manifest for name, manifest in found.items() if manifest is not None}
 
 
 async def _announce(plan: Plan, key: Key, store: Sees, events: Sends, permit: Callable[[], bool]) -> None:

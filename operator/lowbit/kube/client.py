@@ -107,14 +107,20 @@ class Kube:
             "create", "POST", resource, namespace, None, body=manifest, query={"fieldManager": FIELD_MANAGER}, told=name
         )
 
-    async def apply(self, manifest: Mapping[str, Any], *, only_new: bool = False) -> Object:
-        """Server-side apply, forced, as the field manager lowbit. only_new: raises Conflict where there is one already.
+    async def apply(
+        self, manifest: Mapping[str, Any], *, only_new: bool = False, over: Mapping[str, Any] | None = None
+    ) -> Object:
+        """Server-side apply, forced, as the field manager lowbit. Raises Conflict where there is one already (only_new), or
+        where it is not the one that was seen any more, uid and resourceVersion (over).
 
         A POST would leave fields behind that belong to the operation Update, and that no later apply takes away.
         """
         resource, namespace, name = _place(manifest)
         if only_new:
             manifest = {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": NO_VERSION}}
+        if over is not None:
+            precondition = {field: over["metadata"][field] for field in ("uid", "resourceVersion")}
+            manifest = {**manifest, "metadata": {**manifest["metadata"], **precondition}}
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
         return await self._json(
             "patch", "PATCH", resource, namespace, name, body=manifest, query=query, content=APPLY_PATCH
