@@ -48,6 +48,26 @@ def test_a_busy_key_does_not_starve_the_others() -> None:
     assert [work.take(), work.take()] == ["b", "a"]
 
 
+def test_what_has_changed_goes_before_the_patient_ones_and_those_are_not_forgotten() -> None:
+    work, _ = queue()
+    work.add_all([f"p{number}" for number in range(3)], patient=True)
+    work.add_all([f"u{number}" for number in range(6)])
+    taken = [work.take() for _ in range(9)]
+    assert taken[:3] == ["u0", "u1", "u2"]
+    assert sorted(filter(None, taken)) == ["p0", "p1", "p2", "u0", "u1", "u2", "u3", "u4", "u5"]
+    assert taken.index("p0") < taken.index("u5")
+
+
+def test_a_patient_key_that_changes_is_patient_no_longer() -> None:
+    work, clock = queue()
+    work.add_all(["a", "b"], patient=True)
+    clock.now = 5.0
+    work.add("b")
+    work.add("b", patient=True)
+    assert (work.depth, work.age) == (2, 5.0)
+    assert [work.take(), work.take(), work.take()] == ["b", "a", None]
+
+
 def test_a_key_that_fails_comes_back_later_each_time_until_it_succeeds() -> None:
     work, clock = queue()
     waits = [work.failed("a") for _ in range(4)]

@@ -163,7 +163,7 @@ class Operator:
         """Every key is due when this operator begins to lead."""
         self.metrics.leader.set(1 if leads else 0)
         if leads:
-            self.queue.add_all(self.store.keys())
+            self.queue.add_all(self.store.keys(), patient=True)
 
     async def _shut_down(self, tasks: list[asyncio.Task[object]]) -> None:
         """Workers first, then the Lease, so that the next leader finds no write of ours under way."""

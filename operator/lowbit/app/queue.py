@@ -1,4 +1,7 @@
-"""The work queue: each key at most once, in the order of arrival, never in two hands, later again after a failure."""
+"""The work queue: each key at most once, in the order of arrival, never in two hands, later again after a failure.
+
+At a start thousands of keys are due at once, and nothing has to be done for most of them: what has changed goes before them.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ T = TypeVar("T", bound=Hashable)
 FIRST_BACKOFF = 0.1
 LAST_BACKOFF = 300.0
 """Seconds."""
+PATIENT_TURN = 4
+"""Of so many keys one is a patient one, where there are any: they are never forgotten."""
 
 
 def backoff(failures: int, jitter: float) -> float:
@@ -29,6 +34,8 @@ class WorkQueue(Generic[T]):
         self._clock = clock
         self._jitter = jitter
         self._waiting: dict[T, float] = {}  # in the order of arrival, with the time of arrival
+        self._patient: dict[T, float] = {}
+        self._turns = 0
         self._active: set[T] = set()
         self._again: set[T] = set()
         self._due: dict[T, float] = {}
@@ -37,18 +44,19 @@ class WorkQueue(Generic[T]):
         self._failures: dict[T, int] = {}
         self._wake = asyncio.Event()
 
-    def add(self, key: T) -> None:
-        """Put a key on the queue. One that is there already, or in work, is there once."""
+    def add(self, key: T, *, patient: bool = False) -> None:
+        """Put a key on the queue. One that is there already, or in work, is there once. A patient one lets others go before."""
         if key in self._active:
             self._again.add(key)
-        elif key not in self._waiting:
-            self._waiting[key] = self._clock()
+        elif key not in self._waiting and not (patient and key in self._patient):
+            lane = self._patient if patient else self._waiting
+            lane[key] = self._patient.pop(key, self._clock())
             self._wake.set()
 
-    def add_all(self, keys: Iterable[T]) -> None:
+    def add_all(self, keys: Iterable[T], *, patient: bool = False) -> None:
         """Put keys on the queue."""
         for key in keys:
-            self.add(key)
+            self.add(key, patient=patient)
 
     def add_after(self, key: T, seconds: float) -> None:
         """Put a key on the queue later. Of two such wishes for a key the earlier one counts."""
@@ -62,10 +70,13 @@ class WorkQueue(Generic[T]):
     def take(self) -> T | None:
         """The next key, if one is due. It is in work until `done`."""
         self._move_due()
-        if not self._waiting:
+        if not self._waiting and not self._patient:
             return None
-        key = next(iter(self._waiting))
-        del self._waiting[key]
+        self._turns += 1
+        patient = self._patient and (not self._waiting or self._turns % PATIENT_TURN == 0)
+        lane = self._patient if patient else self._waiting
+        key = next(iter(lane))
+        del lane[key]
         self._active.add(key)
         return key
 
@@ -89,7 +100,7 @@ class WorkQueue(Generic[T]):
 
     def next_due(self) -> float | None:
         """Seconds until something is due; None when nothing is."""
-        if self._waiting:
+        if self._waiting or self._patient:
             return 0.0
         return max(0.0, self._later[0][0] - self._clock()) if self._later else None
 
@@ -97,7 +108,7 @@ class WorkQueue(Generic[T]):
         """Wait for the next key."""
         while True:
             if (key := self.take()) is not None:
-                if self._waiting:
+                if self._waiting or self._patient:
                     self._wake.set()  # there is more for another worker
                 return key
             self._wake.clear()
@@ -111,13 +122,14 @@ class WorkQueue(Generic[T]):
     def depth(self) -> int:
         """Keys that wait and are due."""
         self._move_due()
-        return len(self._waiting)
+        return len(self._waiting) + len(self._patient)
 
     @property
     def age(self) -> float:
         """Seconds for which the oldest key has waited."""
         self._move_due()
-        return self._clock() - next(iter(self._waiting.values())) if self._waiting else 0.0
+        oldest = [next(iter(lane.values())) for lane in (self._waiting, self._patient) if lane]
+        return self._clock() - min(oldest) if oldest else 0.0
 
     def failing(self) -> int:
         """Keys whose last reconcile failed."""

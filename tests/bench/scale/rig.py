@@ -131,7 +131,7 @@ class Rig:
 
     @contextmanager
     def operator(self, *arguments: str, identity: str | None = None) -> Iterator[OperatorProcess]:
-        """An operator's process, just started."""
+        """An operator's process, just started. In the end it gives its Lease up, unless it was killed."""
         self.operators += 1
         name = identity or f"operator-{self.operators}"
         process = OperatorProcess(
@@ -139,6 +139,8 @@ class Rig:
         )
         try:
             yield process
+            if process.process.poll() is None:
+                process.terminate()
         finally:
             process.kill()
 
