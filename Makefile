@@ -7,7 +7,7 @@ python = .venv/bin/python
 pytest = $(python) -m pytest
 lowbit = PYTHONPATH=operator $(python) -m lowbit.cli.main
 
-.PHONY: help venv lint test test-unit test-api faults bench tools images cluster-up cluster-down demo demo-down generate plan hooks lock
+.PHONY: help venv lint test test-unit test-api faults bench bench-scale tools images cluster-up cluster-down demo demo-down generate plan hooks lock
 
 help: ## This text
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
@@ -52,7 +52,16 @@ demo-down: venv ## Leaves nothing running
 test: venv ## Everything, unit to end to end, from nothing
 	@$(python) -m hack.test
 
-bench: images ## The figures of docs/benchmarks.md; about an hour, on a machine that does nothing else
+bench-scale: tools ## The figures at thousands of objects alone, about an hour; the ranges are checked
+	PYTHONPATH=operator $(python) -m tests.bench.scale.wave
+	PYTHONPATH=operator $(python) -m tests.bench.scale.settled
+	PYTHONPATH=operator $(python) -m tests.bench.scale.settled --count 250 --only cold
+	PYTHONPATH=operator $(python) -m tests.bench.scale.settled --count 5000 --only cold --runs 3
+	$(python) -m tests.bench.scale.plot
+	$(python) -m tests.bench.page
+	$(python) -m tests.bench.check
+
+bench: images bench-scale ## The figures of docs/benchmarks.md; about two hours, on a machine that does nothing else
 	PYTHONPATH=operator $(python) -m tests.bench.idle
 	PYTHONPATH=operator $(python) -m tests.bench.idle --real-time
 	PYTHONPATH=operator $(python) -m tests.bench.quantize
@@ -62,6 +71,7 @@ bench: images ## The figures of docs/benchmarks.md; about an hour, on a machine 
 	PYTHONPATH=operator $(python) -m tests.bench.stages --model smollm2-2layers
 	PYTHONPATH=operator $(python) -m tests.bench.stages
 	$(python) -m tests.bench.page
+	$(python) -m tests.bench.check --all
 
 generate: venv ## CRDs and the reference, from the types
 	$(lowbit) crds crds
