@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from lowbit.api.documents import EXIT_ENGINE, EXIT_REFUSED, Refusal, TerminationMessage
+from lowbit.decide.reconcile import decide
+from lowbit.decide.snapshot import Snapshot
 from lowbit.desired.jobs import EXIT_KILLED
 from tests.unit.world import World, spec
 
@@ -315,3 +318,56 @@ def test_two_that_share_a_failed_job_and_want_it_otherwise_do_not_make_it_anew_f
     world.settle("other")
     assert world.objects["Job", job]["metadata"]["uid"] != uid
     assert world.model("other")["status"]["stage"] == "Serving"
+
+
+def full_store(world: World, job: str) -> None:
+    refusal = Refusal(
+        reason="NoSpace",
+        message="the store's volume is full: 0.00 of 0.10 GB are free",
+        action="grow the store's claim",
+    )
+    world.finish_job(job, TerminationMessage(refusal=refusal), code=EXIT_REFUSED)
+
+
+def test_a_full_store_is_told_of_with_what_to_do_and_goes_on_by_itself_when_there_is_space(
+    world: World, stage: str
+) -> None:
+    world.apply_model(NAME, spec())
+    job = reach(world, stage)
+    full_store(world, job)
+    uid = world.objects["Job", job]["metadata"]["uid"]
+    world.settle(NAME)
+    stalled = condition(world, "Stalled")
+    assert stalled["reason"] == "NoSpace"
+    for words in ("the store's volume is full", "grow the store's claim", "every 10 minutes", f"Job {job} is deleted"):
+        assert words in stalled["message"]
+    assert world.objects["Job", job]["metadata"]["uid"] == uid, "not at once: nobody has made room yet"
+    plan = decide(snapshot(world), world.now)
+    assert plan.requeue_after is not None and 0 < plan.requeue_after <= 600
+    world.now += timedelta(seconds=plan.requeue_after)
+    world.settle(NAME)
+    assert condition(world, "Ready")["status"] == "True"
+    assert condition(world, "Stalled") is None
+    assert status(world)["lastFailure"]["reason"] == "NoSpace"
+
+
+def test_a_store_that_stays_full_costs_one_short_job_in_ten_minutes(world: World) -> None:
+    world.apply_model(NAME, spec())
+    job = reach(world, STAGES["quantize"])
+    uids = set[str]()
+    for _ in range(60):
+        uids.add(world.objects["Job", job]["metadata"]["uid"])
+        if not world.objects["Job", job]["status"]:
+            full_store(world, job)
+        world.settle(NAME)
+        world.now += timedelta(minutes=1)
+        world.step(NAME)
+        world.step(NAME)
+    assert 6 <= len(uids) <= 7
+    assert [reason for reason, _ in world.events].count("NoSpace") <= len(uids)
+
+
+def snapshot(world: World) -> Snapshot:
+    found = world.snapshot(NAME)
+    assert found is not None
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -38,6 +39,9 @@ DONE = TerminationMessage(fetch=FetchResult(digest="sha256:" + "0" * 64, files=1
         (MemoryError("too much"), 137, "OutOfMemory"),
         (ConnectionError("gone"), EXIT_FAILED, "Unreachable"),
         (KeyError("bug"), EXIT_FAILED, "WorkerFailed"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), EXIT_REFUSED, "NoSpace"),
+        (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)), EXIT_REFUSED, "NoSpace"),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), EXIT_REFUSED, "NoSpace"),
     ],
 )
 def test_every_end_has_its_exit_code_and_says_why(error: BaseException, code: int, reason: str) -> None:

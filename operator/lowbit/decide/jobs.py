@@ -25,6 +25,11 @@ UNREADABLE_RESULT_SECONDS = 60
 """A finished Job whose pod is not seen yet is given so long, before it is made again."""
 PROGRESS_SECONDS = 30
 
+MENDED_ELSEWHERE = ("NoSpace",)
+"""Reasons that go away by what somebody does to something that is not watched here."""
+MENDED_SECONDS = 600
+"""From such a failure to the next try."""
+
 WAITING_IS_WRONG = (
     "ImagePullBackOff",
     "ErrImagePull",
@@ -95,6 +100,9 @@ def run(snapshot: Snapshot, clock: Clock, wanted: Wanted) -> TerminationMessage 
             return replace(again, setback=failure)
         if _settings_changed(snapshot, wanted, job):
             return replace(_anew(wanted, [each for each in (first, second) if each is not None]), setback=failure)
+        if failure.reason in MENDED_ELSEWHERE:
+            tried = [each for each in (first, second) if each is not None]
+            return _until_mended(wanted, failure, clock, tried, adoption)
         keep = (Keep(job.meta.name, job.meta.uid, job.meta.resource_version),) if job.expires else ()
         return _lasting(wanted, failure, adoption or keep)
     return replace(_running(wanted, job, adoption), setback=setback)
@@ -149,9 +157,28 @@ def _settings_changed(snapshot: Snapshot, wanted: Wanted, job: JobView) -> bool:
 
 
 def _anew(wanted: Wanted, jobs: Sequence[JobView]) -> Waiting:
-    actions = [Delete("Job", job.meta.name, job.meta.uid, job.meta.resource_version) for job in jobs]
     message = f"{wanted.doing}: tried again, {wanted.field} has changed since it failed"
-    return _waiting(wanted, "SettingsChanged", message, actions=actions)
+    return _waiting(wanted, "SettingsChanged", message, actions=_away(jobs))
+
+
+def _away(jobs: Sequence[JobView]) -> list[Action]:
+    return [Delete("Job", job.meta.name, job.meta.uid, job.meta.resource_version) for job in jobs]
+
+
+def _until_mended(
+    wanted: Wanted, failure: Failure, clock: Clock, jobs: Sequence[JobView], adoption: tuple[Action, ...]
+) -> Waiting:
+    """A failure that a person mends where nobody tells us of it: told as one, and tried again now and then. The stage
+    looks first whether it is mended, so that costs little.
+    """
+    job = jobs[-1]
+    minutes = f"It is tried again every {MENDED_SECONDS // 60} minutes; at once where Job {job.meta.name} is deleted."
+    told = failure.model_copy(update={"action": f"{failure.action.removesuffix('.')}. {minutes}"})
+    left = MENDED_SECONDS - clock.seconds_since(job.finished)
+    if left > 0:
+        return replace(_lasting(wanted, told, adoption), requeue_after=left)
+    again = f"{wanted.doing}: tried again, it may be mended by now: {failure.message}"
+    return replace(_waiting(wanted, "TryingAgain", again, actions=_away(jobs)), setback=told)
 
 
 def _lasting(wanted: Wanted, failure: Failure, actions: tuple[Action, ...]) -> Waiting:

@@ -31,6 +31,7 @@ from lowbit.api.documents import (
     TerminationMessage,
     WorkerDocument,
 )
+from lowbit.worker.full import full, is_full
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import EngineError, RefusalError, cut
 from lowbit.worker.store import open_store
@@ -100,16 +101,23 @@ def outcome(work: Callable[[], TerminationMessage]) -> tuple[int, TerminationMes
     except MemoryError as error:
         traceback.print_exc()
         return 137, _failure("OutOfMemory", f"the worker ran out of memory: {error}", "give the Job more memory")
-    except OSError as error:
+    except Exception as error:  # the last line of defence: a Job without a message helps nobody
         traceback.print_exc()
+        return _failed(error)
+
+
+def _failed(error: Exception) -> tuple[int, TerminationMessage]:
+    """The end of a stage by an error that it did not foresee."""
+    if is_full(error):
+        # The same again at once would end in the same way, and hold a GPU until then.
+        return EXIT_REFUSED, TerminationMessage(refusal=full(error).refusal)
+    if isinstance(error, OSError):
         return EXIT_FAILED, _failure(
             "Unreachable", f"{type(error).__name__}: {error}", "none for now: the Job is tried again; see the pod's log"
         )
-    except Exception as error:  # the last line of defence: a Job without a message helps nobody
-        traceback.print_exc()
-        return EXIT_FAILED, _failure(
-            "WorkerFailed", f"{type(error).__name__}: {error}", "see the pod's log; the Job is tried again"
-        )
+    return EXIT_FAILED, _failure(
+        "WorkerFailed", f"{type(error).__name__}: {error}", "see the pod's log; the Job is tried again"
+    )
 
 
 def fitting(code: int, message: TerminationMessage) -> tuple[int, TerminationMessage]:

@@ -151,5 +151,5 @@ def no_space(needed: int, free: int, what: str) -> RefusalError:
     return RefusalError(
         "NoSpace",
         f"{what} needs {needed / 1e9:.2f} GB and {free / 1e9:.2f} GB are free",
-        "grow the store's volume, or remove models from it that nobody uses",
+        "grow the store's claim, or remove models from it that nobody uses",
     )

@@ -6,6 +6,8 @@ import fcntl
 import os
 import shutil
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -49,15 +51,14 @@ class PVCStore(Store):
         return path if path.is_file() else None
 
     def write(self, key: str, data: bytes) -> None:
-        temporary = self._temporary()
-        with temporary.open("wb") as file:
-            file.write(data)
-        self._place(temporary, key)
+        with self._temporary() as temporary:
+            temporary.write_bytes(data)
+            self._place(temporary, key)
 
     def write_file(self, key: str, path: Path) -> None:
-        temporary = self._temporary()
-        shutil.copyfile(path, temporary)
-        self._place(temporary, key)
+        with self._temporary() as temporary:
+            shutil.copyfile(path, temporary)
+            self._place(temporary, key)
 
     def workspace(self, name: str) -> Path:
         make_folders(self.partial)
@@ -115,9 +116,15 @@ class PVCStore(Store):
         self._locks[name] = file
         return True
 
-    def _temporary(self) -> Path:
+    @contextmanager
+    def _temporary(self) -> Iterator[Path]:
+        """A path for a file that is not in its place yet. On a full volume what was begun takes no room from others."""
         make_folders(self.partial)
-        return self.partial / f"file-{uuid.uuid4().hex}"
+        path = self.partial / f"file-{uuid.uuid4().hex}"
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
 
     def _place(self, temporary: Path, key: str) -> None:
         target = self.root / check_path(key)
