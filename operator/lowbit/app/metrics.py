@@ -12,7 +12,6 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from lowbit.api.names import STAGE_LABEL
-from lowbit.api.status import EvaluationSummary
 from lowbit.observe.store import Store
 
 RECONCILE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0)
@@ -113,8 +112,8 @@ class StoreCollector(Collector):
     def _models(self) -> Metric:
         family = GaugeMetricFamily("lowbit_quantizedmodels", "QuantizedModels by stage.", labels=("namespace", "stage"))
         for namespace in self._store.namespaces("QuantizedModel"):
-            models = self._store.views("QuantizedModel", namespace).values()
-            for stage, count in Tally(model.body.status.stage for model in models).items():
+            models = self._store.gists("QuantizedModel", namespace).values()
+            for stage, count in Tally(model.stage for model in models).items():
                 family.add_metric((namespace, stage), count)
         return family
 
@@ -125,14 +124,11 @@ class StoreCollector(Collector):
             labels=("namespace", "stage", "verdict"),
         )
         for namespace in self._store.namespaces("ModelRevision"):
-            stages: dict[str, str] = {}
-            for model in self._store.views("QuantizedModel", namespace).values():
-                status = model.body.status
-                stages |= {each.name: status.stage for each in (status.current, status.candidate) if each is not None}
+            models = self._store.gists("QuantizedModel", namespace).values()
+            stages = {name: model.stage for model in models for name in model.revisions}
             tally: Tally[tuple[str, str]] = Tally()
-            for name, revision in self._store.views("ModelRevision", namespace).items():
-                verdict = revision.body.status.verdict
-                tally[stages.get(name, "Superseded"), verdict.verdict if verdict else "None"] += 1
+            for name, revision in self._store.gists("ModelRevision", namespace).items():
+                tally[stages.get(name, "Superseded"), revision.verdict or "None"] += 1
             for (stage, verdict_name), count in tally.items():
                 family.add_metric((namespace, stage, verdict_name), count)
         return family
@@ -144,32 +140,12 @@ class StoreCollector(Collector):
             labels=("namespace", "quantizedmodel", "revision", "suite", "metric"),
         )
         for namespace in self._store.namespaces("ModelRevision"):
-            evaluations = self._store.views("ModelEvaluation", namespace)
-            for name, revision in self._store.views("ModelRevision", namespace).items():
-                evaluation = evaluations.get(revision.body.status.evaluation or "")
-                summary = evaluation.body.status.summary if evaluation else None
-                for suite, metric, value in evaluation_values(summary) if summary else ():
-                    model = revision.body.spec.quantized_model
-                    family.add_metric((namespace, model, name, suite, metric), value)
+            evaluations = self._store.gists("ModelEvaluation", namespace)
+            for name, revision in self._store.gists("ModelRevision", namespace).items():
+                evaluation = evaluations.get(revision.evaluation or "")
+                for suite, metric, value in evaluation.values if evaluation else ():
+                    family.add_metric((namespace, revision.model, name, suite, metric), value)
         return family
-
-
-def evaluation_values(summary: EvaluationSummary) -> Iterator[tuple[str, str, float]]:
-    """Suite, metric and value of everything that was measured."""
-    for suite in summary.fidelity:
-        estimates = {
-            "Perplexity": suite.perplexity,
-            "KLDivergence": suite.kl_divergence,
-            "LogPerplexityRatio": suite.log_perplexity_ratio,
-            "Top1Agreement": suite.top1_agreement,
-        }
-        yield from (
-            (suite.suite, name, float(estimate.value)) for name, estimate in estimates.items() if estimate is not None
-        )
-    for speed in summary.speed:
-        suite_name = f"speed-{speed.concurrency}"
-        yield suite_name, "TokensPerSecond", float(speed.tokens_per_second)
-        yield suite_name, "TimeToFirstTokenSeconds", float(speed.time_to_first_token_seconds)
 
 
 def _end(job: Mapping[str, Any]) -> tuple[str, str | None]:

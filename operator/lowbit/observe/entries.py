@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
+from lowbit.observe.gist import Gist
 from lowbit.observe.keys import Key, job_of_pod, models_of
 
 WHOLE = 16_384
@@ -21,7 +22,7 @@ WHOLE = 16_384
 class Entry:
     """One object, trimmed, and the view of it that was made last."""
 
-    __slots__ = ("job", "kind", "manifest", "models", "namespace", "packed", "uid", "version", "view")
+    __slots__ = ("gist", "job", "kind", "manifest", "models", "namespace", "packed", "uid", "version", "view")
 
     def __init__(self, manifest: dict[str, Any]) -> None:
         metadata = manifest["metadata"]
@@ -37,6 +38,8 @@ class Entry:
         """None while it is packed."""
         self.packed: bytes | None = None
         self.view: Any = None
+        self.gist: Gist | None = None
+        """Made with the first view."""
 
     @property
     def keys(self) -> frozenset[Key]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -13,6 +14,7 @@ from lowbit.api.platform import Platform
 from lowbit.decide.snapshot import Snapshot
 from lowbit.observe.compare import Comparison, Difference
 from lowbit.observe.entries import WHOLE, Entry, Shelf
+from lowbit.observe.gist import gist_of
 from lowbit.observe.keys import Key, Reference, newer, reference
 from lowbit.observe.parse import TYPES, Unreadable, parse
 from lowbit.observe.snapshots import build_snapshot
@@ -187,6 +189,7 @@ class Store:
         manifest = self._shelf.manifest(entry)
         if entry.view is None:
             entry.view = self._make_view(kind, namespace, name, manifest)
+            entry.gist = entry.gist or gist_of(getattr(entry.view, "body", None))
         if isinstance(entry.view, Unreadable):
             raise entry.view
         return entry.view
@@ -194,11 +197,21 @@ class Store:
     def views(self, kind: str, namespace: str) -> dict[str, Any]:
         """All readable views of a kind in a namespace, by name."""
         found = {}
-        for name in self._objects.get((kind, namespace), ()):
-            try:
+        for name in self.names(kind, namespace):
+            with suppress(Unreadable):
                 found[name] = self.view(kind, namespace, name)
-            except Unreadable:
-                continue
+        return found
+
+    def gists(self, kind: str, namespace: str) -> dict[str, Any]:
+        """What metrics say of all readable objects of one of Lowbit's kinds in a namespace, by name."""
+        found = {}
+        for name, entry in self._objects.get((kind, namespace), {}).items():
+            if entry.gist is None:
+                with suppress(Unreadable):
+                    self.view(kind, namespace, name)
+                    self._shelf.pack(entry)
+            if entry.gist is not None:
+                found[name] = entry.gist
         return found
 
     def _make_view(self, kind: str, namespace: str, name: str, manifest: Mapping[str, Any]) -> Any:

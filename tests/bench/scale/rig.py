@@ -16,6 +16,7 @@ from typing import Any
 
 from lowbit.api.base import API_VERSION
 from lowbit.kube.resources import RESOURCES
+from tests.api.calls import CallError
 from tests.api.operator_process import OperatorProcess, model_store, namespace
 from tests.bench.record import ROOT, TICKS, memory_of
 from tests.bench.scale.actor import start
@@ -30,7 +31,7 @@ AT_ONCE = 16
 """Applies that are on their way at the same time."""
 LONGEST = 3600.0
 QUIET = 3.0
-"""Seconds without a write after which the operator is at rest."""
+"""Seconds with less than a tenth of a core after which the operator is at rest."""
 WRITES = ("create", "update", "patch", "delete")
 Object = dict[str, Any]
 
@@ -213,23 +214,33 @@ async def eventually(condition: Callable[[], bool], every: float = 0.1) -> None:
         await asyncio.sleep(every)
 
 
-async def until_ready(operator: OperatorProcess) -> None:
-    """Wait until the operator says that it is ready, and leads."""
+async def until_ready(operator: OperatorProcess, bench: Rig) -> None:
+    """Wait until the operator says that it is ready, and leads. /metrics is not asked: it takes its time."""
     await eventually(operator.ready)
-    await eventually(lambda: operator.metric("lowbit_leader") == 1)
+    await until_leading(operator, bench)
+
+
+async def until_leading(operator: OperatorProcess, bench: Rig) -> None:
+    """Wait until it holds the Lease."""
+    held = RESOURCES["Lease"].path("default", "lowbit-operator")
+    while True:
+        try:
+            lease = await bench.admin.call("GET", held)
+        except CallError:
+            lease = {}
+        if lease.get("spec", {}).get("holderIdentity") == operator.log.stem:
+            return
+        await asyncio.sleep(0.05)
 
 
 async def until_rest(operator: OperatorProcess) -> None:
-    """Wait until nothing is due, nothing is written and next to nothing is worked on for a while."""
-    quiet = time.monotonic()
-    writes, used = -1.0, 0.0
-    while time.monotonic() - quiet < QUIET:
-        now_writes, now_used = await ask(operator.writes), seconds_of(pid_of(operator))
-        busy = await ask(operator.metric, "lowbit_queue_depth") > 0 or now_used - used > 0.25
-        if busy or now_writes != writes:
-            quiet = time.monotonic()
-        writes, used = now_writes, now_used
+    """Wait until next to nothing of a core is used for a while."""
+    used, calm = seconds_of(pid_of(operator)), 0.0
+    while calm < QUIET:
         await asyncio.sleep(0.5)
+        now = seconds_of(pid_of(operator))
+        calm = calm + 0.5 if now - used <= 0.05 else 0.0
+        used = now
 
 
 def calls(operator: OperatorProcess) -> dict[str, float]:

@@ -51,6 +51,7 @@ from tests.bench.scale.rig import (
     resident,
     rig,
     seconds_of,
+    until_leading,
     until_ready,
     until_rest,
     watching,
@@ -85,7 +86,7 @@ class Settled:
     async def settle(self) -> None:
         """The wave that makes them."""
         with self.bench.operator() as operator:
-            await until_ready(operator)
+            await until_ready(operator, self.bench)
             await until_rest(operator)
             empty = resident(operator)
             self.add("resident memory, none yet", empty)
@@ -97,7 +98,7 @@ class Settled:
         """One cold start at which nothing is changed."""
         began = time.monotonic()
         with self.bench.operator() as operator:
-            await until_ready(operator)
+            await until_ready(operator, self.bench)
             self.add("cold start, to synced, s", time.monotonic() - began)
             await until_rest(operator)
             self.add("cold start, processor time to rest, s", seconds_of(pid_of(operator)))
@@ -107,7 +108,7 @@ class Settled:
     async def change(self) -> None:
         """One cold start at which specs are changed."""
         with self.bench.operator() as operator:
-            await eventually(lambda: operator.metric("lowbit_leader") == 1, every=0.02)
+            await until_leading(operator, self.bench)
             rest = asyncio.create_task(until_rest_but_for(operator))
             while not rest.done():
                 seconds = await self._changed(name_of(next(self._changing)))
@@ -156,7 +157,7 @@ class Settled:
     async def deleted(self) -> None:
         """Children are deleted by hand, and come back."""
         with self.bench.operator() as operator:
-            await until_ready(operator)
+            await until_ready(operator, self.bench)
             await until_rest(operator)
             wanted = set(
                 itertools.islice(((kind, name_of(n)) for n in range(self.count) for kind in CHILDREN), DELETED)
@@ -191,7 +192,7 @@ class Settled:
     async def leader(self) -> None:
         """The leader is killed; a spec is changed at that moment."""
         with self.bench.operator(identity=f"leader-{time.time_ns()}") as first:
-            await until_ready(first)
+            await until_ready(first, self.bench)
             with self.bench.operator(identity=f"standby-{time.time_ns()}") as second:
                 await eventually(second.ready)
                 await asyncio.sleep(5)
@@ -204,7 +205,7 @@ class Settled:
     async def rest(self, seconds: float, resync: float) -> None:
         """Nothing happens."""
         with self.bench.operator(f"--resync={resync}") as operator:
-            await until_ready(operator)
+            await until_ready(operator, self.bench)
             await until_rest(operator)
             await asyncio.sleep(12)  # the comparison that follows each start
             before, began = await ask(calls, operator), time.monotonic()

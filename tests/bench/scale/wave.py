@@ -22,7 +22,7 @@ async def run(count: int) -> dict[str, float]:
     """One wave: figures by name."""
     async with rig() as bench, watching(bench, "QuantizedModel") as watch:
         with bench.operator() as operator:
-            await until_ready(operator)
+            await until_ready(operator, bench)
             await until_rest(operator)
             empty, before = resident(operator), bench.processor(operator)
             calls_before = calls(operator)

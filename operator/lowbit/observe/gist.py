@@ -1,0 +1,81 @@
+"""The little that metrics say of an object: it is kept while the whole of it is compressed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lowbit.api.modelevaluation import ModelEvaluation
+from lowbit.api.modelrevision import ModelRevision
+from lowbit.api.quantizedmodel import QuantizedModel
+from lowbit.api.status import EvaluationSummary
+
+
+@dataclass(frozen=True, slots=True)
+class ModelGist:
+    """A QuantizedModel."""
+
+    stage: str
+    revisions: tuple[str, ...]
+    """Those that its status names."""
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionGist:
+    """A ModelRevision."""
+
+    model: str
+    verdict: str | None
+    evaluation: str | None
+    """The name of the ModelEvaluation that it was judged by."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationGist:
+    """A ModelEvaluation: suite, metric and value of everything that was measured."""
+
+    values: tuple[tuple[str, str, float], ...]
+
+
+Gist = ModelGist | RevisionGist | EvaluationGist
+
+
+def gist_of(body: object) -> Gist | None:
+    """Of a parsed object; None where metrics say nothing of its kind."""
+    if isinstance(body, QuantizedModel):
+        named = (body.status.current, body.status.candidate)
+        return ModelGist(
+            sys.intern(body.status.stage), tuple(sys.intern(each.name) for each in named if each is not None)
+        )
+    if isinstance(body, ModelRevision):
+        verdict = body.status.verdict
+        evaluation = body.status.evaluation
+        return RevisionGist(
+            sys.intern(body.spec.quantized_model),
+            sys.intern(verdict.verdict) if verdict else None,
+            sys.intern(evaluation) if evaluation else None,
+        )
+    if isinstance(body, ModelEvaluation):
+        summary = body.status.summary
+        return EvaluationGist(tuple(evaluation_values(summary)) if summary else ())
+    return None
+
+
+def evaluation_values(summary: EvaluationSummary) -> Iterator[tuple[str, str, float]]:
+    """Suite, metric and value of everything that was measured."""
+    for suite in summary.fidelity:
+        estimates = {
+            "Perplexity": suite.perplexity,
+            "KLDivergence": suite.kl_divergence,
+            "LogPerplexityRatio": suite.log_perplexity_ratio,
+            "Top1Agreement": suite.top1_agreement,
+        }
+        name = sys.intern(suite.suite)
+        yield from (
+            (name, metric, float(estimate.value)) for metric, estimate in estimates.items() if estimate is not None
+        )
+    for speed in summary.speed:
+        suite_name = sys.intern(f"speed-{speed.concurrency}")
+        yield suite_name, "TokensPerSecond", float(speed.tokens_per_second)
+        yield suite_name, "TimeToFirstTokenSeconds", float(speed.time_to_first_token_seconds)
