@@ -21,7 +21,7 @@ from tests.faults.stage import Stage, build, on_stage
 from tests.faults.storms import conflict_storm, fight
 
 Run = Callable[[], Awaitable[list[str]]]
-SCENARIOS = ("first-apply", "failed-gate", "change-evaluating", "change-serving", "delete-serving")
+SCENARIOS = ("first-apply", "failed-gate", "change-evaluating", "change-serving", "rollback", "delete-serving")
 """Lives in which the leader is stopped at every write."""
 AT_ONCE = 4
 

@@ -70,6 +70,10 @@ class LeaderElection:
         """Whether a write may be started now."""
         return self._clock() < self._deadline
 
+    def silence(self) -> float:
+        """Seconds since the API server last answered."""
+        return self._clock() - self.last_answer
+
     async def run(self) -> None:
         """Take the Lease and renew it, for ever."""
         while True:

@@ -211,7 +211,7 @@ class Operator:
 
     def _streams_trouble(self) -> str | None:
         """A stream that has died. While the API server is silent nobody can tell."""
-        if time.monotonic() - self.election.last_answer > self.settings.lease_duration:
+        if self.election.silence() > self.settings.lease_duration:
             return None
         return self.streams.trouble(self.election.answering_since)
 
@@ -219,7 +219,7 @@ class Operator:
         """A leader that may write, or a standby that sees the Lease."""
         if self.election.permit():
             return None
-        silent = time.monotonic() - self.election.last_answer
+        silent = self.election.silence()
         if silent > self.settings.lease_duration:
             why = f": {self.election.error}" if self.election.error else ""
             return f"the API server has not answered about the Lease for {silent:.0f} s{why}"
