@@ -164,6 +164,13 @@ class Play:
 
         return await self.until(f"a Job {prefix} runs", job)
 
+    async def compared(self) -> None:
+        """Wait until the operator has compared itself with a LIST, as it does some seconds after its start. The next one is
+        minutes away: until then it knows what its watches tell.
+        """
+        lists = "list:services"  # the first is its own, the second the watch's
+        await self.until("a comparison", lambda: sum(each.asked.text == lists for each in self.proxy.calls) > 2)
+
     async def gone(self, name: str) -> None:
         """Wait until nothing that names a QuantizedModel as its owner is left."""
 

@@ -13,6 +13,7 @@ import aiohttp
 from aiohttp import web
 
 from tests.faults.plan import ANSWERS, Call, Fault, Numbering, asked
+from tests.faults.wire import Wire
 
 HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "accept-encoding", "content-encoding"}
 """Headers between two neighbours only."""
@@ -59,6 +60,9 @@ class Proxy:
     gate: Callable[[Call], Awaitable[None]] | None = None
     """Awaited with each call before it is passed on: may hold it, and refuse it by a ConnectionError."""
 
+    wire: Wire = field(default_factory=Wire)
+    """What no request may be."""
+
     def __post_init__(self) -> None:
         self._numbers = Numbering()
         self._due = {fault.point: fault for fault in self.plan}
@@ -89,6 +93,7 @@ class Proxy:
         ask = asked(request.method, request.path, request.query.get("watch") == "true", body)
         call = Call(len(self.calls) + 1, ask, self._numbers.next(ask.text))
         self.calls.append(call)
+        self.wire.asks(ask, request.query, body, time.monotonic())
         fault = self._take(call.point)
         if ask.write and not ask.lease:
             self.last_write = time.monotonic()
@@ -109,9 +114,10 @@ class Proxy:
     async def _carry_out(
         self, request: web.Request, body: bytes, call: Call, fault: Fault | None
     ) -> web.StreamResponse:
+        came = time.monotonic()
         match fault.action if fault else None:
             case "kill-before":
-                self.kill()
+                self._kill()
                 return self._reset(request)
             case "refuse":
                 return self._reset(request)
@@ -128,12 +134,18 @@ class Proxy:
         answer = await self._forward(request, body)
         if fault and fault.action == "repeat":
             answer = await self._forward(request, body)
+        if call.asked.write and call.asked.lease and answer.status < 400:
+            self.wire.agreed(body, came)
         if fault and fault.action == "kill-after":
-            self.kill()
+            self._kill()
         if fault and fault.action in ("kill-after", "lost"):
             return self._reset(request)
         self._remember(call, answer)
         return _response(answer)
+
+    def _kill(self) -> None:
+        self.kill()
+        self.wire.died()
 
     def _remember(self, call: Call, answer: Answer) -> None:
         if call.asked.write:

@@ -19,7 +19,7 @@ from tests.faults.compare import Summary, breaches, more_than, summary
 from tests.faults.mirror import Mirror
 from tests.faults.plan import CRASHES, Call, Fault, Plan, told
 from tests.faults.play import Play
-from tests.faults.scenarios import SCENARIOS
+from tests.faults.scenarios import ALONE, SCENARIOS
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,11 @@ class Rig:
         if scenario not in self._clean:
             async with self._play(()) as play:
                 try:
-                    await SCENARIOS[scenario](play)
+                    await (SCENARIOS | ALONE)[scenario](play)
                     await play.settle()
                 except AssertionError as error:
                     raise AssertionError(f"{scenario} without faults: {error}\n{play.log.read_text()}") from error
-                if wrong := list(breaches(play.space)):
+                if wrong := [*breaches(play.space), *play.proxy.wire.wrong]:
                     raise AssertionError(f"{scenario} without faults: {wrong}")
                 self._clean[scenario] = Clean(summary(play.space), tuple(play.proxy.calls), tuple(play.proxy.events))
         return self._clean[scenario]
@@ -85,7 +85,7 @@ class Rig:
             run = summary(play.space)
             wrong += [f"created {each}" for each in more_than(clean.created, run.created)]
             wrong += [f"deleted {each}" for each in more_than(clean.deleted, run.deleted)]
-            wrong += breaches(play.space)
+            wrong += [*breaches(play.space), *play.proxy.wire.wrong]
             log = play.log.read_text() if play.log.exists() else ""
             log += "\n".join(f"{call.number} {call.point}" for call in play.proxy.calls if not call.asked.lease)
             return Result(scenario, plan, time.monotonic() - began, wrong, play.proxy.missed, log)

@@ -8,12 +8,14 @@ from tests.faults.play import Play
 
 Scenario = Callable[[Play], Awaitable[None]]
 SCENARIOS: dict[str, Scenario] = {}
+ALONE: dict[str, Scenario] = {}
+"""What a person does to a cluster beside the operator: played without faults."""
 EIGHT_BITS = [{"gptq": {"bits": 8}}]
 
 
-def scenario(name: str) -> Callable[[Scenario], Scenario]:
+def scenario(name: str, among: dict[str, Scenario] = SCENARIOS) -> Callable[[Scenario], Scenario]:
     def register(function: Scenario) -> Scenario:
-        SCENARIOS[name] = function
+        among[name] = function
         return function
 
     return register
@@ -110,3 +112,78 @@ async def delete_serving(play: Play) -> None:
     await play.served("chat")
     await play.delete("chat")
     await play.gone("chat")
+
+
+@scenario("wiped", ALONE)
+async def wiped(play: Play) -> None:
+    """Every status is lost, and the Jobs that have measured: nothing is measured again, and what serves goes on."""
+    await play.add_store()
+    await play.apply("chat")
+    await play.served("chat")
+    space, before = play.space, play.space.counts("ADDED")
+    for job in space.of("Job"):
+        if not job["metadata"]["name"].startswith("quantize-"):
+            await play.admin.delete("Job", space.name, job["metadata"]["name"])
+    await play.until("the Jobs are gone", lambda: len(space.of("Job")) == 1)
+    kinds = ("ModelEvaluation", "ModelRevision", "QuantizedModel")
+    wiped = [(kind, each["metadata"]["name"]) for kind in kinds for each in space.of(kind)]
+    for kind, name in wiped:
+        await play.admin.patch(kind, space.name, name, {"status": None}, "status")
+    fields = {"ModelEvaluation": "summary", "ModelRevision": "verdict", "QuantizedModel": "verdict"}
+
+    def remembered() -> bool:
+        return all(fields[kind] in space.objects[kind, name].get("status", {}) for kind, name in wiped)
+
+    await play.until("all of it is known again", remembered)
+    await play.served("chat")
+    again = [name for name in space.counts("ADDED") - before if name.startswith(("Job eval-", "Job baseline-"))]
+    assert not again, f"measured again: {again}"
+    gone = [name for name in space.counts("DELETED") if name.startswith(("Deployment", "Service"))]
+    assert not gone, f"it served no more: {gone}"
+
+
+@scenario("foreign-service", ALONE)
+async def foreign_service(play: Play) -> None:
+    """Somebody else's Service has the name that ours would have: it is left alone, and that is said."""
+    metadata = {"name": "chat", "namespace": play.space.name, "labels": {"app": "other"}}
+    spec = {"selector": {"app": "other"}, "ports": [{"port": 80}]}
+    await play.admin.apply({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
+    await play.add_store()
+    await play.apply("chat")
+
+    def stalled() -> bool:
+        conditions = play.model("chat").get("status", {}).get("conditions", ())
+        return any(each["type"] == "Stalled" and each["reason"] == "NameTaken" for each in conditions)
+
+    await play.until("it says that the name is taken", stalled)
+    events = [each.type for each in play.space.history if each.kind == "Service"]
+    assert events == ["ADDED"], f"somebody else's Service: {events}"
+
+
+@scenario("by-hand", ALONE)
+async def by_hand(play: Play) -> None:
+    """What a person deletes or changes of what serves is put right at once: not only by the next comparison with a LIST."""
+    await play.add_store()
+    await play.apply("chat")
+    await play.served("chat")
+    await play.compared()
+    for kind in ("Deployment", "NetworkPolicy"):
+        uid = play.space.objects[kind, "chat"]["metadata"]["uid"]
+        await play.admin.delete(kind, play.space.name, "chat")
+        await play.until(f"the {kind} is back", lambda kind=kind, uid=uid: _another(play, kind, uid))
+    ours = play.space.objects["Service", "chat"]["spec"]["selector"]
+    edited = await play.admin.patch(
+        "Service", play.space.name, "chat", {"spec": {"selector": dict.fromkeys(ours, "other")}}
+    )
+
+    def put_right() -> bool:
+        service = play.space.objects["Service", "chat"]
+        newer = int(service["metadata"]["resourceVersion"]) > int(edited["metadata"]["resourceVersion"])
+        return newer and service["spec"]["selector"] == ours
+
+    await play.until("the Service is ours again", put_right)
+    await play.served("chat")
+
+
+def _another(play: Play, kind: str, uid: str) -> bool:
+    return bool(play.space.objects.get((kind, "chat"), {"metadata": {"uid": uid}})["metadata"]["uid"] != uid)

@@ -197,7 +197,7 @@ def job_unended(cluster: Cluster, first: int, second: int) -> None:
     found = pick(cluster, first, "Job")
     if found is None:
         return
-    cluster.write(found, cluster.objects[found] | {"status": {"ready": second % 2}})
+    cluster.write(found, cluster.objects[found] | {"status": {"ready": second % 2, "failed": first % 3}})
     state: Manifest = {"waiting": {"reason": WAITING[second % len(WAITING)]}}
     states = [{"name": ("worker", "engine", "fetch")[first % 3], "state": state, "restartCount": second}]
     cluster.add_pod(f"{found[1]}-late", found[1], ("Pending", "Running", "Unknown")[second % 3], states)

@@ -33,10 +33,40 @@ def check_end(cluster: Cluster, owned: bool, used: bool) -> None:
         if waits or held or snapshot.invalid is not None:
             continue
         check_serving(cluster, snapshot)
+        if ready["status"] == "True":
+            check_ready(cluster, snapshot)
         if owned:
             check_leftovers(cluster, snapshot)
+            check_failed(cluster, stalled or {})
         if used:
             check_users(cluster, snapshot)
+
+
+def check_ready(cluster: Cluster, snapshot: Snapshot) -> None:
+    """Ready is the present spec: a revision that was made from it (or is pinned), with all that serves it."""
+    meta, spec = snapshot.model.meta, snapshot.model.body.spec
+    current = snapshot.model.body.status.current
+    (revision,) = [each for each in snapshot.revisions if current is not None and each.meta.name == current.name] or [
+        None
+    ]
+    broken(revision is None, f"{meta.name} is Ready by a revision that is not there")
+    assert revision is not None
+    pinned = spec.serving is not None and spec.serving.revision == revision.meta.name
+    broken(
+        revision.body.spec.input_hash != input_hash(spec) and not pinned,
+        f"{meta.name} is Ready by {revision.meta.name}, which was made from another spec",
+    )
+    missing = [kind for kind in SERVING if spec.serving is not None and (kind, meta.name) not in cluster.objects]
+    broken(bool(missing), f"{meta.name} is Ready without {', '.join(missing)}")
+
+
+def check_failed(cluster: Cluster, stalled: Manifest) -> None:
+    """A Job that failed for good is the memory of it: it does not go by itself, to be made again."""
+    for (kind, name), each in cluster.objects.items():
+        named = f"Job {name} " in stalled.get("message", "") and stalled["reason"] != "NoResult"
+        if kind == "Job" and named and "ttlSecondsAfterFinished" in each["spec"]:
+            failed = any(one["type"] == "Failed" for one in each["status"].get("conditions") or ())
+            broken(failed and not each["metadata"].get("deletionTimestamp"), f"{name} failed for good, and will expire")
 
 
 def controlled(cluster: Cluster, snapshot: Snapshot, *kinds: str) -> list[Manifest]:
@@ -75,12 +105,18 @@ def check_leftovers(cluster: Cluster, snapshot: Snapshot) -> None:
     me, spec = snapshot.model.meta, snapshot.model.body.spec
     hash_ = input_hash(spec)
     needed: set[str] = set()
+    present = [each for each in snapshot.revisions if each.body.spec.input_hash == hash_]
+    # What is begun may be what the next candidate needs.
+    may_be_needed = len(present) < len(spec.candidates) and not any(
+        each.body.status.artifact is None or each.body.status.verdict is None for each in present
+    )
     for revision in snapshot.revisions:
         status, its = revision.body.status, revision.body.spec
         passed = status.verdict is not None and status.verdict.verdict == "Passed"
         named = snapshot.deployment is not None and snapshot.deployment.revision == revision.meta.name
         pinned = spec.serving is not None and spec.serving.revision == revision.meta.name
         kept = its.input_hash == hash_ or passed or named or pinned or revision.meta.deleting
+        kept = kept or (status.artifact is None and may_be_needed)
         broken(not kept, f"{revision.meta.name} is of a former input, has not passed, and stays")
         if status.artifact is None:
             return

@@ -27,6 +27,10 @@ def broken(condition: bool, message: str) -> None:
 
 def check_plan(cluster: Cluster, snapshot: Snapshot, plan: Plan) -> None:
     """The safety rules, of what the operator is about to do."""
+    acts = bool(plan.actions) or plan.status is not None
+    broken(
+        snapshot.model.meta.deleting and acts, f"{snapshot.model.meta.name} is going away, and is still looked after"
+    )
     for action in plan.actions:
         match action:
             case Create() | Apply():

@@ -1,0 +1,97 @@
+"""What was seen, however it came: late, twice, out of order, or never. In the end the store holds what there is.
+
+A history in etcd's order is delivered to an operator's store as watches and LISTs may deliver it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import strategies as st
+
+from lowbit.observe.store import Store
+
+NAMESPACE, NAMES = "models", ("one", "two")
+FIRST_VERSION = 7
+"""So that versions get a digit more on the way."""
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How one event of the history comes: so many places late, so many times, or not at all."""
+
+    late: int = 0
+    times: int = 1
+
+
+@dataclass(frozen=True)
+class Lists:
+    """A LIST is taken after so many events of the history, and compared with the store so many places later."""
+
+    after: int
+    late: int = 0
+
+
+HISTORIES = st.lists(st.tuples(st.sampled_from(NAMES), st.booleans()), min_size=1, max_size=12)
+"""Each: a name, and whether what is there goes (else it is changed). What is not there is made."""
+DELIVERIES = st.lists(
+    st.builds(Delivery, st.integers(0, 4), st.sampled_from([1, 1, 1, 2, 0])), min_size=12, max_size=12
+)
+LISTS = st.lists(st.builds(Lists, st.integers(0, 12), st.integers(0, 4)), max_size=3)
+
+
+def history(steps: list[tuple[str, bool]]) -> list[tuple[str, Manifest]]:
+    """Type and object of each event, in etcd's order."""
+    there: dict[str, str] = {}
+    events = []
+    for version, (name, goes) in enumerate(steps, FIRST_VERSION):
+        type_ = "ADDED" if name not in there else "DELETED" if goes else "MODIFIED"
+        uid = there.setdefault(name, f"uid-{version}")
+        events.append((type_, manifest(name, uid, version)))
+        if type_ == "DELETED":
+            del there[name]
+    return events
+
+
+def manifest(name: str, uid: str, version: int) -> Manifest:
+    """A Job of a QuantizedModel of the same name."""
+    owner = {"apiVersion": "lowbit.dev/v1alpha1", "kind": "QuantizedModel", "name": name, "uid": f"of-{name}"}
+    metadata = {"name": name, "namespace": NAMESPACE, "uid": uid, "resourceVersion": str(version)}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata | {"ownerReferences": [owner]}}
+
+
+def truth(events: list[tuple[str, Manifest]]) -> dict[str, Manifest]:
+    """What is there after these events, by name."""
+    there: dict[str, Manifest] = {}
+    for type_, each in events:
+        there[each["metadata"]["name"]] = each
+        if type_ == "DELETED":
+            del there[each["metadata"]["name"]]
+    return there
+
+
+def deliver(steps: list[tuple[str, bool]], deliveries: list[Delivery], lists: list[Lists]) -> None:
+    """Deliver a history, and in the end a LIST where an event was lost. Raises AssertionError where the store is wrong."""
+    events, store = history(steps), Store()
+    queue: list[tuple[int, int, tuple[str, Any]]] = []
+    order = itertools.count()
+    for number, (event, how) in enumerate(zip(events, deliveries, strict=False)):
+        queue += [(number + how.late, next(order), event)] * how.times
+    for each in lists:
+        taken = min(each.after, len(events))
+        at = FIRST_VERSION + taken - 1
+        queue.append((taken + each.late, next(order), ("LIST", (list(truth(events[:taken]).values()), str(at)))))
+    for _, _, (type_, what) in sorted(queue, key=lambda each: each[:2]):
+        if type_ == "LIST":
+            store.sync("Job", *what)
+        else:
+            (store.remove if type_ == "DELETED" else store.put)(what)
+    if any(how.times == 0 for how in deliveries[: len(events)]):
+        store.sync("Job", list(truth(events).values()), str(FIRST_VERSION + len(events)))
+    found = {name: store.get("Job", NAMESPACE, name) for name in store.views("Job", NAMESPACE)}
+    versions = {name: each["metadata"]["resourceVersion"] for name, each in found.items() if each is not None}
+    wanted = {name: each["metadata"]["resourceVersion"] for name, each in truth(events).items()}
+    assert versions == wanted, f"seen {versions}, there is {wanted}"
