@@ -21,7 +21,7 @@ CRASHES = ("kill-before", "kill-after", "lost")
 ANSWERS = ("409", "410", "429", "500", "503")
 """Answered by the proxy, and not passed on; the value of 429 is its Retry-After."""
 ON_REQUESTS = (*CRASHES, "refuse", "delay", "repeat", "stale", "freeze", *ANSWERS)
-ON_EVENTS = ("cut", "drop", "delay", "duplicate", "reorder", "gone")
+ON_EVENTS = ("kill-before", "cut", "drop", "delay", "duplicate", "reorder", "gone")
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _PATH = re.compile(
     r"/(?:api|apis/(?P<group>[^/]+))/[^/]+(?:/namespaces/(?P<space>[^/]+))?"

@@ -190,7 +190,9 @@ class Proxy:
             action = fault.action if fault else None
             if (wait := self._frozen_until - time.monotonic()) > 0:
                 await asyncio.sleep(wait)
-            if action == "cut":
+            if action == "kill-before":
+                self.kill()
+            if action in ("cut", "kill-before"):
                 yield None
             elif action == "gone":
                 yield json.dumps({"type": "ERROR", "object": _status(410)}).encode() + b"\n"

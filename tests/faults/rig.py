@@ -121,6 +121,15 @@ def crash_plans(clean: Clean) -> list[Plan]:
     return [(Fault(action, call.point),) for call in writes for action in CRASHES]
 
 
+def read_plans(clean: Clean) -> list[Plan]:
+    """For every read: the process ends before it, after its answer, or the answer is lost; for every watch and every event
+    of it: the process ends before it."""
+    reads = [call for call in clean.calls if call.asked.verb in ("get", "list")]
+    watches = [call.point for call in clean.calls if call.asked.verb == "watch"]
+    plans: list[Plan] = [(Fault(action, call.point),) for call in reads for action in CRASHES]
+    return plans + [(Fault("kill-before", point),) for point in (*watches, *clean.events)]
+
+
 def answer_plans(clean: Clean) -> list[Plan]:
     """For every call but a watch: not passed on, sent twice, late, and answered with every error."""
     calls = [
@@ -139,7 +148,7 @@ def view_plans(clean: Clean) -> list[Plan]:
     return [*opening, *frozen, *((Fault(action, each, value),) for each in clean.events for action, value in faults)]
 
 
-SORTS = {"crashes": crash_plans, "answers": answer_plans, "views": view_plans}
+SORTS = {"crashes": crash_plans, "reads": read_plans, "answers": answer_plans, "views": view_plans}
 
 
 def sample(plans: Sequence[tuple[str, Plan]], share: int) -> list[tuple[str, Plan]]:
@@ -153,8 +162,16 @@ def sample(plans: Sequence[tuple[str, Plan]], share: int) -> list[tuple[str, Pla
 
 
 async def all_plans(rig: Rig, scenarios: Iterable[str], sort: str = "crashes") -> list[tuple[str, Plan]]:
-    """All plans of these scenarios of one of SORTS, each with its scenario's name."""
-    return [(scenario, plan) for scenario in scenarios for plan in SORTS[sort](await rig.clean(scenario))]
+    """All plans of these scenarios of one of SORTS, each with its scenario's name. A read or event that two scenarios have
+    is of the first."""
+    plans: list[tuple[str, Plan]] = []
+    known: set[str] = set()
+    for scenario in scenarios:
+        for plan in SORTS[sort](await rig.clean(scenario)):
+            if sort != "reads" or told(plan) not in known:
+                plans.append((scenario, plan))
+                known.add(told(plan))
+    return plans
 
 
 async def run_all(rig: Rig, plans: Iterable[tuple[str, Plan]], at_once: int) -> AsyncIterator[Result]:
