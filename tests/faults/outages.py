@@ -23,7 +23,6 @@ from tests.faults.storms import conflict_storm, fight
 Run = Callable[[], Awaitable[list[str]]]
 SCENARIOS = ("first-apply", "failed-gate", "change-evaluating", "change-serving", "rollback", "delete-serving")
 """Lives in which the leader is stopped at every write."""
-AT_ONCE = 4
 
 
 async def together(stage: Stage) -> AsyncIterator[tuple[str, Run]]:
@@ -54,25 +53,24 @@ async def alone(stage: Stage) -> AsyncIterator[tuple[str, Run]]:
     yield "right", partial(one_right_taken, stage)
 
 
-async def carry_out(name: str, run: Run, failed: list[str]) -> None:
+async def carry_out(name: str, run: Run, came_out: dict[str, list[str]]) -> None:
     began = time.monotonic()
     wrong = await run()
     verdict = "missed" if wrong == [MISSED] else "FAILED" if wrong else "passed"
     print(
         f"{verdict} {time.monotonic() - began:6.1f} s  {name}", *(f"    {each}" for each in wrong), sep="\n", flush=True
     )
-    if verdict == "FAILED":
-        failed.append(name)
+    came_out.setdefault(verdict, []).append(name)
 
 
-async def every(server: ApiServer, folder: Path, wanted: str) -> int:
-    failed: list[str] = []
+async def every(server: ApiServer, folder: Path, wanted: str, at_once: int) -> int:
+    began, came_out = time.monotonic(), dict[str, list[str]]()
     async with on_stage(build(server, folder)) as stage:
-        slots = asyncio.Semaphore(AT_ONCE)
+        slots = asyncio.Semaphore(at_once)
 
         async def one(name: str, run: Run) -> None:
             async with slots:
-                await carry_out(name, run, failed)
+                await carry_out(name, run, came_out)
 
         async with asyncio.TaskGroup() as group:
             async for name, run in together(stage):
@@ -80,17 +78,22 @@ async def every(server: ApiServer, folder: Path, wanted: str) -> int:
                     group.create_task(one(name, run))
         async for name, run in alone(stage):
             if name.startswith(wanted):
-                await carry_out(name, run, failed)
-    print(f"failed: {', '.join(failed) or 'none'}")
-    return 1 if failed else 0
+                await carry_out(name, run, came_out)
+    counts = {verdict: len(names) for verdict, names in came_out.items()}
+    print(f"\n{sum(counts.values())} outages in {time.monotonic() - began:.0f} s: {counts}")
+    print(*came_out.get("FAILED", ()), sep="\n")
+    return 1 if "FAILED" in came_out else 0
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.outages", description=__doc__)
     parser.add_argument("name", nargs="?", default="", help="the beginning of an outage's name")
+    parser.add_argument(
+        "--at-once", type=int, default=4, help="outages of single operators at the same time (default 4)"
+    )
     words = parser.parse_args()
     with ApiServer() as server, tempfile.TemporaryDirectory(prefix="lowbit-outages-") as folder:
-        return asyncio.run(every(server, Path(folder), words.name))
+        return asyncio.run(every(server, Path(folder), words.name, words.at_once))
 
 
 if __name__ == "__main__":

@@ -63,7 +63,8 @@ async def test_a_leader_that_was_stopped_writes_nothing_when_another_leads(
 ) -> None:
     """At the beginning of a life and at its end; what was under way arrives then and changes nothing."""
     scenario = "rollback" if late else "change-serving"
-    writes = await points(stage, scenario)
+    # Of the QuantizedModel's statuses one may be written where the clean run had two.
+    writes = [each for each in await points(stage, scenario) if "quantizedmodels/status" not in each]
     assert await leader_stopped(stage, scenario, writes[(len(writes) - 1) * where // 3], late=late) == []
 
 
