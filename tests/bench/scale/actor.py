@@ -88,21 +88,24 @@ class BulkActor:
         space, name = meta["namespace"], meta["name"]
         labels = template["metadata"]["labels"] | {"batch.kubernetes.io/job-name": name}
         owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": meta["uid"], "controller": True}
-        await self._pod(space, f"{name}-0", labels, template["metadata"].get("annotations"), owner, template["spec"])
+        annotations = template["metadata"].get("annotations")
+        pod = await self._pod(space, f"{name}-0", labels, annotations, owner, template["spec"])
+        if pod is None:
+            return
         begun = now()
         if self._runs:
             running = {"phase": "Running", "containerStatuses": _containers({"running": {"startedAt": begun}})}
-            await self._status("Pod", space, f"{name}-0", running)
-            await self._status("Job", space, name, {"startTime": begun, "active": 1, "ready": 1})
+            await self._status("Pod", pod, running)
+            await self._status("Job", job, {"startTime": begun, "active": 1, "ready": 1})
         text = result(meta["labels"]["lowbit.dev/stage"], name)
         ended = {"terminated": {"exitCode": 0, "message": text, "startedAt": begun, "finishedAt": now()}}
-        await self._status("Pod", space, f"{name}-0", {"phase": "Succeeded", "containerStatuses": _containers(ended)})
+        await self._status("Pod", pod, {"phase": "Succeeded", "containerStatuses": _containers(ended)})
         conditions = [
             {"type": each, "status": "True", "lastTransitionTime": now()} for each in ("SuccessCriteriaMet", "Complete")
         ]
         counts = {"active": 0, "ready": 0, "succeeded": 1}
         times = {"startTime": begun, "completionTime": now()}
-        await self._status("Job", space, name, {"conditions": conditions, **counts, **times})
+        await self._status("Job", job, {"conditions": conditions, **counts, **times})
 
     async def _roll_out(self, deployment: Object) -> None:
         """Every pod of the Deployment is new and ready. Pods of an old template stay: nobody looks at them."""
@@ -113,27 +116,35 @@ class BulkActor:
         for number in range(count):
             name = f"{meta['name']}-{number}"
             annotations = template["metadata"].get("annotations")
-            if await self._pod(space, name, template["metadata"]["labels"], annotations, owner, template["spec"]):
+            labels = template["metadata"]["labels"]
+            if pod := await self._pod(space, name, labels, annotations, owner, template["spec"]):
                 ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
-                await self._status("Pod", space, name, ready)
+                await self._status("Pod", pod, ready)
         counts = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), count)
-        await self._status("Deployment", space, meta["name"], counts | {"observedGeneration": meta["generation"]})
+        await self._status("Deployment", deployment, counts | {"observedGeneration": meta["generation"]})
 
-    async def _pod(self, space: str, name: str, labels: Object, annotations: Any, owner: Object, spec: Object) -> bool:
-        """Whether it was made; False where it is there."""
+    async def _pod(
+        self, space: str, name: str, labels: Object, annotations: Any, owner: Object, spec: Object
+    ) -> Object | None:
+        """The pod that was made; None where there is one."""
         metadata = {"name": name, "namespace": space, "labels": labels, "ownerReferences": [owner]}
         metadata["annotations"] = annotations
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec | {"nodeName": "node"}}
         try:
-            await self._admin.call("POST", RESOURCES["Pod"].path(space), pod)
+            made: Object = await self._admin.call("POST", RESOURCES["Pod"].path(space), pod)
         except CallError as error:
             if error.status != 409:
                 raise
-            return False
-        return True
+            return None
+        return made
 
-    async def _status(self, kind: str, space: str, name: str, status: Object) -> None:
-        await self._admin.patch(kind, space, name, {"status": status}, "status")
+    async def _status(self, kind: str, seen: Object, status: Object) -> None:
+        """A PUT, whatever else has changed: of all writes it costs the API server least."""
+        resource, metadata = RESOURCES[kind], dict(seen["metadata"])
+        metadata.pop("resourceVersion")
+        metadata.pop("managedFields", None)
+        whole = seen | {"apiVersion": resource.api_version, "kind": kind, "metadata": metadata, "status": status}
+        await self._admin.call("PUT", resource.path(metadata["namespace"], metadata["name"], "status"), whole)
 
 
 def result(stage: str, name: str) -> str:
