@@ -5,6 +5,7 @@ LOWBIT_CACHE ?= $(HOME)/.cache/lowbit
 export LOWBIT_CACHE
 python = .venv/bin/python
 pytest = $(python) -m pytest
+rig = PYTHONPATH=operator:. $(python) -m tests.faults
 lowbit = PYTHONPATH=operator $(python) -m lowbit.cli.main
 
 .PHONY: help venv lint test test-unit test-api faults bench bench-scale tools images cluster-up cluster-down demo demo-down generate plan hooks lock
@@ -31,8 +32,19 @@ tools: venv ## The cluster's programs and Debian packages
 test-api: tools ## Against a real API server
 	$(pytest) tests/api -q
 
-faults: tools ## Every crash at every write, on a real API server; $(FAULTS) for fewer: FAULTS=rollback, FAULTS="--share 10"
-	PYTHONPATH=operator:. $(python) -m tests.faults $(FAULTS)
+faults: tools ## All faults, on a real API server (hours); $(FAULTS) for some: FAULTS=rollback, FAULTS="--sort views --share 10"
+ifdef FAULTS
+	$(rig) $(FAULTS)
+else
+	$(rig)
+	$(rig) --sort reads
+	$(rig) --sort answers --share 20
+	$(rig) --sort views --share 20
+	$(rig).outages
+	$(rig).properties
+	$(rig).states
+	$(rig).bugs
+endif
 
 images: tools ## The container images
 	$(python) -m images build
