@@ -11,6 +11,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from tests.faults.bugs.planted import Bug, bugs, planted
 
 LONGEST = 400.0
 """Seconds: a hunt that takes longer has found something that does not end."""
+PARTS = ("views", "states", "runs", "properties")
 ENOUGH = 0.95
 SHORT = 100
 """Characters of what was found, in the table."""
@@ -39,12 +42,12 @@ class Hunted:
         return f"| {name} | {kind} | {self.part or '-'} | {self.seconds:.0f} | {said} |"
 
 
-def hunt(bug: Bug | None) -> Hunted:
-    """Run the rig's parts against a copy of the operator with the bug."""
+def hunt(bug: Bug | None, parts: Sequence[str] = ()) -> Hunted:
+    """Run the rig's parts (all of them where none is named) against a copy of the operator with the bug."""
     began = time.monotonic()
     with planted(bug) as copy:
         environment = os.environ | {"PYTHONPATH": f"{copy}{os.pathsep}{ROOT}", "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [sys.executable, "-m", "tests.faults.bugs.hunt"]
+        command = [sys.executable, "-m", "tests.faults.bugs.hunt", *parts]
         part, said = _found(command, environment)
     return Hunted(bug, part, said, time.monotonic() - began)
 
@@ -68,6 +71,8 @@ def main() -> int:
     parser.add_argument(
         "names", nargs="*", help="bugs (names of patch files); all of them, and none, where none is named"
     )
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=[], help="parts of the rig (default: all)")
+    parser.add_argument("--at-once", type=int, default=1, help="hunts at the same time (default 1)")
     parser.add_argument("--table", type=Path, help="write the table into this file, too")
     words = parser.parse_args()
     known = bugs()
@@ -77,21 +82,22 @@ def main() -> int:
     chosen += [each for each in known if not words.names or each.name in words.names]
     rows = ["| bug | kind | found by | seconds | what was said |", "|---|---|---|---|---|"]
     print("\n".join(rows), flush=True)
-    caught, planted_ = 0, 0
-    for bug in chosen:
-        hunted = hunt(bug)
-        rows.append(hunted.row())
-        print(hunted.row(), flush=True)
-        if bug is None and hunted.part:
-            print(f"without any bug the rig finds something: {hunted.said}", file=sys.stderr)
-            return 1
-        planted_ += bug is not None
-        caught += bool(bug is not None and hunted.part)
-    rows.append(f"\n{caught} of {planted_} bugs are found.")
+    found: list[Hunted] = []
+    with ThreadPoolExecutor(words.at_once) as pool:
+        for hunted in pool.map(lambda bug: hunt(bug, words.parts), chosen):
+            rows.append(hunted.row())
+            print(hunted.row(), flush=True)
+            if hunted.bug is None and hunted.part:
+                print(f"without any bug the rig finds something: {hunted.said}", file=sys.stderr)
+                pool.shutdown(cancel_futures=True)
+                return 1
+            found += [hunted] if hunted.bug is not None else []
+    caught = sum(bool(each.part) for each in found)
+    rows.append(f"\n{caught} of {len(found)} bugs are found.")
     print(rows[-1])
     if words.table is not None:
         words.table.write_text("\n".join(rows) + "\n")
-    return 0 if caught >= ENOUGH * planted_ else 1
+    return 0 if caught >= ENOUGH * len(found) else 1
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def planted(bug: Bug | None) -> Iterator[Path]:
     """A copy of the operator's source root, with the bug. Raises StalePatchError."""
     with TemporaryDirectory(prefix="lowbit-bug-") as folder:
         copy = Path(folder) / "operator"
-        shutil.copytree(ROOT / "operator", copy, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / "operator", copy)
         if bug is not None:
             apply(bug, Path(folder))
         yield copy
