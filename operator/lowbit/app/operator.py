@@ -71,6 +71,7 @@ class Operator:
             on_missed=lambda kind: self.metrics.missed.labels(kind).inc(),
             jitter=random.random,
             interval=settings.resync,
+            watching=lambda: bool(self.resync.watched) and self.streams.pending() is None,
         )
         self.reconciler = Reconciler(
             self.kube,

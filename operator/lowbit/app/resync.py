@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 
 SETTLING = 10.0
 """Seconds after the start: what was deleted between our first LIST and the watches' own is found then."""
+OPENING = 60.0
+"""Seconds at most that the watches are waited for before that."""
+OPENING_LOOK = 0.5
 RETRY = 2.0
 ROUNDS_MISSED = 3
 """So many rounds in a row that find what no watch has brought: the watches are dead."""
@@ -38,7 +41,9 @@ class Resync:
         on_missed: Callable[[str], None],
         jitter: Callable[[], float],
         interval: float,
+        watching: Callable[[], bool] = lambda: True,
     ) -> None:
+        """watching says whether all watches are open."""
         self._kube = kube
         self._store = store
         self._namespaces: Sequence[str | None] = namespaces or (None,)
@@ -46,6 +51,7 @@ class Resync:
         self._on_missed = on_missed
         self._jitter = jitter
         self._interval = interval
+        self._watching = watching
         self._pending: dict[Reference, None] = {}
         """What a LIST has found and the watches have yet to bring."""
         self._rounds_missed = 0
@@ -79,6 +85,7 @@ class Resync:
     async def run(self) -> None:
         """Compare again and again. Raises HistoryLost."""
         wait = min(SETTLING, self._interval)
+        await self._until_watching(wait)
         while True:
             await asyncio.sleep(wait)
             wait = self._interval * (0.8 + 0.4 * self._jitter())
@@ -89,6 +96,13 @@ class Resync:
                 wait = min(wait, 30.0)
             if self._doubts:
                 wait = min(wait, RETRY)  # one answer may have been a stale one, two are not
+
+    async def _until_watching(self, longest: float) -> None:
+        """Of thousands of objects the watches' own LISTs take some seconds: to compare meanwhile would only hold them up."""
+        for _ in range(int(OPENING / OPENING_LOOK)):
+            if self._watching():
+                return
+            await asyncio.sleep(min(OPENING_LOOK, longest))
 
     async def compare(self) -> None:
         """One comparison. Raises KubeError, HistoryLost."""

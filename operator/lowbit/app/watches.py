@@ -54,7 +54,7 @@ def watch_settings(kinds: Sequence[str]) -> kopf.OperatorSettings:
     settings.networking.connect_timeout = 10.0
     settings.watching.server_timeout = REOPENED
     settings.watching.client_timeout = REOPENED + 30.0
-    settings.queueing.idle_timeout = 0.2  # each object that is seen has a task for so long
+    settings.queueing.idle_timeout = 0.05  # each object that is seen has a task for so long
     settings.process.ultimate_exiting_timeout = 30.0
     for kind in kinds:
         if kind not in OWN_KINDS:
