@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from tests.faults.play import Play
 
@@ -170,7 +171,7 @@ async def by_hand(play: Play) -> None:
     for kind in ("Deployment", "NetworkPolicy"):
         uid = play.space.objects[kind, "chat"]["metadata"]["uid"]
         await play.admin.delete(kind, play.space.name, "chat")
-        await play.until(f"the {kind} is back", lambda kind=kind, uid=uid: _another(play, kind, uid))
+        await play.until(f"the {kind} is back", partial(_another, play, kind, uid))
     ours = play.space.objects["Service", "chat"]["spec"]["selector"]
     edited = await play.admin.patch(
         "Service", play.space.name, "chat", {"spec": {"selector": dict.fromkeys(ours, "other")}}

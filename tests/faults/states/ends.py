@@ -46,9 +46,8 @@ def check_ready(cluster: Cluster, snapshot: Snapshot) -> None:
     """Ready is the present spec: a revision that was made from it (or is pinned), with all that serves it."""
     meta, spec = snapshot.model.meta, snapshot.model.body.spec
     current = snapshot.model.body.status.current
-    (revision,) = [each for each in snapshot.revisions if current is not None and each.meta.name == current.name] or [
-        None
-    ]
+    name = current.name if current is not None else ""
+    revision = next((each for each in snapshot.revisions if each.meta.name == name), None)
     broken(revision is None, f"{meta.name} is Ready by a revision that is not there")
     assert revision is not None
     pinned = spec.serving is not None and spec.serving.revision == revision.meta.name
