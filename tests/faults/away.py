@@ -68,10 +68,12 @@ async def _away(stage: Stage, seconds: float, at: str, outage: Callable[[Play], 
         play.proxy.gate = gate
         life = asyncio.create_task(live(stage, play, LIFE))
         await play.until(f"{at} is created", lambda: came.is_set() or life.done())
-        asyncio.get_running_loop().call_later(0.05, begun.set)
         asked = len(play.proxy.calls)
         alive = asyncio.create_task(_watch_health(play.seats[0].port))
-        await outage(play)
+        away = asyncio.ensure_future(outage(play))
+        await asyncio.sleep(0)  # it begins
+        begun.set()
+        await away
         alive.cancel()
         (deaths,) = await asyncio.gather(alive, return_exceptions=True)
         wrong = [f"it would have been ended by its probe: {deaths}"] if isinstance(deaths, str) else []

@@ -10,7 +10,7 @@ import pytest
 
 from lowbit.app.ended import HistoryLost
 from lowbit.app.lease import LeaderElection, Terms
-from lowbit.kube.errors import AlreadyExists, Conflict, NotFound, Unavailable
+from lowbit.kube.errors import AlreadyExists, Conflict, Forbidden, KubeError, NotFound, Unavailable
 
 
 class Leases:
@@ -20,9 +20,12 @@ class Leases:
         self.lease: dict[str, Any] | None = None
         self.version = 0
         self.down = False
+        self.refused: KubeError | None = None
         self.answers_late: Callable[[], None] = lambda: None
 
     def _up(self) -> None:
+        if self.refused is not None:
+            raise self.refused
         if self.down:
             raise Unavailable(0, "NoAnswer", "no answer")
 
@@ -218,3 +221,16 @@ async def test_after_a_restore_of_etcd_nothing_is_written_and_the_operator_ends(
 async def until_seen(candidate: LeaderElection) -> None:
     for _ in range(3):
         await candidate.step()
+
+
+async def test_why_the_lease_cannot_be_had_is_known_until_it_can(world: World) -> None:
+    """So that /readyz can say it: whose rights are missing has no other way to tell."""
+    leader = world.candidate("first")
+    world.leases.refused = Forbidden(403, "Forbidden", "get Lease default/lowbit-operator: leases is forbidden")
+    world.now += 20
+    await leader.step()
+    assert "leases is forbidden" in leader.error
+    assert leader.silence() == 20
+    world.leases.refused = None
+    await leader.step()
+    assert leader.error == "" and leader.silence() == 0

@@ -95,9 +95,20 @@ async def test_the_store_is_filled_in_the_end_however_often_the_api_server_fails
     monkeypatch.setattr(module, "RETRY", 0.0)
     bench = Bench()
     bench.errors = [NotFound(404, "", "no such kind"), Unavailable(503, "", "busy"), Unavailable(0, "", "no answer")]
+    assert bench.resync.pending() == "the cluster has not been read yet"
+    told: list[str | None] = []
+    monkeypatch.setattr("lowbit.app.resync.asyncio.sleep", lambda _: said(told, bench))
     await bench.resync.fill()
+    assert [str(each).rpartition(": ")[2] for each in told] == [
+        "no such kind; are Lowbit's CRDs installed?", "busy", "no answer",
+    ], "/readyz says why"  # fmt: skip
+    assert bench.resync.pending() is None
     assert bench.resync.synced
     assert not bench.errors
+
+
+async def said(told: list[str | None], bench: Bench) -> None:
+    told.append(bench.resync.pending())
 
 
 async def test_what_the_watches_bring_afterwards_was_not_missed() -> None:
