@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -14,6 +15,7 @@ from tests.api.calls import APPLY, MERGE, CallError
 from tests.cluster.apiserver import ApiServer
 
 JSON = "application/json"
+LATER = 429
 
 
 class Admin:
@@ -35,15 +37,19 @@ class Admin:
         await self.session.close()
 
     async def call(self, method: str, path: str, body: Any = None, content: str = JSON) -> Any:
-        """The answer's object. Raises CallError."""
+        """The answer's object; asked again where the API server says "later", as every client does. Raises CallError."""
         data = None if body is None else json.dumps(body).encode()
-        async with self.session.request(
-            method, self.url + path, data=data, headers={"Content-Type": content}
-        ) as answer:
-            text = await answer.read()
-            if answer.status >= 400:
-                raise CallError(answer.status, f"{method} {path}: {answer.status} {text.decode()}")
-            return json.loads(text)
+        while True:
+            async with self.session.request(
+                method, self.url + path, data=data, headers={"Content-Type": content}
+            ) as answer:
+                text = await answer.read()
+                if answer.status < 400:
+                    return json.loads(text)
+                if answer.status != LATER:
+                    raise CallError(answer.status, f"{method} {path}: {answer.status} {text.decode()}")
+                wait = float(answer.headers.get("Retry-After", "1"))
+            await asyncio.sleep(wait)  # a kind that has just been installed, or too many requests
 
     async def apply(self, manifest: Mapping[str, Any]) -> Any:
         """Server-side apply, as a person. The object as it is then."""
@@ -78,9 +84,12 @@ class Admin:
                 raise
 
     async def watch(self, kind: str, version: str) -> AsyncIterator[dict[str, Any]]:
-        """Events of a kind in all namespaces, until the API server ends the stream."""
+        """Events of a kind in all namespaces, until the API server ends the stream or says "later"."""
         path = f"{RESOURCES[kind].path(None)}?watch=true&resourceVersion={version}&timeoutSeconds=3600"
         async with self.session.get(self.url + path, read_bufsize=2**22) as answer:
+            if answer.status == LATER:
+                await asyncio.sleep(float(answer.headers.get("Retry-After", "1")))
+                return
             if answer.status >= 400:
                 raise CallError(answer.status, await answer.text())
             async for line in answer.content:
