@@ -28,6 +28,7 @@ class Bench:
         self.headers: list[Any] = []
         self.streams = WatchStreams(lambda: self.now)
         self.streams.expect((JOBS, PODS))
+        self.turns: list[str] = []
         self.configuration = Configuration()
         self.configuration.api_key["BearerToken"] = "bearer first"
 
@@ -39,6 +40,9 @@ class Bench:
         assert seconds >= 0
         self.calls.append((verb, resource, status))
 
+    async def first(self, path: str) -> None:
+        self.turns.append(path)
+
     async def get(self, path: str) -> int:
         async with self.session.get(self.address + path) as answer:
             return answer.status
@@ -49,7 +53,7 @@ class Bench:
         self.server = TestServer(application)
         await self.server.start_server()
         self.address = str(self.server.make_url("")).rstrip("/")
-        self.session = open_session(self.configuration, self.streams, self.on_call).aiohttp_session
+        self.session = open_session(self.configuration, self.streams, self.on_call, self.first).aiohttp_session
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -69,6 +73,12 @@ async def test_every_request_carries_the_token_of_its_moment(bench: Bench) -> No
     await bench.get(JOBS)
     assert [each["Authorization"] for each in bench.headers] == ["bearer first", "bearer second"]
     assert {each["User-Agent"] for each in bench.headers} == {"lowbit"}
+
+
+async def test_a_list_waits_for_its_turn_and_a_watch_does_not(bench: Bench) -> None:
+    await bench.get(JOBS)
+    await bench.get(f"{PODS}?watch=true")
+    assert bench.turns == [JOBS]
 
 
 async def test_calls_are_told_by_verb_and_resource(bench: Bench) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import random
 import signal
 import time
@@ -35,6 +36,10 @@ logger = logging.getLogger(__name__)
 
 SHUTDOWN_GRACE = 10.0
 """Seconds that reconciles under way may take when the operator is stopped."""
+
+
+OWN_FIRST = 15.0
+"""Seconds that Lowbit's own kinds are waited for, before others are listed and before it leads."""
 
 
 def utc_now() -> datetime:
@@ -85,8 +90,13 @@ class Operator:
             utc_now,
         )
         self.streams = WatchStreams(time.monotonic)
+        self._own, self._shared = self._paths(OWN_KINDS), self._paths((*SHARED_KINDS, *OPTIONAL_KINDS))
         self.health = Health()
         self.server = HealthServer(settings.host, settings.port, self.health, self.metrics.registry)
+        self._unled: dict[Key, float] = {}
+        """What has changed while another one led (or nobody), and when, on the monotonic clock."""
+        self._filled_at = math.inf
+        """When everything had been read for the first time, on the monotonic clock."""
         self._stopping = asyncio.Event()
         self._kopf_stop = asyncio.Event()
 
@@ -94,10 +104,17 @@ class Operator:
         """Ask the operator to stop; `run` returns when it has."""
         self._stopping.set()
 
+    def _paths(self, kinds: Iterable[str]) -> frozenset[str]:
+        """Where these kinds are listed and watched."""
+        spaces = self.settings.namespaces or (None,)
+        return frozenset(RESOURCES[kind].path(space) for kind in kinds for space in spaces)
+
     def touch(self, keys: Iterable[Key]) -> None:
         """Put keys on the queue; on a standby nobody would take them off."""
         if self.election.leading.is_set():
             self.queue.add_all(keys)
+        elif self.resync.synced:
+            self._unled.update(dict.fromkeys(keys, time.monotonic()))
 
     def on_event(self, kind: str | None, manifest: dict[str, Any]) -> None:
         """A watch has brought an object."""
@@ -119,8 +136,9 @@ class Operator:
             await self._shut_down(tasks)
 
     async def _run_filled(self, tasks: list[asyncio.Task[object]]) -> None:
+        self._filled_at = time.monotonic()
         tasks[:] = [
-            self._spawn("election", self.election.run()),
+            self._spawn("election", self._elect()),
             self._spawn("resync", self.resync.run()),
             *(self._spawn(f"worker {number}", self.reconciler.work()) for number in range(self.settings.workers)),
         ]
@@ -143,14 +161,30 @@ class Operator:
         """Watch every kind that there is now. One that is installed later is compared with LISTs until the next start."""
         needed = (*OWN_KINDS, *SHARED_KINDS)
         kinds = (*needed, *(OPTIONAL_KINDS if self.store.has_pod_monitors else ()))
-        spaces = self.settings.namespaces or (None,)
-        self.streams.expect(RESOURCES[kind].path(space) for kind in needed for space in spaces)
+        self.streams.expect(self._paths(needed))
         self.resync.watched = frozenset(kinds)
 
         async def connect() -> Any:
-            return open_session(self._configuration, self.streams, self.metrics.on_call)
+            return open_session(self._configuration, self.streams, self.metrics.on_call, self._after_own)
 
         await watch(kinds, self.settings.namespaces, connect, self.on_event, ready=ready, stop=self._kopf_stop)
+
+    async def _elect(self) -> None:
+        """Lead, once what people write is watched: before that, a change would wait for the end of all LISTs."""
+        await self._own_watched()
+        await self.election.run()
+
+    async def _after_own(self, path: str) -> None:
+        """The watches list Lowbit's own kinds before all others, which are several times as many."""
+        if path in self._shared:
+            await self._own_watched()
+
+    async def _own_watched(self) -> None:
+        """Wait until Lowbit's own kinds are watched; only for some seconds after the start: a right may be missing."""
+        while not self.streams.open(self._own):
+            if time.monotonic() > self._filled_at + OWN_FIRST:
+                return
+            await asyncio.sleep(0.01)
 
     async def _until_done_or_stopped(self, tasks: list[asyncio.Task[object]]) -> None:
         """Wait for a stop or for the first task to end. Raises what a task raised."""
@@ -161,10 +195,13 @@ class Operator:
             task.result()
 
     def _on_leading(self, leads: bool) -> None:
-        """Every key is due when this operator begins to lead."""
+        """Every key is due when this operator begins to lead; first what the last leader may not have seen to."""
         self.metrics.leader.set(1 if leads else 0)
         if leads:
+            since = time.monotonic() - 2 * self.settings.lease_duration
+            self.queue.add_all(key for key, touched in self._unled.items() if touched > since)
             self.queue.add_all(self.store.keys(), patient=True)
+        self._unled.clear()
 
     async def _shut_down(self, tasks: list[asyncio.Task[object]]) -> None:
         """Workers first, then the Lease, so that the next leader finds no write of ours under way."""

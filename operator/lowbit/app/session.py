@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,8 +15,15 @@ from lowbit.kube.client import OnCall
 from lowbit.kube.connect import authorization, ssl_context
 
 
-def open_session(configuration: Any, streams: WatchStreams, on_call: OnCall) -> kopf.AiohttpSession:
-    """A session for kopf, which closes it."""
+def open_session(
+    configuration: Any, streams: WatchStreams, on_call: OnCall, first: Callable[[str], Awaitable[None]]
+) -> kopf.AiohttpSession:
+    """A session for kopf, which closes it. first is waited for before a path is listed."""
+
+    async def in_turn(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        if not _watches(request.url):
+            await first(request.url.path)
+        return await handler(request)
 
     async def authorize(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         if header := await authorization(configuration):
@@ -25,7 +33,7 @@ def open_session(configuration: Any, streams: WatchStreams, on_call: OnCall) -> 
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=ssl_context(configuration)),
         headers={"User-Agent": "lowbit"},
-        middlewares=(authorize,),
+        middlewares=(in_turn, authorize),
         trace_configs=[_trace(streams, on_call)],
     )
     return kopf.AiohttpSession(server=configuration.host, aiohttp_session=session)

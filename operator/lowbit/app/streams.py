@@ -59,6 +59,10 @@ class WatchStreams:
         paths = [path for path, stream in self._streams.items() if not stream.answered]
         return f"not open yet: {', '.join(paths)}" if paths else None
 
+    def open(self, paths: Iterable[str]) -> bool:
+        """Whether all of these were open once."""
+        return all(path in self._streams and self._streams[path].answered for path in paths)
+
     def trouble(self, answering_since: float) -> str | None:
         """Which streams have died, though the API server has answered other calls since that time on the clock."""
         now = self._clock()

@@ -27,8 +27,8 @@ APPLY_PATCH = "application/apply-patch+yaml"
 NO_VERSION = "1"
 """The resourceVersion of no object: etcd's revision before the first write. An apply that carries it makes an object where
 there is none, and conflicts with every one that there is."""
-CHUNK = 100
-"""Objects in one page of a LIST. Nothing else goes on while a page is read: this takes some 10 ms."""
+CHUNK = 250
+"""Objects in one page of a LIST. Nothing else goes on while a page is read: this takes some 20 ms."""
 
 
 @dataclass(frozen=True)
