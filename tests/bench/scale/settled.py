@@ -287,11 +287,13 @@ def main() -> None:
     parser.add_argument("--rest", type=float, default=300, help="seconds of rest")
     parser.add_argument("--resync", type=float, default=600, help="seconds between two comparisons while it rests")
     parser.add_argument("--only", nargs="+", choices=every, default=every)
+    parser.add_argument("--name", help="of the results, where not all parts were measured at once")
     arguments = parser.parse_args()
     with surroundings() as seen:
         samples = asyncio.run(measure(arguments))
     about = (__doc__ or "").strip()
-    write(f"scale-settled-{arguments.count}", list(figures(arguments.count, samples)), seen, about=about)
+    name = arguments.name or f"scale-settled-{arguments.count}"
+    write(name, list(figures(arguments.count, samples)), seen, about=about)
 
 
 if __name__ == "__main__":
