@@ -145,7 +145,7 @@ class Proxy:
 
     def _kill(self) -> None:
         self.kill()
-        self.wire.died()
+        self.wire.died(time.monotonic())
 
     def _remember(self, call: Call, answer: Answer) -> None:
         if call.asked.write:

@@ -74,8 +74,10 @@ def test_nothing_is_written_when_the_lease_has_run_out() -> None:
 def test_nothing_is_written_by_one_that_has_only_just_begun() -> None:
     wire = Wire()
     wire.agreed(lease("one"), 10.0)
-    wire.died()
-    wire.asks(Asked("create", "events", "Serving"), {}, b"{}", 10.1)
+    wire.died(10.1)
+    wire.asks(Asked("create", "events", "Serving"), {}, b"{}", 10.2)
+    assert wire.wrong == [], "it was under way"
+    wire.asks(Asked("create", "events", "Serving"), {}, b"{}", 10.6)
     assert wire.wrong == ["create:events:Serving: written without the Lease"]
 
 

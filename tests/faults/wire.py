@@ -13,6 +13,8 @@ from tests.faults.plan import Asked
 
 SLACK = 1.5
 """Seconds that a write may take from the operator to here."""
+UNDER_WAY = 0.3
+"""Seconds in which requests of a process that has ended may still come; the next one has hardly begun by then."""
 WITHOUT_OWNER = ("events", "leases")
 
 
@@ -39,9 +41,9 @@ class Wire:
         self._holder, self._renewed = spec["holderIdentity"], now
         self._leads_until = now + spec["leaseDurationSeconds"] if self._holder else -math.inf
 
-    def died(self) -> None:
-        """The operator has ended: the next one leads when it has the Lease."""
-        self._leads_until = -math.inf
+    def died(self, now: float) -> None:
+        """The operator has ended: the next one leads when it has the Lease. What was under way still comes."""
+        self._leads_until = min(self._leads_until, now + UNDER_WAY - SLACK)
 
     def _lease(self, body: bytes, now: float) -> Iterator[str]:
         spec = json.loads(body)["spec"]
