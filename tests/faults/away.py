@@ -55,6 +55,7 @@ async def unavailable(stage: Stage, seconds: float) -> list[str]:
 async def _away(stage: Stage, seconds: float, at: str, outage: Callable[[Play], Awaitable[None]]) -> list[str]:
     await stage.clean(LIFE)
     play = stage.play()
+    play.patience += seconds
     play.seats[0].port = _free_port()
     async with play:
         came, begun = asyncio.Event(), asyncio.Event()

@@ -63,6 +63,7 @@ class Play:
             for number in range(1, seats + 1)
         ]
         self._generations: dict[str, int] = {}
+        self.patience = PATIENCE
 
     @property
     def proxy(self) -> Proxy:
@@ -120,7 +121,7 @@ class Play:
 
     async def until(self, what: str, condition: Callable[[], T | bool | None]) -> T:
         """Wait until the state gives something true, and return it."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + self.patience
         while True:
             self.space.changed.clear()
             self._mirror.check()
