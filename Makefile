@@ -65,6 +65,7 @@ test: venv ## Everything, unit to end to end, from nothing
 	@$(python) -m hack.test
 
 bench-scale: tools ## The figures at thousands of objects alone, about an hour; the ranges are checked
+	PYTHONPATH=operator $(python) -m tests.bench.scale.growth
 	PYTHONPATH=operator $(python) -m tests.bench.scale.wave
 	PYTHONPATH=operator $(python) -m tests.bench.scale.settled
 	PYTHONPATH=operator $(python) -m tests.bench.scale.settled --count 250 --only cold
