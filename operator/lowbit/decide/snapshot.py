@@ -149,7 +149,7 @@ class Snapshot:
     revisions: tuple[Seen[ModelRevision], ...] = ()
     """Of this QuantizedModel, by its label, the oldest first."""
     shared_revisions: Mapping[str, Sequence[Seen[ModelRevision]]] = field(default_factory=dict)
-    """Of other QuantizedModels in the namespace that have an artifact, by the artifact's hash, the oldest first."""
+    """All in the namespace that have an artifact, whoever's they are, by the artifact's hash, the oldest first."""
     evaluations: Mapping[str, Seen[ModelEvaluation]] = field(default_factory=dict)
     """All in the namespace, by name."""
     unreadable: Mapping[str, str] = field(default_factory=dict)

@@ -74,14 +74,14 @@ class Complaints(Mapping[str, str]):
 
 
 class Artifacts(Mapping[str, Sequence[Seen[ModelRevision]]]):
-    """Revisions that have an artifact, by the artifact's hash, without those of one QuantizedModel."""
+    """Revisions of a namespace that have an artifact, by the artifact's hash: also those of which it is unclear whose they are."""
 
-    def __init__(self, store: Store, namespace: str, without: frozenset[str]) -> None:
-        self._store, self._namespace, self._without = store, namespace, without
+    def __init__(self, store: Store, namespace: str) -> None:
+        self._store, self._namespace = store, namespace
 
     def __getitem__(self, artifact_hash: str) -> Sequence[Seen[ModelRevision]]:
         revisions: Views[Seen[ModelRevision]] = Views(self._store, "ModelRevision", self._namespace)
-        names = self._store.revisions_of(self._namespace, artifact_hash) - self._without
+        names = self._store.revisions_of(self._namespace, artifact_hash)
         seen = [revision for name in names if (revision := revisions.get(name)) is not None]
         found = sorted((each for each in seen if each.body.status.artifact is not None), key=_age)
         if not found:
@@ -116,7 +116,7 @@ def build_snapshot(store: Store, key: Key) -> Snapshot | None:
         invalid=None if unreadable is None else f"this version of Lowbit cannot read {unreadable}",
         store=_model_store(store, key.namespace, model.body.spec.store_ref),
         revisions=revisions,
-        shared_revisions=Artifacts(store, key.namespace, frozenset(each.meta.name for each in revisions)),
+        shared_revisions=Artifacts(store, key.namespace),
         evaluations=Views(store, "ModelEvaluation", key.namespace),
         unreadable=Complaints(store, "ModelEvaluation", key.namespace),
         jobs=Views(store, "Job", key.namespace),
