@@ -19,6 +19,7 @@ from lowbit.worker.full import STORE, full, is_full
 from lowbit.worker.manifest import scan
 from lowbit.worker.prepare import prepare
 from lowbit.worker.store.pvc import PVCStore
+from tests.cluster.fixtures import need_root
 from tests.unit import worker_inputs as inputs
 
 SIZE = 512 * 1024
@@ -28,23 +29,17 @@ PAGE = 4096
 @pytest.fixture
 def volume(tmp_path: Path) -> Iterator[Path]:
     """A file system of half a megabyte."""
+    need_root("a small file system")
     path = tmp_path / "volume"
     path.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(path)], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip(f"a small file system needs root: {mounted.stderr.strip()}")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(path)], check=True)
     yield path
     subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
 @pytest.fixture
 def places(tmp_path: Path) -> Places:
-    inputs.write_model(tmp_path / "volumes" / "models" / "small")
-    inputs.write_lines(tmp_path / "maps" / "texts" / "calibration.jsonl", inputs.texts(0, 10))
-    inputs.write_lines(tmp_path / "maps" / "texts" / "holdout.jsonl", inputs.texts(100, 10))
-    return Places(tmp_path / "volumes", tmp_path / "maps", tmp_path / "secrets", tmp_path / "scratch")
+    return inputs.write_places(tmp_path)
 
 
 def run(root: Path, places: Places) -> tuple[int, TerminationMessage]:

@@ -34,10 +34,7 @@ from tests.unit import worker_inputs as inputs
 
 @pytest.fixture
 def places(tmp_path: Path) -> Places:
-    inputs.write_model(tmp_path / "volumes" / "models" / "small")
-    inputs.write_lines(tmp_path / "maps" / "texts" / "calibration.jsonl", inputs.texts(0, 10))
-    inputs.write_lines(tmp_path / "maps" / "texts" / "holdout.jsonl", inputs.texts(100, 10))
-    return Places(tmp_path / "volumes", tmp_path / "maps", tmp_path / "secrets", tmp_path / "scratch")
+    return inputs.write_places(tmp_path)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from typing import Any
 from lowbit.api.documents import PrepareDocument, PVCStoreAccess, StoreAccess
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModelSpec
+from lowbit.worker.datasets import Places
 from lowbit.worker.progress import Progress
 
 KILLED = 99
@@ -61,6 +62,14 @@ def texts(start: int, count: int) -> list[Any]:
     return [
         {"text": f"This is the text with the number {n}, and it is long enough."} for n in range(start, start + count)
     ]
+
+
+def write_places(folder: Path) -> Places:
+    """A prepare Job's mounts: the model, and both datasets that spec() names."""
+    write_model(folder / "volumes" / "models" / "small")
+    write_lines(folder / "maps" / "texts" / "calibration.jsonl", texts(0, 10))
+    write_lines(folder / "maps" / "texts" / "holdout.jsonl", texts(100, 10))
+    return Places(folder / "volumes", folder / "maps", folder / "secrets", folder / "scratch")
 
 
 def silence(stage: str = "prepare") -> Progress:
