@@ -102,6 +102,20 @@ async def test_a_silent_leader_has_stopped_before_another_one_starts(world: Worl
     assert second.permit()
 
 
+async def test_a_lease_that_has_ended_is_taken_at_its_end_and_not_at_the_next_attempt(world: World) -> None:
+    first, second = world.candidate("first"), world.candidate("second")
+    await first.step()
+    began = world.now
+    await second.step()
+    while not second.permit():
+        wait = second.until_next()
+        assert 0 < wait <= 2
+        world.now += wait
+        await second.step()
+    assert world.now == pytest.approx(began + 15)
+    assert second.until_next() == 2
+
+
 async def test_a_leader_that_cannot_reach_the_api_server_stops_in_time(world: World) -> None:
     leader = world.candidate("first")
     await leader.step()

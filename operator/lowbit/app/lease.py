@@ -55,6 +55,8 @@ class LeaderElection:
         self._deadline = -math.inf
         self._observed: tuple[str, float] | None = None
         """The resourceVersion of another's Lease, and when we first saw it."""
+        self._ends = -math.inf
+        """When it may be taken, if it does not change until then."""
         self._newest = 0
         """The highest resourceVersion that the Lease has had."""
         self._held: Mapping[str, Any] | None = None
@@ -78,7 +80,12 @@ class LeaderElection:
         """Take the Lease and renew it, for ever."""
         while True:
             await self.step()
-            await asyncio.sleep(self._terms.retry)
+            await asyncio.sleep(self.until_next())
+
+    def until_next(self) -> float:
+        """Seconds until the next attempt: another's Lease is taken at its end, which need not fall on one of ours."""
+        left = self._ends - self._clock()
+        return min(left, self._terms.retry) if left > 0 else self._terms.retry
 
     async def step(self) -> None:
         """One attempt to take or renew the Lease. Raises HistoryLost."""
@@ -175,7 +182,8 @@ class LeaderElection:
         version = lease["metadata"]["resourceVersion"]
         if self._observed is None or self._observed[0] != version:
             self._observed = (version, self._clock())
-        return self._clock() - self._observed[1] > float(spec.get("leaseDurationSeconds") or self._terms.duration)
+        self._ends = self._observed[1] + float(spec.get("leaseDurationSeconds") or self._terms.duration)
+        return self._clock() >= self._ends
 
     def _manifest(self, lease: Mapping[str, Any] | None, holder: str, duration: int | None = None) -> dict[str, Any]:
         """The Lease as it is to be; with the resourceVersion of the one that was seen."""
