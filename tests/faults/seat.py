@@ -17,6 +17,9 @@ from tests.api.operator_process import QUICK_LEASE
 from tests.faults.plan import Plan
 from tests.faults.proxy import Proxy
 
+COMPARED = 8.0
+"""Seconds between two comparisons with LISTs, ten minutes for users: what a watch has lost is found then."""
+
 
 @dataclass(frozen=True)
 class Account:
@@ -89,6 +92,7 @@ class Seat:
             f"--port={self.port}",
             "--host=127.0.0.1",
             "--log-format=text",
+            f"--resync={COMPARED}",
             *QUICK_LEASE,
         ]
         if self._account.lease is not None:

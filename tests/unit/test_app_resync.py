@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from lowbit.app.ended import HistoryLost
 from lowbit.app.resync import ROUNDS_MISSED, Resync
 from lowbit.kube.client import Listing
 from lowbit.kube.errors import KubeError, NotFound, Unavailable
-from lowbit.kube.resources import OPTIONAL_KINDS, OWN_KINDS, SHARED_KINDS
+from lowbit.kube.resources import OPTIONAL_KINDS, OWN_KINDS, RESOURCES, SHARED_KINDS
 from lowbit.observe.keys import Key
 from lowbit.observe.store import Store
 
@@ -42,13 +42,20 @@ class Bench:
         self.errors: list[KubeError] = []
         self.listed: list[tuple[str, str | None, str | None]] = []
         self.touched: list[Key] = []
+        self.changed = asyncio.Event()
         self.missed: list[str] = []
         self.store = Store()
         kube: Any = self
         self.resync = Resync(
-            kube, self.store, namespaces, touch=self.touched.extend, on_missed=self.missed.append,
+            kube, self.store, namespaces, touch=self.touch, on_missed=self.missed.append,
             jitter=lambda: 0.5, interval=600.0,
         )  # fmt: skip
+
+    def touch(self, keys: Iterable[Key]) -> None:
+        before = len(self.touched)
+        self.touched.extend(keys)
+        if len(self.touched) > before:
+            self.changed.set()
 
     async def serves(self, kind: str) -> bool:
         assert kind == "PodMonitor"
@@ -69,6 +76,7 @@ class Bench:
         await self.resync.fill()
         self.resync.watched = frozenset(ALWAYS)
         self.touched.clear()
+        self.changed.clear()
         return self
 
 
@@ -181,11 +189,11 @@ async def test_a_comparison_that_fails_is_tried_again(monkeypatch: pytest.Monkey
             raise asyncio.CancelledError
 
     bench = await Bench().filled()
-    monkeypatch.setattr("lowbit.app.resync.asyncio.sleep", sleep)
+    monkeypatch.setattr(bench.resync, "pause", sleep)
     bench.errors = [Unavailable(503, "", "busy")]
     with pytest.raises(asyncio.CancelledError):
         await bench.resync.run()
-    assert waits == [10.0, 30.0, 600.0, 600.0]
+    assert waits == [600.0, 30.0, 600.0, 600.0]
 
 
 async def test_after_a_restore_of_etcd_the_operator_ends_and_is_not_blind_for_ever() -> None:
@@ -211,7 +219,31 @@ async def test_one_stale_list_ends_nothing_and_is_looked_at_again_at_once(monkey
         if len(waits) == 3:
             raise asyncio.CancelledError
 
-    monkeypatch.setattr("lowbit.app.resync.asyncio.sleep", sleep)
+    monkeypatch.setattr(bench.resync, "pause", sleep)
     with pytest.raises(asyncio.CancelledError):
         await bench.resync.run()
-    assert waits == [10.0, 2.0, 600.0]
+    assert waits == [600.0, 2.0, 600.0]
+
+
+async def test_watches_go_on_from_the_lists_that_filled_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench("a", "b")
+    bench.version = 41
+    await bench.resync.fill()
+    paths = {RESOURCES[kind].path(namespace) for kind in ALWAYS for namespace in ("a", "b")}
+    assert bench.resync.listed == dict.fromkeys(paths, "41")
+    bench.version = 42
+    await bench.resync.compare()
+    assert set(bench.resync.listed.values()) == {"41"}, "a later one is not what the store was filled with"
+
+
+async def test_what_was_deleted_while_a_watch_began_anew_is_looked_for_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SETTLING", 0.0)
+    bench = Bench()
+    bench.objects = [job()]
+    await bench.filled()
+    bench.objects, bench.version = [], 2
+    running = asyncio.create_task(bench.resync.run())
+    bench.resync.gap()
+    await bench.changed.wait()  # a comparison is ten minutes away else
+    running.cancel()
+    assert bench.touched == [CHAT]

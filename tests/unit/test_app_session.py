@@ -28,7 +28,8 @@ class Bench:
         self.headers: list[Any] = []
         self.streams = WatchStreams(lambda: self.now)
         self.streams.expect((JOBS, PODS))
-        self.turns: list[str] = []
+        self.listed: dict[str, str] = {}
+        self.gaps = 0
         self.configuration = Configuration()
         self.configuration.api_key["BearerToken"] = "bearer first"
 
@@ -40,20 +41,25 @@ class Bench:
         assert seconds >= 0
         self.calls.append((verb, resource, status))
 
-    async def first(self, path: str) -> None:
-        self.turns.append(path)
+    def on_listed(self) -> None:
+        self.gaps += 1
 
     async def get(self, path: str) -> int:
-        async with self.session.get(self.address + path) as answer:
+        async with await self.session.request("get", self.address + path) as answer:
+            self.body = await answer.json()
             return answer.status
+
+    prefix = ""
 
     async def __aenter__(self) -> Bench:
         application = web.Application()
         application.router.add_get("/{tail:.*}", self.answer)
         self.server = TestServer(application)
         await self.server.start_server()
-        self.address = str(self.server.make_url("")).rstrip("/")
-        self.session = open_session(self.configuration, self.streams, self.on_call, self.first).aiohttp_session
+        self.address = str(self.server.make_url("")).rstrip("/") + self.prefix
+        self.configuration.host = self.address
+        made = open_session(self.configuration, self.streams, self.on_call, self.listed, self.on_listed)
+        self.session = made.aiohttp_session
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -75,10 +81,37 @@ async def test_every_request_carries_the_token_of_its_moment(bench: Bench) -> No
     assert {each["User-Agent"] for each in bench.headers} == {"lowbit"}
 
 
-async def test_a_list_waits_for_its_turn_and_a_watch_does_not(bench: Bench) -> None:
+async def test_what_filled_the_store_is_not_listed_again_and_the_watch_goes_on_from_there(bench: Bench) -> None:
+    bench.listed[JOBS] = "712"
+    assert await bench.get(f"{JOBS}?limit=250") == 200
+    assert bench.body == {"items": [], "metadata": {"resourceVersion": "712"}}
+    assert bench.calls == [] and bench.gaps == 0
+
+
+async def test_a_watch_that_cannot_go_on_lists_for_real_and_says_that_something_may_be_missed(bench: Bench) -> None:
+    bench.listed[JOBS] = "712"
     await bench.get(JOBS)
-    await bench.get(f"{PODS}?watch=true")
-    assert bench.turns == [JOBS]
+    await bench.get(JOBS)
+    assert bench.calls == [("list", "jobs", 200)] and bench.gaps == 1
+    await bench.get(f"{JOBS}?watch=true")
+    assert bench.gaps == 1
+    bench.status = 503
+    await bench.get(JOBS)
+    assert bench.gaps == 1
+
+
+async def test_an_api_server_behind_a_path_of_a_proxy_is_the_same() -> None:
+    made = Bench()
+    made.prefix = "/k8s/clusters/c-1"
+    async with made as bench:
+        bench.listed[JOBS] = "712"
+        await bench.get(JOBS)
+        assert bench.listed == {} and bench.calls == []
+        await bench.get(JOBS)
+        await bench.get(f"{JOBS}?watch=true")
+        await bench.get(f"{PODS}?watch=true")
+        assert bench.calls == [("list", "jobs", 200), ("watch", "jobs", 200), ("watch", "pods", 200)]
+        assert bench.streams.pending() is None
 
 
 async def test_calls_are_told_by_verb_and_resource(bench: Bench) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 import random
 import signal
 import time
@@ -23,6 +22,7 @@ from lowbit.app.queue import WorkQueue
 from lowbit.app.resync import Resync
 from lowbit.app.session import open_session
 from lowbit.app.settings import Settings
+from lowbit.app.standby import Standby
 from lowbit.app.streams import WatchStreams
 from lowbit.app.watches import watch
 from lowbit.effects.events import EventSender
@@ -39,7 +39,7 @@ SHUTDOWN_GRACE = 10.0
 
 
 OWN_FIRST = 15.0
-"""Seconds that Lowbit's own kinds are waited for, before others are listed and before it leads."""
+"""Seconds at most that the watches of Lowbit's own kinds are waited for before it leads: a right may be missing."""
 
 
 def utc_now() -> datetime:
@@ -76,7 +76,6 @@ class Operator:
             on_missed=lambda kind: self.metrics.missed.labels(kind).inc(),
             jitter=random.random,
             interval=settings.resync,
-            watching=lambda: bool(self.resync.watched) and self.streams.pending() is None,
         )
         self.reconciler = Reconciler(
             self.kube,
@@ -89,14 +88,11 @@ class Operator:
             decide,
             utc_now,
         )
-        self.streams = WatchStreams(time.monotonic)
-        self._own, self._shared = self._paths(OWN_KINDS), self._paths((*SHARED_KINDS, *OPTIONAL_KINDS))
+        self.streams = WatchStreams(time.monotonic, self._on_stream)
+        self._own_watched = asyncio.Event()
         self.health = Health()
         self.server = HealthServer(settings.host, settings.port, self.health, self.metrics.registry)
-        self._unled: dict[Key, float] = {}
-        """What has changed while another one led (or nobody), and when, on the monotonic clock."""
-        self._filled_at = math.inf
-        """When everything had been read for the first time, on the monotonic clock."""
+        self._standby = Standby(time.monotonic, 2 * settings.lease_duration)
         self._stopping = asyncio.Event()
         self._kopf_stop = asyncio.Event()
 
@@ -114,7 +110,7 @@ class Operator:
         if self.election.leading.is_set():
             self.queue.add_all(keys)
         elif self.resync.synced:
-            self._unled.update(dict.fromkeys(keys, time.monotonic()))
+            self._standby.changed(keys)
 
     def on_event(self, kind: str | None, manifest: dict[str, Any]) -> None:
         """A watch has brought an object."""
@@ -136,7 +132,6 @@ class Operator:
             await self._shut_down(tasks)
 
     async def _run_filled(self, tasks: list[asyncio.Task[object]]) -> None:
-        self._filled_at = time.monotonic()
         tasks[:] = [
             self._spawn("election", self._elect()),
             self._spawn("resync", self.resync.run()),
@@ -165,26 +160,21 @@ class Operator:
         self.resync.watched = frozenset(kinds)
 
         async def connect() -> Any:
-            return open_session(self._configuration, self.streams, self.metrics.on_call, self._after_own)
+            calls = self.metrics.on_call
+            return open_session(self._configuration, self.streams, calls, self.resync.listed, self.resync.gap)
 
         await watch(kinds, self.settings.namespaces, connect, self.on_event, ready=ready, stop=self._kopf_stop)
 
     async def _elect(self) -> None:
-        """Lead, once what people write is watched: before that, a change would wait for the end of all LISTs."""
-        await self._own_watched()
+        """Lead, once what people write is watched: a leader sees at once what they change."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(OWN_FIRST):
+                await self._own_watched.wait()
         await self.election.run()
 
-    async def _after_own(self, path: str) -> None:
-        """The watches list Lowbit's own kinds before all others, which are several times as many."""
-        if path in self._shared:
-            await self._own_watched()
-
-    async def _own_watched(self) -> None:
-        """Wait until Lowbit's own kinds are watched; only for some seconds after the start: a right may be missing."""
-        while not self.streams.open(self._own):
-            if time.monotonic() > self._filled_at + OWN_FIRST:
-                return
-            await asyncio.sleep(0.01)
+    def _on_stream(self) -> None:
+        if self.streams.open(self._paths(OWN_KINDS)):
+            self._own_watched.set()
 
     async def _until_done_or_stopped(self, tasks: list[asyncio.Task[object]]) -> None:
         """Wait for a stop or for the first task to end. Raises what a task raised."""
@@ -198,10 +188,8 @@ class Operator:
         """Every key is due when this operator begins to lead; first what the last leader may not have seen to."""
         self.metrics.leader.set(1 if leads else 0)
         if leads:
-            since = time.monotonic() - 2 * self.settings.lease_duration
-            self.queue.add_all(key for key, touched in self._unled.items() if touched > since)
+            self.queue.add_all(self._standby.take())
             self.queue.add_all(self.store.keys(), patient=True)
-        self._unled.clear()
 
     async def _shut_down(self, tasks: list[asyncio.Task[object]]) -> None:
         """Workers first, then the Lease, so that the next leader finds no write of ours under way."""

@@ -11,7 +11,7 @@ from lowbit.api.names import MANAGED_SELECTOR
 from lowbit.app.ended import HistoryLost
 from lowbit.kube.client import Kube
 from lowbit.kube.errors import KubeError, NotFound
-from lowbit.kube.resources import OPTIONAL_KINDS, OWN_KINDS, SHARED_KINDS
+from lowbit.kube.resources import OPTIONAL_KINDS, OWN_KINDS, RESOURCES, SHARED_KINDS
 from lowbit.observe.history import Past
 from lowbit.observe.keys import Key, Reference, reference
 from lowbit.observe.store import Store
@@ -19,10 +19,7 @@ from lowbit.observe.store import Store
 logger = logging.getLogger(__name__)
 
 SETTLING = 10.0
-"""Seconds after the start: what was deleted between our first LIST and the watches' own is found then."""
-OPENING = 60.0
-"""Seconds at most that the watches are waited for before that."""
-OPENING_LOOK = 0.5
+"""Seconds after a watch has had to begin anew from a LIST of its own: what was deleted in between is found then."""
 RETRY = 2.0
 ROUNDS_MISSED = 3
 """So many rounds in a row that find what no watch has brought: the watches are dead."""
@@ -41,9 +38,7 @@ class Resync:
         on_missed: Callable[[str], None],
         jitter: Callable[[], float],
         interval: float,
-        watching: Callable[[], bool] = lambda: True,
     ) -> None:
-        """watching says whether all watches are open."""
         self._kube = kube
         self._store = store
         self._namespaces: Sequence[str | None] = namespaces or (None,)
@@ -51,7 +46,6 @@ class Resync:
         self._on_missed = on_missed
         self._jitter = jitter
         self._interval = interval
-        self._watching = watching
         self._pending: dict[Reference, None] = {}
         """What a LIST has found and the watches have yet to bring."""
         self._rounds_missed = 0
@@ -59,7 +53,10 @@ class Resync:
         """So many comparisons in a row contradicted what had been seen before."""
         self._error = ""
         """What the last comparison failed of."""
+        self._gap = asyncio.Event()
         self.synced = False
+        self.listed: dict[str, str] = {}
+        """The resourceVersion of what filled the store, by path: from there a watch brings everything else."""
         self.watched: frozenset[str] = frozenset()
         """Kinds of which a watch should bring every change."""
 
@@ -84,11 +81,10 @@ class Resync:
 
     async def run(self) -> None:
         """Compare again and again. Raises HistoryLost."""
-        wait = min(SETTLING, self._interval)
-        await self._until_watching(wait)
+        wait = self._next()
         while True:
-            await asyncio.sleep(wait)
-            wait = self._interval * (0.8 + 0.4 * self._jitter())
+            await self.pause(wait)
+            wait = self._next()
             try:
                 await self.compare()
             except KubeError as error:
@@ -97,12 +93,22 @@ class Resync:
             if self._doubts:
                 wait = min(wait, RETRY)  # one answer may have been a stale one, two are not
 
-    async def _until_watching(self, longest: float) -> None:
-        """Of thousands of objects the watches' own LISTs take some seconds: to compare meanwhile would only hold them up."""
-        for _ in range(int(OPENING / OPENING_LOOK)):
-            if self._watching():
-                return
-            await asyncio.sleep(min(OPENING_LOOK, longest))
+    def _next(self) -> float:
+        return self._interval * (0.8 + 0.4 * self._jitter())
+
+    async def pause(self, seconds: float) -> None:
+        """Wait so long, or until shortly after a watch has begun anew."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._gap.wait()
+        except TimeoutError:
+            return
+        await asyncio.sleep(min(SETTLING, self._interval))  # they all begin anew, one after another
+        self._gap.clear()
+
+    def gap(self) -> None:
+        """A watch could not go on from where it was, and has listed anew. It does not tell what was deleted meanwhile."""
+        self._gap.set()
 
     async def compare(self) -> None:
         """One comparison. Raises KubeError, HistoryLost."""
@@ -119,6 +125,8 @@ class Resync:
                     witness = witness or past.contradicted(page.items, page.resource_version)
                     comparison.take(page.items)
                 difference = comparison.end(page.resource_version)
+                if not self.synced:
+                    self.listed[RESOURCES[kind].path(namespace)] = page.resource_version
                 if kind in self.watched:
                     self._pending.update(dict.fromkeys(difference.objects))
                 self._touch(difference.keys)

@@ -30,8 +30,10 @@ class Stream:
 class WatchStreams:
     """What is known of each stream, by the path that it watches. clock gives seconds that never go back."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], on_open: Callable[[], None] = lambda: None) -> None:
+        """on_open is told whenever a stream has been opened."""
         self._clock = clock
+        self._on_open = on_open
         self._streams: dict[str, Stream] = {}
 
     def expect(self, paths: Iterable[str]) -> None:
@@ -48,6 +50,7 @@ class WatchStreams:
         """The API server streams."""
         if stream := self._streams.get(path):
             stream.opened, stream.answered, stream.refused = self._clock(), True, False
+            self._on_open()
 
     def refused(self, path: str) -> None:
         """The API server did not answer, or not with a stream."""

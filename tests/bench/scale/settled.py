@@ -207,7 +207,6 @@ class Settled:
         with self.bench.operator(f"--resync={resync}") as operator:
             await until_ready(operator, self.bench)
             await until_rest(operator)
-            await asyncio.sleep(12)  # the comparison that follows each start
             before, began = await ask(calls, operator), time.monotonic()
             used, lists = seconds_of(pid_of(operator)), _lists(before)
             while time.monotonic() - began < seconds:
