@@ -117,8 +117,14 @@ def _push(references: Mapping[str, str], registry: str) -> dict[str, str]:
     for name, reference in references.items():
         pushed[name] = f"{registry}/{reference.rpartition('/')[2]}"
         with step(f"push {pushed[name]}"):
-            run(f"push-{name}", buildah("push", "--quiet", reference, f"docker://{pushed[name]}"))
+            run(f"push-{name}", buildah("push", "--quiet", *_plain(registry), reference, f"docker://{pushed[name]}"))
     return pushed
+
+
+def _plain(registry: str) -> list[str]:
+    """A registry on loopback, such as the one beside a kind cluster, speaks HTTP, and docker and containerd know it."""
+    host = registry.partition("/")[0].rpartition(":")[0] or registry.partition("/")[0]
+    return ["--tls-verify=false"] if host in ("localhost", "127.0.0.1", "[::1]") else []
 
 
 def _context(kubeconfig: Path) -> str:

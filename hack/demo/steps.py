@@ -21,6 +21,8 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.progress import StepError, step
 
 ROOT = Path(__file__).resolve().parents[2]
+CLIENTS = ("kubectl", "helm")
+"""All that is needed on this machine of a cluster that is somebody's."""
 SOURCE_MODEL = "smollm2-135m-instruct"
 
 
@@ -28,8 +30,13 @@ def prepare_machine(cluster: DemoCluster) -> dict[str, str]:
     """Programs, cluster, images and the model. Returns the images' references by name."""
     if os.geteuid() != 0:
         raise StepError("demo", "it installs packages, builds images and starts a cluster: run it as root")
-    packages.install(packages.DEMO)
-    programs.build()
+    if cluster.ours:
+        packages.install(packages.DEMO)
+        programs.build()
+    else:
+        packages.install(packages.IMAGES)
+        if wanted := tuple(name for name in CLIENTS if not shutil.which(name)):
+            programs.build(wanted)
     references = build(ALL, None)
     prepare_models()
     if cluster.ours:
@@ -68,7 +75,7 @@ def apply_example(cluster: DemoCluster, references: Mapping[str, str]) -> None:
             _config_map(cluster, f"{MODEL}-{name}", ROOT / "examples" / "data" / f"{name}.jsonl")
     source = prepare_models()[SOURCE_MODEL]
     with step("copy the model into its volume"):
-        _copy_ours(source) if cluster.ours else _copy_elsewhere(cluster, source, references["operator"])
+        _copy_ours(source) if cluster.ours else copy_elsewhere(cluster, source, references["operator"])
     with step("kubectl apply -f examples/smollm2.yaml"):
         cluster.run("kubectl", "-n", NAMESPACE, "apply", "-f", str(ROOT / "examples" / "smollm2.yaml"))
 
@@ -102,8 +109,8 @@ def _copy_ours(source: Path) -> None:
         shutil.copytree(source, folder)
 
 
-def _copy_elsewhere(cluster: DemoCluster, source: Path, image: str) -> None:
-    """Claims from the cluster's default StorageClass, filled through a pod that lives for the copy only."""
+def copy_elsewhere(cluster: DemoCluster, source: Path, image: str) -> None:
+    """The model's files into a cluster that is not ours. Claims from the cluster's default StorageClass, filled through a pod that lives for the copy only."""
     for name in ("models", "sources"):
         claim = {
             "apiVersion": "v1",
@@ -114,7 +121,11 @@ def _copy_elsewhere(cluster: DemoCluster, source: Path, image: str) -> None:
         cluster.run("kubectl", "apply", "-f", "-", given=json.dumps(claim))
     cluster.run("kubectl", "apply", "-f", "-", given=json.dumps(_loader_pod(image)))
     cluster.run("kubectl", "-n", NAMESPACE, "wait", "pod/loader", "--for=condition=Ready", "--timeout=300s")
-    cluster.run("kubectl", "-n", NAMESPACE, "cp", str(source), f"loader:/sources/{SOURCE_MODEL}")
+    in_pod = ("kubectl", "-n", NAMESPACE, "exec", "loader", "--", "sh", "-c")
+    # Under its name only when it is whole, and never into what an earlier run has copied.
+    if not cluster.run(*in_pod, f"rm -rf /sources/.copy; ls -d /sources/{SOURCE_MODEL}", check=False):
+        cluster.run("kubectl", "-n", NAMESPACE, "cp", str(source), "loader:/sources/.copy")
+        cluster.run(*in_pod, f"mv /sources/.copy /sources/{SOURCE_MODEL}")
     cluster.run("kubectl", "-n", NAMESPACE, "delete", "pod", "loader", "--wait=true")
 
 

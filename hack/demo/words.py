@@ -42,10 +42,13 @@ def evaluation_table(model: dict[str, Any]) -> None:
 def closing(cluster: DemoCluster, model: dict[str, Any]) -> None:
     """How to look around, where the report is, and how to take it down."""
     report = ((model.get("status") or {}).get("evaluation") or {}).get("reportPath")
-    where = f"{Cluster().paths.volumes / f'{NAMESPACE}-models' / report}" if cluster.ours and report else report
+    where, down = f"{Cluster().paths.volumes / f'{NAMESPACE}-models'}/{report}", "make demo-down"
+    if not cluster.ours:
+        where = f"{report}, in the claim models of the namespace {NAMESPACE}"
+        down = f"KUBECONFIG={cluster.kubeconfig} {down}"
     print(f"""
 Look around:  export KUBECONFIG={cluster.kubeconfig}
               kubectl -n {NAMESPACE} get qm,mrev,meval
               kubectl -n {NAMESPACE} describe qm {MODEL}
 Report:       {where}
-Take it down: make demo-down""")
+Take it down: {down}""")
