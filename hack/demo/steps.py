@@ -126,7 +126,7 @@ def copy_elsewhere(cluster: DemoCluster, source: Path, image: str) -> None:
     if not cluster.run(*in_pod, f"rm -rf /sources/.copy; ls -d /sources/{SOURCE_MODEL}", check=False):
         cluster.run("kubectl", "-n", NAMESPACE, "cp", str(source), "loader:/sources/.copy")
         cluster.run(*in_pod, f"mv /sources/.copy /sources/{SOURCE_MODEL}")
-    cluster.run("kubectl", "-n", NAMESPACE, "delete", "pod", "loader", "--wait=true")
+    cluster.run("kubectl", "-n", NAMESPACE, "delete", "pod", "loader", "--grace-period=1", "--wait=true")
 
 
 def _loader_pod(image: str) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from hack.demo import steps
 from hack.demo.cluster import DemoCluster
 from images.build import build
+from images.buildah import buildah, run
 from images.load import load
 from tests.cluster.cluster import Cluster
 from tests.cluster.progress import StepError
@@ -44,6 +46,22 @@ def space(lowbit: Cluster) -> Iterator[Lab]:
         lab.kubectl("delete", "persistentvolume", name)
 
 
+@pytest.fixture
+def image() -> Iterator[str]:
+    """The operator's image under an id of its own. A kubelet that has pulled an image starts no pod by another name of the same
+    id without pulling that, too (it has to see that the pod may): nothing else of these tests could run.
+    """
+    made = "localhost/lowbit-elsewhere:test"
+    container = subprocess.check_output(buildah("from", "--pull-never", build(("operator",))["operator"]), text=True)
+    try:
+        run("elsewhere", buildah("config", "--label", "lowbit.dev/test=elsewhere", container.strip()))
+        run("elsewhere", buildah("commit", "--quiet", container.strip(), made))
+        yield made
+    finally:
+        subprocess.run(buildah("rm", container.strip()), check=False, capture_output=True)
+        subprocess.run(buildah("rmi", made), check=False, capture_output=True)
+
+
 def volume(name: str, folder: Path) -> dict[str, object]:
     spec = {"capacity": {"storage": "10Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": str(folder)}}
     return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec}
@@ -56,7 +74,7 @@ def test_a_cluster_that_nothing_can_be_loaded_into_needs_a_registry(elsewhere: D
 
 
 def test_images_come_by_a_registry_and_the_model_by_a_pod(
-    elsewhere: DemoCluster, space: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    elsewhere: DemoCluster, space: Lab, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = tmp_path / "model"
     model.mkdir()
@@ -64,9 +82,9 @@ def test_images_come_by_a_registry_and_the_model_by_a_pod(
     monkeypatch.setattr(steps, "NAMESPACE", space.namespace)
     with registry(tmp_path / "registry") as address:
         monkeypatch.setenv("REGISTRY", f"{address}/team/")
-        pushed = load(build(("operator",)))["operator"]
-        assert pushed.startswith(f"{address}/team/lowbit-operator:")
-        assert repositories(address) == ["team/lowbit-operator"]
+        pushed = load({"elsewhere": image})["elsewhere"]
+        assert pushed == f"{address}/team/lowbit-elsewhere:test"
+        assert repositories(address) == ["team/lowbit-elsewhere"]
         for _run in range(2):  # the second one finds what the first has copied
             steps.copy_elsewhere(elsewhere, model, pushed)
     claim = space.get("persistentvolumeclaim", "sources")

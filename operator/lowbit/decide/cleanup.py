@@ -56,7 +56,8 @@ def kept_revisions(snapshot: Snapshot) -> set[str]:
     hash_ = input_hash(spec)
     present = [revision for revision in snapshot.revisions if revision.body.spec.input_hash == hash_]
     kept = {revision.meta.name for revision in present}
-    if not any(passed(revision) or revision.body.status.artifact is None for revision in present):
+    to_come = len(present) < len(spec.candidates)
+    if to_come and not any(passed(revision) or revision.body.status.artifact is None for revision in present):
         # A changed threshold needs the very artifact that is being made for the former input: hours of a GPU. Only a
         # revision of the present input tells which artifact it needs, so nothing is given up before there is one.
         kept |= {revision.meta.name for revision in snapshot.revisions if under_way(revision)}

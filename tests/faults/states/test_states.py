@@ -13,11 +13,14 @@ EXAMPLES = 3100
 
 RELABELLED = Start(life=5, moment=42, damages=[("edit_child", 55, 1), ("apply", 0, 1)], outcomes=["exhaust"])
 """A revision of one model under another's label: neither has forgotten its artifact."""
+WIPED = Start(life=9, moment=59, damages=[("wipe", 14, 8)])
+"""All candidates have failed, and the status of a former revision is empty: nothing can come of it any more."""
 
 
 # The same starts each time; new ones are for `make faults`.
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(STARTS)
 @example(RELABELLED)
+@example(WIPED)
 def test_from_any_state_it_comes_to_rest_and_no_rule_is_broken_on_the_way(start: Start) -> None:
     walk(start)
