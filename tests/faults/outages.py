@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.cluster.apiserver import ApiServer
 from tests.faults.away import gone, killed, unavailable
 from tests.faults.lost_lease import lease_deleted, lease_taken
-from tests.faults.pair import MISSED, leader_stopped, points
+from tests.faults.pair import MISSED, leader_stopped, points, standby_waits
 from tests.faults.restored import restored, restored_before_a_change, restored_before_a_deletion
 from tests.faults.rights import all_rights_taken, one_right_taken
 from tests.faults.stage import Stage, build, on_stage
@@ -28,6 +28,7 @@ SCENARIOS = ("first-apply", "failed-gate", "change-evaluating", "change-serving"
 async def together(stage: Stage) -> AsyncIterator[tuple[str, Run]]:
     """Outages of one operator: the others do not notice."""
     yield "503", partial(unavailable, stage, 600.0)
+    yield "standby", partial(standby_waits, stage)
     yield "storm", partial(conflict_storm, stage)
     yield "fight", partial(fight, stage)
     for point in await points(stage, "first-apply"):

@@ -1,4 +1,4 @@
-"""Two operators: the leader is stopped at one of its writes, and goes on when another leads."""
+"""Two operators: one waits while the other leads; the leader is stopped at one of its writes, and goes on when another leads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.faults.plan import Call
 from tests.faults.play import Play
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.seat import Seat
-from tests.faults.stage import Stage
+from tests.faults.stage import Stage, live
 
 MISSED = "the write never came"
 
@@ -56,6 +56,16 @@ class Stopped:
             await asyncio.sleep(0.01)
         self.seat.freeze()
         self._frozen_at = self.seat.proxy.leases
+
+
+async def standby_waits(stage: Stage) -> list[str]:
+    """A second operator beside the one that leads: it takes nothing from one that renews."""
+    async with stage.play(seats=2) as play:
+        first, second = play.seats
+        await play.until("the first leads", first.leads)
+        second.start()
+        wrong = await live(stage, play, "change-serving")
+        return [*wrong, *first.proxy.wire.wrong, *second.proxy.wire.wrong]
 
 
 async def leader_stopped(stage: Stage, scenario: str, point: str, *, late: bool) -> list[str]:

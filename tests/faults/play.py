@@ -62,6 +62,8 @@ class Play:
             )
             for number in range(1, seats + 1)
         ]
+        for seat in self.seats[1:]:
+            seat.proxy.wire.held = self.seats[0].proxy.wire.held
         self._generations: dict[str, int] = {}
         self.patience = PATIENCE
 

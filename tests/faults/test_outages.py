@@ -9,7 +9,7 @@ import pytest
 from tests.cluster.apiserver import ApiServer
 from tests.faults.away import gone, killed, unavailable
 from tests.faults.lost_lease import lease_deleted, lease_taken
-from tests.faults.pair import leader_stopped, points
+from tests.faults.pair import leader_stopped, points, standby_waits
 from tests.faults.restored import restored, restored_before_a_change, restored_before_a_deletion
 from tests.faults.rights import all_rights_taken, one_right_taken
 from tests.faults.stage import Known, Stage, build, on_stage
@@ -56,6 +56,10 @@ async def test_after_a_restore_to_before_a_deletion_what_is_there_again_is_serve
     assert await restored_before_a_deletion(stage) == []
 
 
+async def test_a_standby_takes_nothing_from_a_leader_that_renews(stage: Stage) -> None:
+    assert await standby_waits(stage) == []
+
+
 @pytest.mark.parametrize("late", [False, True], ids=["while-another-leads", "when-all-is-done"])
 @pytest.mark.parametrize("where", range(4))
 async def test_a_leader_that_was_stopped_writes_nothing_when_another_leads(
@@ -72,7 +76,9 @@ async def test_a_leader_that_was_stopped_writes_nothing_when_another_leads(
 async def test_a_leader_whose_lease_another_takes_stops_and_takes_it_back_when_that_one_is_silent(
     stage: Stage, where: int
 ) -> None:
-    assert await lease_taken(stage, (await points(stage, "first-apply"))[where]) == []
+    # A status less is written now and then: two changes that come together need one.
+    writes = [each for each in await points(stage, "first-apply") if "quantizedmodels/status" not in each]
+    assert await lease_taken(stage, writes[where]) == []
 
 
 async def test_a_lease_that_was_deleted_is_made_again(stage: Stage) -> None:

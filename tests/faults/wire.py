@@ -19,14 +19,21 @@ WITHOUT_OWNER = ("events", "leases")
 
 
 @dataclass
+class Held:
+    """Who holds the Lease, and when it was renewed."""
+
+    holder: str = ""
+    renewed: float = -math.inf
+
+
+@dataclass
 class Wire:
-    """The rules of one operator's requests. now is seconds that never go back."""
+    """The rules of one operator's requests. now is seconds that never go back. Operators of one Lease share `held`."""
 
     wrong: list[str] = field(default_factory=list)
+    held: Held = field(default_factory=Held)
     _leads_until: float = math.inf
     """The Lease's own end; infinite until it was first seen."""
-    _holder: str = ""
-    _renewed: float = -math.inf
 
     def asks(self, ask: Asked, query: Mapping[str, str], body: bytes, now: float) -> None:
         """A request has come."""
@@ -38,8 +45,8 @@ class Wire:
     def agreed(self, body: bytes, now: float) -> None:
         """The API server has agreed to a write of the Lease that came at a time."""
         spec = json.loads(body)["spec"]
-        self._holder, self._renewed = spec["holderIdentity"], now
-        self._leads_until = now + spec["leaseDurationSeconds"] if self._holder else -math.inf
+        self.held.holder, self.held.renewed = spec["holderIdentity"], now
+        self._leads_until = now + spec["leaseDurationSeconds"] if self.held.holder else -math.inf
 
     def died(self, now: float) -> None:
         """The operator has ended: the next one leads when it has the Lease. What was under way still comes."""
@@ -47,9 +54,9 @@ class Wire:
 
     def _lease(self, body: bytes, now: float) -> Iterator[str]:
         spec = json.loads(body)["spec"]
-        holder, waited = spec["holderIdentity"], now - self._renewed
-        if holder and self._holder and holder != self._holder and waited < 0.9 * spec["leaseDurationSeconds"]:
-            yield f"{holder} takes the Lease {waited:.1f} s after {self._holder} has renewed it"
+        holder, last, waited = spec["holderIdentity"], self.held.holder, now - self.held.renewed
+        if holder and last and holder != last and waited < 0.9 * spec["leaseDurationSeconds"]:
+            yield f"{holder} takes the Lease {waited:.1f} s after {last} has renewed it"
 
     def _write(self, ask: Asked, query: Mapping[str, str], body: bytes, now: float) -> Iterator[str]:
         if now > self._leads_until + SLACK:

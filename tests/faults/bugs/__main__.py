@@ -21,7 +21,7 @@ from tests.faults.bugs.planted import Bug, bugs, planted
 
 LONGEST = 400.0
 """Seconds: a hunt that takes longer has found nothing. It tells nothing of the bug, as one that ends with an error."""
-PARTS = ("views", "states", "runs", "properties")
+PARTS = ("views", "states", "runs", "outages", "properties")
 ENOUGH = 0.95
 SHORT = 100
 """Characters of what was found, in the table."""

@@ -8,21 +8,26 @@ import asyncio
 import json
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
+from tests.cluster.apiserver import ApiServer
 from tests.faults import play
-from tests.faults.plan import Plan, parse, told
+from tests.faults.pair import standby_waits
+from tests.faults.plan import Fault, Plan, parse, told
 from tests.faults.properties.run import every
-from tests.faults.rig import SORTS, Rig, rig
-from tests.faults.states.starts import STARTS
+from tests.faults.rig import SORTS, Clean, Rig, rig
+from tests.faults.stage import build, on_stage
+from tests.faults.states.starts import STARTS, directed
 from tests.faults.states.walk import Start, walk
 from tests.faults.views import DELIVERIES, HISTORIES, LISTS, deliver
 
-PATIENCE = 45.0
-"""Seconds: a run that settles later is found."""
+PATIENCE = 20.0
+"""Seconds: a run that settles later is found. Some things are looked at every 30 s anyhow: that would hide what was lost."""
 AT_ONCE = 3
 STARTS_WALKED, HISTORIES_DELIVERED = 600, 1500
 CLEAN = (
@@ -46,8 +51,18 @@ DIRECTED: tuple[tuple[str, str, str], ...] = (
 """Scenario, sort and what a plan looks like: of those that fit, the first and the last one are run."""
 LATE = ("change-serving", "rollback"), ",".join(f"503@update:leases:lowbit-operator#{each}" for each in range(2, 40))
 """The Lease is not renewed for seconds in which there is something to write."""
+SLOW = ("first-apply", "slow", r"delay=4@create:jobs:chat-prepare.*")
+"""A write takes so long that the Lease has ended when the next one of the same reconcile is due."""
 CHANGED = ("serving.pod.nodeSelector", "jobs.ttlSeconds")
 """Properties that are changed on a live object."""
+
+
+def slow_plans(clean: Clean) -> list[Plan]:
+    """For every write: it takes four seconds."""
+    return [(Fault("delay", call.point, 4.0),) for call in clean.calls if call.asked.write]
+
+
+MORE = {"slow": slow_plans}
 
 
 def views() -> str | None:
@@ -64,6 +79,11 @@ def states() -> str | None:
         except Exception as error:
             raise AssertionError(f"{type(error).__name__}: {error}: --example '{start.text()}'") from error
 
+    for start in directed():
+        try:
+            run(start)
+        except AssertionError as error:
+            return str(error)
     return _found(given(STARTS)(run), STARTS_WALKED)
 
 
@@ -91,6 +111,7 @@ async def _runs() -> str | None:
             return found
         plans = [plan for each in DIRECTED for plan in await _fitting(made, *each)]
         plans += [(scenario, parse(LATE[1])) for scenario in LATE[0]]
+        plans += [(SLOW[0], (*plan, *parse(LATE[1]))) for _, plan in await _fitting(made, *SLOW)]
         return await _first([_planned(made, *each) for each in plans])
 
 
@@ -108,7 +129,7 @@ async def _planned(made: Rig, scenario: str, plan: Plan) -> str | None:
 
 
 async def _fitting(made: Rig, scenario: str, sort: str, looks: str) -> list[tuple[str, Plan]]:
-    plans = [plan for plan in SORTS[sort](await made.clean(scenario)) if re.fullmatch(looks, told(plan))]
+    plans = [plan for plan in (SORTS | MORE)[sort](await made.clean(scenario)) if re.fullmatch(looks, told(plan))]
     return [(scenario, plan) for plan in dict.fromkeys([*plans[:1], *plans[-1:]])]
 
 
@@ -132,6 +153,17 @@ async def _first(work: Iterable[Coroutine[Any, Any, str | None]]) -> str | None:
     return None
 
 
+def outages() -> str | None:
+    """Two operators, one of which leads."""
+
+    async def beside() -> str | None:
+        with ApiServer() as server, tempfile.TemporaryDirectory(prefix="lowbit-hunt-") as folder:
+            async with on_stage(build(server, Path(folder))) as stage:
+                return "; ".join(await standby_waits(stage)) or None
+
+    return asyncio.run(beside())
+
+
 def properties() -> str | None:
     """A few changes of a live object."""
 
@@ -145,6 +177,7 @@ PARTS: dict[str, Callable[[], str | None]] = {
     "views": views,
     "states": states,
     "runs": runs,
+    "outages": outages,
     "properties": properties,
 }
 

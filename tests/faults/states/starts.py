@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+
 from hypothesis import strategies as st
 
 from tests.faults.states.actor import OUTCOMES
@@ -22,3 +25,14 @@ STARTS = st.builds(
     years=st.sampled_from([0, 0, 0, -3, 20]),
     held=st.sampled_from([False, False, False, True]),
 )
+
+
+def directed() -> Iterator[Start]:
+    """What is rare where it is drawn: at some moments of every life a revision's status lacks one of its fields, or a Job whose
+    pod has failed tries again by itself.
+    """
+    for life in range(len(LIVES)):
+        for moment, field in itertools.product(range(8, 100, 23), range(8)):
+            yield Start(life=life, moment=moment, damages=[("wipe", field, 1)])
+        for moment, failed in itertools.product(range(5, 80, 9), (1, 2, 4)):
+            yield Start(life=life, moment=moment, damages=[("job_unended", failed, 1)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, example, given, settings
 
-from tests.faults.states.starts import STARTS
+from tests.faults.states.starts import STARTS, directed
 from tests.faults.states.walk import Start, walk
 
 EXAMPLES = 3100
@@ -12,7 +12,7 @@ EXAMPLES = 3100
 
 
 RELABELLED = Start(life=5, moment=42, damages=[("edit_child", 55, 1), ("apply", 0, 1)], outcomes=["exhaust"])
-"""A revision of one model under another's label: neither has forgotten its artifact."""
+"""A revision of one model under another's label: neither has directed its artifact."""
 WIPED = Start(life=9, moment=59, damages=[("wipe", 14, 8)])
 """All candidates have failed, and the status of a former revision is empty: nothing can come of it any more."""
 
@@ -24,3 +24,8 @@ WIPED = Start(life=9, moment=59, damages=[("wipe", 14, 8)])
 @example(WIPED)
 def test_from_any_state_it_comes_to_rest_and_no_rule_is_broken_on_the_way(start: Start) -> None:
     walk(start)
+
+
+def test_from_states_that_are_rare_no_rule_is_broken_either() -> None:
+    for start in directed():
+        walk(start)
