@@ -258,3 +258,16 @@ async def test_a_reconcile_that_hangs_is_named_and_one_that_is_slow_is_not(bench
     await bench.reconciler.idle.wait()
     assert bench.reconciler.trouble() is None
     worker.cancel()
+
+
+async def test_thousands_of_keys_with_nothing_to_do_hold_up_neither_watches_nor_the_lease() -> None:
+    bench = Bench()
+    keys = [Key(NAMESPACE, f"settled-{number}") for number in range(1000)]
+    bench.queue.add_all(keys, patient=True)
+    worker = asyncio.create_task(bench.reconciler.work())
+    turns = 0
+    while bench.queue.depth:
+        turns += 1  # what else wants to run does so between two of them
+        await asyncio.sleep(0)
+    worker.cancel()
+    assert turns >= len(keys)

@@ -78,6 +78,8 @@ class Reconciler:
     async def work(self) -> None:
         """One worker, for ever."""
         while True:
+            # A reconcile that writes nothing awaits nothing: events and the Lease come between two of thousands.
+            await asyncio.sleep(0)
             key = await self.queue.get()
             self._started[key] = self.clock()
             self.idle.clear()
