@@ -106,6 +106,8 @@ def edit_child(cluster: Cluster, first: int, second: int) -> None:
     if found is None or found[0] in ("QuantizedModel", "ModelStore"):
         return
     each = cluster.objects[found]
+    if each["metadata"]["uid"] in cluster.foreign and second % 6 in (2, 4):
+        return  # nobody could tell it from one of ours any more
     metadata = dict(each["metadata"])
     stage = {key: value for key, value in (metadata.get("labels") or {}).items() if key == STAGE_LABEL}
     match second % 6:
