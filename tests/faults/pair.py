@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lowbit.kube.resources import RESOURCES
 from tests.faults.plan import Call
-from tests.faults.play import Play
+from tests.faults.play import Cast, Play
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.seat import Seat
 from tests.faults.stage import Stage, live
@@ -60,7 +60,7 @@ class Stopped:
 
 async def standby_waits(stage: Stage) -> list[str]:
     """A second operator beside the one that leads: it takes nothing from one that renews."""
-    async with stage.play(seats=2) as play:
+    async with stage.play(Cast(seats=2)) as play:
         first, second = play.seats
         await play.until("the first leads", first.leads)
         second.start()
@@ -71,7 +71,7 @@ async def standby_waits(stage: Stage) -> list[str]:
 async def leader_stopped(stage: Stage, scenario: str, point: str, *, late: bool) -> list[str]:
     """SIGSTOP while a write is under way; it arrives when another leads, or (late) when that one has brought all to its end."""
     await stage.clean(scenario)
-    async with stage.play(seats=2) as play:
+    async with stage.play(Cast(seats=2)) as play:
         first, second = play.seats
         await play.until("the first leads", first.leads)
         second.start()

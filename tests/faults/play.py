@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,12 +17,12 @@ from tests.faults.compare import State, difference, orphans, state
 from tests.faults.mirror import Mirror, Object
 from tests.faults.plan import Plan
 from tests.faults.proxy import Proxy
-from tests.faults.seat import Account, Seat
+from tests.faults.seat import COMPARED, Account, Seat
 from tests.unit.world import spec as model_spec
 
 T = TypeVar("T")
 PATIENCE = 90.0
-"""Seconds until a condition counts as never met. The operator compares itself with a LIST after 10."""
+"""Seconds until a condition counts as never met."""
 QUIET = 0.3
 """Seconds without a write after which a run counts as settled."""
 
@@ -30,40 +31,47 @@ class NeverCameError(AssertionError):
     """A condition was not met in time."""
 
 
+@dataclass(frozen=True)
+class Cast:
+    """Who takes part, beside the user and the actor."""
+
+    seats: int = 1
+    """Operators, of which the first is started at once."""
+    account: Account | None = None
+    """Who they are to the API server; None: the admin."""
+    kubelet: bool = False
+    """Whether an operator that ends is started again."""
+    compared: float = COMPARED
+    """Seconds between two of an operator's comparisons with LISTs."""
+
+
+USUAL = Cast()
+
+
 class Play:
     """Scenarios get this. Use `async with`."""
 
     def __init__(
-        self,
-        admin: Admin,
-        mirror: Mirror,
-        name: str,
-        plan: Plan,
-        folder: Path,
-        *,
-        account: Account | None = None,
-        seats: int = 1,
-        kubelet: bool = False,
+        self, admin: Admin, mirror: Mirror, name: str, folder: Path, plan: Plan = (), cast: Cast = USUAL
     ) -> None:
-        """The plan is the first seat's, whose operator is started at once. kubelet: an operator that ends is started again."""
-        self.admin, self._mirror, self._kubelet = admin, mirror, kubelet
+        """The plan is the first seat's."""
+        self.admin, self._mirror, self._kubelet = admin, mirror, cast.kubelet
         self.space = mirror.open(name)
         self.actor = Actor(admin, self.space)
-        account = account or Account(admin.session, admin.url)
+        account = cast.account or Account(admin.session, admin.url)
         numbers = itertools.count(1)
-        self.seats = [
-            Seat(
-                name if number == 1 else f"{name}-{number}",
-                name,
-                account,
-                folder,
-                plan if number == 1 else (),
+
+        def seat(number: int) -> Seat:
+            made = Seat(
+                name if number == 1 else f"{name}-{number}", name, account, folder, plan if number == 1 else (),
                 lambda: f"operator-{next(numbers)}",
-            )
-            for number in range(1, seats + 1)
-        ]
-        for seat in self.seats[1:]:
-            seat.proxy.wire.held = self.seats[0].proxy.wire.held
+            )  # fmt: skip
+            made.compared = cast.compared
+            return made
+
+        self.seats = [seat(number) for number in range(1, cast.seats + 1)]
+        for other in self.seats[1:]:
+            other.proxy.wire.held = self.seats[0].proxy.wire.held
         self._generations: dict[str, int] = {}
         self.patience = PATIENCE
 
@@ -96,19 +104,19 @@ class Play:
 
     async def add_store(self) -> None:
         """A ModelStore on a claim that is bound."""
-        space = self.space.name
-        claim = {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "metadata": {"name": "models", "namespace": space},
-            "spec": {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}},
-        }
-        await self.admin.apply(claim)
-        bound = {"phase": "Bound", "accessModes": ["ReadWriteMany"], "capacity": {"storage": "1Gi"}}
-        await self.admin.patch("PersistentVolumeClaim", space, "models", {"status": bound}, "status")
-        metadata = {"name": "default", "namespace": space}
+        await self.add_claim()
+        metadata = {"name": "default", "namespace": self.space.name}
         store = {"apiVersion": API_VERSION, "kind": "ModelStore", "metadata": metadata}
         await self.admin.apply(store | {"spec": {"pvc": {"claimName": "models"}}})
+
+    async def add_claim(self) -> None:
+        """A claim that is bound."""
+        metadata = {"name": "models", "namespace": self.space.name}
+        asked = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
+        claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": asked}
+        await self.admin.apply(claim)
+        bound = {"phase": "Bound", "accessModes": ["ReadWriteMany"], "capacity": {"storage": "1Gi"}}
+        await self.admin.patch("PersistentVolumeClaim", self.space.name, "models", {"status": bound}, "status")
 
     async def apply(self, name: str, **changes: Any) -> None:
         """A user applies a QuantizedModel: tests.unit.world.spec with these changes."""
@@ -166,13 +174,6 @@ class Play:
             return next((name for name in names if prefix in name), None)
 
         return await self.until(f"a Job {prefix} runs", job)
-
-    async def compared(self) -> None:
-        """Wait until the operator has compared itself with a LIST, as it does some seconds after its start. The next one is
-        minutes away: until then it knows what its watches tell.
-        """
-        lists = "list:services"  # the first is its own, the second the watch's
-        await self.until("a comparison", lambda: sum(each.asked.text == lists for each in self.proxy.calls) > 2)
 
     async def gone(self, name: str) -> None:
         """Wait until nothing that names a QuantizedModel as its owner is left."""

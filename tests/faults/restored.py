@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.faults.pair import MISSED
 from tests.faults.plan import Call
-from tests.faults.play import Play
+from tests.faults.play import Cast, Play
 from tests.faults.scenarios import EIGHT_BITS, SCENARIOS
 from tests.faults.stage import LIFE, Stage, live, scratch
 
@@ -16,7 +16,7 @@ async def restored(stage: Stage, begin: str, end: str) -> list[str]:
     """etcd goes back, in the middle of a life, from the write `end` to the moment before the write `begin`."""
     scenario = "first-apply"
     await stage.clean(scenario)
-    async with stage.play(kubelet=True) as play:
+    async with stage.play(Cast(kubelet=True)) as play:
         snapshot, kept, done = scratch(stage.folder), dict[str, Any](), False
 
         async def gate(call: Call) -> None:
@@ -37,7 +37,7 @@ async def restored(stage: Stage, begin: str, end: str) -> list[str]:
 async def restored_before_a_change(stage: Stage) -> list[str]:
     """etcd goes back to before a change that is served: the old revision is served again, and the change can be made again."""
     await stage.clean(LIFE)
-    async with stage.play(kubelet=True) as play:
+    async with stage.play(Cast(kubelet=True)) as play:
         await SCENARIOS["first-apply"](play)
         await play.settle()
         snapshot, kept = scratch(stage.folder), dict(play.actor.world.stored)
@@ -56,7 +56,7 @@ async def restored_before_a_change(stage: Stage) -> list[str]:
 async def restored_before_a_deletion(stage: Stage) -> list[str]:
     """etcd goes back to before a deletion: what was deleted is there again, and served."""
     await stage.clean("first-apply")
-    async with stage.play(kubelet=True) as play:
+    async with stage.play(Cast(kubelet=True)) as play:
         play.actor.held = lambda job: job.startswith("eval-")
         await play.add_store()
         await play.apply("chat")

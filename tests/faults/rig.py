@@ -18,7 +18,7 @@ from tests.faults.client import Admin
 from tests.faults.compare import Summary, breaches, more_than, summary
 from tests.faults.mirror import Mirror
 from tests.faults.plan import CRASHES, Call, Fault, Plan, told
-from tests.faults.play import Play
+from tests.faults.play import USUAL, Cast, Play
 from tests.faults.scenarios import ALONE, SCENARIOS
 
 
@@ -49,6 +49,10 @@ class Result:
         return "\n".join((f"{verdict} {self.seconds:5.1f} s  {again}", *(f"    {each}" for each in self.wrong)))
 
 
+NEVER = 3600.0
+"""Seconds between two comparisons with LISTs: without faults the watches tell everything."""
+
+
 class Rig:
     """One API server for many runs."""
 
@@ -60,7 +64,7 @@ class Rig:
     async def clean(self, scenario: str) -> Clean:
         """The run without faults, made once."""
         if scenario not in self._clean:
-            async with self._play(()) as play:
+            async with self._play(cast=Cast(compared=NEVER)) as play:
                 try:
                     await (SCENARIOS | ALONE)[scenario](play)
                     await play.settle()
@@ -90,8 +94,8 @@ class Rig:
             log += "\n".join(f"{call.number} {call.point}" for call in play.proxy.calls if not call.asked.lease)
             return Result(scenario, plan, time.monotonic() - began, wrong, play.proxy.missed, log)
 
-    def _play(self, plan: Plan) -> Play:
-        return Play(self._admin, self._mirror, f"plan-{next(self._numbers):06}", plan, self._folder)
+    def _play(self, plan: Plan = (), cast: Cast = USUAL) -> Play:
+        return Play(self._admin, self._mirror, f"plan-{next(self._numbers):06}", self._folder, plan, cast)
 
 
 def tells(plan: Plan) -> bool:

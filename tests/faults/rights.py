@@ -8,7 +8,7 @@ from typing import Any
 
 from lowbit.kube.resources import RESOURCES
 from tests.faults.plan import Call
-from tests.faults.play import Play
+from tests.faults.play import Cast, Play
 from tests.faults.stage import Stage, live
 
 MISSING = 'cannot create resource "jobs"'
@@ -18,7 +18,7 @@ async def all_rights_taken(stage: Stage) -> list[str]:
     """The chart's bindings go in the middle of a life, and come again."""
     scenario = "first-apply"
     await stage.clean(scenario)
-    async with stage.account() as (account, installation), stage.play(account=account) as play:
+    async with stage.account() as (account, installation), stage.play(Cast(account=account)) as play:
         came = asyncio.Event()
 
         async def gate(call: Call) -> None:
@@ -60,7 +60,7 @@ async def one_right_taken(stage: Stage) -> list[str]:
     """The right to create Jobs is missing, and comes later: an Event on the object says which it is."""
     scenario = "first-apply"
     await stage.clean(scenario)
-    async with stage.account() as (account, installation), stage.play(account=account) as play:
+    async with stage.account() as (account, installation), stage.play(Cast(account=account)) as play:
         role = next(each for each in installation.manifests if each["kind"] == "ClusterRole" and _makes_jobs(each))
         path = f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{role['metadata']['name']}"
         await stage.admin.call("PUT", path, role | {"rules": [_without_create(each) for each in role["rules"]]})

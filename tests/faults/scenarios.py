@@ -163,19 +163,38 @@ async def foreign_service(play: Play) -> None:
 
 @scenario("by-hand", ALONE)
 async def by_hand(play: Play) -> None:
-    """What a person deletes or changes of what serves is put right at once: not only by the next comparison with a LIST."""
+    """What a person deletes or changes of what serves is put right."""
     await play.add_store()
     await play.apply("chat")
     await play.served("chat")
-    await play.compared()
     for kind in ("Deployment", "NetworkPolicy"):
         uid = play.space.objects[kind, "chat"]["metadata"]["uid"]
         await play.admin.delete(kind, play.space.name, "chat")
         await play.until(f"the {kind} is back", partial(_another, play, kind, uid))
+    await _edited_service(play)
+    await play.served("chat")
+
+
+@scenario("by-hand-changing", ALONE)
+async def by_hand_changing(play: Play) -> None:
+    """What a person changes of what serves is put right while the next revision is made, too."""
+    await play.add_store()
+    await play.apply("chat")
+    old = await play.served("chat")
+    play.actor.held = lambda job: job.startswith("quantize-")
+    await play.apply("chat", candidates=EIGHT_BITS)
+    await play.held("quantize-")
+    await play.settle()
+    await _edited_service(play)
+    play.actor.let_go()
+    assert await play.served("chat") != old
+
+
+async def _edited_service(play: Play) -> None:
+    """The Service is edited, and becomes what it was."""
     ours = play.space.objects["Service", "chat"]["spec"]["selector"]
-    edited = await play.admin.patch(
-        "Service", play.space.name, "chat", {"spec": {"selector": dict.fromkeys(ours, "other")}}
-    )
+    change = {"spec": {"selector": dict.fromkeys(ours, "other")}}
+    edited = await play.admin.patch("Service", play.space.name, "chat", change)
 
     def put_right() -> bool:
         service = play.space.objects["Service", "chat"]
@@ -183,7 +202,6 @@ async def by_hand(play: Play) -> None:
         return newer and service["spec"]["selector"] == ours
 
     await play.until("the Service is ours again", put_right)
-    await play.served("chat")
 
 
 def _another(play: Play, kind: str, uid: str) -> bool:

@@ -43,6 +43,7 @@ class Seat:
         self.identity = ""
         self.proxy = Proxy(account.session, account.url, plan, self.kill)
         self.log = folder / f"{name}.log"
+        self.compared = COMPARED
         self.deaths = 0
         self.restarts = 0
         """How often the operator has ended by itself, and was started again as the kubelet would."""
@@ -92,7 +93,7 @@ class Seat:
             f"--port={self.port}",
             "--host=127.0.0.1",
             "--log-format=text",
-            f"--resync={COMPARED}",
+            f"--resync={self.compared}",
             *QUICK_LEASE,
         ]
         if self._account.lease is not None:

@@ -20,7 +20,7 @@ from tests.cluster.apiserver import ApiServer
 from tests.faults.compare import Summary, breaches, more_than, summary
 from tests.faults.patient import PatientAdmin, PatientMirror
 from tests.faults.plan import Call
-from tests.faults.play import Play
+from tests.faults.play import USUAL, Cast, Play
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.seat import Account
 
@@ -55,10 +55,10 @@ class Stage:
         self._known, self.admin, self._mirror = known, admin, mirror
         self.server, self.folder = known.server, known.folder
 
-    def play(self, **options: Any) -> Play:
+    def play(self, cast: Cast = USUAL) -> Play:
         """A run of its own, in a namespace of its own."""
         name = f"outage-{next(self._known.numbers):05}"
-        return Play(self.admin, self._mirror, name, (), self.folder, **options)
+        return Play(self.admin, self._mirror, name, self.folder, cast=cast)
 
     async def clean(self, scenario: str) -> Clean:
         """The run without an outage, made once."""

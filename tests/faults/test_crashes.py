@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from tests.faults.rig import all_plans, rig, run_all, sample
-from tests.faults.scenarios import SCENARIOS
+from tests.faults.scenarios import ALONE, SCENARIOS
 
 
 async def test_a_crash_at_any_write_changes_nothing_in_the_end(share: int) -> None:
@@ -15,3 +17,8 @@ async def test_a_crash_at_any_write_changes_nothing_in_the_end(share: int) -> No
     assert not failed, "\n".join(f"{result}\n{result.log}" for result in failed)
     missed = [result for result in results if result.missed]
     assert len(missed) <= len(results) // 10, "\n".join(map(str, missed))
+
+
+async def test_what_a_person_does_beside_the_operator_is_put_right_and_told_by_its_watches_alone() -> None:
+    async with rig() as made:
+        await asyncio.gather(*(made.clean(scenario) for scenario in ALONE))

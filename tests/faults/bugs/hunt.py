@@ -31,8 +31,8 @@ PATIENCE = 20.0
 AT_ONCE = 3
 STARTS_WALKED, HISTORIES_DELIVERED = 600, 1500
 CLEAN = (
-    "first-apply", "wiped", "by-hand", "foreign-service", "change-evaluating", "shared-baseline", "change-serving",
-    "delete-serving",
+    "first-apply", "wiped", "by-hand", "by-hand-changing", "foreign-service", "change-evaluating", "shared-baseline",
+    "change-serving", "delete-serving",
 )  # fmt: skip
 """Scenarios that are played without faults."""
 DIRECTED: tuple[tuple[str, str, str], ...] = (

@@ -20,7 +20,7 @@ from tests.cluster.apiserver import ApiServer
 from tests.faults.client import Admin
 from tests.faults.compare import State, breaches, difference, state
 from tests.faults.mirror import Happened, Mirror
-from tests.faults.play import QUIET, NeverCameError, Play
+from tests.faults.play import QUIET, Cast, NeverCameError, Play
 from tests.faults.properties.changes import Change, Spec
 
 NAME = "chat"
@@ -57,7 +57,7 @@ class Life(Play):
     """One namespace with one QuantizedModel; the operator is everybody's."""
 
     def __init__(self, fleet: Fleet, name: str) -> None:
-        super().__init__(fleet.admin, fleet.mirror, name, (), fleet.folder, seats=0)
+        super().__init__(fleet.admin, fleet.mirror, name, fleet.folder, cast=Cast(seats=0))
         self.fleet = fleet
         self._generation = 0
         self._changed = 0.0
@@ -74,15 +74,6 @@ class Life(Play):
     async def __aexit__(self, *_: object) -> None:
         await self.actor.stop()
         self._mirror.close(self.space.name)
-
-    async def add_claim(self) -> None:
-        """A claim that is bound."""
-        metadata = {"name": "models", "namespace": self.space.name}
-        asked = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
-        claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": asked}
-        await self.admin.apply(claim)
-        bound = {"phase": "Bound", "accessModes": ["ReadWriteMany"], "capacity": {"storage": "1Gi"}}
-        await self.admin.patch("PersistentVolumeClaim", self.space.name, "models", {"status": bound}, "status")
 
     async def put(self, kind: str, name: str, spec: Spec) -> None:
         """A person applies an object. Raises CallError."""
