@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from lowbit.app.loop import HANGS_AFTER, Reconciler
 from lowbit.app.metrics import Metrics
-from lowbit.app.queue import WorkQueue
-from lowbit.decide.plan import Apply, Delete, Event, Plan
+from lowbit.app.queue import CROWD, WorkQueue
+from lowbit.decide.plan import Apply, Delete, Event, Plan, WriteStatus
 from lowbit.decide.snapshot import Snapshot
 from lowbit.kube.errors import Conflict, Forbidden, Invalid, KubeError, NotFound, TooManyRequests, Unavailable
 from lowbit.observe.keys import Key
@@ -271,3 +271,43 @@ async def test_thousands_of_keys_with_nothing_to_do_hold_up_neither_watches_nor_
         await asyncio.sleep(0)
     worker.cancel()
     assert turns >= len(keys)
+
+
+def telling(bench: Bench, type_: Literal["Normal", "Warning"]) -> Plan:
+    """A child has to go, and the QuantizedModel's status tells of it."""
+    seen = bench.store.get("QuantizedModel", NAMESPACE, "chat") or {}
+    metadata = seen["metadata"]
+    status = WriteStatus(
+        "QuantizedModel", "chat", metadata["uid"], metadata["resourceVersion"], {"stage": "RollingOut"}
+    )
+    return Plan(actions=(DELETE,), status=status, events=(Event(type_, "RollingOut", "0 of 1 pod(s) ready"),))
+
+
+async def in_a_crowd(bench: Bench) -> None:
+    """chat is reconciled before many others that have changed."""
+    bench.queue.add(CHAT)
+    bench.queue.add_all(Key(NAMESPACE, f"other-{number}") for number in range(2 * CROWD))
+    await bench.reconcile()
+
+
+async def test_while_many_wait_the_actions_are_done_and_the_status_waits_for_its_turn(bench: Bench) -> None:
+    bench.plan = telling(bench, "Normal")
+    await in_a_crowd(bench)
+    assert (bench.counted("later"), bench.counted("changed"), bench.api.writes) == (1, 1, 2)
+    assert [each["stage"] for each in bench.api.statuses] == ["RollingOut"]
+    assert bench.sent == list(bench.plan.events)
+
+
+async def test_what_went_wrong_is_told_at_once_however_many_wait(bench: Bench) -> None:
+    bench.plan = telling(bench, "Warning")
+    await in_a_crowd(bench)
+    assert (bench.counted("later"), bench.counted("changed")) == (0, 1)
+    assert bench.sent == list(bench.plan.events)
+
+
+async def test_what_fails_while_many_wait_keeps_its_backoff(bench: Bench) -> None:
+    bench.plan = telling(bench, "Normal")
+    bench.api.error = Unavailable(503, "", "busy")
+    await in_a_crowd(bench)
+    assert bench.counted("error") == 1
+    assert (bench.queue.next_due() or 0.0) > 0.0

@@ -7,7 +7,7 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowbit.app.queue import FIRST_BACKOFF, LAST_BACKOFF, WorkQueue, backoff
+from lowbit.app.queue import CROWD, FIRST_BACKOFF, LAST_BACKOFF, PATIENT_TURN, WorkQueue, backoff
 
 
 class Clock:
@@ -56,6 +56,32 @@ def test_what_has_changed_goes_before_the_patient_ones_and_those_are_not_forgott
     assert taken[:3] == ["u0", "u1", "u2"]
     assert sorted(filter(None, taken)) == ["p0", "p1", "p2", "u0", "u1", "u2", "u3", "u4", "u5"]
     assert taken.index("p0") < taken.index("u5")
+
+
+def test_a_key_that_is_put_off_while_it_is_in_work_stays_patient_unless_it_changes() -> None:
+    work, _ = queue()
+    work.add_all(["a", "b"])
+    taken = [work.take(), work.take()]
+    for key in taken:
+        work.add(str(key), patient=True)
+    work.add("b")
+    work.add("b", patient=True)
+    for key in taken:
+        work.done(str(key))
+    assert [work.take(), work.take(), work.take()] == ["b", "a", None]
+
+
+def test_for_a_patient_key_whose_turn_it_is_there_is_no_crowd() -> None:
+    work, _ = queue()
+    work.add("patient", patient=True)
+    work.add_all(f"changed-{number}" for number in range(CROWD + PATIENT_TURN))
+    seen = {}
+    for _ in range(PATIENT_TURN):
+        key = str(work.take())
+        seen[key] = work.crowded_for(key)
+        work.done(key)
+    assert not seen.pop("patient")
+    assert set(seen.values()) == {True}
 
 
 def test_a_patient_key_that_changes_is_patient_no_longer() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from lowbit.app.logs import about
 from lowbit.app.metrics import Metrics
 from lowbit.app.progress import ProgressReader
 from lowbit.app.queue import WorkQueue
+from lowbit.app.untold import Untold
 from lowbit.decide.plan import Event, Plan
 from lowbit.decide.refused import refused
 from lowbit.decide.snapshot import Snapshot
@@ -74,6 +75,7 @@ class Reconciler:
 
     def __post_init__(self) -> None:
         self.idle.set()
+        self._untold = Untold(self.clock)
 
     async def work(self) -> None:
         """One worker, for ever."""
@@ -135,11 +137,15 @@ class Reconciler:
             logger.warning("the event was not sent: %s", error.message, extra=about(key))
 
     async def _reconcile(self, key: Key) -> str:
-        """One step. How it ended: gone, unchanged, changed, stale, halted. Raises KubeError."""
+        """One step. How it ended: gone, unchanged, changed, later, stale, halted. Raises KubeError."""
         plan = await self._plan_for(key)
         if plan is None:
             self.queue.succeeded(key)
+            self._untold.forget(key)
             return "gone"
+        later = self._untold.put_off(key, plan, crowded=self.queue.crowded_for(key))
+        if later:
+            plan = replace(plan, status=None, events=())
         try:
             outcome = await self._execute(plan, key)
         except Invalid as error:
@@ -147,7 +153,7 @@ class Reconciler:
                 raise
             self._again(key, error)
             return "error"
-        return self._after(key, plan, outcome)
+        return self._after(key, plan, outcome, later=later)
 
     async def _execute(self, plan: Plan, key: Key) -> Outcome:
         seeing = Seeing(self.store, self.queue)
@@ -193,7 +199,7 @@ class Reconciler:
         capacity = (status.get("capacity") or {}).get("storage")
         return Claim(status.get("phase", "Pending"), tuple(modes), capacity)
 
-    def _after(self, key: Key, plan: Plan, outcome: Outcome) -> str:
+    def _after(self, key: Key, plan: Plan, outcome: Outcome, *, later: bool) -> str:
         if outcome.halted:
             return "halted"
         if outcome.stale is not None:
@@ -204,6 +210,9 @@ class Reconciler:
         if plan.requeue_after is not None:
             self.queue.add_after(key, plan.requeue_after)
         self.progress.ask(key.namespace, plan.watch_progress)
+        if later:
+            self.queue.add(key, patient=True)
+            return "later"
         if outcome.writes:
             return "changed"
         if plan.requeue_after is None:

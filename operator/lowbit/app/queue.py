@@ -17,6 +17,8 @@ T = TypeVar("T", bound=Hashable)
 FIRST_BACKOFF = 0.1
 LAST_BACKOFF = 300.0
 """Seconds."""
+CROWD = 50
+"""So many keys that wait are many: about a second's work."""
 PATIENT_TURN = 4
 """Of so many keys one is a patient one, where there are any: they are never forgotten."""
 
@@ -36,8 +38,8 @@ class WorkQueue(Generic[T]):
         self._waiting: dict[T, float] = {}  # in the order of arrival, with the time of arrival
         self._patient: dict[T, float] = {}
         self._turns = 0
-        self._active: set[T] = set()
-        self._again: set[T] = set()
+        self._active: dict[T, bool] = {}  # with whether it had been patient
+        self._again: dict[T, bool] = {}
         self._due: dict[T, float] = {}
         self._later: list[tuple[float, int, T]] = []
         self._order = itertools.count()
@@ -47,7 +49,7 @@ class WorkQueue(Generic[T]):
     def add(self, key: T, *, patient: bool = False) -> None:
         """Put a key on the queue. One that is there already, or in work, is there once. A patient one lets others go before."""
         if key in self._active:
-            self._again.add(key)
+            self._again[key] = patient and self._again.get(key, True)
         elif key not in self._waiting and not (patient and key in self._patient):
             lane = self._patient if patient else self._waiting
             lane[key] = self._patient.pop(key, self._clock())
@@ -73,19 +75,18 @@ class WorkQueue(Generic[T]):
         if not self._waiting and not self._patient:
             return None
         self._turns += 1
-        patient = self._patient and (not self._waiting or self._turns % PATIENT_TURN == 0)
+        patient = bool(self._patient) and (not self._waiting or self._turns % PATIENT_TURN == 0)
         lane = self._patient if patient else self._waiting
         key = next(iter(lane))
         del lane[key]
-        self._active.add(key)
+        self._active[key] = patient
         return key
 
     def done(self, key: T) -> None:
         """The work on a key has ended; what was added meanwhile is due now."""
-        self._active.discard(key)
-        if key in self._again:
-            self._again.discard(key)
-            self.add(key)
+        self._active.pop(key, None)
+        if (patient := self._again.pop(key, None)) is not None:
+            self.add(key, patient=patient)
 
     def succeeded(self, key: T) -> None:
         """Forget a key's failures."""
@@ -117,6 +118,10 @@ class WorkQueue(Generic[T]):
                     await self._wake.wait()
             except TimeoutError:
                 continue
+
+    def crowded_for(self, key: T) -> bool:
+        """Whether many wait while a key is in work, and it is not its turn among the patient ones."""
+        return len(self._waiting) > CROWD and not self._active.get(key, False)
 
     @property
     def depth(self) -> int:

@@ -1,0 +1,45 @@
+"""When a status is told: at once, or, while many keys wait, after what has to be made.
+
+With a thousand changes at once every status would be written before the next key's children are, and be out of date when
+that is done. So it waits a little, and tells of several steps in one write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lowbit.decide.plan import Plan
+from lowbit.observe.keys import Key
+
+LATEST = 30.0
+"""Seconds that a status waits at most: as long as progress does."""
+
+
+class Untold:
+    """Statuses that are put off. clock gives seconds that never go back."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._due: dict[Key, float] = {}
+
+    def put_off(self, key: Key, plan: Plan, *, crowded: bool) -> bool:
+        """Whether the status of a plan is put off, since others wait.
+
+        What others rest on, the status of a ModelRevision or ModelEvaluation, and what went wrong is told at once.
+        """
+        now = self._clock()
+        due = self._due.setdefault(key, now + LATEST)
+        if crowded and _can_wait(plan) and now < due:
+            return True
+        del self._due[key]
+        return False
+
+    def forget(self, key: Key) -> None:
+        """The object is gone."""
+        self._due.pop(key, None)
+
+
+def _can_wait(plan: Plan) -> bool:
+    if plan.status is None or plan.status.kind != "QuantizedModel":
+        return False
+    return all(event.type == "Normal" for event in plan.events)

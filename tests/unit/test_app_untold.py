@@ -1,0 +1,49 @@
+"""When a status is told."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lowbit.app.untold import LATEST, Untold
+from lowbit.decide.plan import Event, Plan, WriteStatus
+from lowbit.observe.keys import Key
+
+CHAT = Key("models", "chat")
+Kind = Literal["QuantizedModel", "ModelRevision", "ModelEvaluation"]
+
+
+def telling(kind: Kind = "QuantizedModel", type_: Literal["Normal", "Warning"] = "Normal") -> Plan:
+    return Plan(status=WriteStatus(kind, "chat", "uid", "7", {}), events=(Event(type_, "Quantizing", "..."),))
+
+
+@given(st.lists(st.tuples(st.floats(0, LATEST), st.booleans())))
+def test_a_status_is_told_where_there_is_room_and_never_later_than_it_may_wait(steps: list[tuple[float, bool]]) -> None:
+    now, since = 0.0, None
+    untold = Untold(lambda: now)
+    for seconds, crowded in steps:
+        now += seconds
+        late = since is not None and now >= since + LATEST
+        put_off = untold.put_off(CHAT, telling(), crowded=crowded)
+        assert put_off == (crowded and not late)
+        since = (now if since is None else since) if put_off else None
+
+
+@pytest.mark.parametrize(
+    "plan", [Plan(), telling("ModelRevision"), telling("ModelEvaluation"), telling(type_="Warning")],
+    ids=["nothing", "revision", "evaluation", "warning"],
+)  # fmt: skip
+def test_what_others_rest_on_and_what_went_wrong_is_told_at_once(plan: Plan) -> None:
+    assert not Untold(lambda: 0.0).put_off(CHAT, plan, crowded=True)
+
+
+def test_a_model_that_is_gone_leaves_nothing_behind() -> None:
+    now = 0.0
+    untold = Untold(lambda: now)
+    assert untold.put_off(CHAT, telling(), crowded=True)
+    untold.forget(CHAT)
+    now = LATEST
+    assert untold.put_off(CHAT, telling(), crowded=True)
