@@ -12,7 +12,7 @@ from lowbit.decide.plan import Plan
 from lowbit.observe.keys import Key
 
 LATEST = 30.0
-"""Seconds that a status waits at most: as long as progress does."""
+"""Seconds after which a status is put off no more: as long as progress waits."""
 
 
 class Untold:
