@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
 from lowbit.observe.keys import Key
@@ -15,7 +16,7 @@ class Standby:
     def __init__(self, clock: Callable[[], float], horizon: float) -> None:
         self._clock = clock
         self._horizon = horizon
-        self._changed: dict[Key, float] = {}
+        self._changed: OrderedDict[Key, float] = OrderedDict()
         """In the order of the times."""
 
     def __len__(self) -> int:
@@ -25,8 +26,8 @@ class Standby:
         """These have changed now."""
         now = self._clock()
         for key in keys:
-            self._changed.pop(key, None)
             self._changed[key] = now
+            self._changed.move_to_end(key)
         self._forget()
 
     def take(self) -> list[Key]:
