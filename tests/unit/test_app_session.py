@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -155,3 +156,15 @@ async def test_an_api_server_that_is_not_there_is_counted_and_refuses(bench: Ben
     assert bench.calls == [("watch", "jobs", 0)]
     bench.now += RETRY_LIMIT + 1
     assert JOBS in str(bench.streams.trouble(ALWAYS))
+
+
+async def test_a_watch_that_is_answered_with_410_says_so_in_its_stream_as_any_other_and_a_list_does_not(
+    bench: Bench,
+) -> None:
+    bench.status = 410
+    assert await bench.get(JOBS) == 410
+    async with await bench.session.request("get", bench.address + JOBS + "?watch=true&resourceVersion=7") as answer:
+        assert answer.status == 200
+        events = [json.loads(line) async for line in answer.content.iter_chunked(1024)]
+    assert [(event["type"], event["object"]["code"]) for event in events] == [("ERROR", 410)]
+    assert bench.calls[-1] == ("watch", "jobs", 410)

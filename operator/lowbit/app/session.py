@@ -3,12 +3,16 @@
 kopf lists everything before it watches, and so does what fills the store. Of thousands of objects the second LIST, with a task
 of kopf's for each object, costs more than all else at a start. So the first LIST of each path is answered here: it is empty, and
 its resourceVersion is that of the LIST that filled the store, from which the watch goes on.
+
+A watch whose resourceVersion is too old is told so by an event of the stream, as a rule: then kopf lists anew. Told by the answer's
+status, 410, it would give up for good; so that is made such an event here.
 """
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import AsyncIterator, Callable, MutableMapping
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -19,6 +23,8 @@ from yarl import URL
 from lowbit.app.streams import WatchStreams
 from lowbit.kube.client import OnCall
 from lowbit.kube.connect import authorization, ssl_context
+
+GONE = 410
 
 
 class ListedAlready:
@@ -41,6 +47,30 @@ class ListedAlready:
         return self._body
 
 
+class Expired:
+    """A stream that says that its resourceVersion is too old, and ends. As much of a response as kopf uses."""
+
+    status = 200
+    closed = True
+
+    def __init__(self) -> None:
+        self.content = self
+
+    async def __aenter__(self) -> Expired:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """There is nothing to close."""
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+    async def iter_chunked(self, _size: int) -> AsyncIterator[bytes]:
+        """One event."""
+        status = {"kind": "Status", "status": "Failure", "reason": "Expired", "code": GONE}
+        yield json.dumps({"type": "ERROR", "object": status}).encode() + b"\n"
+
+
 class WatchSession:
     """As much of an aiohttp session as kopf uses. listed holds the resourceVersion of what was read, by path; each is used once."""
 
@@ -60,13 +90,18 @@ class WatchSession:
         """Close the connections."""
         await self._session.close()
 
-    async def request(self, method: str, url: str, **options: Any) -> aiohttp.ClientResponse | ListedAlready:
+    async def request(self, method: str, url: str, **options: Any) -> aiohttp.ClientResponse | ListedAlready | Expired:
         """One request."""
         place = URL(url)
         path = place.path.removeprefix(self._prefix)
-        if method.upper() == "GET" and not _watches(place) and (version := self._listed.pop(path, "")):
+        watches = _watches(place)
+        if method.upper() == "GET" and not watches and (version := self._listed.pop(path, "")):
             return ListedAlready(version)
-        return await self._session.request(method, url, **options)
+        response = await self._session.request(method, url, **options)
+        if watches and response.status == GONE:
+            response.release()
+            return Expired()
+        return response
 
 
 def open_session(
