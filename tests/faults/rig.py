@@ -135,18 +135,12 @@ def read_plans(clean: Clean) -> list[Plan]:
 
 
 def answer_plans(clean: Clean) -> list[Plan]:
-    """For every call but a watch: not passed on, sent twice, late, and answered with every error; with 409 only a write, for
-    nothing that is read conflicts."""
+    """For every call but a watch: not passed on, sent twice, late, and answered with every error."""
     calls = [
         call for call in clean.calls if call.asked.verb != "watch" and (not call.asked.lease or call.occurrence == 1)
     ]
     faults = (("refuse", 0.0), ("repeat", 0.0), ("delay", 0.5), ("409", 0.0), ("429", 1.0), ("500", 0.0), ("503", 0.0))
-    return [
-        (Fault(action, call.point, value),)
-        for call in calls
-        for action, value in faults
-        if action != "409" or call.asked.write
-    ]
+    return [(Fault(action, call.point, value),) for call in calls for action, value in faults]
 
 
 def view_plans(clean: Clean) -> list[Plan]:

@@ -168,3 +168,15 @@ async def test_a_watch_that_is_answered_with_410_says_so_in_its_stream_as_any_ot
         events = [json.loads(line) async for line in answer.content.iter_chunked(1024)]
     assert [(event["type"], event["object"]["code"]) for event in events] == [("ERROR", 410)]
     assert bench.calls[-1] == ("watch", "jobs", 410)
+
+
+@pytest.mark.parametrize("status", [408, 409, 425])
+async def test_a_client_error_of_the_moment_is_a_lost_connection_which_is_tried_again(
+    bench: Bench, status: int
+) -> None:
+    bench.status = status
+    with pytest.raises(aiohttp.ClientConnectionError, match=str(status)):
+        await bench.get(JOBS)
+    assert bench.calls == [("list", "jobs", status)]
+    bench.status = 200
+    assert await bench.get(JOBS) == 200

@@ -5,7 +5,8 @@ of kopf's for each object, costs more than all else at a start. So the first LIS
 its resourceVersion is that of the LIST that filled the store, from which the watch goes on.
 
 A watch whose resourceVersion is too old is told so by an event of the stream, as a rule: then kopf lists anew. Told by the answer's
-status, 410, it would give up for good; so that is made such an event here.
+status, 410, it would give up for good; so that is made such an event here. It gives up at other client errors, too: those that say
+nothing of the request, only of the moment, are made a connection that was lost, which it tries again for ever.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from lowbit.kube.client import OnCall
 from lowbit.kube.connect import authorization, ssl_context
 
 GONE = 410
+OF_THE_MOMENT = frozenset({408, 409, 425})
+"""Request Timeout, Conflict, Too Early: what a read may get from what stands before an API server, and not the next time."""
 
 
 class ListedAlready:
@@ -91,7 +94,7 @@ class WatchSession:
         await self._session.close()
 
     async def request(self, method: str, url: str, **options: Any) -> aiohttp.ClientResponse | ListedAlready | Expired:
-        """One request."""
+        """One request. Raises aiohttp.ClientError."""
         place = URL(url)
         path = place.path.removeprefix(self._prefix)
         watches = _watches(place)
@@ -101,6 +104,9 @@ class WatchSession:
         if watches and response.status == GONE:
             response.release()
             return Expired()
+        if response.status in OF_THE_MOMENT:
+            response.release()
+            raise aiohttp.ClientConnectionError(f"{method} {path} was answered with {response.status}")
         return response
 
 
