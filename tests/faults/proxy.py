@@ -58,7 +58,8 @@ class Proxy:
     away: int = 0
     """While this is an HTTP status, everything is answered so."""
     gate: Callable[[Call], Awaitable[None]] | None = None
-    """Awaited with each call before it is passed on: may hold it, and refuse it by a ConnectionError."""
+    """Awaited with each call before it is passed on: may hold it, and refuse it by a ConnectionError. It is carried to its end
+    even where the operator has given the call up meanwhile: an outage that was left half done would never end."""
 
     wire: Wire = field(default_factory=Wire)
     """What no request may be."""
@@ -69,6 +70,7 @@ class Proxy:
         self._lists: dict[str, Answer] = {}
         self._frozen_until = 0.0
         self._streams: dict[int, web.Request] = {}
+        self._gates: set[asyncio.Task[bool]] = set()
         app = web.Application(client_max_size=2**24)
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
@@ -81,6 +83,8 @@ class Proxy:
         return f"http://{host}:{port}"
 
     async def stop(self) -> None:
+        for gate in self._gates:
+            gate.cancel()
         await self._runner.cleanup()
 
     @property
@@ -98,13 +102,31 @@ class Proxy:
         if ask.write and not ask.lease:
             self.last_write = time.monotonic()
         try:
-            if self.gate is not None:
-                await self.gate(call)
+            if not await self.passes(call):
+                return self._reset(request)
             if self.away:
                 return _refusal(self.away, 0.0)
             return await self._carry_out(request, body, call, fault)
         except (aiohttp.ClientError, ConnectionError):
             return self._reset(request)
+
+    async def passes(self, call: Call) -> bool:
+        """Whether the gate lets a call through, which is one that the operator may have given up meanwhile."""
+        gate = self.gate
+        if gate is None:
+            return True
+
+        async def through() -> bool:
+            try:
+                await gate(call)
+            except ConnectionError:
+                return False
+            return True
+
+        task = asyncio.create_task(through())
+        self._gates.add(task)
+        task.add_done_callback(self._gates.discard)
+        return await asyncio.shield(task)
 
     def cut(self) -> None:
         """End all streams."""

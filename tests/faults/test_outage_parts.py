@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -11,8 +12,8 @@ from tests.api.calls import CallError
 from tests.faults.client import JSON, Admin
 from tests.faults.mirror import KINDS, Happened, Space
 from tests.faults.patient import PatientAdmin, PatientMirror
-from tests.faults.plan import Call
-from tests.faults.test_proxy import JOBS, post, proxied, streamed
+from tests.faults.plan import Call, asked
+from tests.faults.test_proxy import JOBS, NEW, post, proxied, streamed
 
 
 async def test_while_the_api_server_is_away_everything_is_answered_so_and_nothing_reaches_it() -> None:
@@ -46,6 +47,24 @@ async def test_a_gate_holds_a_call_and_may_refuse_it() -> None:
         assert proxy.answers == {"create:jobs:one#1": 200} and proxy.writes == 1
         assert await post(session, url) == 0
         assert len(behind.reached) == 1
+
+
+async def test_what_a_gate_has_begun_is_carried_to_its_end_though_the_operator_gives_the_call_up() -> None:
+    async with proxied("") as (_, _, _, proxy, _):
+        came, go_on, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def gate(_: Call) -> None:
+            came.set()
+            await go_on.wait()
+            done.set()
+
+        proxy.gate = gate
+        handled = asyncio.create_task(proxy.passes(Call(1, asked("POST", JOBS, False, json.dumps(NEW).encode()), 1)))
+        await came.wait()
+        handled.cancel()
+        await asyncio.gather(handled, return_exceptions=True)
+        go_on.set()
+        await done.wait()
 
 
 async def test_streams_can_be_cut_and_opened_anew() -> None:
