@@ -30,6 +30,8 @@ LEASE = ("--lease-duration=15", "--lease-renew-deadline=10", "--lease-retry=2")
 AT_ONCE = 16
 """Applies that are on their way at the same time."""
 LONGEST = 3600.0
+PROGRESS = 30.0
+"""Seconds between two words on how far a wave is."""
 QUIET = 3.0
 """Seconds with less than a tenth of a core after which the operator is at rest."""
 WRITES = ("create", "update", "patch", "delete")
@@ -122,8 +124,23 @@ class Rig:
         await asyncio.gather(*(apply() for _ in range(AT_ONCE)))
         self.applied = time.monotonic() - began
         wanted = set(names)
-        await watch.until("all are Ready", lambda: self.alive() and wanted <= watch.ready.keys())
+        say = self._progress(watch, began, count)
+        await watch.until("all are Ready", lambda: self.alive() and say() and wanted <= watch.ready.keys())
         return max(watch.ready[name] for name in names) - began
+
+    def _progress(self, watch: Watch, began: float, count: int) -> Callable[[], bool]:
+        """Says every half a minute how far the wave is, and the seconds of a core that each part has used. Always true."""
+        before, told = len(watch.ready), began
+
+        def say() -> bool:
+            nonlocal told
+            if (now := time.monotonic()) - told >= PROGRESS:
+                told = now
+                used = ", ".join(f"{name} {seconds:.0f}" for name, seconds in self.processor(None).items())
+                print(f"{now - began:4.0f} s: {len(watch.ready) - before:,} of {count:,} are Ready; {used}", flush=True)
+            return True
+
+        return say
 
     def alive(self) -> bool:
         """Raises when the actor has ended: nothing would ever come true."""
