@@ -11,7 +11,7 @@ import pytest
 
 from lowbit.app.loop import HANGS_AFTER, Reconciler
 from lowbit.app.metrics import Metrics
-from lowbit.app.queue import CROWD, WorkQueue
+from lowbit.app.queue import CROWD, Lane, WorkQueue
 from lowbit.decide.plan import Apply, Delete, Event, Plan, WriteStatus
 from lowbit.decide.snapshot import Snapshot
 from lowbit.kube.errors import Conflict, Forbidden, Invalid, KubeError, NotFound, TooManyRequests, Unavailable
@@ -263,7 +263,7 @@ async def test_a_reconcile_that_hangs_is_named_and_one_that_is_slow_is_not(bench
 async def test_thousands_of_keys_with_nothing_to_do_hold_up_neither_watches_nor_the_lease() -> None:
     bench = Bench()
     keys = [Key(NAMESPACE, f"settled-{number}") for number in range(1000)]
-    bench.queue.add_all(keys, patient=True)
+    bench.queue.add_all(keys, Lane.PATIENT)
     worker = asyncio.create_task(bench.reconciler.work())
     turns = 0
     while bench.queue.depth:

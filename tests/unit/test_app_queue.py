@@ -7,7 +7,17 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowbit.app.queue import CROWD, FIRST_BACKOFF, LAST_BACKOFF, PATIENT_TURN, WorkQueue, backoff
+from lowbit.app.queue import (
+    CROWD,
+    FIRST_BACKOFF,
+    LAST_BACKOFF,
+    NEW_TURN,
+    PATIENCE,
+    PATIENT_TURN,
+    Lane,
+    WorkQueue,
+    backoff,
+)
 
 
 class Clock:
@@ -48,14 +58,35 @@ def test_a_busy_key_does_not_starve_the_others() -> None:
     assert [work.take(), work.take()] == ["b", "a"]
 
 
-def test_what_has_changed_goes_before_the_patient_ones_and_those_are_not_forgotten() -> None:
+def test_what_has_changed_goes_before_what_is_new_and_that_before_what_can_wait() -> None:
     work, _ = queue()
-    work.add_all([f"p{number}" for number in range(3)], patient=True)
-    work.add_all([f"u{number}" for number in range(6)])
-    taken = [work.take() for _ in range(9)]
-    assert taken[:3] == ["u0", "u1", "u2"]
-    assert sorted(filter(None, taken)) == ["p0", "p1", "p2", "u0", "u1", "u2", "u3", "u4", "u5"]
-    assert taken.index("p0") < taken.index("u5")
+    work.add_all(["patient"], Lane.PATIENT)
+    work.add_all(["new"], Lane.NEW)
+    work.add_all(["changed"])
+    assert [work.take(), work.take(), work.take()] == ["changed", "new", "patient"]
+
+
+def test_whatever_has_changed_what_is_new_and_what_has_waited_for_long_have_their_turns() -> None:
+    work, clock = queue()
+    work.add_all(["patient"], Lane.PATIENT)
+    work.add_all(["new"], Lane.NEW)
+    work.add_all(f"changed-{number}" for number in range(3 * NEW_TURN))
+    taken = [work.take() for _ in range(NEW_TURN)]
+    assert "new" in taken
+    assert "patient" not in taken
+    clock.now = PATIENCE
+    assert "patient" in [work.take() for _ in range(PATIENT_TURN)]
+
+
+def test_a_key_is_in_the_lane_that_goes_first_and_as_old_as_its_first_wish() -> None:
+    work, clock = queue()
+    work.add_all(["a", "b"], Lane.PATIENT)
+    work.add("c", Lane.NEW)
+    clock.now = 5.0
+    work.add("b", Lane.NEW)
+    work.add("b", Lane.PATIENT)
+    assert (work.depth, work.age) == (3, 5.0)
+    assert [work.take(), work.take(), work.take(), work.take()] == ["c", "b", "a", None]
 
 
 def test_a_key_that_is_put_off_while_it_is_in_work_stays_patient_unless_it_changes() -> None:
@@ -63,18 +94,19 @@ def test_a_key_that_is_put_off_while_it_is_in_work_stays_patient_unless_it_chang
     work.add_all(["a", "b"])
     taken = [work.take(), work.take()]
     for key in taken:
-        work.add(str(key), patient=True)
+        work.add(str(key), Lane.PATIENT)
     work.add("b")
-    work.add("b", patient=True)
+    work.add("b", Lane.PATIENT)
     for key in taken:
         work.done(str(key))
     assert [work.take(), work.take(), work.take()] == ["b", "a", None]
 
 
 def test_for_a_patient_key_whose_turn_it_is_there_is_no_crowd() -> None:
-    work, _ = queue()
-    work.add("patient", patient=True)
+    work, clock = queue()
+    work.add("patient", Lane.PATIENT)
     work.add_all(f"changed-{number}" for number in range(CROWD + PATIENT_TURN))
+    clock.now = PATIENCE
     seen = {}
     for _ in range(PATIENT_TURN):
         key = str(work.take())
@@ -86,10 +118,10 @@ def test_for_a_patient_key_whose_turn_it_is_there_is_no_crowd() -> None:
 
 def test_a_patient_key_that_changes_is_patient_no_longer() -> None:
     work, clock = queue()
-    work.add_all(["a", "b"], patient=True)
+    work.add_all(["a", "b"], Lane.PATIENT)
     clock.now = 5.0
     work.add("b")
-    work.add("b", patient=True)
+    work.add("b", Lane.PATIENT)
     assert (work.depth, work.age) == (2, 5.0)
     assert [work.take(), work.take(), work.take()] == ["b", "a", None]
 

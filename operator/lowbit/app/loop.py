@@ -13,7 +13,7 @@ from typing import Any
 from lowbit.app.logs import about
 from lowbit.app.metrics import Metrics
 from lowbit.app.progress import ProgressReader
-from lowbit.app.queue import WorkQueue
+from lowbit.app.queue import Lane, WorkQueue
 from lowbit.app.untold import Untold
 from lowbit.decide.plan import Event, Plan
 from lowbit.decide.refused import refused
@@ -211,8 +211,9 @@ class Reconciler:
             self.queue.add_after(key, plan.requeue_after)
         self.progress.ask(key.namespace, plan.watch_progress)
         if later:
-            self.queue.add(key, patient=True)
+            self.queue.add(key, Lane.PATIENT)
             return "later"
+        self._untold.carried_out(key, plan)
         if outcome.writes:
             return "changed"
         if plan.requeue_after is None:

@@ -18,7 +18,7 @@ from lowbit.app.lease import LeaderElection, Terms
 from lowbit.app.loop import Decide, Reconciler
 from lowbit.app.metrics import Metrics
 from lowbit.app.progress import ProgressReader
-from lowbit.app.queue import WorkQueue
+from lowbit.app.queue import Lane, WorkQueue
 from lowbit.app.resync import Resync
 from lowbit.app.session import open_session
 from lowbit.app.settings import Settings
@@ -105,17 +105,19 @@ class Operator:
         spaces = self.settings.namespaces or (None,)
         return frozenset(RESOURCES[kind].path(space) for kind in kinds for space in spaces)
 
-    def touch(self, keys: Iterable[Key]) -> None:
+    def touch(self, keys: Iterable[Key], lane: Lane = Lane.CHANGED) -> None:
         """Put keys on the queue; on a standby nobody would take them off."""
         if self.election.leading.is_set():
-            self.queue.add_all(keys)
+            self.queue.add_all(keys, lane)
         elif self.resync.synced:
             self._standby.changed(keys)
 
     def on_event(self, kind: str | None, manifest: dict[str, Any]) -> None:
         """A watch has brought an object."""
         self.resync.noticed(manifest)
-        self.touch(self.store.remove(manifest) if kind == "DELETED" else self.store.put(manifest))
+        new = kind == "ADDED" and manifest["kind"] == "QuantizedModel"
+        touched = self.store.remove(manifest) if kind == "DELETED" else self.store.put(manifest)
+        self.touch(touched, Lane.NEW if new else Lane.CHANGED)
 
     async def run(self) -> None:
         """Run until told to stop (SIGTERM, SIGINT) or until a part of it ends, which is then raised."""
@@ -189,7 +191,7 @@ class Operator:
         self.metrics.leader.set(1 if leads else 0)
         if leads:
             self.queue.add_all(self._standby.take())
-            self.queue.add_all(self.store.keys(), patient=True)
+            self.queue.add_all(self.store.keys(), Lane.PATIENT)
 
     async def _shut_down(self, tasks: list[asyncio.Task[object]]) -> None:
         """Workers first, then the Lease, so that the next leader finds no write of ours under way."""

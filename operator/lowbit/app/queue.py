@@ -1,6 +1,7 @@
-"""The work queue: each key at most once, in the order of arrival, never in two hands, later again after a failure.
+"""The work queue: each key at most once, never in two hands, later again after a failure; in a lane in the order of arrival.
 
-At a start thousands of keys are due at once, and nothing has to be done for most of them: what has changed goes before them.
+Thousands may be due at once. What has changed goes before what is new, so that what was begun is ended first and little is under
+way at a time; and both go before what can wait.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ import asyncio
 import heapq
 import itertools
 import random
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
+from enum import IntEnum
 from typing import Generic, TypeVar
 
 T = TypeVar("T", bound=Hashable)
@@ -19,8 +22,22 @@ LAST_BACKOFF = 300.0
 """Seconds."""
 CROWD = 50
 """So many keys that wait are many: about a second's work."""
-PATIENT_TURN = 4
-"""Of so many keys one is a patient one, where there are any: they are never forgotten."""
+NEW_TURN = 32
+"""Of so many turns one belongs to what is new, whatever has changed."""
+PATIENT_TURN = 8
+"""Of so many turns one belongs to what can wait, once it has waited for long."""
+PATIENCE = 30.0
+"""Seconds."""
+
+
+class Lane(IntEnum):
+    """Who goes first."""
+
+    CHANGED = 0
+    NEW = 1
+    """Nothing was begun for it yet."""
+    PATIENT = 2
+    """It can wait: it is only looked at, or only its status is to be told."""
 
 
 def backoff(failures: int, jitter: float) -> float:
@@ -35,30 +52,35 @@ class WorkQueue(Generic[T]):
     def __init__(self, clock: Callable[[], float], jitter: Callable[[], float] = random.random) -> None:
         self._clock = clock
         self._jitter = jitter
-        self._waiting: dict[T, float] = {}  # in the order of arrival, with the time of arrival
-        self._patient: dict[T, float] = {}
+        self._lanes: tuple[OrderedDict[T, float], ...] = tuple(OrderedDict() for _ in Lane)
+        """In the order of arrival, with the time of arrival."""
         self._turns = 0
-        self._active: dict[T, bool] = {}  # with whether it had been patient
-        self._again: dict[T, bool] = {}
+        self._active: dict[T, Lane] = {}
+        """With the lane that it was taken from."""
+        self._again: dict[T, Lane] = {}
         self._due: dict[T, float] = {}
         self._later: list[tuple[float, int, T]] = []
         self._order = itertools.count()
         self._failures: dict[T, int] = {}
         self._wake = asyncio.Event()
 
-    def add(self, key: T, *, patient: bool = False) -> None:
-        """Put a key on the queue. One that is there already, or in work, is there once. A patient one lets others go before."""
+    def add(self, key: T, lane: Lane = Lane.CHANGED) -> None:
+        """Put a key on the queue. One that is there already, or in work, is there once, in the lane that goes first."""
         if key in self._active:
-            self._again[key] = patient and self._again.get(key, True)
-        elif key not in self._waiting and not (patient and key in self._patient):
-            lane = self._patient if patient else self._waiting
-            lane[key] = self._patient.pop(key, self._clock())
-            self._wake.set()
+            self._again[key] = min(lane, self._again.get(key, lane))
+            return
+        if any(key in held for held in self._lanes[: lane + 1]):
+            return
+        since = self._clock()
+        for held in self._lanes[lane + 1 :]:
+            since = held.pop(key, since)
+        self._lanes[lane][key] = since
+        self._wake.set()
 
-    def add_all(self, keys: Iterable[T], *, patient: bool = False) -> None:
+    def add_all(self, keys: Iterable[T], lane: Lane = Lane.CHANGED) -> None:
         """Put keys on the queue."""
         for key in keys:
-            self.add(key, patient=patient)
+            self.add(key, lane)
 
     def add_after(self, key: T, seconds: float) -> None:
         """Put a key on the queue later. Of two such wishes for a key the earlier one counts."""
@@ -72,21 +94,32 @@ class WorkQueue(Generic[T]):
     def take(self) -> T | None:
         """The next key, if one is due. It is in work until `done`."""
         self._move_due()
-        if not self._waiting and not self._patient:
+        if not any(self._lanes):
             return None
         self._turns += 1
-        patient = bool(self._patient) and (not self._waiting or self._turns % PATIENT_TURN == 0)
-        lane = self._patient if patient else self._waiting
-        key = next(iter(lane))
-        del lane[key]
-        self._active[key] = patient
+        lane = self._turn()
+        key, _ = self._lanes[lane].popitem(last=False)
+        self._active[key] = lane
         return key
+
+    def _turn(self) -> Lane:
+        """Whose turn it is."""
+        if self._turns % NEW_TURN == 0 and self._lanes[Lane.NEW]:
+            return Lane.NEW
+        if self._turns % PATIENT_TURN == 1 and self._age(Lane.PATIENT) >= PATIENCE:
+            return Lane.PATIENT
+        return next(lane for lane in Lane if self._lanes[lane])
+
+    def _age(self, lane: Lane) -> float:
+        """Seconds for which the first in a lane has waited."""
+        held = self._lanes[lane]
+        return self._clock() - next(iter(held.values())) if held else 0.0
 
     def done(self, key: T) -> None:
         """The work on a key has ended; what was added meanwhile is due now."""
         self._active.pop(key, None)
-        if (patient := self._again.pop(key, None)) is not None:
-            self.add(key, patient=patient)
+        if (lane := self._again.pop(key, None)) is not None:
+            self.add(key, lane)
 
     def succeeded(self, key: T) -> None:
         """Forget a key's failures."""
@@ -101,7 +134,7 @@ class WorkQueue(Generic[T]):
 
     def next_due(self) -> float | None:
         """Seconds until something is due; None when nothing is."""
-        if self._waiting or self._patient:
+        if any(self._lanes):
             return 0.0
         return max(0.0, self._later[0][0] - self._clock()) if self._later else None
 
@@ -109,7 +142,7 @@ class WorkQueue(Generic[T]):
         """Wait for the next key."""
         while True:
             if (key := self.take()) is not None:
-                if self._waiting or self._patient:
+                if any(self._lanes):
                     self._wake.set()  # there is more for another worker
                 return key
             self._wake.clear()
@@ -120,21 +153,21 @@ class WorkQueue(Generic[T]):
                 continue
 
     def crowded_for(self, key: T) -> bool:
-        """Whether many wait while a key is in work, and it is not its turn among the patient ones."""
-        return len(self._waiting) > CROWD and not self._active.get(key, False)
+        """Whether many wait while a key is in work, and it is not its turn among those that can wait."""
+        waiting = len(self._lanes[Lane.CHANGED]) + len(self._lanes[Lane.NEW])
+        return waiting > CROWD and self._active.get(key) is not Lane.PATIENT
 
     @property
     def depth(self) -> int:
         """Keys that wait and are due."""
         self._move_due()
-        return len(self._waiting) + len(self._patient)
+        return sum(map(len, self._lanes))
 
     @property
     def age(self) -> float:
         """Seconds for which the oldest key has waited."""
         self._move_due()
-        oldest = [next(iter(lane.values())) for lane in (self._waiting, self._patient) if lane]
-        return self._clock() - min(oldest) if oldest else 0.0
+        return max(self._age(lane) for lane in Lane)
 
     def failing(self) -> int:
         """Keys whose last reconcile failed."""

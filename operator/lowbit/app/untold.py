@@ -13,6 +13,8 @@ from lowbit.observe.keys import Key
 
 LATEST = 30.0
 """Seconds after which a status is put off no more: as long as progress waits."""
+ENDS = frozenset({"Serving", "Passed"})
+"""Stages that somebody waits for."""
 
 
 class Untold:
@@ -25,14 +27,18 @@ class Untold:
     def put_off(self, key: Key, plan: Plan, *, crowded: bool) -> bool:
         """Whether the status of a plan is put off, since others wait.
 
-        What others rest on, the status of a ModelRevision or ModelEvaluation, and what went wrong is told at once.
+        What others rest on, the status of a ModelRevision or ModelEvaluation, what went wrong, and that a model is served now
+        is told at once.
         """
+        if not crowded or not _can_wait(plan):
+            return False
         now = self._clock()
-        due = self._due.setdefault(key, now + LATEST)
-        if crowded and _can_wait(plan) and now < due:
-            return True
-        del self._due[key]
-        return False
+        return now < self._due.setdefault(key, now + LATEST)
+
+    def carried_out(self, key: Key, plan: Plan) -> None:
+        """A plan whose status was not put off was carried out. After a fact there may still be something untold."""
+        if plan.status is None or plan.status.kind == "QuantizedModel":
+            self._due.pop(key, None)
 
     def forget(self, key: Key) -> None:
         """The object is gone."""
@@ -42,4 +48,4 @@ class Untold:
 def _can_wait(plan: Plan) -> bool:
     if plan.status is None or plan.status.kind != "QuantizedModel":
         return False
-    return all(event.type == "Normal" for event in plan.events)
+    return all(event.type == "Normal" and event.reason not in ENDS for event in plan.events)

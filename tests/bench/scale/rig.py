@@ -109,6 +109,10 @@ class Rig:
     operators: int = 0
     applied: float = 0.0
     """Seconds that the applies of the last wave took."""
+    latest: OperatorProcess | None = None
+    """The operator that was started last."""
+    half: float = 0.0
+    """Seconds until half of the last wave was Ready."""
 
     async def wave(self, watch: Watch, count: int) -> float:
         """Apply so many QuantizedModels. Seconds from the first apply until the last of them is Ready."""
@@ -126,7 +130,9 @@ class Rig:
         wanted = set(names)
         say = self._progress(watch, began, count)
         await watch.until("all are Ready", lambda: self.alive() and say() and wanted <= watch.ready.keys())
-        return max(watch.ready[name] for name in names) - began
+        moments = sorted(watch.ready[name] for name in names)
+        self.half = moments[count // 2] - began
+        return moments[-1] - began
 
     def _progress(self, watch: Watch, began: float, count: int) -> Callable[[], bool]:
         """Says every half a minute how far the wave is, and the seconds of a core that each part has used. Always true."""
@@ -136,7 +142,7 @@ class Rig:
             nonlocal told
             if (now := time.monotonic()) - told >= PROGRESS:
                 told = now
-                used = ", ".join(f"{name} {seconds:.0f}" for name, seconds in self.processor(None).items())
+                used = ", ".join(f"{name} {seconds:.0f}" for name, seconds in self.processor().items())
                 print(f"{now - began:4.0f} s: {len(watch.ready) - before:,} of {count:,} are Ready; {used}", flush=True)
             return True
 
@@ -156,6 +162,7 @@ class Rig:
         process = OperatorProcess(
             self.server, self.server.folder / f"{name}.log", name, *LEASE, "--log-level=WARNING", *arguments
         )
+        self.latest = process
         try:
             yield process
             if process.process.poll() is None:
@@ -163,13 +170,13 @@ class Rig:
         finally:
             process.kill()
 
-    def processor(self, operator: OperatorProcess | None) -> dict[str, float]:
+    def processor(self) -> dict[str, float]:
         """Seconds of a core that each process has used."""
         plane = self.server.control_plane
         pids = {"kube-apiserver": plane.apiserver.pid(), "etcd": plane.etcd.pid(), "actor": self.actor.pid}
         pids["bench"] = os.getpid()
-        if operator is not None:
-            pids["operator"] = pid_of(operator)
+        if self.latest is not None:
+            pids["operator"] = pid_of(self.latest)
         return {name: seconds_of(pid) for name, pid in pids.items() if pid}
 
 

@@ -24,14 +24,15 @@ async def run(count: int) -> dict[str, float]:
         with bench.operator() as operator:
             await until_ready(operator, bench)
             await until_rest(operator)
-            empty, before = resident(operator), bench.processor(operator)
+            empty, before = resident(operator), bench.processor()
             calls_before = calls(operator)
             seconds = await bench.wave(watch, count)
-            after = bench.processor(operator)
+            after = bench.processor()
             await until_rest(operator)
             made = {name: value - calls_before.get(name, 0) for name, value in calls(operator).items()}
             found = {
                 "from the first apply to the last Ready": seconds,
+                "from the first apply to half of them Ready": bench.half,
                 "from the first apply to the last one": bench.applied,
                 "writes of one life": written(made) / count,
                 "GETs of one life": got(made) / count,
