@@ -9,6 +9,7 @@ from typing import Any
 
 from lowbit.api.names import MANAGED_SELECTOR
 from lowbit.app.ended import HistoryLost
+from lowbit.app.uncollected import uncollected
 from lowbit.kube.client import Kube
 from lowbit.kube.errors import KubeError, NotFound
 from lowbit.kube.resources import OPTIONAL_KINDS, OWN_KINDS, RESOURCES, SHARED_KINDS
@@ -112,6 +113,10 @@ class Resync:
 
     async def compare(self) -> None:
         """One comparison. Raises KubeError, HistoryLost."""
+        with uncollected():
+            await self._compare()
+
+    async def _compare(self) -> None:
         if self.synced:
             self._count_missed()
         await self._look_for_pod_monitors()

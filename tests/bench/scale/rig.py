@@ -279,6 +279,11 @@ def calls(operator: OperatorProcess) -> dict[str, float]:
     return dict(found)
 
 
+def reconciles(operator: OperatorProcess) -> float:
+    """Turns of the queue so far."""
+    return sum(value for _, value in operator.series("lowbit_reconciles_total"))
+
+
 def written(counts: dict[str, float]) -> float:
     """Writes among the calls."""
     return sum(value for name, value in counts.items() if name.split()[0] in WRITES)

@@ -13,7 +13,7 @@ import asyncio
 from collections import defaultdict
 
 from tests.bench.record import Figure, figure, surroundings, write
-from tests.bench.scale.rig import calls, got, resident, rig, until_ready, until_rest, watching, written
+from tests.bench.scale.rig import calls, got, reconciles, resident, rig, until_ready, until_rest, watching, written
 
 PARTS = ("kube-apiserver", "etcd", "operator", "actor", "bench")
 
@@ -25,7 +25,7 @@ async def run(count: int) -> dict[str, float]:
             await until_ready(operator, bench)
             await until_rest(operator)
             empty, before = resident(operator), bench.processor()
-            calls_before = calls(operator)
+            calls_before, reconciles_before = calls(operator), reconciles(operator)
             seconds = await bench.wave(watch, count)
             after = bench.processor()
             await until_rest(operator)
@@ -36,6 +36,7 @@ async def run(count: int) -> dict[str, float]:
                 "from the first apply to the last one": bench.applied,
                 "writes of one life": written(made) / count,
                 "GETs of one life": got(made) / count,
+                "reconciles of one life": (reconciles(operator) - reconciles_before) / count,
                 "resident memory, empty": empty,
                 "resident memory, settled": resident(operator),
                 "resident memory for 1,000": (resident(operator) - empty) * 1000 / count,
@@ -46,7 +47,7 @@ async def run(count: int) -> dict[str, float]:
             return found
 
 
-UNITS = {"writes": "", "GETs": "", "resident": "MiB"}
+UNITS = {"writes": "", "GETs": "", "reconciles": "", "resident": "MiB"}
 
 
 def figures(count: int, runs: list[dict[str, float]]) -> list[Figure]:
