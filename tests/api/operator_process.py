@@ -46,9 +46,15 @@ class OperatorProcess:
     """``python -m lowbit.app``, with its log kept in a file."""
 
     def __init__(
-        self, server: ApiServer, log: Path, identity: str, *arguments: str, installation: Installation | None = None
+        self,
+        server: ApiServer,
+        log: Path,
+        identity: str,
+        *arguments: str,
+        installation: Installation | None = None,
+        tree: Path = ROOT,
     ) -> None:
-        """As the admin with a Lease in `default`, or with what an installation of the chart gives to its pod."""
+        """As the admin with a Lease in `default`, from a checkout; or with what an installation of the chart gives to its pod."""
         self.log = log
         self.port = _free_port()
         settings = [f"--port={self.port}", "--host=127.0.0.1", f"--identity={identity}", *QUICK_LEASE, *arguments]
@@ -56,10 +62,10 @@ class OperatorProcess:
         if installation is not None:
             self.process = Pod(installation.folder, installation.environment(identity), settings, log)
             return
-        environment = {**os.environ, "KUBECONFIG": str(server.kubeconfig), "PYTHONPATH": str(ROOT / "operator")}
+        environment = {**os.environ, "KUBECONFIG": str(server.kubeconfig), "PYTHONPATH": str(tree / "operator")}
         command = [sys.executable, "-m", "lowbit.app", "--lease-namespace=default", *settings]
         with log.open("ab") as stream:
-            self.process = subprocess.Popen(command, env=environment, stderr=stream, cwd=ROOT)
+            self.process = subprocess.Popen(command, env=environment, stderr=stream, cwd=tree)
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and text of /healthz, /readyz or /metrics; status 0 when nothing answers."""

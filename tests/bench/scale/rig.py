@@ -155,12 +155,12 @@ class Rig:
         return True
 
     @contextmanager
-    def operator(self, *arguments: str, identity: str | None = None) -> Iterator[OperatorProcess]:
-        """An operator's process, just started. In the end it gives its Lease up, unless it was killed."""
+    def operator(self, *arguments: str, identity: str | None = None, tree: Path = ROOT) -> Iterator[OperatorProcess]:
+        """An operator's process, just started, from a checkout. In the end it gives its Lease up, unless it was killed."""
         self.operators += 1
         name = identity or f"operator-{self.operators}"
         process = OperatorProcess(
-            self.server, self.server.folder / f"{name}.log", name, *LEASE, "--log-level=WARNING", *arguments
+            self.server, self.server.folder / f"{name}.log", name, *LEASE, "--log-level=WARNING", *arguments, tree=tree
         )
         self.latest = process
         try:
