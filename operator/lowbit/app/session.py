@@ -26,8 +26,9 @@ from lowbit.kube.client import OnCall
 from lowbit.kube.connect import authorization, ssl_context
 
 GONE = 410
-OF_THE_MOMENT = frozenset({408, 409, 425})
-"""Request Timeout, Conflict, Too Early: what a read may get from what stands before an API server, and not the next time."""
+OF_THE_MOMENT = frozenset({408, 409, GONE, 425})
+"""Request Timeout, Conflict, Gone (of a LIST), Too Early: what a read may get from what stands before an API server, and not the
+next time."""
 
 
 class ListedAlready:
