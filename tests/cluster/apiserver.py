@@ -7,7 +7,9 @@ import json
 import shutil
 import signal
 import socket
+import sys
 import tempfile
+import threading
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,6 +61,7 @@ class ApiServer:
         if absent := build.missing(needed):
             raise StepError("start the API server", f"not built: python3 -m tests.cluster.build {' '.join(absent)}")
         atexit.register(self.stop)
+        _end_as_by_an_error()
         self.control_plane.start_etcd()
         self.start_apiserver()
         if self.with_controllers:
@@ -136,6 +139,12 @@ class ApiServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _end_as_by_an_error() -> None:
+    """A SIGTERM, which would end this process with nothing done, becomes SystemExit: what was started is ended with it."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 
 def _free_ports(count: int) -> list[int]:

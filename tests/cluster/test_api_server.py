@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 from tests.cluster.apiserver import ApiServer
 from tests.cluster.kubectl import Kubectl
+from tests.cluster.processes import started_at
 from tests.cluster.progress import wait_until
+
+ROOT = Path(__file__).parents[2]
 
 
 def owned(owner: str, uid: str) -> str:
@@ -57,3 +63,24 @@ def test_stopped_it_leaves_no_process_and_no_folder() -> None:
         assert all(processes)
     assert not server.folder.exists()
     assert not any(Path(f"/proc/{pid}").exists() for pid in processes)
+
+
+TERMINATED = """
+import time
+from tests.cluster.apiserver import ApiServer
+with ApiServer() as server:
+    print(server.folder, *(process.pid() for process in server.control_plane.processes[:2]), flush=True)
+    time.sleep(600)
+"""
+
+
+def test_whoever_is_terminated_leaves_no_process_and_no_folder() -> None:
+    command = [sys.executable, "-c", TERMINATED]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        folder, *pids = process.stdout.readline().split()
+        assert len(pids) == 2
+        process.terminate()
+        assert process.wait() == 128 + signal.SIGTERM
+    assert not Path(folder).exists()
+    assert not any(started_at(int(pid)) for pid in pids)
