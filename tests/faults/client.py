@@ -19,18 +19,20 @@ LATER = 429
 
 
 class Admin:
-    """Passes every check of rights. Close it in the end."""
+    """Passes every check of rights, by a certificate, or by the token of an account that may do all. Close it in the end."""
 
-    def __init__(self, server: ApiServer) -> None:
+    def __init__(self, server: ApiServer, token: str | None = None) -> None:
         authority = server.control_plane.authority
         context = ssl.create_default_context(cafile=str(authority.pair.certificate))
-        pair = authority.sign("admin", user="admin", groups=("system:masters",))
-        context.load_cert_chain(pair.certificate, pair.key)
+        if token is None:
+            pair = authority.sign("admin", user="admin", groups=("system:masters",))
+            context.load_cert_chain(pair.certificate, pair.key)
         self.url = server.url
         self.session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=context),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=60),
             skip_auto_headers=("Accept-Encoding",),
+            headers={} if token is None else {"Authorization": f"Bearer {token}"},
         )
 
     async def close(self) -> None:

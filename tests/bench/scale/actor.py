@@ -165,9 +165,9 @@ def now() -> str:
     return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-async def act(server: ApiServer, runs: bool) -> None:
+async def act(server: ApiServer, token: str, runs: bool) -> None:
     """Act until something goes wrong."""
-    admin = Admin(server)
+    admin = Admin(server, token)
     actor = BulkActor(admin, runs=runs)
     parts = [
         asyncio.create_task(actor.follow("Job", actor.on_job)),
@@ -181,14 +181,24 @@ async def act(server: ApiServer, runs: bool) -> None:
 
 
 def start(server: ApiServer, *, runs: bool = False) -> multiprocessing.process.BaseProcess:
-    """The actor's process. Terminate it in the end."""
-    process = multiprocessing.get_context("fork").Process(target=_main, args=(server, runs), daemon=True)
+    """The actor's process, with an account's token as the controllers that it stands for. Terminate it in the end."""
+    words = (server, account(server), runs)
+    process = multiprocessing.get_context("fork").Process(target=_main, args=words, daemon=True)
     process.start()
     return process
 
 
-def _main(server: ApiServer, runs: bool) -> None:
+def account(server: ApiServer) -> str:
+    """The token of an account that may do everything. Checking a certificate at each request costs the API server more."""
+    server.kubectl("create", "serviceaccount", "actor", "--namespace=kube-system")
+    server.kubectl(
+        "create", "clusterrolebinding", "actor", "--clusterrole=cluster-admin", "--serviceaccount=kube-system:actor"
+    )
+    return server.kubectl("create", "token", "actor", "--namespace=kube-system", "--duration=24h").strip()
+
+
+def _main(server: ApiServer, token: str, runs: bool) -> None:
     try:
-        asyncio.run(act(server, runs))
+        asyncio.run(act(server, token, runs))
     finally:
         os._exit(1)

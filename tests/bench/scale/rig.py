@@ -17,6 +17,7 @@ from typing import Any
 from lowbit.api.base import API_VERSION
 from lowbit.kube.resources import RESOURCES
 from tests.api.calls import CallError
+from tests.api.installation import Installation
 from tests.api.operator_process import OperatorProcess, model_store, namespace
 from tests.bench.record import ROOT, TICKS, memory_of
 from tests.bench.scale.actor import start
@@ -29,6 +30,8 @@ LEASE = ("--lease-duration=15", "--lease-renew-deadline=10", "--lease-retry=2")
 """As in a pod."""
 AT_ONCE = 16
 """Applies that are on their way at the same time."""
+BARE = 2000
+"""Applies by which the machine's speed is taken."""
 LONGEST = 3600.0
 PROGRESS = 30.0
 """Seconds between two words on how far a wave is."""
@@ -104,9 +107,12 @@ class Rig:
     server: ApiServer
     admin: Admin
     actor: Any
+    account: Installation
+    """Whose account operators have: its rights and a token, as in a pod."""
     count: int = 0
     """QuantizedModels so far."""
     operators: int = 0
+    speeds: int = 0
     applied: float = 0.0
     """Seconds that the applies of the last wave took."""
     latest: OperatorProcess | None = None
@@ -134,6 +140,20 @@ class Rig:
         self.half = moments[count // 2] - began
         return moments[-1] - began
 
+    async def speed(self) -> float:
+        """Server-side applies of a ConfigMap of 2 KB that nobody watches, a second: the machine's speed at this hour."""
+        bare = {"apiVersion": "v1", "kind": "ConfigMap", "data": {"bare": "x" * 2000}}
+        waiting = iter(range(self.speeds * BARE, (self.speeds + 1) * BARE))
+        self.speeds += 1
+        began = time.monotonic()
+
+        async def apply() -> None:
+            for number in waiting:
+                await self.admin.apply(bare | {"metadata": {"name": f"bare-{number}", "namespace": "default"}})
+
+        await asyncio.gather(*(apply() for _ in range(AT_ONCE)))
+        return BARE / (time.monotonic() - began)
+
     def _progress(self, watch: Watch, began: float, count: int) -> Callable[[], bool]:
         """Says every half a minute how far the wave is, and the seconds of a core that each part has used. Always true."""
         before, told = len(watch.ready), began
@@ -160,7 +180,14 @@ class Rig:
         self.operators += 1
         name = identity or f"operator-{self.operators}"
         process = OperatorProcess(
-            self.server, self.server.folder / f"{name}.log", name, *LEASE, "--log-level=WARNING", *arguments, tree=tree
+            self.server,
+            self.server.folder / f"{name}.log",
+            name,
+            *LEASE,
+            "--log-level=WARNING",
+            *arguments,
+            account=self.account,
+            tree=tree,
         )
         self.latest = process
         try:
@@ -189,10 +216,12 @@ async def rig(*, runs: bool = False) -> AsyncIterator[Rig]:
         server.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", crds)
         server.kubectl("create", "-f", "-", stdin=json.dumps(namespace(SPACE)))
         server.kubectl("create", "-f", "-", stdin=json.dumps(model_store(SPACE)))
+        account = Installation(server, server.folder / "account", "lowbit")
+        account.install()
         actor = start(server, runs=runs)
         admin = Admin(server)
         try:
-            yield Rig(server, admin, actor)
+            yield Rig(server, admin, actor, account)
         finally:
             actor.kill()
             await admin.close()
@@ -247,7 +276,7 @@ async def until_ready(operator: OperatorProcess, bench: Rig) -> None:
 
 async def until_leading(operator: OperatorProcess, bench: Rig) -> None:
     """Wait until it holds the Lease."""
-    held = RESOURCES["Lease"].path("default", "lowbit-operator")
+    held = RESOURCES["Lease"].path(bench.account.namespace, bench.account.name)
     while True:
         try:
             lease = await bench.admin.call("GET", held)

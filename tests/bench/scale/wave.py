@@ -21,6 +21,7 @@ PARTS = ("kube-apiserver", "etcd", "operator", "actor", "bench")
 async def run(count: int) -> dict[str, float]:
     """One wave: figures by name."""
     async with rig() as bench, watching(bench, "QuantizedModel") as watch:
+        speed = await bench.speed()
         with bench.operator() as operator:
             await until_ready(operator, bench)
             await until_rest(operator)
@@ -31,6 +32,7 @@ async def run(count: int) -> dict[str, float]:
             await until_rest(operator)
             made = {name: value - calls_before.get(name, 0) for name, value in calls(operator).items()}
             found = {
+                "bare applies a second before it": speed,
                 "from the first apply to the last Ready": seconds,
                 "from the first apply to half of them Ready": bench.half,
                 "from the first apply to the last one": bench.applied,
@@ -47,7 +49,7 @@ async def run(count: int) -> dict[str, float]:
             return found
 
 
-UNITS = {"writes": "", "GETs": "", "reconciles": "", "resident": "MiB"}
+UNITS = {"bare": "/s", "writes": "", "GETs": "", "reconciles": "", "resident": "MiB"}
 
 
 def figures(count: int, runs: list[dict[str, float]]) -> list[Figure]:
