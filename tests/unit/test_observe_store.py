@@ -54,6 +54,31 @@ def test_an_object_touches_its_models_by_label_and_by_owners() -> None:
     assert store.put(thing("Job", "quantize-1", 4, owners=("other",))) == {OTHER}
 
 
+def test_a_model_of_which_somebody_has_deleted_something_may_be_gone_itself() -> None:
+    store = Store()
+    store.put(model("chat"))
+    for name in ("quantize-1", "quantize-2"):
+        store.put(thing("Job", name, 2, owners=("chat",)))
+        store.put(thing("Pod", f"{name}-0", 3, labels={"job-name": name}))
+    store.remove(thing("Pod", "quantize-1-0", 4))  # we make no pods
+    store.remove(thing("Job", "quantize-1", 5), by_us=True)
+    assert not store.is_bereft(CHAT)
+    store.remove(thing("Job", "quantize-2", 6))
+    assert store.is_bereft(CHAT)
+    store.found(CHAT)
+    assert not store.is_bereft(CHAT)
+
+
+def test_nothing_is_remembered_of_a_model_that_is_gone() -> None:
+    store = Store()
+    store.put(model("chat"))
+    store.put(thing("Job", "quantize-1", 2, owners=("chat",)))
+    store.sync("Job", [], "3")
+    assert store.is_bereft(CHAT)
+    store.remove(model("chat"))
+    assert not store.is_bereft(CHAT)
+
+
 def test_a_pod_touches_the_models_of_its_job() -> None:
     store = Store()
     store.put(thing("Job", "quantize-1", 1, owners=("chat", "other")))

@@ -48,7 +48,15 @@ class Seeing:
 
     def remove(self, manifest: Mapping[str, Any]) -> None:
         """An object that is gone."""
-        self.queue.add_all(self.store.remove(manifest))
+        self.queue.add_all(self.store.remove(manifest, by_us=True))
+
+    def is_bereft(self, key: Key) -> bool:
+        """Whether something of it was deleted by somebody else."""
+        return self.store.is_bereft(key)
+
+    def found(self, key: Key) -> None:
+        """It was asked for, and is there."""
+        self.store.found(key)
 
     def get(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
         """An object as it was last seen."""

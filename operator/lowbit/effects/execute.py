@@ -34,6 +34,12 @@ class Sees(Protocol):
     def get(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
         """An object as it was last seen."""
 
+    def is_bereft(self, key: Key) -> bool:
+        """Whether something of it was deleted by somebody else: it may be gone itself."""
+
+    def found(self, key: Key) -> None:
+        """It was asked for, and is there."""
+
 
 class Sends(Protocol):
     """Sends events."""
@@ -80,6 +86,8 @@ class _Executor:
     doubtful: tuple[str, str] | None = None
 
     async def act(self, action: Action) -> None:
+        if self.store.is_bereft(self.key) and self._makes(action):
+            await self._ask_for_owner()
         match action:
             case Create():
                 await self._create(action.manifest)
@@ -93,6 +101,35 @@ class _Executor:
             case Delete():
                 await self._delete(action)
         logger.info("%s", described(action), extra=about(self.key))
+
+    def _makes(self, action: Action) -> bool:
+        """Whether an action makes an object."""
+        match action:
+            case Create():
+                return True
+            case Apply():
+                return (action.manifest["kind"], action.manifest["metadata"]["name"]) not in self.seen
+        return False
+
+    async def _ask_for_owner(self) -> None:
+        """With an object goes what belongs to it, and each is told by a watch of its own, in any order. So before anything
+        is made again, the object is asked for: else what was deleted would come back, as often as it is collected.
+        """
+        decided = self._known()
+        self.doubtful = (self.key.kind, self.key.name)
+        await self.look_again()
+        self.doubtful = None
+        known = self._known()
+        if known is None:
+            raise _Unseen(f"{self.key.kind} {self.key.name} is gone, and no watch has told of it")
+        self.store.found(self.key)
+        if known != decided:
+            raise _Unseen(f"{self.key.kind} {self.key.name} has changed, and no watch has told of it")
+
+    def _known(self) -> str | None:
+        """The resourceVersion of the object that this is about, as it was last seen."""
+        seen = self.store.get(self.key.kind, self.key.namespace, self.key.name)
+        return None if seen is None else str(seen["metadata"]["resourceVersion"])
 
     async def _create(self, manifest: Mapping[str, Any]) -> None:
         self._start()

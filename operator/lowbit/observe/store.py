@@ -24,6 +24,8 @@ from lowbit.observe.views import deployment_view, job_view, pod_view
 TOMBSTONES = 10_000
 """Uids of removed objects that are remembered, so that a late event brings none of them back."""
 UNCHANGED: frozenset[Key] = frozenset()
+NOT_MADE = ("ModelStore", "Pod")
+"""Kinds that belong to QuantizedModels and are made by others."""
 
 Name = TypeVar("Name", bound=Hashable)
 Member = TypeVar("Member", bound=Hashable)
@@ -42,6 +44,7 @@ class Store:
         self._job_pods: dict[tuple[str, str], set[str]] = defaultdict(set)
         self._progress: dict[tuple[str, str], tuple[ProgressLine | None, float]] = {}
         self._removed: OrderedDict[str, None] = OrderedDict()
+        self._bereft: set[Key] = set()
         self._revisions: dict[tuple[str, str], set[str]] = defaultdict(set)
         """Names of ModelRevisions, by namespace and artifact hash."""
         self.on_job: Callable[[Mapping[str, Any] | None, Mapping[str, Any]], None] | None = None
@@ -66,8 +69,8 @@ class Store:
         self._shelf.asked(entry)
         return touched | self._keys_of(name, entry)
 
-    def remove(self, manifest: Mapping[str, Any]) -> frozenset[Key]:
-        """Take it that an object is gone. The keys that it touches."""
+    def remove(self, manifest: Mapping[str, Any], *, by_us: bool = False) -> frozenset[Key]:
+        """Take it that an object is gone, deleted by us or by somebody else. The keys that it touches."""
         kind, namespace, name = reference(manifest)
         uid = str(manifest["metadata"].get("uid", ""))
         known = self._objects[kind, namespace].get(name)
@@ -78,7 +81,20 @@ class Store:
         if known is None or (uid and known.uid != uid):
             return UNCHANGED  # gone already, or there is a new one of that name
         self._progress.pop((namespace, name) if kind == "Job" else ("", ""), None)
-        return self._forget(kind, namespace, name)
+        touched = self._forget(kind, namespace, name)
+        if kind == "QuantizedModel":
+            self._bereft.discard(Key(namespace, name))
+        elif kind not in NOT_MADE and not by_us:
+            self._bereft |= touched
+        return touched
+
+    def is_bereft(self, key: Key) -> bool:
+        """Whether something that we had made for a QuantizedModel was deleted, and not by us: it may be gone itself."""
+        return key in self._bereft
+
+    def found(self, key: Key) -> None:
+        """A bereft QuantizedModel was asked for, and is there."""
+        self._bereft.discard(key)
 
     def sync(
         self, kind: str, items: Iterable[Mapping[str, Any]], listed_at: str, namespace: str | None = None

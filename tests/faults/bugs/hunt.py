@@ -47,6 +47,7 @@ DIRECTED: tuple[tuple[str, str, str], ...] = (
     ("shared-baseline", "answers", r"409@patch:.*"),
     ("first-apply", "views", r"(gone|drop|duplicate|reorder)@event:jobs:MODIFIED:quantize.*"),
     ("first-apply", "views", r"(reorder|drop)@event:deployments:MODIFIED.*"),
+    ("delete-preparing", "views", r"(drop|delay=0.5)@event:quantizedmodels:DELETED.*"),
 )
 """Scenario, sort and what a plan looks like: of those that fit, the first and the last one are run."""
 LATE = ("change-serving", "rollback"), ",".join(f"503@update:leases:lowbit-operator#{each}" for each in range(2, 40))
