@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import sys
 import time
 from collections import Counter
 from pathlib import Path
 
-from tests.faults.plan import Plan, parse
+from tests.faults.plan import Plan, parse, told
 from tests.faults.rig import SORTS, Result, all_plans, rig, run_all, sample
 from tests.faults.scenarios import ALONE, SCENARIOS
 
@@ -25,27 +26,30 @@ async def one(scenario: str, plan: Plan) -> int:
         return 1 if result.wrong or result.missed else 0
 
 
-async def every(scenarios: list[str], at_once: int, sort: str, share: int, logs: Path | None) -> int:
+async def every(words: argparse.Namespace) -> int:
+    scenarios = [words.scenario] if words.scenario else list(SCENARIOS)
+    logs: Path | None = words.logs
     began = time.monotonic()
     results: list[Result] = []
     async with rig() as made:
-        plans = await all_plans(made, scenarios, sort)
-        for alone in ALONE if len(scenarios) > 1 and sort == "crashes" else ():
+        plans = await all_plans(made, scenarios, words.sort)
+        plans = [(scenario, plan) for scenario, plan in plans if re.search(words.matching, told(plan))]
+        for alone in ALONE if len(scenarios) > 1 and words.sort == "crashes" else ():
             await made.clean(alone)
             print(f"passed without faults: {alone}", flush=True)
-        chosen = sample(plans, share)
+        chosen = sample(plans, words.share)
         print(f"{len(chosen)} of {len(plans)} plans", flush=True)
-        async for result in run_all(made, chosen, at_once):
+        async for result in run_all(made, chosen, words.at_once):
             results.append(result)
             print(result, flush=True)
             if logs is not None and (result.wrong or result.missed or result.seconds > SLOW):
                 (logs / f"{len(results)}.log").write_text(f"{result}\n\n{result.log}")
-    told = Counter("failed" if each.wrong else "missed" if each.missed else "passed" for each in results)
-    print(f"\n{len(results)} plans in {time.monotonic() - began:.0f} s: {dict(told)}")
+    verdicts = Counter("failed" if each.wrong else "missed" if each.missed else "passed" for each in results)
+    print(f"\n{len(results)} plans in {time.monotonic() - began:.0f} s: {dict(verdicts)}")
     for result in results:
         if result.wrong:
             print(result)
-    return 1 if told["failed"] else 0
+    return 1 if verdicts["failed"] else 0
 
 
 def main() -> int:
@@ -55,14 +59,14 @@ def main() -> int:
     parser.add_argument("--at-once", type=int, default=4, help="plans that run at the same time (default 4)")
     parser.add_argument("--sort", choices=SORTS, default="crashes", help="which plans (default crashes)")
     parser.add_argument("--share", type=int, default=1, help="run one plan of so many")
+    parser.add_argument("--matching", default="", help="run only plans in whose text this regular expression is found")
     parser.add_argument("--logs", type=Path, help="folder for the operator's logs of plans that failed or were slow")
     words = parser.parse_args()
     if words.logs is not None:
         words.logs.mkdir(parents=True, exist_ok=True)
     if words.plan is not None:
         return asyncio.run(one(words.scenario, words.plan))
-    scenarios = [words.scenario] if words.scenario else list(SCENARIOS)
-    return asyncio.run(every(scenarios, words.at_once, words.sort, words.share, words.logs))
+    return asyncio.run(every(words))
 
 
 if __name__ == "__main__":
