@@ -38,8 +38,8 @@ ifdef FAULTS
 else
 	$(rig)
 	$(rig) --sort reads
-	$(rig) --sort answers --share 20
-	$(rig) --sort views --share 20
+	$(rig) --sort answers
+	$(rig) --sort views
 	$(rig).outages
 	$(rig).properties
 	$(rig).states

@@ -166,13 +166,13 @@ def sample(plans: Sequence[tuple[str, Plan]], share: int) -> list[tuple[str, Pla
 
 
 async def all_plans(rig: Rig, scenarios: Iterable[str], sort: str = "crashes") -> list[tuple[str, Plan]]:
-    """All plans of these scenarios of one of SORTS, each with its scenario's name. A read or event that two scenarios have
-    is of the first."""
+    """All plans of these scenarios of one of SORTS, each with its scenario's name. What two scenarios have is the first's, but
+    for the crashes."""
     plans: list[tuple[str, Plan]] = []
     known: set[str] = set()
     for scenario in scenarios:
         for plan in SORTS[sort](await rig.clean(scenario)):
-            if sort != "reads" or told(plan) not in known:
+            if sort == "crashes" or told(plan) not in known:
                 plans.append((scenario, plan))
                 known.add(told(plan))
     return plans
