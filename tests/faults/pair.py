@@ -13,6 +13,8 @@ from tests.faults.seat import Seat
 from tests.faults.stage import Stage, live
 
 MISSED = "the write never came"
+STILL = 3
+"""Looks in a row at which an operator that has nothing in hand has not run."""
 
 
 class Stopped:
@@ -50,8 +52,10 @@ class Stopped:
 
     async def freeze(self) -> None:
         """Stop it when it has nothing in hand but the write that is held."""
-        ran = -1
-        while (now := _cpu_time(self.seat.pid)) != ran:
+        ran, looks = -1, 0
+        while looks < STILL:
+            now = _cpu_time(self.seat.pid)
+            looks = looks + 1 if now == ran and _sleeps(self.seat.pid) else 0
             ran = now
             await asyncio.sleep(0.01)
         self.seat.freeze()
@@ -127,6 +131,11 @@ def _is_there(play: Play, point: str) -> bool:
     """Whether there is what a write writes to. Where there is nothing, a create cannot know that this is meant to be so."""
     plural = point.split(":")[1].partition("/")[0]
     return any(RESOURCES[kind].plural == plural and name == _name(point) for kind, name in play.space.objects)
+
+
+def _sleeps(pid: int) -> bool:
+    """Whether a process waits for something, and not only for a core that is busy with others."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
 
 
 def _cpu_time(pid: int) -> int:
