@@ -12,11 +12,16 @@ from tests.faults.plan import Call
 from tests.faults.play import Play
 from tests.faults.stage import LIFE, Stage, live
 
+RESTART = 30.0
+"""Seconds that one start of the API server may take on a busy machine."""
+
 
 async def killed(stage: Stage, times: int) -> list[str]:
     """The API server is killed at so many of a life's writes, and started again."""
     every = max(1, len((await stage.clean(LIFE)).writes) // (times + 1))
-    async with stage.play() as play:
+    play = stage.play()
+    play.patience += times * RESTART
+    async with play:
         writes, deaths, down = 0, 0, asyncio.Lock()
 
         async def gate(call: Call) -> None:
