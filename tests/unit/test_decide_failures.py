@@ -111,6 +111,23 @@ def test_a_finished_job_whose_pod_is_gone_is_made_again(world: World, stage: str
     assert condition(world, "Ready")["status"] == "True"
 
 
+def test_a_result_that_is_seen_a_moment_after_its_job_is_no_news(world: World, stage: str) -> None:
+    world.apply_model(NAME, spec())
+    job = reach(world, stage)
+    world.step(NAME)
+    told = status(world)
+    world.finish_job(job)
+    pod = world.objects.pop(("Pod", job))
+    assert world.step(NAME) is False
+    assert status(world) == told
+    world.now += timedelta(seconds=6)
+    world.step(NAME)
+    assert status(world)["reason"] == "ReadingResult"
+    world.put(pod)
+    world.settle(NAME)
+    assert condition(world, "Ready")["status"] == "True"
+
+
 def test_a_job_deleted_by_hand_is_made_again(world: World, stage: str) -> None:
     world.apply_model(NAME, spec())
     world.delete("Job", reach(world, stage))

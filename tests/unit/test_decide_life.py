@@ -68,11 +68,25 @@ def test_at_rest_nothing_is_written(world: World) -> None:
     assert world.objects == before
 
 
-def test_ready_is_unknown_on_first_sight(world: World) -> None:
+def test_a_life_is_told_in_six_statuses(world: World) -> None:
+    told: list[dict[str, Any]] = []
+
+    def look() -> None:
+        if (now := world.model(NAME)["status"]) and now != (told[-1] if told else None):
+            told.append(now)
+
     world.apply_model(NAME, spec())
-    world.step(NAME)
-    assert condition(world, "Ready")["status"] == "Unknown"
+    world.settle(NAME, after=look)
+    stages = ["Preparing", "Quantizing", "EvaluatingBaseline", "Evaluating", "RollingOut", "Serving"]
+    assert [each["stage"] for each in told] == stages
+
+
+def test_that_it_is_not_ready_is_told_on_first_sight_and_not_again(world: World) -> None:
+    world.apply_model(NAME, spec())
+    assert world.step(NAME)
+    assert condition(world, "Ready")["status"] == "False"
     assert condition(world, "Reconciling")["status"] == "True"
+    assert not world.step(NAME)
 
 
 def test_a_failed_gate_never_serves_and_the_next_candidate_does(world: World) -> None:

@@ -21,8 +21,10 @@ from lowbit.decide.snapshot import JobView, PodView, Snapshot
 from lowbit.desired.document import DocumentTooLarge
 from lowbit.desired.jobs import EXIT_KILLED
 
+UNSEEN_RESULT_SECONDS = 5.0
+"""A finished Job whose pod is not seen yet is given so long, before that is told."""
 UNREADABLE_RESULT_SECONDS = 60
-"""A finished Job whose pod is not seen yet is given so long, before it is made again."""
+"""And so long, before it is made again."""
 PROGRESS_SECONDS = 30
 
 MENDED_ELSEWHERE = ("NoSpace",)
@@ -195,6 +197,9 @@ def _finished(clock: Clock, wanted: Wanted, job: JobView) -> TerminationMessage 
         # It ended well before our eyes and left nothing that can be read: to run it again would go on for ever.
         return TerminationMessage()
     message = f"{wanted.doing}: Job {job.meta.name} has finished, its result is not seen yet"
+    if clock.seconds_since(job.finished) < UNSEEN_RESULT_SECONDS:
+        # Pods are told by a watch of their own, as a rule a moment later: that is nothing to tell anybody.
+        return replace(_running(wanted, job, ()), requeue_after=UNSEEN_RESULT_SECONDS, watch_progress=())
     if clock.seconds_since(job.finished) < UNREADABLE_RESULT_SECONDS:
         return _waiting(wanted, "ReadingResult", message, requeue=5.0)
     again = Delete("Job", job.meta.name, job.meta.uid, job.meta.resource_version)

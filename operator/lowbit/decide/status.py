@@ -95,11 +95,9 @@ def conditions(snapshot: Snapshot, situation: Situation, clock: Clock) -> list[C
     old, generation = snapshot.model.body.status.conditions, snapshot.model.meta.generation
     reason, message = explain(snapshot, situation)
     ready = is_ready(snapshot, situation)
-    first = not old and not ready
-    state = "True" if ready else "Unknown" if first else "False"
     found = [
         _available(snapshot, situation, clock),
-        condition(old, "Ready", state, reason, message, generation, clock),
+        condition(old, "Ready", "True" if ready else "False", reason, message, generation, clock),
     ]
     if situation.failure is not None:
         found.append(condition(old, "Stalled", "True", reason, message, generation, clock))
@@ -135,7 +133,10 @@ def quantized_model_status(snapshot: Snapshot, situation: Situation, clock: Cloc
     shown = in_work or (situation.target.revision if situation.target else None)
     judged = shown if shown and shown.body.status.verdict else last_judged(snapshot)
     verdict = judged.body.status.verdict if judged else None
-    current = situation.serving.revision if situation.serving and not situation.serving.source else None
+    served = situation.serving
+    if snapshot.deployment is None and is_served(snapshot, situation):
+        served = situation.target  # this very step makes the Deployment
+    current = served.revision if served and not served.source else None
     if spec.serving is None and situation.target is not None:
         current = situation.target.revision
     evaluation = snapshot.evaluations.get(judged.body.status.evaluation or "") if judged else None
