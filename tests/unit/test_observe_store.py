@@ -73,9 +73,12 @@ def test_nothing_is_remembered_of_a_model_that_is_gone() -> None:
     store = Store()
     store.put(model("chat"))
     store.put(thing("Job", "quantize-1", 2, owners=("chat",)))
-    store.sync("Job", [], "3")
+    store.put(thing("Job", "quantize-2", 2, owners=("chat",)))
+    store.sync("Job", [thing("Job", "quantize-2", 2, owners=("chat",))], "3")
     assert store.is_bereft(CHAT)
     store.remove(model("chat"))
+    assert not store.is_bereft(CHAT)
+    store.remove(thing("Job", "quantize-2", 4, owners=("chat",)))
     assert not store.is_bereft(CHAT)
 
 

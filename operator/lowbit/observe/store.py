@@ -45,6 +45,7 @@ class Store:
         self._progress: dict[tuple[str, str], tuple[ProgressLine | None, float]] = {}
         self._removed: OrderedDict[str, None] = OrderedDict()
         self._bereft: set[Key] = set()
+        """Of the QuantizedModels that are known, those of which somebody else has deleted something."""
         self._revisions: dict[tuple[str, str], set[str]] = defaultdict(set)
         """Names of ModelRevisions, by namespace and artifact hash."""
         self.on_job: Callable[[Mapping[str, Any] | None, Mapping[str, Any]], None] | None = None
@@ -85,7 +86,7 @@ class Store:
         if kind == "QuantizedModel":
             self._bereft.discard(Key(namespace, name))
         elif kind not in NOT_MADE and not by_us:
-            self._bereft |= touched
+            self._bereft |= {key for key in touched if self._entry(key.kind, key.namespace, key.name)}
         return touched
 
     def is_bereft(self, key: Key) -> bool:
