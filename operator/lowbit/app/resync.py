@@ -123,7 +123,7 @@ class Resync:
         optional = OPTIONAL_KINDS if self._store.has_pod_monitors else ()
         witness: Reference | None = None
         # Owners last: one that was deleted before what belongs to it was listed is not taken for one that lacks it.
-        for kind in sorted((*OWN_KINDS, *SHARED_KINDS, *optional), key="QuantizedModel".__eq__):
+        for kind in sorted((*OWN_KINDS, *SHARED_KINDS, *optional), key=lambda kind: kind == "QuantizedModel"):
             for namespace in self._namespaces:
                 selector = None if kind in OWN_KINDS else MANAGED_SELECTOR
                 past, comparison = Past(self._store, kind, namespace), self._store.comparison(kind, namespace)
