@@ -8,10 +8,12 @@ import re
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults.plan import Plan, parse, told
-from tests.faults.rig import SORTS, Result, all_plans, rig, run_all, sample
+from tests.faults.rig import SORTS, Result, Rig, all_plans, rig, run_all, sample
 from tests.faults.scenarios import ALONE, SCENARIOS
 
 SLOW = 15.0
@@ -26,20 +28,32 @@ async def one(scenario: str, plan: Plan) -> int:
         return 1 if result.wrong or result.missed else 0
 
 
-async def every(words: argparse.Namespace) -> int:
-    scenarios = [words.scenario] if words.scenario else list(SCENARIOS)
-    logs: Path | None = words.logs
+@dataclass(frozen=True)
+class Choice:
+    """Which plans."""
+
+    scenarios: Sequence[str]
+    sort: str
+    matching: str
+    share: int
+
+    async def plans(self, made: Rig) -> list[tuple[str, Plan]]:
+        """Scenario and plan of each that was asked for."""
+        plans = await all_plans(made, self.scenarios, self.sort)
+        asked = [(scenario, plan) for scenario, plan in plans if re.search(self.matching, told(plan))]
+        chosen = sample(asked, self.share)
+        print(f"{len(chosen)} of {len(plans)} plans", flush=True)
+        return chosen
+
+
+async def every(choice: Choice, at_once: int, logs: Path | None) -> int:
     began = time.monotonic()
     results: list[Result] = []
     async with rig() as made:
-        plans = await all_plans(made, scenarios, words.sort)
-        plans = [(scenario, plan) for scenario, plan in plans if re.search(words.matching, told(plan))]
-        for alone in ALONE if len(scenarios) > 1 and words.sort == "crashes" else ():
+        for alone in ALONE if len(choice.scenarios) > 1 and choice.sort == "crashes" else ():
             await made.clean(alone)
             print(f"passed without faults: {alone}", flush=True)
-        chosen = sample(plans, words.share)
-        print(f"{len(chosen)} of {len(plans)} plans", flush=True)
-        async for result in run_all(made, chosen, words.at_once):
+        async for result in run_all(made, await choice.plans(made), at_once):
             results.append(result)
             print(result, flush=True)
             if logs is not None and (result.wrong or result.missed or result.seconds > SLOW):
@@ -66,7 +80,9 @@ def main() -> int:
         words.logs.mkdir(parents=True, exist_ok=True)
     if words.plan is not None:
         return asyncio.run(one(words.scenario, words.plan))
-    return asyncio.run(every(words))
+    scenarios = [words.scenario] if words.scenario else list(SCENARIOS)
+    choice = Choice(scenarios, words.sort, words.matching, words.share)
+    return asyncio.run(every(choice, words.at_once, words.logs))
 
 
 if __name__ == "__main__":

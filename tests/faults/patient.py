@@ -10,7 +10,6 @@ import aiohttp
 
 from lowbit.kube.resources import RESOURCES
 from tests.api.calls import CallError
-from tests.cluster.apiserver import ApiServer
 from tests.faults.client import JSON, Admin
 from tests.faults.mirror import KINDS, Happened, Mirror, Object, Space
 
@@ -21,9 +20,6 @@ RETRY = 0.05
 
 class PatientAdmin(Admin):
     """Asks again until the API server answers."""
-
-    def __init__(self, server: ApiServer) -> None:
-        super().__init__(server)
 
     async def call(self, method: str, path: str, body: Any = None, content: str = JSON) -> Any:
         deadline, again = time.monotonic() + AWAY, False

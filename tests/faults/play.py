@@ -73,6 +73,7 @@ class Play:
         for other in self.seats[1:]:
             other.proxy.wire.held = self.seats[0].proxy.wire.held
         self._generations: dict[str, int] = {}
+        self._asked = (0, 0)
         self.patience = PATIENCE
 
     @property
@@ -120,6 +121,7 @@ class Play:
 
     async def apply(self, name: str, **changes: Any) -> None:
         """A user applies a QuantizedModel: tests.unit.world.spec with these changes."""
+        self._user_acts()
         metadata = {"name": name, "namespace": self.space.name}
         spec = model_spec(**changes)
         manifest = {"apiVersion": API_VERSION, "kind": "QuantizedModel", "metadata": metadata, "spec": spec}
@@ -127,7 +129,16 @@ class Play:
 
     async def delete(self, name: str) -> None:
         """A user deletes a QuantizedModel."""
+        self._user_acts()
         await self.admin.delete("QuantizedModel", self.space.name, name)
+
+    def _user_acts(self) -> None:
+        self._asked = (len(self.proxy.calls), len(self.proxy.events))
+
+    def after_last_act(self) -> frozenset[str]:
+        """The points that have come since a user last did something: that is what a scenario is about."""
+        calls, events = self._asked
+        return frozenset([*(call.point for call in self.proxy.calls[calls:]), *self.proxy.events[events:]])
 
     async def until(self, what: str, condition: Callable[[], T | bool | None]) -> T:
         """Wait until the state gives something true, and return it."""

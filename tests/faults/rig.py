@@ -29,6 +29,8 @@ class Clean:
     outcome: Summary
     calls: Sequence[Call]
     events: Sequence[str]
+    own: frozenset[str]
+    """Points that came after the user's last act: before it a scenario is as others are."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,9 @@ class Rig:
                     raise AssertionError(f"{scenario} without faults: {error}\n{play.log.read_text()}") from error
                 if wrong := [*breaches(play.space), *play.proxy.wire.wrong]:
                     raise AssertionError(f"{scenario} without faults: {wrong}")
-                self._clean[scenario] = Clean(summary(play.space), tuple(play.proxy.calls), tuple(play.proxy.events))
+                self._clean[scenario] = Clean(
+                    summary(play.space), tuple(play.proxy.calls), tuple(play.proxy.events), play.after_last_act()
+                )
         return self._clean[scenario]
 
     async def run(self, scenario: str, plan: Plan) -> Result:
@@ -166,15 +170,16 @@ def sample(plans: Sequence[tuple[str, Plan]], share: int) -> list[tuple[str, Pla
 
 
 async def all_plans(rig: Rig, scenarios: Iterable[str], sort: str = "crashes") -> list[tuple[str, Plan]]:
-    """All plans of these scenarios of one of SORTS, each with its scenario's name. What two scenarios have is the first's, but
-    for the crashes."""
+    """All plans of these scenarios of one of SORTS, each with its scenario's name. All crashes; of the others what comes after the
+    user's last act, and what comes before it in the first scenario that has it."""
     plans: list[tuple[str, Plan]] = []
-    known: set[str] = set()
+    known: set[Plan] = set()
     for scenario in scenarios:
-        for plan in SORTS[sort](await rig.clean(scenario)):
-            if sort == "crashes" or told(plan) not in known:
+        clean = await rig.clean(scenario)
+        for plan in SORTS[sort](clean):
+            if sort == "crashes" or plan not in known or any(fault.point in clean.own for fault in plan):
                 plans.append((scenario, plan))
-                known.add(told(plan))
+                known.add(plan)
     return plans
 
 
