@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from lowbit.api.documents import TerminationMessage
+from tests.unit.life import NAME, condition, served
 from tests.unit.world import World, spec
 
-NAME = "chat"
 ONE, TWO = "docker.io/vllm/vllm-openai@sha256:" + "1" * 64, "docker.io/vllm/vllm-openai@sha256:" + "2" * 64
 
 
@@ -21,15 +21,6 @@ def world() -> World:
     world.add_store()
     world.engine_image = lambda job: ONE
     return world
-
-
-def condition(world: World, type_: str) -> Any:
-    return next((c for c in world.model(NAME)["status"]["conditions"] if c["type"] == type_), None)
-
-
-def served(world: World) -> Any:
-    deployment = world.objects.get(("Deployment", NAME))
-    return deployment and deployment["spec"]["template"]["metadata"]["labels"]["lowbit.dev/revision"]
 
 
 def engine(image: str) -> dict[str, Any]:

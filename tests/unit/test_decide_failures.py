@@ -11,9 +11,9 @@ from lowbit.api.documents import EXIT_ENGINE, EXIT_REFUSED, Refusal, Termination
 from lowbit.decide.reconcile import decide
 from lowbit.decide.snapshot import Snapshot
 from lowbit.desired.jobs import EXIT_KILLED
+from tests.unit.life import NAME, condition, status
 from tests.unit.world import World, spec
 
-NAME = "chat"
 STAGES = {"prepare": "chat-prepare-", "quantize": "quantize-", "baseline": "baseline-", "candidate": "eval-"}
 LIMITS: dict[str, Any] = {
     stage: {"resources": {"limits": {"memory": "8Gi"}}, "maxMemory": "16Gi"}
@@ -31,15 +31,6 @@ def world() -> World:
 @pytest.fixture(params=STAGES)
 def stage(request: pytest.FixtureRequest) -> str:
     return STAGES[request.param]
-
-
-def status(world: World) -> dict[str, Any]:
-    found: dict[str, Any] = world.model(NAME)["status"]
-    return found
-
-
-def condition(world: World, type_: str) -> Any:
-    return next((c for c in status(world)["conditions"] if c["type"] == type_), None)
 
 
 def reach(world: World, prefix: str) -> str:
