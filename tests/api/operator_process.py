@@ -52,10 +52,9 @@ class OperatorProcess:
         identity: str,
         *arguments: str,
         installation: Installation | None = None,
-        account: Installation | None = None,
         tree: Path = ROOT,
     ) -> None:
-        """In a pod of an installation of the chart; or from a checkout, with an installation's account, else as the admin with a Lease in `default`."""
+        """As the admin with a Lease in `default`, from a checkout; or with what an installation of the chart gives to its pod."""
         self.log = log
         self.port = _free_port()
         settings = [f"--port={self.port}", "--host=127.0.0.1", f"--identity={identity}", *QUICK_LEASE, *arguments]
@@ -63,12 +62,8 @@ class OperatorProcess:
         if installation is not None:
             self.process = Pod(installation.folder, installation.environment(identity), settings, log)
             return
-        kubeconfig, lease = server.kubeconfig, ["--lease-namespace=default"]
-        if account is not None:
-            kubeconfig = account.kubeconfig()
-            lease = [f"--lease-namespace={account.namespace}", f"--lease-name={account.name}"]
-        environment = {**os.environ, "KUBECONFIG": str(kubeconfig), "PYTHONPATH": str(tree / "operator")}
-        command = [sys.executable, "-m", "lowbit.app", *lease, *settings]
+        environment = {**os.environ, "KUBECONFIG": str(server.kubeconfig), "PYTHONPATH": str(tree / "operator")}
+        command = [sys.executable, "-m", "lowbit.app", "--lease-namespace=default", *settings]
         with log.open("ab") as stream:
             self.process = subprocess.Popen(command, env=environment, stderr=stream, cwd=tree)
 

@@ -182,19 +182,19 @@ async def act(server: ApiServer, token: str, runs: bool) -> None:
 
 def start(server: ApiServer, *, runs: bool = False) -> multiprocessing.process.BaseProcess:
     """The actor's process, with an account's token as the controllers that it stands for. Terminate it in the end."""
-    words = (server, account(server), runs)
+    words = (server, account(server, "actor"), runs)
     process = multiprocessing.get_context("fork").Process(target=_main, args=words, daemon=True)
     process.start()
     return process
 
 
-def account(server: ApiServer) -> str:
-    """The token of an account that may do everything. Checking a certificate at each request costs the API server more."""
-    server.kubectl("create", "serviceaccount", "actor", "--namespace=kube-system")
+def account(server: ApiServer, name: str) -> str:
+    """The token of a new account that may do everything. Checking a certificate at each request costs the API server more."""
+    server.kubectl("create", "serviceaccount", name, "--namespace=kube-system")
     server.kubectl(
-        "create", "clusterrolebinding", "actor", "--clusterrole=cluster-admin", "--serviceaccount=kube-system:actor"
+        "create", "clusterrolebinding", name, "--clusterrole=cluster-admin", f"--serviceaccount=kube-system:{name}"
     )
-    return server.kubectl("create", "token", "actor", "--namespace=kube-system", "--duration=24h").strip()
+    return server.kubectl("create", "token", name, "--namespace=kube-system", "--duration=24h").strip()
 
 
 def _main(server: ApiServer, token: str, runs: bool) -> None:

@@ -112,7 +112,6 @@ class Rig:
     count: int = 0
     """QuantizedModels so far."""
     operators: int = 0
-    speeds: int = 0
     applied: float = 0.0
     """Seconds that the applies of the last wave took."""
     latest: OperatorProcess | None = None
@@ -141,15 +140,13 @@ class Rig:
         return moments[-1] - began
 
     async def speed(self) -> float:
-        """Server-side applies of a ConfigMap of 2 KB that nobody watches, a second: the machine's speed at this hour."""
-        bare = {"apiVersion": "v1", "kind": "ConfigMap", "data": {"bare": "x" * 2000}}
-        waiting = iter(range(self.speeds * BARE, (self.speeds + 1) * BARE))
-        self.speeds += 1
+        """Server-side applies of new ConfigMaps of 2 KB that nobody watches, a second: the machine's speed at this hour. Once."""
+        waiting = iter(range(BARE))
         began = time.monotonic()
 
         async def apply() -> None:
             for number in waiting:
-                await self.admin.apply(bare | {"metadata": {"name": f"bare-{number}", "namespace": "default"}})
+                await self.admin.apply(bare(f"bare-{number}"))
 
         await asyncio.gather(*(apply() for _ in range(AT_ONCE)))
         return BARE / (time.monotonic() - began)
@@ -185,8 +182,10 @@ class Rig:
             name,
             *LEASE,
             "--log-level=WARNING",
+            f"--kubeconfig={self.account.kubeconfig()}",
+            f"--lease-namespace={self.account.namespace}",
+            f"--lease-name={self.account.name}",
             *arguments,
-            account=self.account,
             tree=tree,
         )
         self.latest = process
@@ -247,6 +246,12 @@ def model(name: str, **serving: Any) -> Object:
     metadata = {"name": name, "namespace": SPACE}
     spec = model_spec(serving={"replicas": 1} | serving)
     return {"apiVersion": API_VERSION, "kind": "QuantizedModel", "metadata": metadata, "spec": spec}
+
+
+def bare(name: str) -> Object:
+    """A ConfigMap of 2 KB that nobody watches."""
+    metadata = {"name": name, "namespace": "default"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"bare": "x" * 2000}}
 
 
 def is_ready(manifest: Object) -> bool:
