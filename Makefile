@@ -68,6 +68,7 @@ bench-scale: tools ## The figures at thousands of objects alone, about an hour; 
 	PYTHONPATH=operator $(python) -m tests.bench.scale.growth
 	PYTHONPATH=operator $(python) -m tests.bench.scale.wave
 	PYTHONPATH=operator $(python) -m tests.bench.scale.wave --count 20
+	PYTHONPATH=operator $(python) -m tests.bench.scale.writes
 	PYTHONPATH=operator $(python) -m tests.bench.scale.settled --only cold change deleted leader decide
 	PYTHONPATH=operator $(python) -m tests.bench.scale.settled --only rest --rest 720 --name scale-rest-1000
 	PYTHONPATH=operator $(python) -m tests.bench.scale.settled --count 250 --only cold
