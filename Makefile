@@ -37,9 +37,11 @@ ifdef FAULTS
 	$(rig) $(FAULTS)
 else
 	$(rig)
+	$(rig) --sort twice
 	$(rig) --sort reads
 	$(rig) --sort answers
 	$(rig) --sort views
+	$(rig) --sort stale
 	$(rig).outages
 	$(rig).properties
 	$(rig).states

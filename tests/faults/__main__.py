@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults.plan import Plan, parse, told
-from tests.faults.rig import SORTS, Result, Rig, all_plans, rig, run_all, sample
+from tests.faults.rig import Result, Rig, all_plans, rig, run_all, sample
 from tests.faults.scenarios import ALONE, SCENARIOS
+from tests.faults.sorts import SORTS
 
 SLOW = 15.0
 """Seconds after which a plan is worth a look, though it has passed."""

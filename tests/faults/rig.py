@@ -20,6 +20,7 @@ from tests.faults.mirror import Mirror
 from tests.faults.plan import CRASHES, Call, Fault, Plan, told
 from tests.faults.play import USUAL, Cast, Play
 from tests.faults.scenarios import ALONE, SCENARIOS
+from tests.faults.sorts import SORTS, WHOLE
 
 
 @dataclass(frozen=True)
@@ -123,42 +124,6 @@ async def rig() -> AsyncIterator[Rig]:
             await admin.close()
 
 
-def crash_plans(clean: Clean) -> list[Plan]:
-    """For every write of the clean run: the process ends before it, after its commit; or its answer is lost."""
-    writes = [call for call in clean.calls if call.asked.write and (not call.asked.lease or call.occurrence == 1)]
-    return [(Fault(action, call.point),) for call in writes for action in CRASHES]
-
-
-def read_plans(clean: Clean) -> list[Plan]:
-    """For every read: the process ends before it, after its answer, or the answer is lost; for every watch and every event
-    of it: the process ends before it."""
-    reads = [call for call in clean.calls if call.asked.verb in ("get", "list")]
-    watches = [call.point for call in clean.calls if call.asked.verb == "watch"]
-    plans: list[Plan] = [(Fault(action, call.point),) for call in reads for action in CRASHES]
-    return plans + [(Fault("kill-before", point),) for point in (*watches, *clean.events)]
-
-
-def answer_plans(clean: Clean) -> list[Plan]:
-    """For every call but a watch: not passed on, sent twice, late, and answered with every error."""
-    calls = [
-        call for call in clean.calls if call.asked.verb != "watch" and (not call.asked.lease or call.occurrence == 1)
-    ]
-    faults = (("refuse", 0.0), ("repeat", 0.0), ("delay", 0.5), ("409", 0.0), ("429", 1.0), ("500", 0.0), ("503", 0.0))
-    return [(Fault(action, call.point, value),) for call in calls for action, value in faults]
-
-
-def view_plans(clean: Clean) -> list[Plan]:
-    """For every watch event: lost, late, twice, after the next one, the last of its stream; for every watch: not opened."""
-    faults = (("cut", 0.0), ("gone", 0.0), ("drop", 0.0), ("delay", 0.5), ("duplicate", 0.0), ("reorder", 0.0))
-    watches = [call.point for call in clean.calls if call.asked.verb == "watch"]
-    opening = [(Fault(action, point),) for point in watches for action in ("refuse", "410", "500", "kill-before")]
-    frozen: list[Plan] = [(Fault("freeze", point, 2.0),) for point in watches]
-    return [*opening, *frozen, *((Fault(action, each, value),) for each in clean.events for action, value in faults)]
-
-
-SORTS = {"crashes": crash_plans, "reads": read_plans, "answers": answer_plans, "views": view_plans}
-
-
 def sample(plans: Sequence[tuple[str, Plan]], share: int) -> list[tuple[str, Plan]]:
     """About one plan of `share`, spread evenly over scenarios, points and actions, and the same ones each time."""
     chosen = []
@@ -170,14 +135,14 @@ def sample(plans: Sequence[tuple[str, Plan]], share: int) -> list[tuple[str, Pla
 
 
 async def all_plans(rig: Rig, scenarios: Iterable[str], sort: str = "crashes") -> list[tuple[str, Plan]]:
-    """All plans of these scenarios of one of SORTS, each with its scenario's name. All crashes; of the others what comes after the
-    user's last act, and what comes before it in the first scenario that has it."""
+    """All plans of these scenarios of one of SORTS, each with its scenario's name. All of those that are WHOLE; of the others what
+    comes after the user's last act, and what comes before it in the first scenario that has it."""
     plans: list[tuple[str, Plan]] = []
     known: set[Plan] = set()
     for scenario in scenarios:
         clean = await rig.clean(scenario)
-        for plan in SORTS[sort](clean):
-            if sort == "crashes" or plan not in known or any(fault.point in clean.own for fault in plan):
+        for plan in SORTS[sort](clean.calls, clean.events):
+            if sort in WHOLE or plan not in known or any(fault.point in clean.own for fault in plan):
                 plans.append((scenario, plan))
                 known.add(plan)
     return plans

@@ -1,4 +1,4 @@
-"""A sample of the crashes: `make faults` runs all of them."""
+"""A sample of the crashes, and of the stale LISTs: `make faults` runs all of them, and the other sorts."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import asyncio
 from tests.faults.rig import all_plans, rig, run_all, sample
 from tests.faults.scenarios import ALONE, SCENARIOS
 
+SORTS = ("crashes", "twice", "stale")
 
-async def test_a_crash_at_any_write_changes_nothing_in_the_end(share: int) -> None:
+
+async def test_a_crash_at_any_write_and_another_after_it_or_a_stale_list_changes_nothing_in_the_end(share: int) -> None:
     async with rig() as made:
-        plans = sample(await all_plans(made, SCENARIOS), share)
+        plans = sample([plan for sort in SORTS for plan in await all_plans(made, SCENARIOS, sort)], share)
         results = [result async for result in run_all(made, plans, at_once=4)]
     assert results, "no plan was chosen"
     failed = [result for result in results if result.wrong]

@@ -20,7 +20,8 @@ from tests.faults import play
 from tests.faults.pair import standby_waits
 from tests.faults.plan import Fault, Plan, parse, told
 from tests.faults.properties.run import every
-from tests.faults.rig import SORTS, Clean, Rig, rig
+from tests.faults.rig import Rig, rig
+from tests.faults.sorts import SORTS, Calls, Events
 from tests.faults.stage import build, on_stage
 from tests.faults.states.starts import STARTS, directed
 from tests.faults.states.walk import Start, walk
@@ -58,9 +59,9 @@ CHANGED = ("serving.pod.nodeSelector", "jobs.ttlSeconds")
 """Properties that are changed on a live object."""
 
 
-def slow_plans(clean: Clean) -> list[Plan]:
+def slow_plans(calls: Calls, _: Events) -> list[Plan]:
     """For every write: it takes four seconds."""
-    return [(Fault("delay", call.point, 4.0),) for call in clean.calls if call.asked.write]
+    return [(Fault("delay", call.point, 4.0),) for call in calls if call.asked.write]
 
 
 MORE = {"slow": slow_plans}
@@ -130,7 +131,8 @@ async def _planned(made: Rig, scenario: str, plan: Plan) -> str | None:
 
 
 async def _fitting(made: Rig, scenario: str, sort: str, looks: str) -> list[tuple[str, Plan]]:
-    plans = [plan for plan in (SORTS | MORE)[sort](await made.clean(scenario)) if re.fullmatch(looks, told(plan))]
+    clean = await made.clean(scenario)
+    plans = [plan for plan in (SORTS | MORE)[sort](clean.calls, clean.events) if re.fullmatch(looks, told(plan))]
     return [(scenario, plan) for plan in dict.fromkeys([*plans[:1], *plans[-1:]])]
 
 
