@@ -10,4 +10,4 @@ import pytest
 @pytest.fixture(scope="session")
 def share() -> int:
     """The sample is one plan of so many ($LOWBIT_FAULTS_SHARE; 1 for all of them)."""
-    return int(os.environ.get("LOWBIT_FAULTS_SHARE", "30"))
+    return int(os.environ.get("LOWBIT_FAULTS_SHARE", "20"))

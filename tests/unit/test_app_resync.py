@@ -80,8 +80,15 @@ class Bench:
         return self
 
 
+async def test_a_model_that_goes_between_two_lists_is_not_taken_for_one_that_lacks_everything() -> None:
+    bench = Bench("one", "two")
+    await bench.resync.fill()
+    kinds = [kind for kind, _, _ in bench.listed]
+    assert kinds[-2:] == ["QuantizedModel", "QuantizedModel"]
+    assert "QuantizedModel" not in kinds[:-2]
+
+
 async def test_everything_is_listed_models_last_and_what_others_use_too_only_with_our_label() -> None:
-    """A model that goes between two LISTs would be taken for one that lacks everything."""
     bench = Bench()
     await bench.resync.fill()
     assert [kind for kind, _, _ in bench.listed] == [
