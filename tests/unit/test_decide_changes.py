@@ -5,19 +5,10 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import pytest
-
 from lowbit.api.names import FETCH_ANNOTATION
 from lowbit.api.status import ArtifactRecord
 from tests.unit.life import NAME, condition, only_passed_is_served, served, status
 from tests.unit.world import World, spec
-
-
-@pytest.fixture
-def world() -> World:
-    world = World()
-    world.add_store()
-    return world
 
 
 def test_the_old_revision_serves_until_the_new_one_has_passed(world: World) -> None:

@@ -21,13 +21,6 @@ LIMITS: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def world() -> World:
-    world = World()
-    world.add_store()
-    return world
-
-
 @pytest.fixture(params=STAGES)
 def stage(request: pytest.FixtureRequest) -> str:
     return STAGES[request.param]

@@ -11,13 +11,6 @@ from tests.unit.life import NAME, condition, only_passed_is_served, served, stat
 from tests.unit.world import World, spec
 
 
-@pytest.fixture
-def world() -> World:
-    world = World()
-    world.add_store()
-    return world
-
-
 def test_a_manifest_becomes_a_served_model(world: World) -> None:
     world.apply_model(NAME, spec())
     world.settle(NAME, after=only_passed_is_served(world))
