@@ -66,7 +66,7 @@ demo-down: venv ## Leaves nothing running
 test: venv ## Everything, unit to end to end, from nothing
 	@$(python) -m hack.test
 
-bench-scale: tools ## The figures at thousands of objects alone, about two hours; the ranges are checked
+bench-scale: tools ## The figures at thousands of objects alone, about four hours; the ranges are checked
 	PYTHONPATH=operator $(python) -m tests.bench.scale.growth
 	PYTHONPATH=operator $(python) -m tests.bench.scale.wave
 	PYTHONPATH=operator $(python) -m tests.bench.scale.wave --count 20
@@ -74,12 +74,13 @@ bench-scale: tools ## The figures at thousands of objects alone, about two hours
 	PYTHONPATH=operator $(python) -m tests.bench.scale.settled --only cold change deleted leader decide
 	PYTHONPATH=operator $(python) -m tests.bench.scale.settled --only rest --rest 3600 --name scale-rest-1000
 	PYTHONPATH=operator $(python) -m tests.bench.scale.settled --count 250 --only cold
-	PYTHONPATH=operator $(python) -m tests.bench.scale.settled --count 5000 --only cold --runs 3
+	PYTHONPATH=operator $(python) -m tests.bench.scale.settled --count 5000 --only cold
+	PYTHONPATH=operator $(python) -m tests.bench.scale.wave --count 5000
 	$(python) -m tests.bench.scale.plot
 	$(python) -m tests.bench.page
 	$(python) -m tests.bench.check
 
-bench: images bench-scale ## The figures of docs/benchmarks.md; about three hours, on a machine that does nothing else
+bench: images bench-scale ## The figures of docs/benchmarks.md; about five hours, on a machine that does nothing else
 	PYTHONPATH=operator $(python) -m tests.bench.idle
 	PYTHONPATH=operator $(python) -m tests.bench.idle --real-time
 	PYTHONPATH=operator $(python) -m tests.bench.quantize

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -61,15 +61,19 @@ class Bench:
         assert kind == "PodMonitor"
         return self.pod_monitors
 
-    async def pages(self, kind: str, namespace: str | None, selector: str | None) -> AsyncIterator[Listing]:
+    async def read_pages(
+        self, kind: str, namespace: str | None, selector: str | None, take: Callable[[Listing], None]
+    ) -> str:
         """One object a page."""
         if self.errors:
             raise self.errors.pop(0)
         self.listed.append((kind, namespace, selector))
         for each in self.objects:
             if each["kind"] == kind:
-                yield Listing([each], str(self.version))
-        yield Listing([], str(self.version))
+                await asyncio.sleep(0)
+                take(Listing([each], str(self.version)))
+        take(Listing([], str(self.version)))
+        return str(self.version)
 
     async def filled(self) -> Bench:
         """As an operator is when its watches run."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -16,6 +16,7 @@ from kubernetes.aio.client.rest import RESTClientObject
 from lowbit.api.base import FIELD_MANAGER
 from lowbit.kube.errors import NotFound, Unavailable, error_of
 from lowbit.kube.resources import RESOURCES, Resource
+from lowbit.kube.uncollected import uncollected
 
 Object = dict[str, Any]
 OnCall = Callable[[str, str, int, float], None]
@@ -66,29 +67,27 @@ class Kube:
     async def list(self, kind: str, namespace: str | None = None, selector: str | None = None) -> Listing:
         """All objects of a kind in a namespace (None: in all), as consistent as the first page was."""
         items: list[Object] = []
-        version = ""
-        async for page in self.pages(kind, namespace, selector):
-            items += page.items
-            version = page.resource_version
+        version = await self.read_pages(kind, namespace, selector, lambda page: items.extend(page.items))
         return Listing(items, version)
 
-    async def pages(
-        self, kind: str, namespace: str | None = None, selector: str | None = None
-    ) -> AsyncIterator[Listing]:
-        """As list, some hundred objects at a time, at least one page: of thousands, few are in memory whole."""
+    async def read_pages(
+        self, kind: str, namespace: str | None, selector: str | None, take: Callable[[Listing], None]
+    ) -> str:
+        """As list, some hundred objects at a time, at least one page: of thousands, few are in memory whole.
+
+        Each page is handed to `take`. Returns the last one's resourceVersion.
+        """
         resource = RESOURCES[kind]
         query: dict[str, str] = {"limit": str(CHUNK)}
         if selector:
             query["labelSelector"] = selector
+        what = f"list {resource.kind} {namespace or 'in all namespaces'}"
         while True:
-            page = await self._json("list", "GET", resource, namespace, None, query=query)
-            items = page.get("items") or []
-            for item in items:  # objects of a built-in list carry neither
-                item.setdefault("apiVersion", resource.api_version)
-                item.setdefault("kind", kind)
-            yield Listing(items, page["metadata"].get("resourceVersion", ""))
-            if not (token := page["metadata"].get("continue")):
-                return
+            path = f"{resource.path(namespace)}?{urlencode(query)}"
+            answer = await self._call("list", "GET", path, resource.plural, what)
+            version, token = _take_page(answer, resource, take)
+            if not token:
+                return version
             query["continue"] = token
 
     async def serves(self, kind: str) -> bool:
@@ -230,6 +229,20 @@ class Kube:
         if status >= 400:
             raise error_of(status, answer, response.headers.get("Retry-After"), what)
         return answer
+
+
+def _take_page(answer: bytes, resource: Resource, take: Callable[[Listing], None]) -> tuple[str, str]:
+    """Hand a page on. Its resourceVersion, and the token of the next one."""
+    with uncollected():
+        page = json.loads(answer)
+        version, items = page["metadata"].get("resourceVersion", ""), page.get("items") or []
+        for item in items:  # objects of a built-in list carry neither
+            item.setdefault("apiVersion", resource.api_version)
+            item.setdefault("kind", resource.kind)
+        take(Listing(items, version))
+        token = page["metadata"].get("continue") or ""
+        del page, items  # gone before the collector looks again
+        return version, token
 
 
 def _place(manifest: Mapping[str, Any]) -> tuple[Resource, str, str]:

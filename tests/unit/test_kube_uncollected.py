@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from lowbit.app.uncollected import uncollected
+from lowbit.kube.uncollected import uncollected
 
 
 def test_nothing_is_collected_meanwhile_and_again_whatever_happened() -> None:
