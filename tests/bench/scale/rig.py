@@ -339,6 +339,11 @@ def resident(operator: OperatorProcess) -> float:
     return memory_of(pid_of(operator), "VmRSS") / 1024
 
 
+def largest(operator: OperatorProcess) -> float:
+    """The most that it has had so far, MiB."""
+    return memory_of(pid_of(operator), "VmHWM") / 1024
+
+
 def seconds_of(pid: int) -> float:
     """Processor seconds of a process and of its threads."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

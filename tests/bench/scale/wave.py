@@ -13,7 +13,18 @@ import asyncio
 from collections import defaultdict
 
 from tests.bench.record import Figure, figure, surroundings, write
-from tests.bench.scale.rig import calls, got, reconciles, resident, rig, until_ready, until_rest, watching, written
+from tests.bench.scale.rig import (
+    calls,
+    got,
+    largest,
+    reconciles,
+    resident,
+    rig,
+    until_ready,
+    until_rest,
+    watching,
+    written,
+)
 
 PARTS = ("kube-apiserver", "etcd", "operator", "actor", "bench")
 
@@ -41,6 +52,7 @@ async def run(count: int) -> dict[str, float]:
                 "reconciles of one life": (reconciles(operator) - reconciles_before) / count,
                 "resident memory, empty": empty,
                 "resident memory, settled": resident(operator),
+                "resident memory, the most": largest(operator),
                 "resident memory for 1,000": (resident(operator) - empty) * 1000 / count,
             }
             found |= {f"processor, {name}": after[name] - before[name] for name in PARTS}
