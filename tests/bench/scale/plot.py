@@ -1,4 +1,4 @@
-"""Cost against the number of objects: docs/scale.svg, from results/scale-growth.json.
+"""Cost against the number of objects: docs/scale.svg, from results/scale-*.json.
 
     .venv/bin/python -m tests.bench.scale.plot
 
@@ -8,26 +8,52 @@ Each curve is a figure beside that of 1,000 QuantizedModels; what grows in propo
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from tests.bench.record import RESULTS, ROOT
 
-CURVES = {"one decision": "#d62728", "the store": "#1f77b4"}
+
+@dataclass(frozen=True)
+class Curve:
+    """A figure that was taken beside several numbers of QuantizedModels."""
+
+    name: str
+    color: str
+    results: str
+    """Glob of the files that it is in."""
+    figure: str
+    """Its name there, with the number as a group."""
+
+
+CURVES = (
+    Curve("one decision", "#d62728", "scale-growth.json", r"one decision of ([\d,]+)"),
+    Curve("the store's memory", "#1f77b4", "scale-growth.json", r"the store of ([\d,]+)"),
+    Curve("a cold start", "#2ca02c", "scale-settled-*.json", r"([\d,]+) settled: cold start, to synced"),
+    Curve(
+        "a cold start, the operator's part", "#98c98a", "scale-settled-*.json",
+        r"([\d,]+) settled: cold start, processor time to rest",
+    ),
+    Curve("a wave", "#9467bd", "scale-wave-*.json", r"a wave of ([\d,]+): from the first apply to the last Ready"),
+    Curve("a wave, the operator's part", "#c5a5dd", "scale-wave-*.json", r"a wave of ([\d,]+): processor, operator"),
+)  # fmt: skip
 BESIDE = 1000
-WIDTH, HEIGHT, MARGIN = 640, 400, 60
+WIDTH, HEIGHT, MARGIN = 640, 440, 70
 PAGE = ROOT / "docs" / "scale.svg"
 
 
-def costs() -> dict[str, dict[int, float]]:
-    """By figure: the median by the number of QuantizedModels."""
-    found: dict[str, dict[int, float]] = {name: {} for name in CURVES}
-    for each in json.loads((RESULTS / "scale-growth.json").read_text())["figures"]:
-        name, _, count = each["name"].partition(" of ")
-        found[name][int(count.replace(",", ""))] = each["median"]
+def costs() -> dict[Curve, dict[int, float]]:
+    """By curve: the median by the number of QuantizedModels."""
+    found: dict[Curve, dict[int, float]] = {}
+    for curve in CURVES:
+        figures = (each for path in RESULTS.glob(curve.results) for each in json.loads(path.read_text())["figures"])
+        matches = ((re.fullmatch(curve.figure, each["name"]), each["median"]) for each in figures)
+        found[curve] = {int(match[1].replace(",", "")): median for match, median in matches if match}
     return found
 
 
-def drawing(curves: Mapping[str, Mapping[int, float]]) -> str:
+def drawing(curves: Mapping[Curve, Mapping[int, float]]) -> str:
     """The SVG: both axes are linear."""
     most = max(max(values) for values in curves.values())
     span = most / BESIDE
@@ -38,10 +64,10 @@ def drawing(curves: Mapping[str, Mapping[int, float]]) -> str:
         return f"{x:.1f},{y:.1f}"
 
     lines = [f'<polyline points="{place(0, 0)} {place(most, span)}" stroke="#999" stroke-dasharray="3 4" fill="none"/>']
-    for row, (name, values) in enumerate(curves.items()):
+    for row, (curve, values) in enumerate(curves.items()):
         points = " ".join(place(count, value / values[BESIDE]) for count, value in sorted(values.items()))
-        lines.append(f'<polyline points="{points}" stroke="{CURVES[name]}" stroke-width="2" fill="none"/>')
-        lines.append(f'<text x="{MARGIN + 12}" y="{MARGIN + 18 * row}" fill="{CURVES[name]}">{name}</text>')
+        lines.append(f'<polyline points="{points}" stroke="{curve.color}" stroke-width="2" fill="none"/>')
+        lines.append(f'<text x="{MARGIN + 12}" y="{MARGIN + 18 * row}" fill="{curve.color}">{curve.name}</text>')
     axis = f"M{MARGIN},{MARGIN} V{HEIGHT - MARGIN} H{WIDTH - MARGIN}"
     words = f"0 to {most:,} QuantizedModels; up: cost, in multiples of that of {BESIDE:,}; dotted: in proportion"
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="13">'
