@@ -57,10 +57,11 @@ def drawing(curves: Mapping[Curve, Mapping[int, float]]) -> str:
     """The SVG: both axes are linear."""
     most = max(max(values) for values in curves.values())
     span = most / BESIDE
+    top = max(span, *(cost / values[BESIDE] for values in curves.values() for cost in values.values()))
 
     def place(count: float, cost: float) -> str:
         x = MARGIN + (WIDTH - 2 * MARGIN) * count / most
-        y = HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * min(cost / span, 1.2)
+        y = HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * cost / top
         return f"{x:.1f},{y:.1f}"
 
     lines = [f'<polyline points="{place(0, 0)} {place(most, span)}" stroke="#999" stroke-dasharray="3 4" fill="none"/>']
