@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -44,6 +45,7 @@ class Bench:
         self.touched: list[Key] = []
         self.changed = asyncio.Event()
         self.missed: list[str] = []
+        self.collected_meanwhile: list[bool] = []
         self.store = Store()
         kube: Any = self
         self.resync = Resync(
@@ -70,6 +72,7 @@ class Bench:
         self.listed.append((kind, namespace, selector))
         for each in self.objects:
             if each["kind"] == kind:
+                self.collected_meanwhile.append(gc.isenabled())
                 await asyncio.sleep(0)
                 take(Listing([each], str(self.version)))
         take(Listing([], str(self.version)))
@@ -90,6 +93,14 @@ async def test_a_model_that_goes_between_two_lists_is_not_taken_for_one_that_lac
     kinds = [kind for kind, _, _ in bench.listed]
     assert kinds[-2:] == ["QuantizedModel", "QuantizedModel"]
     assert "QuantizedModel" not in kinds[:-2]
+
+
+async def test_what_others_throw_away_while_a_page_is_awaited_is_collected() -> None:
+    bench = Bench()
+    bench.objects = [model()]
+    await bench.resync.fill()
+    await bench.resync.compare()
+    assert bench.collected_meanwhile == [True, True]
 
 
 async def test_everything_is_listed_models_last_and_what_others_use_too_only_with_our_label() -> None:
