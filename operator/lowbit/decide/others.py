@@ -66,10 +66,9 @@ def own(snapshot: Snapshot) -> tuple[Snapshot, dict[tuple[str, str], Taken]]:
             taken["ModelRevision", seen.meta.name] = Taken("it is being deleted", passing=True)
     for reference, manifest in snapshot.children.items():
         metadata = manifest["metadata"]
-        owners = _owners(metadata)
-        if any(owner.controller and owner.uid == snapshot.model.meta.uid for owner in owners):
+        if _controls(snapshot.model.meta.uid, metadata):
             continue  # ours, even where a hand has taken the label off: it is put back
-        if (other := whose(snapshot, metadata.get("labels") or {}, owners)) is not None:
+        if (other := whose(snapshot, metadata.get("labels") or {}, _owners(metadata))) is not None:
             foreign[reference] = other
     if not foreign:
         return snapshot, taken
@@ -118,6 +117,10 @@ def _say(manifest: Mapping[str, Any], taken: Taken, clock: Clock) -> Waiting:
     action = f"Delete or rename it (kubectl describe {kind.lower()} {metadata['name']} shows whose it is)."
     failure = Failure(stage=title, reason="NameTaken", message=message, action=action, time=clock.text)
     return Waiting("Failed", "NameTaken", f"{message} {action}", failure=failure)
+
+
+def _controls(uid: str, metadata: Mapping[str, Any]) -> bool:
+    return any(each.get("controller") and each["uid"] == uid for each in metadata.get("ownerReferences") or ())
 
 
 def _owners(metadata: Mapping[str, Any]) -> tuple[Owner, ...]:

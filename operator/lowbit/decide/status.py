@@ -56,7 +56,7 @@ def is_ready(snapshot: Snapshot, situation: Situation) -> bool:
     )
 
 
-def stage_of(snapshot: Snapshot, situation: Situation) -> Stage:
+def stage_of(snapshot: Snapshot, situation: Situation, ready: bool) -> Stage:
     """Where the QuantizedModel is."""
     if situation.failure is not None:
         return "Failed"
@@ -64,10 +64,10 @@ def stage_of(snapshot: Snapshot, situation: Situation) -> Stage:
         return situation.waiting.stage
     if snapshot.model.body.spec.serving is None:
         return "Passed"
-    return "Serving" if is_ready(snapshot, situation) else "RollingOut"
+    return "Serving" if ready else "RollingOut"
 
 
-def explain(snapshot: Snapshot, situation: Situation) -> tuple[str, str]:
+def explain(snapshot: Snapshot, situation: Situation, ready: bool) -> tuple[str, str]:
     """Reason and message of the Ready condition."""
     if situation.failure is not None:
         return situation.failure.reason, f"{situation.failure.message} {situation.failure.action}".strip()
@@ -77,7 +77,7 @@ def explain(snapshot: Snapshot, situation: Situation) -> tuple[str, str]:
         return "Passed", f"{situation.target.label if situation.target else ''} has passed its gate"
     deployment = snapshot.deployment
     label = situation.target.label if situation.target else ""
-    if is_ready(snapshot, situation):
+    if ready:
         return "Serving", f"{label} answers from {deployment.ready if deployment else 0} pod(s)"
     counts = f"{deployment.ready if deployment else 0} of {_replicas(snapshot)} pod(s) ready"
     if (ended := restarted(snapshot, label)) is not None:
@@ -90,11 +90,11 @@ def _replicas(snapshot: Snapshot) -> int:
     return serving.replicas if serving is not None else 0
 
 
-def conditions(snapshot: Snapshot, situation: Situation, clock: Clock) -> list[Condition]:
+def conditions(
+    snapshot: Snapshot, situation: Situation, ready: bool, reason: str, message: str, clock: Clock
+) -> list[Condition]:
     """Available and Ready always; Reconciling and Stalled only while they hold (kstatus)."""
     old, generation = snapshot.model.body.status.conditions, snapshot.model.meta.generation
-    reason, message = explain(snapshot, situation)
-    ready = is_ready(snapshot, situation)
     found = [
         _available(snapshot, situation, clock),
         condition(old, "Ready", "True" if ready else "False", reason, message, generation, clock),
@@ -128,7 +128,8 @@ def quantized_model_status(snapshot: Snapshot, situation: Situation, clock: Cloc
     """The whole status, as it should be."""
     old, meta, spec = snapshot.model.body.status, snapshot.model.meta, snapshot.model.body.spec
     waiting = situation.waiting
-    reason, message = explain(snapshot, situation)
+    ready = is_ready(snapshot, situation)
+    reason, message = explain(snapshot, situation, ready)
     in_work = by_name(snapshot, waiting.revision) if waiting else None
     shown = in_work or (situation.target.revision if situation.target else None)
     judged = shown if shown and shown.body.status.verdict else last_judged(snapshot)
@@ -143,8 +144,8 @@ def quantized_model_status(snapshot: Snapshot, situation: Situation, clock: Cloc
     deployment = snapshot.deployment
     return QuantizedModelStatus(
         observed_generation=meta.generation,
-        conditions=conditions(snapshot, situation, clock),
-        stage=stage_of(snapshot, situation),
+        conditions=conditions(snapshot, situation, ready, reason, message, clock),
+        stage=stage_of(snapshot, situation, ready),
         reason=reason,
         message=message if len(message) <= SHORT_MESSAGE else message[: SHORT_MESSAGE - 1] + "…",
         progress=_progress(waiting),
