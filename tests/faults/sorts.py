@@ -54,9 +54,11 @@ def twice(calls: Calls, _: Events) -> list[Plan]:
         number, first = divmod(number, len(CRASHES))
         number, second = divmod(number, len(CRASHES))
         points = [each.point for each in writes[place + 1 : place + 1 + NEAR]]
-        if CRASHES[first] == "kill-before" or not points:  # what was committed is not written again
+        # What was committed is not written again, and after the last write nothing else comes.
+        crash = CRASHES[first] if points else "kill-before"
+        if crash == "kill-before":
             points.append(f"{call.asked.text}#{call.occurrence + 1}")
-        plans.append((Fault(CRASHES[first], call.point), Fault(CRASHES[second], points[number % len(points)])))
+        plans.append((Fault(crash, call.point), Fault(CRASHES[second], points[number % len(points)])))
     return plans
 
 
