@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from lowbit.api.base import Digest
 from lowbit.api.modelrevision import ModelRevision
-from lowbit.api.names import first_attempt, prepare_job_name, quantize_job_name, second_attempt
+from lowbit.api.names import first_attempt, prepare_job_name, second_attempt
+from lowbit.api.status import ArtifactRecord
 from lowbit.decide.others import own_job
 from lowbit.decide.owners import owns, release
 from lowbit.decide.plan import Action, Delete
-from lowbit.decide.remembered import baseline_spec, candidate_spec, evaluation_name, input_hash
+from lowbit.decide.remembered import baseline_spec, evaluation_name, input_hash, revision_names
 from lowbit.decide.serving import passed
 from lowbit.decide.snapshot import JobView, Seen, Snapshot
 
@@ -76,13 +78,13 @@ def under_way(revision: Seen[ModelRevision]) -> bool:
 
 def needed_names(snapshot: Snapshot, revisions: list[Seen[ModelRevision]]) -> set[str]:
     """Names of the Jobs and evaluations that these revisions, and the present input, use."""
-    names = {prepare_job_name(snapshot.model.meta.name, input_hash(snapshot.model.body.spec))}
-    for revision in revisions:
-        spec = revision.body.spec
-        names |= {quantize_job_name(spec.artifact_hash), evaluation_name(baseline_spec(spec))}
-        if revision.body.status.artifact is not None:
-            names.add(evaluation_name(candidate_spec(spec, revision.body.status.artifact.digest)))
-    return names | {second_attempt(name) for name in names}
+    prepare = prepare_job_name(snapshot.model.meta.name, input_hash(snapshot.model.body.spec))
+    used = (revision_names(each.body.spec, _digest(each.body.status.artifact)) for each in revisions)
+    return {prepare, second_attempt(prepare)}.union(*used)
+
+
+def _digest(artifact: ArtifactRecord | None) -> Digest | None:
+    return artifact.digest if artifact is not None else None
 
 
 def open_baselines(revisions: list[Seen[ModelRevision]]) -> set[str]:

@@ -120,7 +120,10 @@ def _say(manifest: Mapping[str, Any], taken: Taken, clock: Clock) -> Waiting:
 
 
 def _controls(uid: str, metadata: Mapping[str, Any]) -> bool:
-    return any(each.get("controller") and each["uid"] == uid for each in metadata.get("ownerReferences") or ())
+    for each in metadata.get("ownerReferences") or ():  # noqa: SIM110 - any() costs twice as much, for every child each time
+        if each.get("controller") and each["uid"] == uid:
+            return True
+    return False
 
 
 def _owners(metadata: Mapping[str, Any]) -> tuple[Owner, ...]:

@@ -9,6 +9,8 @@ import weakref
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
+from pydantic import BaseModel
+
 from lowbit.api import freeze, names
 from lowbit.api.base import Digest
 from lowbit.api.modelevaluation import ModelEvaluationSpec
@@ -16,6 +18,7 @@ from lowbit.api.modelrevision import ModelRevisionSpec
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 
 Result = TypeVar("Result")
+Said = TypeVar("Said", bound=BaseModel)
 
 
 class Memory:
@@ -38,32 +41,57 @@ class Memory:
         return len(self._known)
 
 
+MEMORY = Memory()
+
+
+def once(function: Callable[..., Result], subject: object, *rest: Hashable) -> Result:
+    """What the function says of a frozen object: worked out the first time."""
+    known, key = MEMORY.of(subject), (function, *rest)
+    if key not in known:
+        known[key] = function(subject, *rest)
+    result: Result = known[key]
+    return result
+
+
 def input_hash(spec: QuantizedModelSpec) -> str:
     """As lowbit.api.names.input_hash."""
-    return _remembered(_INPUT, names.input_hash, spec)
+    return once(names.input_hash, spec)
 
 
 def baseline_spec(revision: ModelRevisionSpec) -> ModelEvaluationSpec:
     """As lowbit.api.freeze.baseline_spec."""
-    return _remembered(_BASELINE, freeze.baseline_spec, revision)
+    return once(freeze.baseline_spec, revision)
 
 
 def candidate_spec(revision: ModelRevisionSpec, artifact: Digest) -> ModelEvaluationSpec:
     """As lowbit.api.freeze.candidate_spec."""
-    return _remembered(_CANDIDATE, freeze.candidate_spec, revision, artifact)
+    return once(freeze.candidate_spec, revision, artifact)
 
 
 def evaluation_name(spec: ModelEvaluationSpec) -> str:
     """As lowbit.api.names.evaluation_name."""
-    return _remembered(_EVALUATION, names.evaluation_name, spec)
+    return once(names.evaluation_name, spec)
 
 
-_INPUT, _BASELINE, _CANDIDATE, _EVALUATION = Memory(), Memory(), Memory(), Memory()
+def revision_names(revision: ModelRevisionSpec, artifact: Digest | None) -> frozenset[str]:
+    """Names of the Jobs and evaluations that a revision uses, further attempts included. artifact is None until it is made."""
+    return once(_revision_names, revision, artifact)
 
 
-def _remembered(memory: Memory, function: Callable[..., Result], subject: object, *rest: Hashable) -> Result:
-    known = memory.of(subject)
-    if rest not in known:
-        known[rest] = function(subject, *rest)
-    result: Result = known[rest]
-    return result
+def _revision_names(revision: ModelRevisionSpec, artifact: Digest | None) -> frozenset[str]:
+    used = [names.quantize_job_name(revision.artifact_hash), evaluation_name(baseline_spec(revision))]
+    if artifact is not None:
+        used.append(evaluation_name(candidate_spec(revision, artifact)))
+    return frozenset((*used, *map(names.second_attempt, used)))
+
+
+def kept(subject: object, field: str, old: Said | None, new: Said | None) -> Said | None:
+    """The old value of a field of a frozen object itself, where the new one says the same: it is held against it once."""
+    if old is None or new is None:
+        return new
+    known = MEMORY.of(subject)
+    if known.get(field) is not new:
+        if old != new:
+            return new
+        known[field] = new
+    return old

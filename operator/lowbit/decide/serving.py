@@ -22,7 +22,7 @@ from lowbit.decide.jobs import WAITING_IS_WRONG, legible
 from lowbit.decide.outcome import Clock
 from lowbit.decide.owners import controller
 from lowbit.decide.plan import Action, Apply, Create, Delete
-from lowbit.decide.remembered import Memory, input_hash
+from lowbit.decide.remembered import MEMORY, input_hash
 from lowbit.decide.snapshot import Metadata, PodView, Seen, Snapshot
 from lowbit.desired.serving import serving as serving_manifests
 
@@ -33,11 +33,6 @@ SOURCE = "source"
 CRASH_LOOP = "CrashLoopBackOff"
 RESTARTS_THAT_LAST = 3
 """So many restarts are no accident any more: before that the kubelet's own new start is waited for, and nobody is woken."""
-
-_AT_REST = Memory()
-"""By the QuantizedModel: what its serving rested on when there was nothing to do. Holding it against every field of every
-child is what costs most in a decision.
-"""
 
 
 @dataclass(frozen=True)
@@ -93,7 +88,8 @@ def serve(snapshot: Snapshot, store: ModelStoreSpec, target: Target) -> tuple[Ac
     rests_on = (
         target.revision.body, target.source, store, snapshot.platform, snapshot.has_pod_monitors, meta.uid,
     )  # fmt: skip
-    remembered = _AT_REST.of(snapshot.model.body)
+    # What it rested on when there was nothing to do: to hold every field of every child against it costs most in a decision.
+    remembered = MEMORY.of(snapshot.model.body)
     if _same(remembered.get("at rest"), rests_on, snapshot.children):
         return ()
     record = target.revision.body.status.artifact

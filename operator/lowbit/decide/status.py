@@ -12,7 +12,7 @@ from lowbit.decide.artifact import recipe_name
 from lowbit.decide.conditions import condition
 from lowbit.decide.outcome import Clock, Waiting
 from lowbit.decide.plan import Event, WriteStatus
-from lowbit.decide.remembered import input_hash
+from lowbit.decide.remembered import input_hash, kept, once
 from lowbit.decide.serving import Target, by_name, restarted, rolled_out
 from lowbit.decide.snapshot import Seen, Snapshot
 
@@ -34,11 +34,13 @@ class Situation:
 
 def summary(revision: Seen[ModelRevision] | None) -> RevisionSummary | None:
     """One revision, in short."""
-    if revision is None:
-        return None
-    spec, status = revision.body.spec, revision.body.status
+    return once(_summary, revision.body, revision.meta.name) if revision is not None else None
+
+
+def _summary(body: ModelRevision, name: str) -> RevisionSummary:
+    spec, status = body.spec, body.status
     return RevisionSummary(
-        name=revision.meta.name, candidate=spec.candidate, recipe=recipe_name(spec.recipe),
+        name=name, candidate=spec.candidate, recipe=recipe_name(spec.recipe),
         verdict=status.verdict.verdict if status.verdict else None, artifact=status.artifact,
     )  # fmt: skip
 
@@ -126,7 +128,8 @@ def last_judged(snapshot: Snapshot) -> Seen[ModelRevision] | None:
 
 def quantized_model_status(snapshot: Snapshot, situation: Situation, clock: Clock) -> QuantizedModelStatus:
     """The whole status, as it should be."""
-    old, meta, spec = snapshot.model.body.status, snapshot.model.meta, snapshot.model.body.spec
+    body, meta, spec = snapshot.model.body, snapshot.model.meta, snapshot.model.body.spec
+    old = body.status
     waiting = situation.waiting
     ready = is_ready(snapshot, situation)
     reason, message = explain(snapshot, situation, ready)
@@ -141,6 +144,7 @@ def quantized_model_status(snapshot: Snapshot, situation: Situation, clock: Cloc
     if spec.serving is None and situation.target is not None:
         current = situation.target.revision
     evaluation = snapshot.evaluations.get(judged.body.status.evaluation or "") if judged else None
+    measured = evaluation.body.status.summary if evaluation else old.evaluation
     deployment = snapshot.deployment
     return QuantizedModelStatus(
         observed_generation=meta.generation,
@@ -149,10 +153,10 @@ def quantized_model_status(snapshot: Snapshot, situation: Situation, clock: Cloc
         reason=reason,
         message=message if len(message) <= SHORT_MESSAGE else message[: SHORT_MESSAGE - 1] + "…",
         progress=_progress(waiting),
-        current=summary(current),
+        current=kept(body, "current", old.current, summary(current)),
         candidate=summary(in_work) if in_work is not current else None,
-        verdict=verdict or old.verdict,
-        evaluation=evaluation.body.status.summary if evaluation else old.evaluation,
+        verdict=kept(body, "verdict", old.verdict, verdict or old.verdict),
+        evaluation=kept(body, "evaluation", old.evaluation, measured),
         endpoint=f"http://{meta.name}.{meta.namespace}.svc/v1" if is_served(snapshot, situation) else None,
         replicas=deployment.replicas if deployment else 0,
         ready_replicas=deployment.ready if deployment else 0,
