@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+from datetime import datetime
+from unittest import mock
+
 from hypothesis import HealthCheck, example, given, settings
 
+from lowbit.decide.plan import Plan
+from lowbit.decide.reconcile import decide
+from lowbit.decide.remembered import MEMORY, Memory
+from lowbit.decide.snapshot import Snapshot
 from tests.faults.states.starts import STARTS, directed
 from tests.faults.states.walk import Start, walk
 
@@ -29,3 +37,30 @@ def test_from_any_state_it_comes_to_rest_and_no_rule_is_broken_on_the_way(start:
 def test_from_states_that_are_rare_no_rule_is_broken_either() -> None:
     for start in directed():
         walk(start)
+
+
+def with_and_without_memory(snapshot: Snapshot, now: datetime) -> Plan:
+    """Decide, and decide again as an operator would that has just started."""
+    plan = decide(snapshot, now)
+    none = Memory()
+    with mock.patch("lowbit.decide.remembered.MEMORY", none), mock.patch("lowbit.decide.serving.MEMORY", none):
+        assert decide(snapshot, now) == plan
+    return plan
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(STARTS)
+@example(RELABELLED)
+@example(WIPED)
+def test_what_is_remembered_changes_no_decision(start: Start) -> None:
+    with mock.patch("tests.faults.states.walk.decide", with_and_without_memory):
+        walk(start)
+
+
+def test_what_is_remembered_goes_with_what_it_is_of() -> None:
+    walk(WIPED)  # the moments of its life are kept, to start from
+    gc.collect()
+    before = len(MEMORY)
+    walk(WIPED)
+    gc.collect()
+    assert len(MEMORY) <= before
