@@ -84,12 +84,15 @@ class Reconciler:
     def __post_init__(self) -> None:
         self.idle.set()
         self._untold = Untold(self.clock)
+        self._between = asyncio.Lock()
 
     async def work(self) -> None:
         """One worker, for ever."""
         while True:
-            # A reconcile that writes nothing awaits nothing: events and the Lease come between two of thousands.
-            await asyncio.sleep(0)
+            # A reconcile that writes nothing awaits nothing: what events and the Lease have to do comes between two of
+            # thousands. One worker at a time, or each of an event's several steps would wait for a reconcile of every worker.
+            async with self._between:
+                await asyncio.sleep(0)
             key = await self.queue.get()
             self._started[key] = self.clock()
             self.idle.clear()
