@@ -75,6 +75,7 @@ bench-scale: tools ## The figures at thousands of objects alone, about four hour
 	PYTHONPATH=operator $(python) -m tests.bench.scale.settled --only rest --rest 3600 --name scale-rest-1000
 	PYTHONPATH=operator $(python) -m tests.bench.scale.settled --count 250 --only cold
 	PYTHONPATH=operator $(python) -m tests.bench.scale.settled --count 5000 --only cold
+	PYTHONPATH=operator $(python) -m tests.bench.scale.starts
 	PYTHONPATH=operator $(python) -m tests.bench.scale.wave --count 5000
 	$(python) -m tests.bench.scale.plot
 	$(python) -m tests.bench.page

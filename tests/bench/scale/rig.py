@@ -207,9 +207,9 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig(*, runs: bool = False) -> AsyncIterator[Rig]:
-    """One API server with Lowbit's kinds and a ModelStore, and an actor."""
-    with ApiServer(arguments=("--etcd-compaction-interval=60s",)) as server:
+async def rig(*, runs: bool = False, arguments: tuple[str, ...] = ()) -> AsyncIterator[Rig]:
+    """One API server with Lowbit's kinds and a ModelStore, and an actor. arguments are kube-apiserver's, beside ours."""
+    with ApiServer(arguments=("--etcd-compaction-interval=60s", *arguments)) as server:
         crds = str(ROOT / "crds")
         server.kubectl("apply", "--server-side", "-f", crds)
         server.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", crds)
