@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -240,33 +239,3 @@ async def test_the_errors_of_the_api_server_have_types(kube: Kube) -> None:
     with pytest.raises(Invalid):
         await kube.create(config_map() | {"metadata": {"name": "Not A Name", "namespace": "default"}})
     assert created["metadata"]["uid"]
-
-
-async def test_a_list_comes_in_pages_and_is_whole(kube: Kube, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lowbit.kube.client.CHUNK", 3)
-    for number in range(8):
-        manifest = config_map()
-        manifest["metadata"]["name"] = f"child-{number}"
-        await kube.create(manifest)
-    listing = await kube.list("ConfigMap", "default", "app.kubernetes.io/managed-by=lowbit")
-    assert {each["metadata"]["name"] for each in listing.items} == {f"child-{number}" for number in range(8)}
-    assert {each["kind"] for each in listing.items} == {"ConfigMap"}
-
-
-async def test_the_collector_is_off_while_a_page_is_taken_and_never_while_one_is_awaited(
-    kube: Kube, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Off for the whole of a LIST of thousands, it left lying what all other work threw away meanwhile: 300 MiB in a wave."""
-    monkeypatch.setattr("lowbit.kube.client.CHUNK", 3)
-    for number in range(7):
-        manifest = config_map()
-        manifest["metadata"]["name"] = f"page-{number}"
-        await kube.create(manifest)
-    taken: list[bool] = []
-    awaited: list[bool] = []
-    monkeypatch.setattr(kube, "_on_call", lambda *_: awaited.append(gc.isenabled()))
-    await kube.read_pages("ConfigMap", "default", None, lambda _: taken.append(gc.isenabled()))
-    assert len(taken) >= 3
-    assert set(taken) == {False}
-    assert set(awaited) == {True}
-    assert gc.isenabled()

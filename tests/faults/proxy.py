@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from tests.faults.lists import Shown, is_stream, read_stream
 from tests.faults.plan import ANSWERS, Call, Fault, Numbering, asked
 from tests.faults.wire import Wire
 
@@ -67,7 +68,8 @@ class Proxy:
     def __post_init__(self) -> None:
         self._numbers = Numbering()
         self._due = {fault.point: fault for fault in self.plan}
-        self._lists: dict[str, Answer] = {}
+        self._lists: dict[str, Shown] = {}
+        """The first LIST of each resource."""
         self._frozen_until = 0.0
         self._streams: dict[int, web.Request] = {}
         self._gates: set[asyncio.Task[bool]] = set()
@@ -94,7 +96,8 @@ class Proxy:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
-        ask = asked(request.method, request.path, request.query.get("watch") == "true", body)
+        watches = request.query.get("watch") == "true" and not is_stream(request.query)
+        ask = asked(request.method, request.path, watches, body)
         call = Call(len(self.calls) + 1, ask, self._numbers.next(ask.text))
         self.calls.append(call)
         self.wire.asks(ask, request.query, body, time.monotonic())
@@ -148,7 +151,7 @@ class Proxy:
             case "freeze" if fault:
                 self._frozen_until = time.monotonic() + fault.value
             case "stale" if call.asked.text in self._lists:
-                return _response(self._lists[call.asked.text])
+                return _listed(self._lists[call.asked.text], stream=is_stream(request.query))
             case action if fault and action in ANSWERS:
                 return _refusal(int(action), fault.value)
         if call.asked.verb == "watch":
@@ -162,14 +165,14 @@ class Proxy:
             self._kill()
         if fault and fault.action in ("kill-after", "lost"):
             return self._reset(request)
-        self._remember(call, answer)
+        self._remember(call, answer, stream=is_stream(request.query))
         return _response(answer)
 
     def _kill(self) -> None:
         self.kill()
         self.wire.died(time.monotonic())
 
-    def _remember(self, call: Call, answer: Answer) -> None:
+    def _remember(self, call: Call, answer: Answer, *, stream: bool) -> None:
         if call.asked.write:
             self.answers[call.point] = answer.status
         if call.asked.write and not call.asked.lease:
@@ -177,14 +180,20 @@ class Proxy:
         if call.asked.write and answer.status < 400:
             self.leases += call.asked.lease
             self.writes += not call.asked.lease
-        if call.asked.verb == "list":
-            self._lists.setdefault(call.asked.text, answer)
+        if call.asked.verb == "list" and answer.status == 200 and call.asked.text not in self._lists:
+            self._lists[call.asked.text] = Shown.of(answer.body, stream=stream)
 
     async def _forward(self, request: web.Request, body: bytes) -> Answer:
         async with self.session.request(
-            request.method, self.upstream + request.path_qs, data=body or None, headers=_passed(request.headers)
+            request.method,
+            self.upstream + request.path_qs,
+            data=body or None,
+            headers=_passed(request.headers),
+            read_bufsize=2**22,
         ) as answer:
-            return Answer(answer.status, _passed(answer.headers), await answer.read())
+            streams = is_stream(request.query) and answer.status == 200
+            said = await (read_stream(answer) if streams else answer.read())
+            return Answer(answer.status, _passed(answer.headers), said)
 
     async def _stream(self, request: web.Request, resource: str) -> web.StreamResponse:
         url, headers = self.upstream + request.path_qs, _passed(request.headers)
@@ -260,6 +269,10 @@ def _passed(headers: Any) -> dict[str, str]:
 
 def _response(answer: Answer) -> web.Response:
     return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+
+
+def _listed(shown: Shown, *, stream: bool) -> web.Response:
+    return web.Response(body=shown.body(stream=stream), content_type="application/json")
 
 
 def _status(code: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from lowbit.kube.listing import STREAMED
+from tests.faults.lists import Shown, is_stream
 from tests.faults.plan import parse, told
 from tests.faults.proxy import Proxy
 
@@ -26,10 +29,16 @@ class Behind:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.reached.append(f"{request.method} {request.path}")
+        count = str(len(self.reached))
+        if is_stream(request.query):
+            stream = web.StreamResponse()
+            await stream.prepare(request)
+            await stream.write(Shown(count, ({"metadata": {"name": "one"}},)).body(stream=True))
+            await asyncio.Event().wait()  # a watch goes on from there
         if request.query.get("watch"):
             events = [{"type": "ADDED", "object": {"metadata": {"name": name}}} for name in "abc"]
             return web.Response(text="".join(json.dumps(each) + "\n" for each in events))
-        return web.json_response({"count": len(self.reached)})
+        return web.json_response({"metadata": {"resourceVersion": count}, "items": []})
 
 
 @asynccontextmanager
@@ -38,7 +47,7 @@ async def proxied(plan: str) -> AsyncIterator[tuple[aiohttp.ClientSession, str, 
     behind, deaths = Behind(), list[str]()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", behind.answer)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     host, port = runner.addresses[0][:2]
@@ -126,13 +135,38 @@ async def test_a_watch_can_be_told_that_its_version_is_gone() -> None:
         assert (event["type"], event["object"]["code"]) == ("ERROR", 410)
 
 
-async def test_a_stale_list_is_the_first_one_again() -> None:
-    async with proxied("stale@list:jobs#2") as (session, url, _, _, _):
-        counts = []
-        for _ in range(3):
-            async with session.get(url + JOBS) as answer:
-                counts.append((await answer.json())["count"])
-        assert counts == [1, 1, 2]
+@pytest.mark.parametrize("forms", list(itertools.product((False, True), repeat=3)))
+async def test_a_stale_list_is_the_first_one_again_in_whatever_form_it_is_asked_for(forms: tuple[bool, ...]) -> None:
+    async with proxied("stale@list:jobs#2") as (session, url, _, proxy, _):
+        shown = [await listed(session, url, stream=stream) for stream in forms]
+        assert [each.version for each in shown] == ["1", "1", "2"]
+        assert shown[0].items == shown[1].items
+        assert [call.point for call in proxy.calls] == [f"list:jobs#{number}" for number in (1, 2, 3)]
+        assert proxy.events == [], "a LIST is no watch"
+
+
+async def listed(session: aiohttp.ClientSession, url: str, *, stream: bool) -> Shown:
+    """What a LIST shows; the proxy ends a stream where it is complete."""
+    async with session.get(url + JOBS, params=STREAMED if stream else {}) as answer, asyncio.timeout(10):
+        return Shown.of(await answer.read(), stream=stream)
+
+
+async def test_the_answer_to_a_streamed_list_can_be_lost() -> None:
+    async with proxied("lost@list:jobs#1") as (session, url, behind, proxy, _):
+        assert (await listed(session, url, stream=True)).version == "2", "a client of HTTP asks again by itself"
+        assert len(behind.reached) == 2
+        assert proxy.missed == []
+
+
+def test_what_a_list_has_shown_is_what_is_left_in_the_end() -> None:
+    events = [("ADDED", "a", 1), ("ADDED", "b", 2), ("MODIFIED", "a", 3), ("DELETED", "b", 4)]
+    lines = [
+        {"type": type_, "object": {"metadata": {"name": name, "resourceVersion": str(version)}}}
+        for type_, name, version in events
+    ]
+    last = Shown("9", ()).body(stream=True)
+    shown = Shown.of("".join(json.dumps(each) + "\n" for each in lines).encode() + last, stream=True)
+    assert (shown.version, [each["metadata"]["name"] for each in shown.items]) == ("9", ["a"])
 
 
 async def test_a_frozen_view_moves_on_later() -> None:

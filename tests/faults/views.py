@@ -5,8 +5,9 @@ A history in etcd's order is delivered to an operator's store as watches and LIS
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from hypothesis import strategies as st
@@ -29,10 +30,14 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Lists:
-    """A LIST is taken after so many events of the history, and compared with the store so many places later."""
+    """A LIST is taken after so many events of the history, and compared with the store so many places later.
+
+    As a stream it may be behind at first: it shows what was there so many events before, and then those events.
+    """
 
     after: int
     late: int = 0
+    behind: int = 0
 
 
 HISTORIES = st.lists(st.tuples(st.sampled_from(NAMES), st.booleans()), min_size=1, max_size=12)
@@ -40,7 +45,7 @@ HISTORIES = st.lists(st.tuples(st.sampled_from(NAMES), st.booleans()), min_size=
 DELIVERIES = st.lists(
     st.builds(Delivery, st.integers(0, 4), st.sampled_from([1, 1, 1, 2, 0])), min_size=12, max_size=12
 )
-LISTS = st.lists(st.builds(Lists, st.integers(0, 12), st.integers(0, 4)), max_size=3)
+LISTS = st.lists(st.builds(Lists, st.integers(0, 12), st.integers(0, 4), st.integers(0, 4)), max_size=3)
 
 
 def history(steps: list[tuple[str, bool]]) -> list[tuple[str, Manifest]]:
@@ -73,24 +78,43 @@ def truth(events: list[tuple[str, Manifest]]) -> dict[str, Manifest]:
     return there
 
 
+def parts(events: list[tuple[str, Manifest]], each: Lists) -> list[tuple[list[Manifest], list[Manifest]]]:
+    """What a LIST shows, part by part, and what it says has gone again."""
+    taken = min(each.after, len(events))
+    shown = max(0, taken - each.behind)
+    more = [([], [what]) if type_ == "DELETED" else ([what], []) for type_, what in events[shown:taken]]
+    return [(list(truth(events[:shown]).values()), []), *more]
+
+
+def compared(
+    events: list[tuple[str, Manifest]], each: Lists, store: Store
+) -> Iterator[tuple[int, Callable[[], object]]]:
+    """The steps of a comparison with a LIST, and their places: it begins where it was taken, and may end later."""
+    taken = min(each.after, len(events))
+    held = store.comparison("Job")
+    (items, gone), *more = parts(events, each)
+    yield taken, lambda: held.take(items, gone)
+    for items_, gone_ in more:
+        yield taken + each.late // 2, partial(held.take, items_, gone_)
+    yield taken + each.late, lambda: held.end(str(FIRST_VERSION + taken - 1))
+
+
 def deliver(steps: list[tuple[str, bool]], deliveries: list[Delivery], lists: list[Lists]) -> None:
     """Deliver a history, and in the end a LIST where an event was lost. Raises AssertionError where the store is wrong."""
     events, store = history(steps), Store()
-    queue: list[tuple[int, int, tuple[str, Any]]] = []
-    order = itertools.count()
-    for number, (event, how) in enumerate(zip(events, deliveries, strict=False)):
-        queue += [(number + how.late, next(order), event)] * how.times
+    queue: list[tuple[int, Callable[[], object]]] = []
+    for number, ((type_, what), how) in enumerate(zip(events, deliveries, strict=False)):
+        take = store.remove if type_ == "DELETED" else store.put
+        queue += [(number + how.late, partial(take, what))] * how.times
     for each in lists:
-        taken = min(each.after, len(events))
-        at = FIRST_VERSION + taken - 1
-        queue.append((taken + each.late, next(order), ("LIST", (list(truth(events[:taken]).values()), str(at)))))
-    for _, _, (type_, what) in sorted(queue, key=lambda each: each[:2]):
-        if type_ == "LIST":
-            store.sync("Job", *what)
-        else:
-            (store.remove if type_ == "DELETED" else store.put)(what)
+        queue += compared(events, each, store)
+    for _, act in sorted(queue, key=lambda each: each[0]):
+        act()
     if any(how.times == 0 for how in deliveries[: len(events)]):
-        store.sync("Job", list(truth(events).values()), str(FIRST_VERSION + len(events)))
+        for _, act in compared(
+            events, Lists(len(events), behind=max((each.behind for each in lists), default=0)), store
+        ):
+            act()
     found = {name: store.get("Job", NAMESPACE, name) for name in store.views("Job", NAMESPACE)}
     versions = {name: each["metadata"]["resourceVersion"] for name, each in found.items() if each is not None}
     wanted = {name: each["metadata"]["resourceVersion"] for name, each in truth(events).items()}

@@ -12,8 +12,8 @@ import pytest
 from lowbit.app import resync as module
 from lowbit.app.ended import HistoryLost
 from lowbit.app.resync import ROUNDS_MISSED, Resync
-from lowbit.kube.client import Listing
 from lowbit.kube.errors import KubeError, NotFound, Unavailable
+from lowbit.kube.listing import Part
 from lowbit.kube.resources import OPTIONAL_KINDS, OWN_KINDS, RESOURCES, SHARED_KINDS
 from lowbit.observe.keys import Key
 from lowbit.observe.store import Store
@@ -38,6 +38,7 @@ class Bench:
 
     def __init__(self, *namespaces: str) -> None:
         self.objects: list[dict[str, Any]] = []
+        self.gone: list[dict[str, Any]] = []
         self.version = 1
         self.pod_monitors = False
         self.errors: list[KubeError] = []
@@ -63,10 +64,8 @@ class Bench:
         assert kind == "PodMonitor"
         return self.pod_monitors
 
-    async def read_pages(
-        self, kind: str, namespace: str | None, selector: str | None, take: Callable[[Listing], None]
-    ) -> str:
-        """One object a page."""
+    async def read(self, kind: str, namespace: str | None, selector: str | None, take: Callable[[Part], None]) -> str:
+        """One object at a time, and in the end what has gone since it was shown."""
         if self.errors:
             raise self.errors.pop(0)
         self.listed.append((kind, namespace, selector))
@@ -74,8 +73,8 @@ class Bench:
             if each["kind"] == kind:
                 self.collected_meanwhile.append(gc.isenabled())
                 await asyncio.sleep(0)
-                take(Listing([each], str(self.version)))
-        take(Listing([], str(self.version)))
+                take(Part([each]))
+        take(Part([], [each for each in self.gone if each["kind"] == kind]))
         return str(self.version)
 
     async def filled(self) -> Bench:
@@ -95,7 +94,26 @@ async def test_a_model_that_goes_between_two_lists_is_not_taken_for_one_that_lac
     assert "QuantizedModel" not in kinds[:-2]
 
 
-async def test_what_others_throw_away_while_a_page_is_awaited_is_collected() -> None:
+async def test_what_goes_while_it_is_read_is_gone() -> None:
+    bench = Bench()
+    bench.objects = [job(), model()]
+    bench.gone = [job()]
+    await bench.resync.fill()
+    assert bench.store.get("Job", "team", "quantize-1") is None
+    assert bench.store.get("QuantizedModel", "team", "chat") is not None
+
+
+async def test_a_list_that_shows_an_old_version_first_and_then_the_one_that_was_written_is_no_other_past() -> None:
+    """As the API server's watch cache does, when it is behind our own write."""
+    bench = Bench()
+    bench.objects, bench.version = [job(version=7)], 8
+    await bench.filled()
+    bench.objects = [job(version=3), job(version=7)]
+    for _ in range(3):
+        await bench.resync.compare()
+
+
+async def test_what_others_throw_away_while_a_part_is_awaited_is_collected() -> None:
     bench = Bench()
     bench.objects = [model()]
     await bench.resync.fill()

@@ -9,8 +9,9 @@ from typing import Any
 
 from lowbit.api.names import MANAGED_SELECTOR
 from lowbit.app.ended import HistoryLost
-from lowbit.kube.client import Kube, Listing
+from lowbit.kube.client import Kube
 from lowbit.kube.errors import KubeError, NotFound
+from lowbit.kube.listing import Part
 from lowbit.kube.resources import OPTIONAL_KINDS, OWN_KINDS, RESOURCES, SHARED_KINDS
 from lowbit.observe.history import Past
 from lowbit.observe.keys import Key, Reference, reference
@@ -120,27 +121,26 @@ class Resync:
         # Owners last: one that was deleted before what belongs to it was listed is not taken for one that lacks it.
         for kind in sorted((*OWN_KINDS, *SHARED_KINDS, *optional), key=lambda kind: kind == "QuantizedModel"):
             for namespace in self._namespaces:
-                witness = await self._compare_kind(kind, namespace, witness)
+                witness = await self._compare_kind(kind, namespace) or witness
         self._doubt(witness)
 
-    async def _compare_kind(self, kind: str, namespace: str | None, witness: Reference | None) -> Reference | None:
-        """Compare one kind. The first object that contradicted what had been seen before, of those so far."""
+    async def _compare_kind(self, kind: str, namespace: str | None) -> Reference | None:
+        """Compare one kind. An object that contradicted what had been seen before."""
         selector = None if kind in OWN_KINDS else MANAGED_SELECTOR
         past, comparison = Past(self._store, kind, namespace), self._store.comparison(kind, namespace)
 
-        def take(page: Listing) -> None:
-            nonlocal witness
-            witness = witness or past.contradicted(page.items, page.resource_version)
-            comparison.take(page.items)
+        def take(part: Part) -> None:
+            past.take(part.items, part.gone)
+            comparison.take(part.items, part.gone)
 
-        listed_at = await self._kube.read_pages(kind, namespace, selector, take)
+        listed_at = await self._kube.read(kind, namespace, selector, take)
         difference = comparison.end(listed_at)
         if not self.synced:
             self.listed[RESOURCES[kind].path(namespace)] = listed_at
         if kind in self.watched:
             self._pending.update(dict.fromkeys(difference.objects))
         self._touch(difference.keys)
-        return witness
+        return past.contradicted(listed_at)
 
     def _doubt(self, witness: Reference | None) -> None:
         self._doubts = self._doubts + 1 if witness is not None else 0

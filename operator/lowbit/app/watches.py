@@ -11,7 +11,7 @@ import kopf
 
 from lowbit.api.names import MANAGED_SELECTOR
 from lowbit.app.streams import REOPENED
-from lowbit.kube.client import CHUNK
+from lowbit.kube.listing import CHUNK
 from lowbit.kube.resources import OWN_KINDS, RESOURCES
 
 OnEvent = Callable[[str | None, dict[str, Any]], None]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -14,11 +16,12 @@ import aiohttp
 from kubernetes.aio.client.rest import RESTClientObject
 
 from lowbit.api.base import FIELD_MANAGER
-from lowbit.kube.errors import NotFound, Unavailable, error_of
+from lowbit.kube.errors import Invalid, KubeError, NotFound, Unavailable, error_of
+from lowbit.kube.listing import CHUNK, STREAMED, Object, Part, Take, take_page, take_stream
 from lowbit.kube.resources import RESOURCES, Resource
-from lowbit.kube.uncollected import uncollected
 
-Object = dict[str, Any]
+logger = logging.getLogger(__name__)
+
 OnCall = Callable[[str, str, int, float], None]
 """Told of each call: verb, resource (plural, with /subresource), HTTP status (0: no answer), seconds."""
 
@@ -28,13 +31,13 @@ APPLY_PATCH = "application/apply-patch+yaml"
 NO_VERSION = "1"
 """The resourceVersion of no object: etcd's revision before the first write. An apply that carries it makes an object where
 there is none, and conflicts with every one that there is."""
-CHUNK = 250
-"""Objects in one page of a LIST. Nothing else goes on while a page is read: this takes some 20 ms."""
+STREAM_LONGEST = 300.0
+"""Seconds that a LIST as a stream may take, as long as something comes."""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """All objects of a kind, or a page of them, and the resourceVersion at which that was so."""
+    """All objects of a kind, and the resourceVersion at which that was so."""
 
     items: Sequence[Object]
     resource_version: str
@@ -55,6 +58,10 @@ class Kube:
         self._rest = RESTClientObject(configuration)
         self._on_call = on_call
         self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._streams = True
+        """Whether LISTs are asked for as streams."""
+        self._in_pages: set[str] = set()
+        """Paths of which the last stream failed."""
 
     async def close(self) -> None:
         """Close the connections."""
@@ -65,30 +72,55 @@ class Kube:
         return await self._json("get", "GET", RESOURCES[kind], namespace, name)
 
     async def list(self, kind: str, namespace: str | None = None, selector: str | None = None) -> Listing:
-        """All objects of a kind in a namespace (None: in all), as consistent as the first page was."""
-        items: list[Object] = []
-        version = await self.read_pages(kind, namespace, selector, lambda page: items.extend(page.items))
-        return Listing(items, version)
+        """All objects of a kind in a namespace (None: in all), as fresh as etcd. Not for thousands: see read."""
+        found: dict[tuple[str, str], Object] = {}
 
-    async def read_pages(
-        self, kind: str, namespace: str | None, selector: str | None, take: Callable[[Listing], None]
-    ) -> str:
-        """As list, some hundred objects at a time, at least one page: of thousands, few are in memory whole.
+        def take(part: Part) -> None:
+            found.update((_name(each), each) for each in part.items)
+            for each in part.gone:
+                found.pop(_name(each), None)
 
-        Each page is handed to `take`. Returns the last one's resourceVersion.
+        version = await self.read(kind, namespace, selector, take)
+        return Listing(list(found.values()), version)
+
+    async def read(self, kind: str, namespace: str | None, selector: str | None, take: Take) -> str:
+        """As list, some hundred objects at a time: of thousands, few are in memory whole. Each part is handed to `take`.
+
+        The resourceVersion at which all parts together are what there is. An object may come twice: the later one holds. Raises
+        KubeError: begin anew then. What fails as a stream is read in pages next time.
         """
         resource = RESOURCES[kind]
-        query: dict[str, str] = {"limit": str(CHUNK)}
-        if selector:
-            query["labelSelector"] = selector
+        query = {"labelSelector": selector} if selector else {}
         what = f"list {resource.kind} {namespace or 'in all namespaces'}"
+        path = resource.path(namespace)
+        if self._streams and path not in self._in_pages:
+            try:
+                return await self._read_stream(f"{path}?{urlencode(query | STREAMED)}", resource, what, take)
+            except Invalid as error:
+                self._streams = False
+                logger.info("LISTs are read in pages: this API server does not stream them (%s)", error.message)
+            except KubeError:
+                self._in_pages.add(path)
+                raise
+        version = await self._read_pages(path, query, resource, what, take)
+        self._in_pages.discard(path)
+        return version
+
+    async def _read_stream(self, path: str, resource: Resource, what: str, take: Take) -> str:
+        limits = aiohttp.ClientTimeout(
+            total=STREAM_LONGEST, sock_connect=self._timeout.total, sock_read=self._timeout.total
+        )
+        async with self._answer("list", "GET", path, resource.plural, what, limits=limits) as response:
+            return await take_stream(response.content.iter_any(), what, take)
+
+    async def _read_pages(self, path: str, query: Mapping[str, str], resource: Resource, what: str, take: Take) -> str:
+        token = ""
         while True:
-            path = f"{resource.path(namespace)}?{urlencode(query)}"
-            answer = await self._call("list", "GET", path, resource.plural, what)
-            version, token = _take_page(answer, resource, take)
+            asked = {**query, "limit": str(CHUNK)} | ({"continue": token} if token else {})
+            answer = await self._call("list", "GET", f"{path}?{urlencode(asked)}", resource.plural, what)
+            version, token = take_page(answer, resource, take)
             if not token:
                 return version
-            query["continue"] = token
 
     async def serves(self, kind: str) -> bool:
         """Whether the cluster knows the kind (asked by discovery, which everyone may)."""
@@ -210,6 +242,23 @@ class Kube:
         content: str = JSON,
     ) -> bytes:
         """One request; `what` names it in errors. Raises KubeError."""
+        async with self._answer(verb, method, path, label, what, body=body, content=content) as response:
+            return await response.read()
+
+    @asynccontextmanager
+    async def _answer(
+        self,
+        verb: str,
+        method: str,
+        path: str,
+        label: str,
+        what: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        content: str = JSON,
+        limits: aiohttp.ClientTimeout | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer to one request, of which the body is still to be read. Counted when that is done. Raises KubeError."""
         headers = {"Accept": "application/json, */*", "Content-Type": content, "User-Agent": "lowbit"}
         started = time.monotonic()
         status = 0
@@ -217,32 +266,28 @@ class Kube:
             token = await self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
             if token:
                 headers["authorization"] = token
-            response = await self._rest.request(
-                method, self._configuration.host + path, headers=headers, body=body, _request_timeout=self._timeout
+            answer = await self._rest.request(
+                method,
+                self._configuration.host + path,
+                headers=headers,
+                body=body,
+                _request_timeout=limits or self._timeout,
             )
-            answer: bytes = await response.read()
-            status = response.status
+            async with answer.response as response:
+                if response.status >= 400:
+                    said = await response.read()
+                    status = response.status
+                    raise error_of(status, said, response.headers.get("Retry-After"), what)
+                yield response
+                status = response.status
         except (TimeoutError, aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
             raise Unavailable(0, "NoAnswer", f"{what}: {type(error).__name__}: {error}") from error
         finally:
             self._on_call(verb, label, status, time.monotonic() - started)
-        if status >= 400:
-            raise error_of(status, answer, response.headers.get("Retry-After"), what)
-        return answer
 
 
-def _take_page(answer: bytes, resource: Resource, take: Callable[[Listing], None]) -> tuple[str, str]:
-    """Hand a page on. Its resourceVersion, and the token of the next one."""
-    with uncollected():
-        page = json.loads(answer)
-        version, items = page["metadata"].get("resourceVersion", ""), page.get("items") or []
-        for item in items:  # objects of a built-in list carry neither
-            item.setdefault("apiVersion", resource.api_version)
-            item.setdefault("kind", resource.kind)
-        take(Listing(items, version))
-        token = page["metadata"].get("continue") or ""
-        del page, items  # gone before the collector looks again
-        return version, token
+def _name(manifest: Mapping[str, Any]) -> tuple[str, str]:
+    return manifest["metadata"].get("namespace", ""), manifest["metadata"]["name"]
 
 
 def _place(manifest: Mapping[str, Any]) -> tuple[Resource, str, str]:

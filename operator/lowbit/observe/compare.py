@@ -21,7 +21,7 @@ class Difference:
 
 
 class Comparison:
-    """A LIST of one kind, page by page, against what is in the store. Watches may bring more between two pages."""
+    """A LIST of one kind, part by part, against what is in the store. Watches may bring more between two parts."""
 
     def __init__(self, store: Store, kind: str, namespace: str | None) -> None:
         self._store, self._kind, self._namespace = store, kind, namespace
@@ -29,8 +29,8 @@ class Comparison:
         self._touched: set[Key] = set()
         self._different: list[Reference] = []
 
-    def take(self, items: Iterable[Mapping[str, Any]]) -> None:
-        """One page."""
+    def take(self, items: Iterable[Mapping[str, Any]], gone: Iterable[Mapping[str, Any]] = ()) -> None:
+        """One part: objects, and what has gone since an earlier part showed it."""
         for item in items:
             name = reference(item)
             self._listed.add(name)
@@ -39,6 +39,7 @@ class Comparison:
             if self._store.version(*name) != before:
                 self._different.append(name)
                 self._store.pack(*name)  # at a start there are thousands, and each is decided on later
+        self._listed.difference_update(map(reference, gone))
 
     def end(self, listed_at: str) -> Difference:
         """There are no more. What was not listed is gone, if it is not newer than the LIST."""

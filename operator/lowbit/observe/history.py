@@ -14,27 +14,37 @@ from lowbit.observe.store import Store
 
 
 class Past:
-    """What is known of a kind (in a namespace, or in all of them) before a LIST is asked for."""
+    """What is known of a kind (in a namespace, or in all of them) before a LIST is asked for, held against it part by part."""
 
     def __init__(self, store: Store, kind: str, namespace: str | None) -> None:
         self._store = store
         known = ((_number(version), name) for version, name in store.versions(kind, namespace))
         nothing: tuple[int, Reference | None] = (-1, None)
         self._newest, self._witness = max(known, default=nothing)
+        self._newer: dict[Reference, int] = {}
+        """What was known in a newer version than the LIST has shown so far, and that version."""
 
-    def contradicted(self, items: Iterable[Mapping[str, Any]], listed_at: str) -> Reference | None:
-        """An object that shows, by one page of the LIST, that the past is another one now. None as a rule."""
+    def take(self, items: Iterable[Mapping[str, Any]], gone: Iterable[Mapping[str, Any]] = ()) -> None:
+        """One part of the LIST, before the store takes it. A later part may show an object once more, or that it is gone."""
+        for item in items:
+            name = reference(item)
+            known, shown = self._store.version(*name), _number(item["metadata"]["resourceVersion"])
+            if known is not None and 0 <= shown < _number(known[1]):
+                self._newer[name] = _number(known[1])
+            else:
+                self._newer.pop(name, None)
+        for item in gone:
+            self._newer.pop(reference(item), None)
+
+    def contradicted(self, listed_at: str) -> Reference | None:
+        """An object that shows, when all parts were taken, that the past is another one now. None as a rule."""
         at = _number(listed_at)
         if at < 0:
             return None
         if self._newest > at:
             return self._witness
-        for item in items:
-            known = self._store.version(*reference(item))
-            # What is newer than the LIST has come by a watch meanwhile.
-            if known is not None and 0 <= _number(item["metadata"]["resourceVersion"]) < _number(known[1]) <= at:
-                return reference(item)
-        return None
+        # What is newer than the LIST has come by a watch meanwhile.
+        return next((name for name, known in self._newer.items() if known <= at), None)
 
 
 def _number(version: str) -> int:

@@ -118,7 +118,7 @@ class Store:
             self._shelf.pack(entry)
 
     def comparison(self, kind: str, namespace: str | None = None) -> Comparison:
-        """The same, page by page."""
+        """The same, part by part."""
         return Comparison(self, kind, namespace)
 
     def versions(self, kind: str, namespace: str | None) -> Iterator[tuple[str, Reference]]:

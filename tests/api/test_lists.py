@@ -1,0 +1,136 @@
+"""LISTs of a real API server: as a stream where it has them, in pages where it has not, and whole either way."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from lowbit.kube.client import Kube
+from lowbit.kube.connect import configuration
+from lowbit.kube.errors import NotFound, Unavailable
+from lowbit.kube.listing import Part
+from tests.api.operator_process import Cluster
+from tests.cluster.apiserver import ApiServer
+
+COUNT = 8
+MINE = "app.kubernetes.io/managed-by=lowbit"
+ALL = {f"child-{number}" for number in range(COUNT)}
+Calls = list[tuple[str, str, int]]
+
+
+@asynccontextmanager
+async def client(server: ApiServer, space: str) -> AsyncIterator[tuple[Kube, Calls]]:
+    """A client; and verb, resource and HTTP status of its calls after it has made so many ConfigMaps of ours, and one of others."""
+    calls: Calls = []
+    kube = Kube(await configuration(str(server.kubeconfig)), lambda *call: calls.append(call[:3]))
+    try:
+        for name in sorted(ALL):
+            await kube.create(config_map(space, name, {"app.kubernetes.io/managed-by": "lowbit"}))
+        await kube.create(config_map(space, "other", {}))
+        calls.clear()
+        yield kube, calls
+    finally:
+        await kube.close()
+
+
+def config_map(space: str, name: str, labels: dict[str, str]) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": space, "labels": labels}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+
+
+async def listed(kube: Kube, space: str, selector: str | None = MINE) -> set[str]:
+    """The names in a LIST."""
+    listing = await kube.list("ConfigMap", space, selector)
+    assert listing.resource_version.isdecimal()
+    assert {(each["apiVersion"], each["kind"]) for each in listing.items} == {("v1", "ConfigMap")}
+    return {each["metadata"]["name"] for each in listing.items}
+
+
+async def test_a_list_is_one_stream_in_parts_and_whole(
+    cluster: Cluster, space: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lowbit.kube.listing.CHUNK", 3)
+    async with client(cluster.server, space) as (kube, calls):
+        assert await listed(kube, space) == ALL
+        assert await listed(kube, space, None) >= ALL | {"other"}
+        assert calls == 2 * [("list", "configmaps", 200)]
+        parts: list[Part] = []
+        await kube.read("ConfigMap", space, MINE, parts.append)
+    assert sum(len(part.items) for part in parts) == COUNT
+    assert max(len(part.items) for part in parts) <= 3
+
+
+async def test_a_list_shows_what_was_written_just_before(cluster: Cluster, space: str) -> None:
+    """The watch cache may be behind etcd: a stream waits for it."""
+    async with client(cluster.server, space) as (kube, _):
+        for number in range(20):
+            made = await kube.create(config_map(space, f"late-{number}", {"late": "yes"}))
+            listing = await kube.list("ConfigMap", space, "late=yes")
+            assert len(listing.items) == number + 1
+            assert int(listing.resource_version) >= int(made["metadata"]["resourceVersion"])
+
+
+async def test_an_api_server_that_streams_no_lists_is_read_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those before 1.32, of which the chart allows 1.31."""
+    monkeypatch.setattr("lowbit.kube.client.CHUNK", 3)
+    with ApiServer(arguments=("--feature-gates=WatchList=false",)) as server:
+        async with client(server, "default") as (kube, calls):
+            assert await listed(kube, "default") == ALL
+            assert await listed(kube, "default") == ALL
+    refused, *pages = [status for _, _, status in calls]
+    assert refused == 422
+    assert pages == 6 * [200], "a stream is asked for once"
+
+
+async def test_what_fails_as_a_stream_is_read_in_pages_the_next_time_and_as_a_stream_after_that(
+    cluster: Cluster, space: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Something between us and the API server may not let streams through."""
+
+    async def ends_too_early(*_: Any) -> str:
+        raise Unavailable(0, "NoAnswer", "list ConfigMap: the stream ended before all was told")
+
+    async with client(cluster.server, space) as (kube, calls):
+        with monkeypatch.context() as broken:
+            broken.setattr("lowbit.kube.client.take_stream", ends_too_early)
+            with pytest.raises(Unavailable, match="before all was told"):
+                await listed(kube, space)
+            monkeypatch.setattr("lowbit.kube.client.CHUNK", 3)
+            calls.clear()
+            assert await listed(kube, space) == ALL
+            assert len(calls) == 3
+        calls.clear()
+        assert await listed(kube, space) == ALL
+        assert len(calls) == 1
+
+
+async def test_a_kind_that_is_not_there_is_told_as_such(cluster: Cluster) -> None:
+    kube = Kube(await configuration(str(cluster.server.kubeconfig)))
+    try:
+        with pytest.raises(NotFound, match="list PodMonitor"):
+            await kube.list("PodMonitor")
+    finally:
+        await kube.close()
+
+
+async def test_the_collector_is_off_while_a_part_is_taken_and_never_while_one_is_awaited(
+    cluster: Cluster, space: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Off for the whole of a LIST of thousands, it left lying what all other work threw away meanwhile: 300 MiB in a wave."""
+    for place in ("client", "listing"):
+        monkeypatch.setattr(f"lowbit.kube.{place}.CHUNK", 3)
+    async with client(cluster.server, space) as (kube, _):
+        for streams in (True, False):
+            taken: list[bool] = []
+            awaited: list[bool] = []
+            monkeypatch.setattr(kube, "_streams", streams)
+            monkeypatch.setattr(kube, "_on_call", lambda *_, heard=awaited: heard.append(gc.isenabled()))
+            await kube.read("ConfigMap", space, None, lambda _, heard=taken: heard.append(gc.isenabled()))  # type: ignore[misc]
+            assert len(taken) >= 3
+            assert set(taken) == {False}
+            assert set(awaited) == {True}
+            assert gc.isenabled()
