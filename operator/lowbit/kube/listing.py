@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from lowbit.kube.errors import Unavailable, error_of
+from lowbit.kube.errors import Unavailable
 from lowbit.kube.resources import Resource
 from lowbit.kube.uncollected import uncollected
 
@@ -84,7 +84,7 @@ def _take_events(lines: Sequence[bytes], what: str, take: Take) -> str | None:
         for line in lines:
             type_, manifest = _read(line, what)
             if type_ == "ERROR":
-                raise error_of(int(manifest.get("code") or 500), json.dumps(manifest).encode(), None, what)
+                raise _ended(manifest, what)
             if type_ == "DELETED":
                 take(Part(items, (manifest,)))
                 items = []
@@ -103,6 +103,12 @@ def _read(line: bytes, what: str) -> tuple[str, Object]:
         return event["type"], event["object"]
     except (ValueError, KeyError, TypeError) as error:
         raise Unavailable(0, "NoAnswer", f"{what}: not an event: {line[:100]!r}") from error
+
+
+def _ended(status: Mapping[str, Any], what: str) -> Unavailable:
+    """The API server gives the stream up. Whatever the reason: what was shown so far is not all."""
+    code, reason, message = int(status.get("code") or 0), str(status.get("reason", "")), status.get("message")
+    return Unavailable(code, reason, f"{what}: the stream ended before all was told: {message or f'HTTP {code}'}")
 
 
 def _is_last(bookmark: Mapping[str, Any]) -> bool:
