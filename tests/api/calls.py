@@ -77,6 +77,11 @@ class Call:
         return self.verb not in ("get", "list", "watch")
 
     @property
+    def lists(self) -> bool:
+        """Whether it is a LIST, in pages or as a stream; a stream is a watch to the API server."""
+        return self.verb == "list" or (self.verb == "watch" and "sendInitialEvents=true" in self.path)
+
+    @property
     def told(self) -> str:
         """For a failing test."""
         return f"{self.verb} {self.resource or self.path} {self.namespace}/{self.name}: {self.code}"

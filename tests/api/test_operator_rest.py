@@ -101,4 +101,4 @@ def test_at_rest_comparisons_with_lists_write_nothing_and_a_life_writes_one_stat
 
 def comparisons(audit: AuditLog, since: int) -> int:
     """How often QuantizedModels were listed."""
-    return sum(call.verb == "list" and call.resource == "quantizedmodels" for call in audit.calls(since=since))
+    return sum(call.lists and call.resource == "quantizedmodels" for call in audit.calls(since=since))
