@@ -13,6 +13,7 @@ from lowbit.kube.client import Kube
 from lowbit.kube.connect import configuration
 from lowbit.kube.errors import NotFound, Unavailable
 from lowbit.kube.listing import Part
+from tests.api.listed import listed
 from tests.api.operator_process import Cluster
 from tests.cluster.apiserver import ApiServer
 
@@ -42,12 +43,12 @@ def config_map(space: str, name: str, labels: dict[str, str]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
 
 
-async def listed(kube: Kube, space: str, selector: str | None = MINE) -> set[str]:
+async def names(kube: Kube, space: str, selector: str | None = MINE) -> set[str]:
     """The names in a LIST."""
-    listing = await kube.list("ConfigMap", space, selector)
-    assert listing.resource_version.isdecimal()
-    assert {(each["apiVersion"], each["kind"]) for each in listing.items} == {("v1", "ConfigMap")}
-    return {each["metadata"]["name"] for each in listing.items}
+    items, version = await listed(kube, "ConfigMap", space, selector)
+    assert version.isdecimal()
+    assert {(each["apiVersion"], each["kind"]) for each in items} == {("v1", "ConfigMap")}
+    return {each["metadata"]["name"] for each in items}
 
 
 async def test_a_list_is_one_stream_in_parts_and_whole(
@@ -55,8 +56,8 @@ async def test_a_list_is_one_stream_in_parts_and_whole(
 ) -> None:
     monkeypatch.setattr("lowbit.kube.listing.CHUNK", 3)
     async with client(cluster.server, space) as (kube, calls):
-        assert await listed(kube, space) == ALL
-        assert await listed(kube, space, None) >= ALL | {"other"}
+        assert await names(kube, space) == ALL
+        assert await names(kube, space, None) >= ALL | {"other"}
         assert calls == 2 * [("list", "configmaps", 200)]
         parts: list[Part] = []
         await kube.read("ConfigMap", space, MINE, parts.append)
@@ -69,9 +70,9 @@ async def test_a_list_shows_what_was_written_just_before(cluster: Cluster, space
     async with client(cluster.server, space) as (kube, _):
         for number in range(20):
             made = await kube.create(config_map(space, f"late-{number}", {"late": "yes"}))
-            listing = await kube.list("ConfigMap", space, "late=yes")
-            assert len(listing.items) == number + 1
-            assert int(listing.resource_version) >= int(made["metadata"]["resourceVersion"])
+            items, version = await listed(kube, "ConfigMap", space, "late=yes")
+            assert len(items) == number + 1
+            assert int(version) >= int(made["metadata"]["resourceVersion"])
 
 
 async def test_an_api_server_that_streams_no_lists_is_read_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,8 +80,8 @@ async def test_an_api_server_that_streams_no_lists_is_read_in_pages(monkeypatch:
     monkeypatch.setattr("lowbit.kube.client.CHUNK", 3)
     with ApiServer(arguments=("--feature-gates=WatchList=false",)) as server:
         async with client(server, "default") as (kube, calls):
-            assert await listed(kube, "default") == ALL
-            assert await listed(kube, "default") == ALL
+            assert await names(kube, "default") == ALL
+            assert await names(kube, "default") == ALL
     refused, *pages = [status for _, _, status in calls]
     assert refused == 422
     assert pages == 6 * [200], "a stream is asked for once"
@@ -98,13 +99,13 @@ async def test_what_fails_as_a_stream_is_read_in_pages_the_next_time_and_as_a_st
         with monkeypatch.context() as broken:
             broken.setattr("lowbit.kube.client.take_stream", ends_too_early)
             with pytest.raises(Unavailable, match="before all was told"):
-                await listed(kube, space)
+                await names(kube, space)
             monkeypatch.setattr("lowbit.kube.client.CHUNK", 3)
             calls.clear()
-            assert await listed(kube, space) == ALL
+            assert await names(kube, space) == ALL
             assert len(calls) == 3
         calls.clear()
-        assert await listed(kube, space) == ALL
+        assert await names(kube, space) == ALL
         assert len(calls) == 1
 
 
@@ -112,7 +113,7 @@ async def test_a_kind_that_is_not_there_is_told_as_such(cluster: Cluster) -> Non
     kube = Kube(await configuration(str(cluster.server.kubeconfig)))
     try:
         with pytest.raises(NotFound, match="list PodMonitor"):
-            await kube.list("PodMonitor")
+            await listed(kube, "PodMonitor")
     finally:
         await kube.close()
 

@@ -17,6 +17,7 @@ from lowbit.kube.connect import configuration
 from lowbit.kube.errors import AlreadyExists, Conflict, Invalid, NotFound
 from lowbit.observe.keys import Key
 from lowbit.observe.store import Store
+from tests.api.listed import listed
 from tests.api.operator_process import Cluster, quantized_model
 from tests.unit import desired_inputs
 
@@ -28,7 +29,7 @@ async def kube(cluster: Cluster) -> AsyncIterator[Kube]:
     client = Kube(await configuration(str(cluster.server.kubeconfig)))
     yield client
     for kind in ("QuantizedModel", "ConfigMap"):
-        for item in (await client.list(kind, "default")).items:
+        for item in (await listed(client, kind, "default"))[0]:
             metadata = item["metadata"]
             await client.delete(kind, "default", metadata["name"], metadata["uid"])
     await client.close()
@@ -203,7 +204,7 @@ async def test_the_same_event_twice_is_one_event_with_a_count(kube: Kube, store:
     for _ in range(3):
         event = Event("Normal", "Preparing", "copying the source")
         await sender.send(event, "QuantizedModel", "default", "chat", model["metadata"]["uid"])
-    events = (await kube.list("Event", "default")).items
+    events = (await listed(kube, "Event", "default"))[0]
     mine = [each for each in events if each["regarding"]["uid"] == model["metadata"]["uid"]]
     assert [each["series"]["count"] for each in mine] == [3]
 
@@ -218,7 +219,7 @@ async def test_an_event_is_sent_before_the_status_that_it_tells_of_and_once(kube
     async def write(seen: dict[str, Any], stage: str) -> tuple[bool, list[int]]:
         plan = Plan(status=status_write(seen, stage), events=(Event("Normal", "Quantizing", "in 4 bits"),))
         outcome = await carry_out(plan, kube, store, events=sender)
-        events = (await kube.list("Event", "default")).items
+        events = (await listed(kube, "Event", "default"))[0]
         mine = [each for each in events if each["regarding"]["uid"] == model["metadata"]["uid"]]
         return outcome.stale is None, [each.get("series", {}).get("count", 1) for each in mine]
 

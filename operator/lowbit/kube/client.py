@@ -6,10 +6,10 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import aiohttp
@@ -17,7 +17,7 @@ from kubernetes.aio.client.rest import RESTClientObject
 
 from lowbit.api.base import FIELD_MANAGER
 from lowbit.kube.errors import Invalid, KubeError, NotFound, Unavailable, error_of
-from lowbit.kube.listing import CHUNK, STREAMED, Object, Part, Take, take_page, take_stream
+from lowbit.kube.listing import CHUNK, STREAMED, Object, Take, take_page, take_stream
 from lowbit.kube.resources import RESOURCES, Resource
 
 logger = logging.getLogger(__name__)
@@ -35,12 +35,29 @@ STREAM_LONGEST = 300.0
 """Seconds that a LIST as a stream may take, as long as something comes."""
 
 
-@dataclass(frozen=True)
-class Listing:
-    """All objects of a kind, and the resourceVersion at which that was so."""
+METHODS = {"get": "GET", "list": "GET", "create": "POST", "patch": "PATCH", "update": "PUT", "delete": "DELETE"}
+"""HTTP methods by verb."""
+MANAGED = {"fieldManager": FIELD_MANAGER}
 
-    items: Sequence[Object]
-    resource_version: str
+
+class Place(NamedTuple):
+    """Where an object is."""
+
+    resource: Resource
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request. resource is what it is counted as (plural, with /subresource), `what` names it in errors."""
+
+    verb: str
+    path: str
+    resource: str
+    what: str
+    body: Mapping[str, Any] | None = None
+    content: str = JSON
 
 
 def _ignore(_verb: str, _resource: str, _status: int, _seconds: float) -> None:
@@ -69,74 +86,61 @@ class Kube:
 
     async def get(self, kind: str, namespace: str, name: str) -> Object:
         """One object. Raises NotFound."""
-        return await self._json("get", "GET", RESOURCES[kind], namespace, name)
-
-    async def list(self, kind: str, namespace: str | None = None, selector: str | None = None) -> Listing:
-        """All objects of a kind in a namespace (None: in all), as fresh as etcd. Not for thousands: see read."""
-        found: dict[tuple[str, str], Object] = {}
-
-        def take(part: Part) -> None:
-            found.update((_name(each), each) for each in part.items)
-            for each in part.gone:
-                found.pop(_name(each), None)
-
-        version = await self.read(kind, namespace, selector, take)
-        return Listing(list(found.values()), version)
+        return await self._json("get", Place(RESOURCES[kind], namespace, name))
 
     async def read(self, kind: str, namespace: str | None, selector: str | None, take: Take) -> str:
-        """As list, some hundred objects at a time: of thousands, few are in memory whole. Each part is handed to `take`.
+        """A LIST of all objects of a kind in a namespace (None: in all), as fresh as etcd: some hundred of them at a time are handed
+        to `take`, so that of thousands few are in memory whole.
 
-        The resourceVersion at which all parts together are what there is. An object may come twice: the later one holds. Raises
-        KubeError: begin anew then. What fails as a stream is read in pages next time.
+        Returns the resourceVersion at which all parts together are what there is. An object may come twice: the later one holds.
+        Raises KubeError: begin anew then. What fails as a stream is read in pages next time.
         """
         resource = RESOURCES[kind]
         query = {"labelSelector": selector} if selector else {}
-        what = f"list {resource.kind} {namespace or 'in all namespaces'}"
-        path = resource.path(namespace)
+        path, what = resource.path(namespace), f"list {resource.kind} {namespace or 'in all namespaces'}"
+
+        def call(more: Mapping[str, str]) -> Call:
+            return Call("list", f"{path}?{urlencode({**query, **more})}", resource.plural, what)
+
         if self._streams and path not in self._in_pages:
             try:
-                return await self._read_stream(f"{path}?{urlencode(query | STREAMED)}", resource, what, take)
+                return await self._read_stream(call(STREAMED), take)
             except Invalid as error:
                 self._streams = False
                 logger.info("LISTs are read in pages: this API server does not stream them (%s)", error.message)
             except KubeError:
                 self._in_pages.add(path)
                 raise
-        version = await self._read_pages(path, query, resource, what, take)
+        version = await self._read_pages(call, resource, take)
         self._in_pages.discard(path)
         return version
 
-    async def _read_stream(self, path: str, resource: Resource, what: str, take: Take) -> str:
+    async def _read_stream(self, call: Call, take: Take) -> str:
         limits = aiohttp.ClientTimeout(
             total=STREAM_LONGEST, sock_connect=self._timeout.total, sock_read=self._timeout.total
         )
-        async with self._answer("list", "GET", path, resource.plural, what, limits=limits) as response:
-            return await take_stream(response.content.iter_any(), what, take)
+        async with self._answer(call, limits) as response:
+            return await take_stream(response.content.iter_any(), call.what, take)
 
-    async def _read_pages(self, path: str, query: Mapping[str, str], resource: Resource, what: str, take: Take) -> str:
-        token = ""
+    async def _read_pages(self, call: Callable[[Mapping[str, str]], Call], resource: Resource, take: Take) -> str:
+        query = {"limit": str(CHUNK)}
         while True:
-            asked = {**query, "limit": str(CHUNK)} | ({"continue": token} if token else {})
-            answer = await self._call("list", "GET", f"{path}?{urlencode(asked)}", resource.plural, what)
-            version, token = take_page(answer, resource, take)
+            version, token = take_page(await self._call(call(query)), resource, take)
             if not token:
                 return version
+            query["continue"] = token
 
     async def serves(self, kind: str) -> bool:
         """Whether the cluster knows the kind (asked by discovery, which everyone may)."""
-        resource = RESOURCES[kind]
         try:
-            answer = json.loads(await self._call("get", "GET", resource.group_path, "discovery", f"look for {kind}"))
+            answer = await self._call(Call("get", RESOURCES[kind].group_path, "discovery", f"look for {kind}"))
         except NotFound:
             return False
-        return any(each.get("kind") == kind for each in answer.get("resources", ()))
+        return any(each.get("kind") == kind for each in json.loads(answer).get("resources", ()))
 
     async def create(self, manifest: Mapping[str, Any]) -> Object:
         """POST. Raises AlreadyExists."""
-        resource, namespace, name = _place(manifest)
-        return await self._json(
-            "create", "POST", resource, namespace, None, body=manifest, query={"fieldManager": FIELD_MANAGER}, told=name
-        )
+        return await self._json("create", _place(manifest), body=manifest, query=MANAGED)
 
     async def apply(
         self, manifest: Mapping[str, Any], *, only_new: bool = False, over: Mapping[str, Any] | None = None
@@ -146,43 +150,23 @@ class Kube:
 
         A POST would leave fields behind that belong to the operation Update, and that no later apply takes away.
         """
-        resource, namespace, name = _place(manifest)
+        place = _place(manifest)
         if only_new:
             manifest = {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": NO_VERSION}}
         if over is not None:
             precondition = {field: over["metadata"][field] for field in ("uid", "resourceVersion")}
             manifest = {**manifest, "metadata": {**manifest["metadata"], **precondition}}
-        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
-        return await self._json(
-            "patch", "PATCH", resource, namespace, name, body=manifest, query=query, content=APPLY_PATCH
-        )
+        query = MANAGED | {"force": "true"}
+        return await self._json("patch", place, body=manifest, query=query, content=APPLY_PATCH)
 
     async def merge_patch(self, kind: str, namespace: str, name: str, patch: Mapping[str, Any]) -> Object:
         """JSON merge patch. Put metadata.uid and metadata.resourceVersion into it: they are preconditions."""
-        return await self._json(
-            "patch",
-            "PATCH",
-            RESOURCES[kind],
-            namespace,
-            name,
-            body=patch,
-            query={"fieldManager": FIELD_MANAGER},
-            content=MERGE_PATCH,
-        )
+        place = Place(RESOURCES[kind], namespace, name)
+        return await self._json("patch", place, body=patch, query=MANAGED, content=MERGE_PATCH)
 
     async def replace(self, manifest: Mapping[str, Any], subresource: str | None = None) -> Object:
         """PUT, under the preconditions of the uid and resourceVersion in the manifest. Raises Conflict, NotFound."""
-        resource, namespace, name = _place(manifest)
-        return await self._json(
-            "update",
-            "PUT",
-            resource,
-            namespace,
-            name,
-            body=manifest,
-            query={"fieldManager": FIELD_MANAGER},
-            subresource=subresource,
-        )
+        return await self._json("update", _place(manifest), body=manifest, query=MANAGED, subresource=subresource)
 
     async def delete(
         self, kind: str, namespace: str, name: str, uid: str, resource_version: str | None = None
@@ -198,98 +182,65 @@ class Kube:
             "preconditions": preconditions,
             "propagationPolicy": "Background",
         }
-        return await self._json("delete", "DELETE", RESOURCES[kind], namespace, name, body=options)
+        return await self._json("delete", Place(RESOURCES[kind], namespace, name), body=options)
 
     async def pod_log(self, namespace: str, pod: str, container: str, lines: int, limit_bytes: int) -> str:
         """The last lines of a container's log."""
         query = urlencode({"container": container, "tailLines": lines, "limitBytes": limit_bytes})
-        path = RESOURCES["Pod"].path(namespace, pod, "log")
-        body = await self._call("get", "GET", f"{path}?{query}", "pods/log", f"read the log of {namespace}/{pod}")
+        path = f"{RESOURCES['Pod'].path(namespace, pod, 'log')}?{query}"
+        body = await self._call(Call("get", path, "pods/log", f"read the log of {namespace}/{pod}"))
         return body.decode(errors="replace")
 
     async def _json(
         self,
         verb: str,
-        method: str,
-        resource: Resource,
-        namespace: str | None,
-        name: str | None,
+        place: Place,
         *,
         body: Mapping[str, Any] | None = None,
         query: Mapping[str, str] | None = None,
         content: str = JSON,
         subresource: str | None = None,
-        told: str | None = None,
     ) -> Object:
-        path = resource.path(namespace, name, subresource) + (f"?{urlencode(query)}" if query else "")
-        label = resource.plural + (f"/{subresource}" if subresource else "")
-        where = "/".join(part for part in (namespace, name or told) if part)
-        answer = await self._call(
-            verb, method, path, label, f"{verb} {resource.kind} {where}", body=body, content=content
-        )
-        value: Object = json.loads(answer)
+        resource, namespace, name = place
+        path = resource.path(namespace, None if verb == "create" else name, subresource)
+        counted = resource.plural + (f"/{subresource}" if subresource else "")
+        what = f"{verb} {resource.kind} {namespace}/{name}"
+        asked = f"{path}?{urlencode(query)}" if query else path
+        value: Object = json.loads(await self._call(Call(verb, asked, counted, what, body, content)))
         return value
 
-    async def _call(
-        self,
-        verb: str,
-        method: str,
-        path: str,
-        label: str,
-        what: str,
-        *,
-        body: Mapping[str, Any] | None = None,
-        content: str = JSON,
-    ) -> bytes:
-        """One request; `what` names it in errors. Raises KubeError."""
-        async with self._answer(verb, method, path, label, what, body=body, content=content) as response:
+    async def _call(self, call: Call) -> bytes:
+        """The whole answer to one request. Raises KubeError."""
+        async with self._answer(call, self._timeout) as response:
             return await response.read()
 
     @asynccontextmanager
-    async def _answer(
-        self,
-        verb: str,
-        method: str,
-        path: str,
-        label: str,
-        what: str,
-        *,
-        body: Mapping[str, Any] | None = None,
-        content: str = JSON,
-        limits: aiohttp.ClientTimeout | None = None,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _answer(self, call: Call, limits: aiohttp.ClientTimeout) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer to one request, of which the body is still to be read. Counted when that is done. Raises KubeError."""
-        headers = {"Accept": "application/json, */*", "Content-Type": content, "User-Agent": "lowbit"}
+        headers = {"Accept": "application/json, */*", "Content-Type": call.content, "User-Agent": "lowbit"}
         started = time.monotonic()
         status = 0
         try:
             token = await self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
             if token:
                 headers["authorization"] = token
+            url = self._configuration.host + call.path
             answer = await self._rest.request(
-                method,
-                self._configuration.host + path,
-                headers=headers,
-                body=body,
-                _request_timeout=limits or self._timeout,
+                METHODS[call.verb], url, headers=headers, body=call.body, _request_timeout=limits
             )
             async with answer.response as response:
                 if response.status >= 400:
                     said = await response.read()
                     status = response.status
-                    raise error_of(status, said, response.headers.get("Retry-After"), what)
+                    raise error_of(status, said, response.headers.get("Retry-After"), call.what)
                 yield response
                 status = response.status
         except (TimeoutError, aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
-            raise Unavailable(0, "NoAnswer", f"{what}: {type(error).__name__}: {error}") from error
+            raise Unavailable(0, "NoAnswer", f"{call.what}: {type(error).__name__}: {error}") from error
         finally:
-            self._on_call(verb, label, status, time.monotonic() - started)
+            self._on_call(call.verb, call.resource, status, time.monotonic() - started)
 
 
-def _name(manifest: Mapping[str, Any]) -> tuple[str, str]:
-    return manifest["metadata"].get("namespace", ""), manifest["metadata"]["name"]
-
-
-def _place(manifest: Mapping[str, Any]) -> tuple[Resource, str, str]:
+def _place(manifest: Mapping[str, Any]) -> Place:
     metadata = manifest["metadata"]
-    return RESOURCES[manifest["kind"]], metadata["namespace"], metadata["name"]
+    return Place(RESOURCES[manifest["kind"]], metadata["namespace"], metadata["name"])

@@ -1,7 +1,7 @@
 """What a LIST answers, a part at a time: in pages, or as a stream of events.
 
-A stream is what the API server's watch cache holds. Pages of what has been at rest come from etcd, where each object is decoded
-anew: of 20,000 objects that cost kube-apiserver two to three times as much. It has streams since 1.32
+A stream is what the API server's watch cache holds. Pages of what has been at rest come from etcd, and each object is decoded
+anew for them (docs/benchmarks.md). It has streams since 1.32
 (https://kubernetes.io/docs/reference/using-api/api-concepts/#streaming-lists).
 """
 

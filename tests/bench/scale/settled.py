@@ -35,6 +35,7 @@ from lowbit.kube.connect import configuration
 from lowbit.kube.resources import OWN_KINDS, SHARED_KINDS
 from lowbit.observe.keys import Key
 from lowbit.observe.store import Store
+from tests.api.listed import listed
 from tests.api.operator_process import OperatorProcess
 from tests.bench.record import Figure, figure, surroundings, write
 from tests.bench.scale.rig import (
@@ -224,8 +225,7 @@ async def filled_store(server: ApiServer) -> Store:
     kube = Kube(await configuration(str(server.kubeconfig)))
     store = Store()
     for kind in (*OWN_KINDS, *SHARED_KINDS):
-        listing = await kube.list(kind, SPACE, None if kind in OWN_KINDS else MANAGED_SELECTOR)
-        store.sync(kind, listing.items, listing.resource_version)
+        store.sync(kind, *await listed(kube, kind, SPACE, None if kind in OWN_KINDS else MANAGED_SELECTOR))
     await kube.close()
     return store
 
