@@ -177,6 +177,16 @@ class Play:
 
         return await self.until(f"{name} is served", revision)
 
+    async def says(self, name: str, reason: str) -> None:
+        """Wait until the condition Ready has this reason, for the present spec."""
+
+        def said() -> bool:
+            conditions = self.model(name).get("status", {}).get("conditions", ())
+            wanted = ("Ready", reason, self._generations[name])
+            return any((each["type"], each["reason"], each["observedGeneration"]) == wanted for each in conditions)
+
+        await self.until(f"{name} says {reason}", said)
+
     async def held(self, prefix: str) -> str:
         """Wait until a Job that is held runs. Its name."""
 

@@ -85,24 +85,38 @@ async def shared_baseline(play: Play) -> None:
     await play.gone("chat")
 
 
-def _delete_at(stage: str, prefix: str) -> None:
+def _delete_at(stage: str, prefix: str, reason: str) -> None:
     @scenario(f"delete-{stage}")
     async def delete(play: Play) -> None:
         play.actor.held = lambda job: prefix in job
         await play.add_store()
         await play.apply("chat")
         await play.held(prefix)
+        # Else a write that was still due would be told that the model is gone, and whatever would make its Job again would not be seen.
+        await play.says("chat", reason)
+        await play.settle()
         await play.delete("chat")
         await play.gone("chat")
 
 
-for _stage, _prefix in (
-    ("preparing", "-prepare-"),
-    ("quantizing", "quantize-"),
-    ("measuring", "baseline-"),
-    ("evaluating", "eval-"),
+for _stage, _prefix, _reason in (
+    ("preparing", "-prepare-", "Preparing"),
+    ("quantizing", "quantize-", "Quantizing"),
+    ("measuring", "baseline-", "EvaluatingBaseline"),
+    ("evaluating", "eval-", "Evaluating"),
 ):
-    _delete_at(_stage, _prefix)
+    _delete_at(_stage, _prefix, _reason)
+
+
+@scenario("delete-at-once")
+async def delete_at_once(play: Play) -> None:
+    """A model is deleted as soon as its first Job runs: the operator may still have its status to write."""
+    play.actor.held = lambda job: "-prepare-" in job
+    await play.add_store()
+    await play.apply("chat")
+    await play.held("-prepare-")
+    await play.delete("chat")
+    await play.gone("chat")
 
 
 @scenario("delete-serving")
