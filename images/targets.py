@@ -61,7 +61,12 @@ TARGETS: Mapping[str, Target] = {
         ),
         Target(
             "engine",
-            ("images/install.sh", "images/engine/name_vllm.py", "requirements/engine-cpu.txt"),
+            (
+                "images/install.sh",
+                "images/engine/add_packages.py",
+                "images/engine/lowbit_kernels",
+                "requirements/engine-cpu.txt",
+            ),
             parent="torch",
             parent_argument="TORCH",
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from tests.cluster.s3 import S3Server
 from tests.e2e.deaths import (
@@ -13,8 +14,9 @@ from tests.e2e.deaths import (
     operator_pods,
     running_container,
 )
-from tests.e2e.lab import Lab, condition, suite
+from tests.e2e.lab import Lab, condition, model_spec, suite
 from tests.e2e.witness import Seen, done, stage, witness
+from tests.engine.test_kernels import FAST, OURS
 
 KILLS: tuple[tuple[str, str, str], ...] = (
     ("Quantizing", "worker", "lowbit.dev/stage=quantize"),
@@ -40,7 +42,8 @@ def passed_and_answers(lab: Lab, seen: Seen) -> None:
 def test_the_operator_killed_at_every_stage_completes_without_a_duplicate_job(
     bucket_lab: Lab, bucket: S3Server, models: dict[str, Path]
 ) -> None:
-    """Source and store are a bucket here: serving fetches the artifact and verifies it."""
+    """Source and store are a bucket here: serving fetches the artifact and verifies it. And int4 runs in Lowbit's kernel,
+    on any CPU."""
     lab = bucket_lab
     source = lab.furnish_bucket(models["smollm2-2layers"], bucket)
     killed: list[str] = []
@@ -53,13 +56,21 @@ def test_the_operator_killed_at_every_stage_completes_without_a_duplicate_job(
         return done(lab, "chat") and "Serving" in killed
 
     with witness(lab) as seen:
-        lab.apply_model("chat", source=source)
+        lab.apply_model("chat", source=source, engine=without_fast_kernel())
         lab.wait("chat went through every stage, and was served", through_every_stage)
         lab.cluster.kubectl("-n", SYSTEM, "rollout", "status", "deployment/lowbit", "--timeout=10m")
         passed_and_answers(lab, seen)
     print(f"the operator was killed while {', '.join(killed)}")
     assert {"Preparing", "Quantizing", "EvaluatingBaseline", "Evaluating", "RollingOut", "Serving"} <= set(killed)
     assert sorted(name.partition("-")[0] for name in seen.jobs) == ["baseline", "chat", "eval", "quantize"]
+    assert lab.status("chat")["evaluation"]["kernels"] == [f"{OURS} for AutoGPTQLinearMethod"]
+
+
+def without_fast_kernel() -> dict[str, Any]:
+    """The engine with vLLM's int4 kernel for CPUs switched off."""
+    engine: dict[str, Any] = model_spec()["engine"]
+    engine["vllm"]["env"].append({"name": "VLLM_DISABLED_KERNELS", "value": FAST})
+    return engine
 
 
 def test_workers_and_engines_killed_at_every_stage_complete(lab: Lab) -> None:
@@ -70,6 +81,9 @@ def test_workers_and_engines_killed_at_every_stage_complete(lab: Lab) -> None:
             kill_once(lab, when, container, selector)
         lab.wait("the death while serving is seen", lambda: not condition(lab.get("qm", "chat"), "Available"))
         assert "container engine of pod" in str(lab.status("chat")["conditions"])
+        kill_once(lab, "RollingOut", "engine", KILLS[-1][2])
+        assert lab.wait_stalled("chat")["lastFailure"]["reason"] == "EngineCrashLoop", "the third time"
+        lab.wait("it comes up again", lambda: condition(lab.get("qm", "chat"), "Ready"))
         passed_and_answers(lab, seen)
     first = {name.removesuffix("-2") for name in seen.jobs}
     assert sorted(name.partition("-")[0] for name in first) == ["baseline", "chat", "eval", "quantize"]

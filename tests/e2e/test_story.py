@@ -14,16 +14,29 @@ from tests.e2e.lab import Lab, code, condition, suite
 from tests.e2e.load import clients
 from tests.e2e.prometheus import prometheus
 from tests.e2e.witness import witness
+from tests.engine.test_kernels import FAST, OURS, has_avx512
 
 KEY = secrets.token_urlsafe(24)
 BEARER = {"Authorization": f"Bearer {KEY}"}
-COARSE, FINE, FINER = -1, 64, 32
-"""Group sizes: one scale for a whole row loses more than the gate allows; the others do not."""
+COARSE, INT8, FINE = (4, -1), (8, 64), (4, 32)
+"""Bits and group sizes: 4 bits with one scale for a whole row lose more than the gate allows; the others do not."""
 GATE = {"suites": [suite("0.0027")]}
 
 
-def candidates(*groups: int) -> list[object]:
-    return [{"gptq": {"bits": 4, "groupSize": group}} for group in groups]
+def candidates(*recipes: tuple[int, int]) -> list[object]:
+    return [{"gptq": {"bits": bits, "groupSize": group}} for bits, group in recipes]
+
+
+def kernels(lab: Lab) -> dict[str, list[str]]:
+    """Kernels that each evaluation has run in, by the recipe of its candidate; "original" for that of the baseline."""
+    found = {}
+    for each in lab.objects("modelevaluations"):
+        name, summary = each["metadata"]["name"], each["status"]["summary"]
+        users = [r for r in lab.objects("modelrevisions") if (r.get("status") or {}).get("evaluation") == name]
+        gptq = users[0]["spec"]["recipe"]["gptq"] if users else {}
+        recipe = f"int{gptq['bits']} by {gptq['groupSize']}" if gptq else "original"
+        found[recipe] = summary.get("kernels", [])
+    return found
 
 
 def secret(lab: Lab) -> None:
@@ -35,17 +48,30 @@ def serving() -> dict[str, object]:
     return {"replicas": 1, "drainSeconds": 20, "apiKeySecretRef": {"name": "chat-key", "key": "token"}}
 
 
-def test_a_failed_gate_never_serves_and_the_next_candidate_does(story: Lab) -> None:
+def test_int4_that_fails_its_gate_never_serves_and_int8_behind_it_does(story: Lab) -> None:
     secret(story)
     with witness(story) as seen:
-        story.apply_model("chat", candidates=candidates(COARSE, FINE), evaluation=GATE, serving=serving())
+        story.apply_model("chat", candidates=candidates(COARSE, INT8), evaluation=GATE, serving=serving())
         status = story.wait_ready("chat")
     verdicts = {r["spec"]["candidate"]: r["status"]["verdict"]["verdict"] for r in story.objects("modelrevisions")}
     assert verdicts == {0: "Failed", 1: "Passed"}
-    assert status["current"]["recipe"] == "gptq-int4-g64"
+    assert status["current"]["recipe"] == "gptq-int8-g64"
     assert seen.served == [("chat", status["current"]["name"])]
     assert not seen.served_unpassed
     assert not seen.twice()
+
+
+def test_evaluation_and_report_name_the_kernel_that_ran(story: Lab) -> None:
+    int4 = FAST if has_avx512() else OURS
+    method = "AutoGPTQLinearMethod"
+    wanted = {"original": [], "int4 by -1": [f"{int4} for {method}"], "int8 by 64": [f"{OURS} for {method}"]}
+    assert kernels(story) == wanted
+    report = (
+        story.cluster.paths.volumes / f"{story.namespace}-models" / story.status("chat")["evaluation"]["reportPath"]
+    )
+    assert f"<code>{OURS} for {method}</code>" in report.read_text()
+    (server,) = story.objects("pods", "app.kubernetes.io/component=serving")
+    assert f"Using {OURS}" in story.kubectl("logs", server["metadata"]["name"], "-c", "engine")
 
 
 def test_only_the_api_answers_and_only_with_the_key(story: Lab) -> None:
@@ -76,7 +102,7 @@ def test_a_real_prometheus_scrapes_operator_engine_and_guard(story: Lab, tmp_pat
 
 def test_a_second_model_shares_source_artifact_and_evaluations(story: Lab) -> None:
     before = {job["metadata"]["name"] for job in story.objects("jobs")}
-    story.apply_model("twin", candidates=candidates(FINE), evaluation=GATE, serving=None)
+    story.apply_model("twin", candidates=candidates(INT8), evaluation=GATE, serving=None)
     status = story.wait_ready("twin")
     after = {job["metadata"]["name"] for job in story.objects("jobs")}
     assert all(name.startswith("twin-prepare-") for name in after - before), after - before
@@ -114,7 +140,7 @@ def test_a_change_while_serving_under_load_loses_no_request(story: Lab) -> None:
     old = story.status("chat")["current"]["name"]
     with witness(story) as seen, clients(story.service("chat"), "chat", BEARER) as answers:
         story.wait("the clients are answered", lambda: answers.good > 10)
-        story.apply_model("chat", candidates=candidates(FINER), evaluation=GATE, serving=serving())
+        story.apply_model("chat", candidates=candidates(FINE), evaluation=GATE, serving=serving())
         status = story.wait_ready("chat")
         enough = answers.good + 20
         story.wait("the new revision answers", lambda: answers.good > enough)

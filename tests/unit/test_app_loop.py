@@ -12,7 +12,7 @@ import pytest
 from lowbit.app.loop import HANGS_AFTER, Reconciler
 from lowbit.app.metrics import Metrics
 from lowbit.app.queue import CROWD, Lane, WorkQueue
-from lowbit.decide.plan import Apply, Delete, Event, Plan, WriteStatus
+from lowbit.decide.plan import Apply, Delete, Event, Plan, ReadLog, WriteStatus
 from lowbit.decide.snapshot import Snapshot
 from lowbit.kube.errors import Conflict, Forbidden, Invalid, KubeError, NotFound, TooManyRequests, Unavailable
 from lowbit.observe.keys import Key
@@ -68,6 +68,7 @@ class Bench:
         self.now, self.plan, self.permitted = 0.0, NOTHING, True
         self.broken: Exception | None = None
         self.asked: list[tuple[str, ...]] = []
+        self.engines: list[str] = []
         self.sent: list[Event] = []
         self.api, self.metrics, self.store = Api(), Metrics(), Store()
         self.queue: WorkQueue[Key] = WorkQueue(lambda: self.now, jitter=lambda: 0.5)
@@ -85,6 +86,10 @@ class Bench:
         if self.broken is not None:
             raise self.broken
         return self.plan
+
+    def ask_engines(self, _namespace: str, logs: tuple[ReadLog, ...]) -> None:
+        """As LogReader."""
+        self.engines += [log.pod for log in logs]
 
     def ask(self, _namespace: str, jobs: tuple[str, ...]) -> None:
         """As the progress reader."""
@@ -238,10 +243,13 @@ async def test_a_lease_that_is_lost_on_the_way_halts_the_plan(bench: Bench) -> N
 
 
 async def test_a_plan_is_looked_at_again_when_it_asks_for_it_and_its_logs_are_read(bench: Bench) -> None:
-    bench.plan = Plan(requeue_after=30.0, watch_progress=("quantize-1",))
+    bench.plan = Plan(
+        requeue_after=30.0, watch_progress=("quantize-1",), read_logs=(ReadLog("chat-1", 1, previous=True),)
+    )
     await bench.reconcile()
     assert bench.queue.next_due() == 30.0
     assert bench.asked == [("quantize-1",)]
+    assert bench.engines == ["chat-1"]
 
 
 async def test_a_reconcile_that_hangs_is_named_and_one_that_is_slow_is_not(bench: Bench) -> None:

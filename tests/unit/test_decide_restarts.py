@@ -64,6 +64,6 @@ def test_a_crash_or_two_wake_nobody_and_a_crash_loop_does(served: World, restart
     serving_pod(served, restarts, {"exitCode": 1, "reason": "Error"}, backs_off=True)
     served.settle(NAME)
     condition = ready(served)
-    assert condition["reason"] == ("PodNotReady" if stalled else "ContainerRestarted")
-    assert "container engine of pod chat-1" in condition["message"]
+    assert condition["reason"] == ("EngineCrashLoop" if stalled else "ContainerRestarted")
+    assert "engine" in condition["message"] and "pod chat-1" in condition["message"]
     assert any(each["type"] == "Stalled" for each in served.model(NAME)["status"]["conditions"]) == stalled

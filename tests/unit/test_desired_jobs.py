@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import json
+import logging.config
+from pathlib import Path
+
 import pytest
 
 from lowbit.api.documents import (
     DOCUMENT_PATH,
+    ENGINE_LOG_PATH,
+    ENGINE_LOGGING_PATH,
     EXIT_REFUSED,
     EvaluateDocument,
     FetchDocument,
     PrepareDocument,
     QuantizeDocument,
 )
+from lowbit.api.engine import EnvironmentVariable
 from lowbit.api.freeze import candidate_spec, freeze
 from lowbit.api.modelevaluation import ModelEvaluationSpec
 from lowbit.api.modelrevision import ModelRevisionSpec
-from lowbit.api.names import DOCUMENT_ANNOTATION, MODEL_LABEL, STAGE_LABEL, evaluation_name, input_hash, revision_name
+from lowbit.api.names import (
+    DOCUMENT_ANNOTATION,
+    LOGGING_ANNOTATION,
+    MODEL_LABEL,
+    STAGE_LABEL,
+    evaluation_name,
+    input_hash,
+    revision_name,
+)
 from lowbit.desired.common import Manifest
 from lowbit.desired.document import DocumentTooLarge, document_text
+from lowbit.desired.engine import LOGGING_SETTINGS, measuring_only
 from lowbit.desired.evaluation import evaluation
 from lowbit.desired.prepare_job import prepare_job
 from lowbit.desired.quantize_job import quantize_job
@@ -132,6 +148,24 @@ def test_the_engine_reads_its_model_where_the_store_has_it() -> None:
     assert mounts(fetch)["/lowbit/model"] == model, "what is verified is what is read"
     baseline = mounts(inputs.container(inputs.evaluate(inputs.PVC, baseline=True), "engine"))
     assert baseline["/lowbit/model"]["subPath"] == "lowbit/store/sources/" + "b" * 64
+
+
+def test_the_engine_that_is_measured_writes_its_log_where_the_evaluator_reads_it() -> None:
+    job = inputs.evaluate()
+    configuration = json.loads(job["spec"]["template"]["metadata"]["annotations"][LOGGING_ANNOTATION])
+    logging.config.dictConfig(configuration | {"loggers": {}, "handlers": {}})  # Python takes it
+    assert configuration["handlers"]["file"]["filename"] == ENGINE_LOG_PATH
+    volumes = [mounts(inputs.container(job, name))["/lowbit/scratch"]["name"] for name in ("engine", "worker")]
+    assert volumes[0] == volumes[1]
+    assert mounts(inputs.container(job, "engine"))[str(Path(ENGINE_LOGGING_PATH).parent)]["readOnly"] is True
+
+
+@pytest.mark.parametrize("name", LOGGING_SETTINGS)
+def test_who_sets_up_the_engines_log_in_the_manifest_has_the_word(name: str) -> None:
+    engine = inputs.revision_spec().engine
+    own = engine.model_copy(update={"env": [EnvironmentVariable(name=name, value="0")]})
+    assert measuring_only(engine).environment == {LOGGING_SETTINGS[0]: ENGINE_LOGGING_PATH}
+    assert measuring_only(own).environment == {}
 
 
 def test_from_a_bucket_fetch_fills_the_folder_that_the_engine_may_only_read() -> None:

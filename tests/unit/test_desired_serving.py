@@ -7,10 +7,10 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowbit.api.documents import FetchDocument
+from lowbit.api.documents import ENGINE_LOGGING_PATH, FetchDocument
 from lowbit.api.names import REVISION_LABEL
 from lowbit.desired.common import Manifest
-from lowbit.desired.engine import MEASURING, serving_only
+from lowbit.desired.engine import LOGGING_VARIABLE, MEASURING, serving_only
 from lowbit.desired.probes import grace_seconds, startup_probe
 from tests.unit import desired_inputs as inputs
 
@@ -19,14 +19,24 @@ def deployment(**more: object) -> Manifest:
     return inputs.of_kind(inputs.serve(**more), "Deployment")  # type: ignore[arg-type]
 
 
+def added(served: list[Manifest], measured: list[Manifest]) -> list[Manifest]:
+    """What only measuring has; all else has to be the same, in the same order."""
+    assert [each for each in measured if each in served] == served
+    return [each for each in measured if each not in served]
+
+
 def test_the_engine_that_serves_is_the_engine_that_was_measured() -> None:
     served = inputs.container(deployment(), "engine")
     measured = inputs.container(inputs.evaluate(), "engine")
-    for field in ("image", "command", "env", "resources", "securityContext", "volumeMounts"):
+    for field in ("image", "command", "resources", "securityContext"):
         assert served[field] == measured[field], field
+    assert added(served["env"], measured["env"]) == [{"name": LOGGING_VARIABLE, "value": ENGINE_LOGGING_PATH}]
+    assert [mount["mountPath"] for mount in added(served["volumeMounts"], measured["volumeMounts"])] == [
+        "/lowbit/logging"
+    ]
     common = len(measured["args"]) - len(MEASURING)
     assert measured["args"][common:] == list(MEASURING)
-    assert served["args"][common:] == list(serving_only(45))
+    assert served["args"][common:] == list(serving_only(45).arguments)
     assert served["args"][:common] == measured["args"][:common]
 
 

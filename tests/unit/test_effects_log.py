@@ -6,7 +6,7 @@ import pytest
 
 from lowbit.decide.plan import Action, Apply, Create, Delete, SetOwners
 from lowbit.decide.snapshot import Owner
-from lowbit.effects.execute import about, described
+from lowbit.effects.words import about, described
 from lowbit.observe.keys import Key
 
 JOB = {"kind": "Job", "metadata": {"name": "quantize-0a1b2c3d4e"}}

@@ -78,6 +78,11 @@ class Bench:
     dataset: str
     lines: list[str] = field(default_factory=list)
 
+    @property
+    def engine_log(self) -> Path:
+        """Where the engine would have written its log; there is none at first."""
+        return self.store.root.parent / "engine.log"
+
     def protocol(self, **changes: Any) -> EvaluationProtocol:
         suite = {"name": "fidelity", "dataset": self.dataset, "format": "Auto", "samples": 20, "max_tokens": 40,
                  "top_logprobs": VOCABULARY, **changes}  # fmt: skip
@@ -103,7 +108,7 @@ class Bench:
     async def run(self, engine: FakeEngine, document: EvaluateDocument) -> EvaluateResult:
         progress = Progress("evaluate", write=self.lines.append, interval=0)
         async with serve(engine) as url:
-            return await evaluate(document, self.store, progress, url=url)
+            return await evaluate(document, self.store, progress, url=url, engine_log=self.engine_log)
 
     async def both(self, candidate: Matrix = CANDIDATE) -> tuple[EvaluateResult, EvaluateResult]:
         original = await self.run(FakeEngine(ORIGINAL), self.document())
@@ -129,6 +134,19 @@ def bench(tmp_path: Path) -> Bench:
 def per_text(values: Any, texts: list[list[int]]) -> Any:
     """Means over the texts of the means over their positions."""
     return np.array([np.mean([values(a, b) for a, b in pairwise(t)]) for t in texts])
+
+
+async def test_the_result_and_the_report_name_the_kernel_that_ran(bench: Bench) -> None:
+    original = await bench.run(FakeEngine(ORIGINAL), bench.document())
+    assert original.summary.kernels == [], "an engine that writes no log names none"
+    bench.engine_log.write_text("INFO 11-27 02:25:41 [x:352] Using CPUWNA16LinearKernel for AutoGPTQLinearMethod\n")
+    candidate = await bench.run(FakeEngine(CANDIDATE), bench.document(baseline="baseline-1"))
+    assert candidate.summary.kernels == ["CPUWNA16LinearKernel for AutoGPTQLinearMethod"]
+    page = (bench.store.read(results.report_key("eval-1")) or b"").decode()
+    assert "<code>CPUWNA16LinearKernel for AutoGPTQLinearMethod</code>" in page
+    stored = results.read_result(bench.store, "eval-1")
+    assert stored is not None and stored.summary.kernels == candidate.summary.kernels
+    assert "names none" in (bench.store.read(results.report_key("baseline-1")) or b"").decode()
 
 
 async def test_a_candidate_in_another_version_of_the_engine_is_refused_before_it_is_measured(bench: Bench) -> None:

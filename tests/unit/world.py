@@ -11,13 +11,15 @@ from typing import Any
 from lowbit.api.base import API_VERSION
 from lowbit.api.documents import EvaluateResult, PrepareResult, QuantizeResult, TerminationMessage
 from lowbit.api.modelrevision import ModelFacts
+from lowbit.api.names import GIVEN_UP_ANNOTATION
 from lowbit.api.status import ArtifactRecord, Estimate, EvaluationSummary, FidelitySummary
-from lowbit.decide.plan import Apply, Create, Delete, Keep, Plan, SetOwners
+from lowbit.decide.plan import Apply, Create, Delete, End, Keep, Plan, SetOwners
 from lowbit.decide.reconcile import decide
-from lowbit.decide.snapshot import Snapshot
+from lowbit.decide.snapshot import EngineLog, Snapshot
 from lowbit.effects.execute import owner_reference
 from lowbit.observe.keys import Key
 from lowbit.observe.store import Store
+from lowbit.observe.views import read_engine_log
 
 NAMESPACE = "models"
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -57,6 +59,10 @@ class World:
     datasets: set[str] = field(default_factory=lambda: {"calibration/general", "evaluation/fidelity"})
     """What prepare finds under the names of the spec's datasets."""
     now: datetime = START
+    log: Callable[[str], str] = lambda pod: ""
+    """What the log of a pod's engine says of its last life, by the pod's name."""
+    engine_logs: dict[str, EngineLog] = field(default_factory=dict)
+    """What was read of it."""
     versions: Any = field(default_factory=lambda: itertools.count(1))
     evaluated: int = 0
 
@@ -101,6 +107,8 @@ class World:
         store = Store()
         for manifest in self.objects.values():
             store.put(manifest)
+        for pod, log in self.engine_logs.items():
+            store.put_engine_log(NAMESPACE, pod, log)
         return store.snapshot(Key(NAMESPACE, name))
 
     def model(self, name: str) -> dict[str, Any]:
@@ -130,6 +138,13 @@ class World:
                     known = self.objects["Job", action.name]
                     spec = {k: v for k, v in known["spec"].items() if k != "ttlSecondsAfterFinished"}
                     self.put(known | {"spec": spec})
+                case End():
+                    self._same("Job", action.name, action.uid, action.resource_version)
+                    known = self.objects["Job", action.name]
+                    annotations = known["metadata"].get("annotations", {}) | {GIVEN_UP_ANNOTATION: action.why}
+                    spec = {k: v for k, v in known["spec"].items() if k != "ttlSecondsAfterFinished"}
+                    metadata = known["metadata"] | {"annotations": annotations}
+                    self.put(known | {"metadata": metadata, "spec": spec | {"activeDeadlineSeconds": 1}})
                 case Delete():
                     self._same(action.kind, action.name, action.uid, action.resource_version)
                     self.delete(action.kind, action.name)
@@ -138,6 +153,8 @@ class World:
             self._same(write.kind, write.name, write.uid, write.resource_version)
             self.put(self.objects[write.kind, write.name] | {"status": dict(write.status)})
             self.events += [(event.reason, event.message) for event in plan.events]
+        for wanted in plan.read_logs:
+            self.engine_logs[wanted.pod] = read_engine_log(self.log(wanted.pod), wanted.ends)
 
     def create(self, manifest: Mapping[str, Any]) -> None:
         """POST; AlreadyExists is no error."""
@@ -172,14 +189,14 @@ class World:
             return False
         plan = decide(snapshot, self.now)
         self.execute(plan)
-        return bool(plan.actions) or plan.status is not None
+        return bool(plan.actions) or plan.status is not None or bool(plan.read_logs)
 
     def act(self) -> bool:
         """The actor finishes every Job and every Deployment; whether there was anything to do."""
         acted = False
         for (kind, name), each in list(self.objects.items()):
             if kind == "Job" and not each["status"]:
-                self.finish_job(name)
+                self.end_job(name) if self._given_up(each) else self.finish_job(name)
                 acted = True
             if kind == "Deployment" and each["status"].get("observedGeneration") != each["metadata"]["generation"]:
                 self.roll_out(name)
@@ -247,6 +264,19 @@ class World:
         condition = {"type": "Complete" if code == 0 else "Failed", "status": "True", "lastTransitionTime": when,
                      "reason": "" if code == 0 else failure}  # fmt: skip
         self.put(job | {"status": {"conditions": [condition], "completionTime": when, "failed": int(code != 0)}})
+
+    def _given_up(self, job: Mapping[str, Any]) -> bool:
+        return GIVEN_UP_ANNOTATION in job["metadata"].get("annotations", {})
+
+    def end_job(self, name: str) -> None:
+        """The Job's deadline has passed: its pods are deleted, and it has failed."""
+        for kind, pod in list(self.objects):
+            labels = self.objects[kind, pod]["metadata"].get("labels") or {}
+            if kind == "Pod" and labels.get("batch.kubernetes.io/job-name") == name:
+                self.delete("Pod", pod)
+        when = f"{self.now:%Y-%m-%dT%H:%M:%SZ}"
+        failed = {"type": "Failed", "status": "True", "lastTransitionTime": when, "reason": "DeadlineExceeded"}
+        self.put(self.objects["Job", name] | {"status": {"conditions": [failed]}})
 
     def result(self, stage: str, name: str) -> TerminationMessage:
         """What a worker that succeeds would leave behind."""

@@ -47,6 +47,10 @@ TERMINATION_PATH = "/dev/termination-log"
 TERMINATION_LIMIT = 4096
 UNPACKED_LIMIT = 65_536
 """What a packed termination message may unpack to: a pod's word is not trusted with the operator's memory."""
+ENGINE_LOG_PATH = f"{SCRATCH_PATH}/engine.log"
+"""Where the engine of an evaluation writes its log as well, for the evaluator to read which kernels ran."""
+ENGINE_LOGGING_PATH = "/lowbit/logging/engine.json"
+"""Where it is told so."""
 ENGINE_PORT = 8001
 """The engine listens on loopback only."""
 GUARD_PORT = 8000

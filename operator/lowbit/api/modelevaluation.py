@@ -9,7 +9,7 @@ from pydantic import Field
 from lowbit.api.base import Digest, ObjectName, Tolerant, Wire
 from lowbit.api.engine import ResolvedEngine
 from lowbit.api.evaluation import ResolvedSuite, SpeedMeasurement
-from lowbit.api.status import Condition, EvaluationSummary, Failure
+from lowbit.api.status import Condition, EngineTermination, EvaluationSummary, Failure
 
 
 class EvaluationProtocol(Wire):
@@ -55,6 +55,8 @@ class ModelEvaluationStatus(Tolerant):
     engine_image_id: str | None = None
     """The engine's image as the node ran it (with its digest where it has one)."""
     summary: EvaluationSummary | None = None
+    engine_last_termination: EngineTermination | None = None
+    """How the engine ended last, where it ended before it was measured."""
     last_failure: Failure | None = None
 
 

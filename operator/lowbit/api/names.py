@@ -29,12 +29,16 @@ SETTINGS_ANNOTATION = f"{GROUP}/settings"
 """Of a Job: hash of how the manifest let it run (memory, deadline, node), which no other hash covers."""
 MADE_FOR_ANNOTATION = f"{GROUP}/made-for"
 """Of a Job: the QuantizedModel whose settings these are."""
+GIVEN_UP_ANNOTATION = f"{GROUP}/given-up"
+"""Of a Job that Lowbit has ended: why, as a Refusal in JSON."""
 APPLIED_ANNOTATION = f"{GROUP}/applied"
 """Of what serves: hash of all that is declared of it. Without it nobody would notice what is declared no more."""
 DOCUMENT_ANNOTATION = f"{GROUP}/document"
 """Of a pod: the document that its worker reads."""
 FETCH_ANNOTATION = f"{GROUP}/fetch-document"
 """Of a pod: the document that its fetch reads."""
+LOGGING_ANNOTATION = f"{GROUP}/engine-logging"
+"""Of an evaluation's pod: how its engine writes its log."""
 
 
 def input_hash(spec: QuantizedModelSpec) -> str:

@@ -38,10 +38,6 @@ def calibration_needed(spec: QuantizedModelSpec) -> bool:
     return spec.calibration is not None or all(candidate.gptq is None for candidate in spec.candidates)
 
 
-def cpu_loads_it(spec: QuantizedModelSpec) -> bool:
-    return spec.engine.vllm.device != "CPU" or all(c.gptq is None or c.gptq.bits == 4 for c in spec.candidates)
-
-
 def held_out(spec: QuantizedModelSpec) -> bool:
     """Whether no evaluation dataset is a calibration dataset as well."""
     calibrated = spec.calibration.datasets if spec.calibration else []
@@ -91,12 +87,6 @@ WHOLE: Final[dict[type[Wire], tuple[Rule, ...]]] = {
             "has(self.calibration) || !self.candidates.exists(c, has(c.gptq))",
             "gptq needs texts to calibrate on: write calibration: {datasets: [...]}",
             calibration_needed,
-        ),
-        Rule(
-            "self.engine.vllm.device != 'CPU' || !self.candidates.exists(c, has(c.gptq) && c.gptq.bits == 8)",
-            "vLLM on CPU cannot load 8-bit GPTQ: write bits: 4, or device: GPU",
-            cpu_loads_it,
-            "candidates",
         ),
         Rule(
             "self.candidates.all(c, self.candidates.exists_one(d, d == c))",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from lowbit.api.base import Tolerant
 
 ConditionStatus = Literal["True", "False", "Unknown"]
@@ -140,11 +142,30 @@ class SpeedSummary(Tolerant):
     """Median."""
 
 
+class EngineTermination(Tolerant):
+    """How an engine ended while it was needed, and the end of its log."""
+
+    pod: str
+    count: int
+    """How often it has ended in this Job."""
+    exit_code: int | None = None
+    reason: str | None = None
+    """As the kubelet says it: OOMKilled, Error."""
+    error: str | None = None
+    """The line of its log that says why."""
+    kernels: list[str] = Field(default_factory=list)
+    """Kernels of quantized layers that its log names."""
+    log: str = ""
+    """The last lines of its log."""
+
+
 class EvaluationSummary(Tolerant):
     """What an evaluation measured; the full report is in the store."""
 
     fidelity: list[FidelitySummary]
     speed: list[SpeedSummary]
+    kernels: list[str] = Field(default_factory=list)
+    """Kernels of quantized layers that the engine's log names: "CPUWNA16LinearKernel for AutoGPTQLinearMethod"."""
     report_digest: str | None = None
     """SHA-256 of report.html in the store."""
     report_path: str | None = None

@@ -8,7 +8,7 @@ from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
-from lowbit.effects.execute import about as object_of
+from lowbit.effects.words import about as object_of
 from lowbit.observe.keys import Key
 
 QUIET = ("kopf", "asyncio", "aiohttp.access", "aiohttp")

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from lowbit.app.logreader import LogReader
 from lowbit.app.logs import about
 from lowbit.app.metrics import Metrics
-from lowbit.app.progress import ProgressReader
 from lowbit.app.queue import Lane, WorkQueue
 from lowbit.app.untold import Untold
 from lowbit.decide.plan import Event, Plan
@@ -71,7 +71,7 @@ class Reconciler:
     store: Store
     queue: WorkQueue[Key]
     events: Sends
-    progress: ProgressReader
+    progress: LogReader
     metrics: Metrics
     permit: Callable[[], bool]
     decide: Decide
@@ -221,6 +221,7 @@ class Reconciler:
         if plan.requeue_after is not None:
             self.queue.add_after(key, plan.requeue_after)
         self.progress.ask(key.namespace, plan.watch_progress)
+        self.progress.ask_engines(key.namespace, plan.read_logs)
         if later:
             self.queue.add(key, Lane.PATIENT)
             return "later"

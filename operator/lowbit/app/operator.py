@@ -15,9 +15,9 @@ from typing import Any
 from lowbit.app.ended import PartEnded
 from lowbit.app.health import Health, HealthServer
 from lowbit.app.lease import LeaderElection, Terms
+from lowbit.app.logreader import LogReader
 from lowbit.app.loop import Decide, Reconciler
 from lowbit.app.metrics import Metrics
-from lowbit.app.progress import ProgressReader
 from lowbit.app.queue import Lane, WorkQueue
 from lowbit.app.resync import Resync
 from lowbit.app.session import open_session
@@ -67,7 +67,7 @@ class Operator:
             settings.lease_retry,
         )
         self.election = LeaderElection(self.kube, terms, time.monotonic, utc_now, self._on_leading)
-        self.progress = ProgressReader(self.kube, self.store, self.touch, time.time, settings.progress)
+        self.progress = LogReader(self.kube, self.store, self.touch, time.time, settings.progress)
         self.resync = Resync(
             self.kube,
             self.store,

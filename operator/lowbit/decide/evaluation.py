@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lowbit.api.freeze import frozen_platform
 from lowbit.api.modelevaluation import ModelEvaluation, ModelEvaluationSpec, ModelEvaluationStatus
 from lowbit.api.modelrevision import ModelRevision
@@ -10,6 +12,7 @@ from lowbit.api.names import evaluate_job_name, second_attempt
 from lowbit.api.status import ArtifactRecord, Condition, EvaluationSummary, Failure, Stage
 from lowbit.decide.artifact import prepare
 from lowbit.decide.conditions import condition
+from lowbit.decide.engines import record_engine
 from lowbit.decide.jobs import Wanted, latest, run
 from lowbit.decide.others import own_job
 from lowbit.decide.outcome import Clock, Waiting
@@ -77,7 +80,8 @@ def measured(
     )  # fmt: skip
     result = run(snapshot, clock, wanted)
     if isinstance(result, Waiting):
-        return result
+        fact = record_engine(seen, latest(snapshot, wanted.name), clock)
+        return replace(result, fact=fact) if fact is not None else result
     if result.evaluate is None:
         failure = Failure(
             stage="Evaluate", reason="NoResult", message=f"Job {wanted.name} left no result behind.",

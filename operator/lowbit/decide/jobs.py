@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import Any
 
 from lowbit.api.canonical import digest, short
@@ -13,6 +12,8 @@ from lowbit.api.documents import EXIT_REFUSED, Refusal, TerminationMessage
 from lowbit.api.names import MADE_FOR_ANNOTATION, SETTINGS_ANNOTATION, second_attempt
 from lowbit.api.pods import JobOptions
 from lowbit.api.status import Failure, Progress, Stage
+from lowbit.decide import engines
+from lowbit.decide.memory import larger_memory
 from lowbit.decide.others import own_job
 from lowbit.decide.outcome import Clock, Waiting
 from lowbit.decide.owners import adopt
@@ -45,24 +46,6 @@ REASON = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?")
 
 MakeJob = Callable[[str, str | None], dict[str, Any]]
 """From the Job's name and its memory limit to its manifest."""
-
-_SUFFIXES = {"m": Decimal("0.001"), "k": Decimal(10**3), "M": Decimal(10**6), "G": Decimal(10**9), "T": Decimal(10**12),
-             "Ki": Decimal(2**10), "Mi": Decimal(2**20), "Gi": Decimal(2**30), "Ti": Decimal(2**40)}  # fmt: skip
-
-
-def quantity(text: str) -> Decimal:
-    """The number in a Kubernetes quantity: "2Gi" is 2147483648."""
-    number = text.rstrip("mkMGTi")
-    return Decimal(number) * _SUFFIXES.get(text[len(number) :], Decimal(1))
-
-
-def larger_memory(options: JobOptions) -> str | None:
-    """Twice the stage's memory limit, at most maxMemory; None where the manifest does not allow more."""
-    limit = options.resources.limits.get("memory")
-    if limit is None or options.max_memory is None or quantity(options.max_memory) <= quantity(limit):
-        return None
-    doubled = int(quantity(limit) * 2)
-    return options.max_memory if doubled >= quantity(options.max_memory) else str(doubled)
 
 
 @dataclass(frozen=True)
@@ -98,7 +81,8 @@ def run(snapshot: Snapshot, clock: Clock, wanted: Wanted) -> TerminationMessage 
     setback = explain(clock, wanted, first) if second is not None and first is not None else None
     if job.state == "Failed":
         failure = explain(clock, wanted, job)
-        if second is None and (again := _try_again(snapshot, clock, wanted, job)) is not None:
+        tried_enough = second is not None or engines.given_up(job) is not None
+        if not tried_enough and (again := _try_again(snapshot, clock, wanted, job)) is not None:
             return replace(again, setback=failure)
         if _settings_changed(snapshot, wanted, job):
             return replace(_anew(wanted, [each for each in (first, second) if each is not None]), setback=failure)
@@ -107,7 +91,27 @@ def run(snapshot: Snapshot, clock: Clock, wanted: Wanted) -> TerminationMessage 
             return _until_mended(wanted, failure, clock, tried, adoption)
         keep = (Keep(job.meta.name, job.meta.uid, job.meta.resource_version),) if job.expires else ()
         return _lasting(wanted, failure, adoption or keep)
-    return replace(_running(wanted, job, adoption), setback=setback)
+    if engines.given_up(job) is not None:
+        return _lasting(wanted, explain(clock, wanted, job), adoption)
+    return _on_its_way(wanted, job, adoption, setback, clock)
+
+
+def _on_its_way(
+    wanted: Wanted, job: JobView, adoption: tuple[Action, ...], setback: Failure | None, clock: Clock
+) -> Waiting:
+    """A Job that runs, or will. Of an engine that has ended it is told once its log was read; the third time it is given up."""
+    ended, unread = engines.last_end(job.pods), engines.unread(job.pods)
+    running = replace(_running(wanted, job, adoption), setback=setback, read_logs=unread)
+    if ended is None:
+        return running
+    if ended.count >= engines.RESTARTS_THAT_LAST:
+        refusal, end = engines.give_up(job, ended, wanted.field)
+        return _lasting(wanted, _failure(wanted, refusal, job, clock), (*adoption, end))
+    told = engines.restarted(ended, wanted.title, wanted.revision, clock, job.meta.name)
+    if ended.engine.ready or running.reason == "WaitingForPod":
+        return replace(running, setback=told)
+    message = f"{wanted.doing}: {told.message}"
+    return replace(running, reason=told.reason, message=message, progress=Progress(message=told.message), setback=told)
 
 
 def latest(snapshot: Snapshot, name: str) -> JobView | None:
@@ -228,6 +232,8 @@ def _killed(job: JobView) -> bool:
 def explain(clock: Clock, wanted: Wanted, job: JobView) -> Failure:
     """The typed failure of a Job."""
     name, refusal = job.meta.name, legible(job.termination)
+    if (why := engines.given_up(job)) is not None:
+        return _failure(wanted, why, job, clock)
     mend = f"Read its log (kubectl logs job/{name}), mend the cause, then delete the Job to try again."
     if refusal is not None and job.exit_code == EXIT_REFUSED:
         reason, message, action = refusal.reason, refusal.message, refusal.action
@@ -247,8 +253,12 @@ def explain(clock: Clock, wanted: Wanted, job: JobView) -> Failure:
         reason = "Refused" if job.exit_code == EXIT_REFUSED else job.failure_reason or "JobFailed"
         message = f"Job {name} failed {job.failed_pods or 1} time(s), last with exit code {job.exit_code}."
         action = mend
+    return _failure(wanted, Refusal(reason=reason, message=message, action=action), job, clock)
+
+
+def _failure(wanted: Wanted, why: Refusal, job: JobView, clock: Clock) -> Failure:
     return Failure(
-        stage=wanted.title, reason=reason, message=message, action=action, exit_code=job.exit_code,
+        stage=wanted.title, reason=why.reason, message=why.message, action=why.action, exit_code=job.exit_code,
         revision=wanted.revision, time=job.finished or clock.text,
     )  # fmt: skip
 
@@ -264,7 +274,7 @@ def legible(message: TerminationMessage | None) -> Refusal | None:
 def memory_advice(wanted: Wanted, container: str) -> str:
     """Where the manifest says how much memory a container has."""
     if container == "engine":
-        return "Raise spec.engine.vllm.resources.limits.memory, or lower spec.engine.vllm.maxModelLen."
+        return engines.ENGINE_MEMORY
     return f"Raise {wanted.field}.resources.limits.memory, or set {wanted.field}.maxMemory to allow one larger try."
 
 
@@ -286,6 +296,7 @@ def _trouble(pod: PodView) -> str | None:
     if pod.unschedulable:
         return f"pod {pod.meta.name} fits on no node: {pod.unschedulable}"
     for container in pod.containers:
-        if container.reason in WAITING_IS_WRONG and not container.running:
+        own_words = container.name == engines.ENGINE and container.reason == engines.CRASH_LOOP
+        if container.reason in WAITING_IS_WRONG and not container.running and not own_words:
             return f"container {container.name} of pod {pod.meta.name}: {container.reason}: {container.message or ''}"
     return None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from lowbit.api.status import Failure, Progress, Stage
-from lowbit.decide.plan import Action, WriteStatus
+from lowbit.decide.plan import Action, ReadLog, WriteStatus
 
 CLOCK_SKEW_SECONDS = 300.0
 """Clocks of two machines differ by less, where somebody looks after them."""
@@ -31,6 +31,7 @@ class Waiting:
     """A passing failure: told, while what failed is tried again."""
     progress: Progress | None = None
     watch_progress: tuple[str, ...] = ()
+    read_logs: tuple[ReadLog, ...] = ()
     requeue_after: float | None = None
     revision: str | None = None
     """The revision that is being made or judged."""

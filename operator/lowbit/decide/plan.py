@@ -56,7 +56,29 @@ class Keep:
     resource_version: str
 
 
-Action = Create | Apply | SetOwners | Delete | Keep
+@dataclass(frozen=True)
+class End:
+    """End a Job that comes to nothing: its pods are killed, it counts as failed, and stays with the reason on it."""
+
+    name: str
+    uid: str
+    resource_version: str
+    why: str
+    """Value of GIVEN_UP_ANNOTATION."""
+
+
+Action = Create | Apply | SetOwners | Delete | Keep | End
+
+
+@dataclass(frozen=True)
+class ReadLog:
+    """Read the log of an engine that has ended."""
+
+    pod: str
+    ends: int
+    """How often it has ended."""
+    previous: bool
+    """The container was started again: its last life's log is meant."""
 
 
 @dataclass(frozen=True)
@@ -92,3 +114,5 @@ class Plan:
     """Seconds after which to look again without a change (a Job's progress, a backoff)."""
     watch_progress: tuple[str, ...] = ()
     """Names of Jobs whose log is to be read for progress, at most every 30 seconds each."""
+    read_logs: tuple[ReadLog, ...] = ()
+    """Logs that are to be read once, beside everything else."""

@@ -14,11 +14,13 @@ from datetime import datetime
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.status import Failure
 from lowbit.decide.cleanup import clean
+from lowbit.decide.engines import unread
 from lowbit.decide.others import own, without_taken
 from lowbit.decide.outcome import Clock, Waiting
 from lowbit.decide.pipeline import Result, advance, usable_store
 from lowbit.decide.plan import Action, Plan
-from lowbit.decide.serving import Target, deployed, judged_again, serve, stop_serving, trouble
+from lowbit.decide.serving import Target, deployed, judged_again, not_ready, serve, stop_serving, trouble
+from lowbit.decide.serving import setback as serving_setback
 from lowbit.decide.snapshot import Snapshot
 from lowbit.decide.status import Situation, events, quantized_model_status, write
 
@@ -43,9 +45,13 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
         return Plan(actions=actions)
     waiting = blocked or waiting
     failure = waiting.failure if waiting else None
+    setback = waiting.setback if waiting else None
+    read_logs = waiting.read_logs if waiting else ()
     if failure is None and result.target is not None and snapshot.model.body.spec.serving is not None:
-        failure = trouble(snapshot, clock, result.target.label)
-    situation = Situation(result.target, serving, waiting, failure)
+        failure = trouble(snapshot, clock, result.target)
+        setback = setback or serving_setback(snapshot, clock, result.target.label)
+        read_logs = (*read_logs, *unread(not_ready(snapshot, result.target.label)))
+    situation = Situation(result.target, serving, waiting, failure, setback)
     status = quantized_model_status(snapshot, situation, clock)
     change = write(snapshot, status)
     return Plan(
@@ -54,6 +60,7 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
         events=events(snapshot.model.body.status, status) if change is not None else (),
         requeue_after=waiting.requeue_after if waiting else None,
         watch_progress=waiting.watch_progress if waiting else (),
+        read_logs=read_logs,
     )
 
 

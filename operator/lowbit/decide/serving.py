@@ -17,22 +17,21 @@ from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.names import APPLIED_ANNOTATION, REVISION_LABEL
 from lowbit.api.serving import Serving
 from lowbit.api.status import Failure
+from lowbit.decide import engines
 from lowbit.decide.drift import drifted
+from lowbit.decide.engines import CRASH_LOOP, ENGINE, RESTARTS_THAT_LAST
 from lowbit.decide.jobs import WAITING_IS_WRONG, legible
 from lowbit.decide.outcome import Clock
 from lowbit.decide.owners import controller
 from lowbit.decide.plan import Action, Apply, Create, Delete
 from lowbit.decide.remembered import MEMORY, input_hash
 from lowbit.decide.snapshot import Metadata, PodView, Seen, Snapshot
+from lowbit.desired.probes import startup_seconds
 from lowbit.desired.serving import serving as serving_manifests
 
 SERVING_KINDS = ("Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy", "ServiceAccount", "PodMonitor")
 SOURCE = "source"
 """The revision label of a Deployment that serves the original as fallback."""
-
-CRASH_LOOP = "CrashLoopBackOff"
-RESTARTS_THAT_LAST = 3
-"""So many restarts are no accident any more: before that the kubelet's own new start is waited for, and nobody is woken."""
 
 
 @dataclass(frozen=True)
@@ -177,15 +176,17 @@ def rolled_out(snapshot: Snapshot) -> bool:
     return all(count == serving.replicas for count in counts)
 
 
-def trouble(snapshot: Snapshot, clock: Clock, label: str) -> Failure | None:
+def trouble(snapshot: Snapshot, clock: Clock, target: Target) -> Failure | None:
     """Why the pods of a revision do not come up, when it is something that a person has to mend."""
-    for pod in snapshot.pods:
-        if pod.meta.labels.get(REVISION_LABEL) != label or pod.ready:
-            continue
+    label = target.label
+    startup = startup_seconds(target.revision.body.spec.source.facts.weight_bytes)
+    for pod in not_ready(snapshot, label):
         for container in pod.containers:
             failure = _refused(pod.meta, container.exit_code, container.message, label, clock)
             if container.name == "fetch" and failure is not None:
                 return failure
+        if (failure := engines.crash_loop(pod, startup, label, clock)) is not None:
+            return failure
         text = waiting_for(pod)
         if text is not None:
             return Failure(
@@ -195,12 +196,29 @@ def trouble(snapshot: Snapshot, clock: Clock, label: str) -> Failure | None:
     return None
 
 
+def not_ready(snapshot: Snapshot, label: str) -> tuple[PodView, ...]:
+    """The pods of a revision that do not answer, the newest first."""
+    return tuple(
+        pod for pod in reversed(snapshot.pods) if pod.meta.labels.get(REVISION_LABEL) == label and not pod.ready
+    )
+
+
+def setback(snapshot: Snapshot, clock: Clock, label: str) -> Failure | None:
+    """The passing failure of an engine that has ended while it served, or before it could."""
+    for pod in not_ready(snapshot, label):
+        if (ended := engines.last_end((pod,))) is not None:
+            return engines.restarted(ended, "Serve", label, clock)
+    return None
+
+
 def waiting_for(pod: PodView) -> str | None:
-    """What a pod that is not ready waits for, in words."""
+    """What a pod that is not ready waits for, in words. An engine in a crash loop has words of its own."""
     if pod.unschedulable:
         return f"pod {pod.meta.name} fits on no node: {pod.unschedulable}"
     for container in pod.containers:
-        passing = container.reason == CRASH_LOOP and container.restarts < RESTARTS_THAT_LAST
+        passing = container.reason == CRASH_LOOP and (
+            container.name == ENGINE or container.restarts < RESTARTS_THAT_LAST
+        )
         if container.reason in WAITING_IS_WRONG and not container.running and not passing:
             return f"container {container.name} of pod {pod.meta.name}: {container.reason}: {container.message or ''}"
     return None
@@ -208,13 +226,16 @@ def waiting_for(pod: PodView) -> str | None:
 
 def restarted(snapshot: Snapshot, label: str) -> str | None:
     """Which container of a pod that is not ready has ended and was started again, and how it ended; in words."""
-    for pod in snapshot.pods:
-        if pod.meta.labels.get(REVISION_LABEL) != label or pod.ready:
-            continue
+    for pod in not_ready(snapshot, label):
         for container in pod.containers:
             if container.restarts:
                 how = ", ".join(str(part) for part in (container.reason, container.exit_code) if part is not None)
-                return f"container {container.name} of pod {pod.meta.name} restarted {container.restarts} time(s), last: {how}"
+                error = pod.engine_log.error if container.name == ENGINE and pod.engine_log else None
+                why = f": {error}" if error else ""
+                return (
+                    f"container {container.name} of pod {pod.meta.name} restarted {container.restarts} time(s), "
+                    f"last: {how}{why}"
+                )
     return None
 
 

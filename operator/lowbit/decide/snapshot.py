@@ -72,6 +72,23 @@ class ContainerState:
     message: str | None = None
     """The termination message, or the waiting message."""
     image_id: str | None = None
+    terminated_reason: str | None = None
+    """OOMKilled, Error, Completed: of the last termination, whatever it waits for now."""
+    lived_seconds: float | None = None
+    """From the start to the end of its last life, where it has ended."""
+
+
+@dataclass(frozen=True)
+class EngineLog:
+    """What the log of an engine that has ended says."""
+
+    ends: int
+    """How often the pod's engine had ended when the log was read."""
+    error: str | None = None
+    """The line that says why it ended."""
+    kernels: tuple[str, ...] = ()
+    """Kernels of quantized layers that it names."""
+    last_lines: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,6 +107,8 @@ class PodView:
     """The scheduler's message, while no node fits."""
     disrupted: bool = False
     """The condition DisruptionTarget holds."""
+    engine_log: EngineLog | None = None
+    """The log of its engine's last life, where it has ended and the log was read (or could not be)."""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ class Situation:
     """What the Deployment serves now, if it may be served."""
     waiting: Waiting | None
     failure: Failure | None
+    setback: Failure | None = None
+    """A failure that passes by itself."""
 
 
 def summary(revision: Seen[ModelRevision] | None) -> RevisionSummary | None:
@@ -161,7 +163,7 @@ def quantized_model_status(snapshot: Snapshot, situation: Situation, clock: Cloc
         replicas=deployment.replicas if deployment else 0,
         ready_replicas=deployment.ready if deployment else 0,
         selector=f"{MODEL_LABEL}={meta.name},app.kubernetes.io/component=serving" if spec.serving is not None else None,
-        last_failure=_failure(old.last_failure, situation.failure or (waiting.setback if waiting else None)),
+        last_failure=_failure(old.last_failure, situation.failure or situation.setback),
     )
 
 

@@ -45,7 +45,12 @@ def document_annotations(name: str, documents: Mapping[str, Wire]) -> dict[str, 
 
 def document_mount(annotation: str = DOCUMENT_ANNOTATION) -> Mount:
     """The document in one annotation at DOCUMENT_PATH."""
-    folder, _, file = DOCUMENT_PATH.rpartition("/")
+    return annotation_mount(annotation, DOCUMENT_PATH)
+
+
+def annotation_mount(annotation: str, path: str) -> Mount:
+    """One annotation of the pod, as a file."""
+    folder, _, file = path.rpartition("/")
     item = {"path": file, "fieldRef": {"fieldPath": f"metadata.annotations['{annotation}']"}}
     return Mount(
         VOLUME_PREFIX + annotation.rpartition("/")[2], {"downwardAPI": {"items": [item]}}, folder, read_only=True

@@ -1,11 +1,13 @@
 """The engine's container: what vLLM is started with. Evaluation and serving come through here, so that what was
-measured is what is served; the arguments that only one of them needs are MEASURING and serving_only()."""
+measured is what is served; what only one of them needs is in measuring_only() and serving_only()."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from lowbit.api.documents import ENGINE_PORT, MODEL_PATH, SCRATCH_PATH
+from lowbit.api.documents import ENGINE_LOG_PATH, ENGINE_LOGGING_PATH, ENGINE_PORT, MODEL_PATH, SCRATCH_PATH
 from lowbit.api.engine import ResolvedEngine, Resources
 from lowbit.api.names import MANAGED_BY
 from lowbit.api.platform import Platform
@@ -16,6 +18,9 @@ MAX_LOGPROBS = 100
 """The most logprobs a suite may ask for (topLogprobs)."""
 MEASURING = ("--no-enable-prefix-caching", "--max-logprobs", str(MAX_LOGPROBS))
 """Only while measuring: a cached prefix makes numbers depend on the order of requests."""
+LOGGING_VARIABLE = "VLLM_LOGGING_CONFIG_PATH"
+LOGGING_SETTINGS = (LOGGING_VARIABLE, "VLLM_CONFIGURE_LOGGING")
+"""Where the manifest sets one of these, it has the word on the engine's log."""
 
 COMMAND = ("vllm", "serve", MODEL_PATH)
 DTYPES = {"Auto": "auto", "BFloat16": "bfloat16", "Float16": "float16"}
@@ -30,9 +35,35 @@ ENVIRONMENT = {
 }
 
 
-def serving_only(drain_seconds: int) -> tuple[str, ...]:
-    """Only while serving: requests in flight at the end are finished first. It changes no answer."""
-    return ("--shutdown-timeout", str(drain_seconds))
+@dataclass(frozen=True)
+class Only:
+    """What only measuring or only serving adds. None of it changes an answer."""
+
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def measuring_only(engine: ResolvedEngine) -> Only:
+    """The arguments of MEASURING, and a second copy of the log: the evaluator reads in it which kernels ran."""
+    own = any(variable.name in LOGGING_SETTINGS for variable in engine.env)
+    return Only(MEASURING, {} if own else {LOGGING_VARIABLE: ENGINE_LOGGING_PATH})
+
+
+def serving_only(drain_seconds: int) -> Only:
+    """Requests in flight at the end are finished first."""
+    return Only(("--shutdown-timeout", str(drain_seconds)))
+
+
+def logging_configuration() -> str:
+    """Python's logging.config.dictConfig as JSON: lines as vLLM writes them, to stdout and to ENGINE_LOG_PATH."""
+    handlers = {
+        "stdout": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stdout"},
+        "file": {"class": "logging.FileHandler", "formatter": "line", "filename": ENGINE_LOG_PATH},
+    }
+    line = {"format": "%(levelname)s %(asctime)s [%(name)s:%(lineno)d] %(message)s", "datefmt": "%m-%d %H:%M:%S"}
+    loggers = {"vllm": {"handlers": list(handlers), "level": "INFO", "propagate": False}}
+    whole = {"version": 1, "disable_existing_loggers": False, "formatters": {"line": line}, "handlers": handlers}
+    return json.dumps(whole | {"loggers": loggers})
 
 
 def engine_arguments(served_name: str, engine: ResolvedEngine) -> list[str]:
@@ -58,17 +89,17 @@ def engine_container(
     platform: Platform,
     mounts: Sequence[Mount],
     *,
-    only: Sequence[str],
+    only: Only,
 ) -> Manifest:
-    """The container `engine`, without probes. only: MEASURING or serving_only()."""
+    """The container `engine`, without probes. only: measuring_only() or serving_only()."""
     gpus = engine.tensor_parallel_size if engine.device == "GPU" else 0
     return {
         "name": "engine",
         "image": engine.image,
         "imagePullPolicy": platform.image_pull_policy,
         "command": list(COMMAND),
-        "args": [*engine_arguments(served_name, engine), *only],
-        "env": environment(ENVIRONMENT, engine.env),
+        "args": [*engine_arguments(served_name, engine), *only.arguments],
+        "env": environment({**ENVIRONMENT, **only.environment}, engine.env),
         "volumeMounts": volume_mounts(mounts),
         "securityContext": container_security(),
     } | without_empty({"resources": resources(asked, gpus=gpus, gpu_resource=platform.gpu_resource)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lowbit.api.documents import EvaluateDocument, FetchDocument
+from lowbit.api.documents import ENGINE_LOGGING_PATH, EvaluateDocument, FetchDocument
 from lowbit.api.engine import VLLM
 from lowbit.api.modelevaluation import ModelEvaluationSpec
 from lowbit.api.modelrevision import ModelRevisionSpec
@@ -13,14 +13,15 @@ from lowbit.api.names import (
     DOCUMENT_ANNOTATION,
     EVALUATION_LABEL,
     FETCH_ANNOTATION,
+    LOGGING_ANNOTATION,
     STAGE_LABEL,
     evaluate_job_name,
 )
 from lowbit.api.platform import Platform
 from lowbit.api.pods import JobOptions
 from lowbit.desired.common import Manifest, OwnerReference, labels, resources
-from lowbit.desired.document import document_mount
-from lowbit.desired.engine import MEASURING, engine_container
+from lowbit.desired.document import annotation_mount, document_mount
+from lowbit.desired.engine import engine_container, logging_configuration, measuring_only
 from lowbit.desired.jobs import job, worker_container
 from lowbit.desired.probes import startup_probe
 from lowbit.desired.volumes import (
@@ -60,11 +61,11 @@ def evaluate_job(
         FETCH_ANNOTATION: FetchDocument(store=store_access(store), model=spec.model),
     }
     model = model_mount(store, spec.model)
-    engine = engine_mounts(model, vllm)
+    engine = [*engine_mounts(model, vllm), annotation_mount(LOGGING_ANNOTATION, ENGINE_LOGGING_PATH)]
     fetch = fetch_mounts(model, store, platform)
     worker = [document_mount(), *scratch(), *ca_bundle(platform), *store_mounts(store)]
     sidecar = engine_container(
-        revision.quantized_model, spec.engine, vllm.resources, platform, engine, only=MEASURING
+        revision.quantized_model, spec.engine, vllm.resources, platform, engine, only=measuring_only(spec.engine)
     ) | {
         "restartPolicy": "Always",
         "startupProbe": startup_probe(revision.quantized_model, revision.source.facts.weight_bytes),
@@ -73,13 +74,15 @@ def evaluate_job(
         "worker", revision.images.worker, platform, worker, plain={"HF_HUB_OFFLINE": "1"}, own=options.env,
         needs=resources(options.resources, memory_limit=memory_limit),
     )  # fmt: skip
-    return job(
+    made = job(
         job_name, namespace, owners, labels_, options, ttl, platform,
         documents=documents,
         init_containers=[fetch_container(revision.images.operator, platform, fetch), sidecar],
         containers=[evaluator],
         mounts=[*fetch, *engine, *worker],
     )  # fmt: skip
+    made["spec"]["template"]["metadata"]["annotations"][LOGGING_ANNOTATION] = logging_configuration()
+    return made
 
 
 def engine_mounts(model: Mount, vllm: VLLM) -> list[Mount]:

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from lowbit.api.base import API_VERSION
-from lowbit.decide.plan import Action, Apply, Create, Delete, Event, Keep, Plan, SetOwners, WriteStatus
+from lowbit.api.names import GIVEN_UP_ANNOTATION
+from lowbit.decide.plan import Action, Apply, Create, Delete, End, Event, Keep, Plan, SetOwners, WriteStatus
 from lowbit.decide.snapshot import Owner
+from lowbit.effects.words import about, described
 from lowbit.kube.client import Kube
 from lowbit.kube.errors import AlreadyExists, Conflict, KubeError, NotFound
 from lowbit.kube.resources import RESOURCES
@@ -98,6 +100,10 @@ class _Executor:
                 await self._patch(action.kind, action, {"ownerReferences": owners}, {})
             case Keep():
                 await self._patch("Job", action, {}, {"spec": {"ttlSecondsAfterFinished": None}})
+            case End():
+                # A deadline that has passed is the one way to end a Job that lets it stay.
+                ended = {"spec": {"activeDeadlineSeconds": 1, "ttlSecondsAfterFinished": None}}
+                await self._patch("Job", action, {"annotations": {GIVEN_UP_ANNOTATION: action.why}}, ended)
             case Delete():
                 await self._delete(action)
         logger.info("%s", described(action), extra=about(self.key))
@@ -159,7 +165,7 @@ class _Executor:
             raise _Unseen(f"{kind} {name} is there already, and had not been seen") from None
 
     async def _patch(
-        self, kind: str, action: SetOwners | Keep, metadata: Mapping[str, Any], more: Mapping[str, Any]
+        self, kind: str, action: SetOwners | Keep | End, metadata: Mapping[str, Any], more: Mapping[str, Any]
     ) -> None:
         self._start()
         seen = {"uid": action.uid, "resourceVersion": action.resource_version}
@@ -273,27 +279,6 @@ async def _announce(plan: Plan, key: Key, store: Sees, events: Sends, permit: Ca
             await events.announce(event, key.kind, key.namespace, key.name, regarding["metadata"]["uid"])
         except KubeError as error:
             logger.warning("the event %s was not sent: %s", event.reason, error.message, extra=about(key))
-
-
-def about(key: Key) -> dict[str, Any]:
-    """The `extra` of a log line about one object."""
-    return {"object": {"kind": key.kind, "namespace": key.namespace, "name": key.name}}
-
-
-def described(action: Action) -> str:
-    """What was done, in a log's words: "created Job quantize-0a1b2c3d4e"."""
-    match action:
-        case Create():
-            return f"created {action.manifest['kind']} {action.manifest['metadata']['name']}"
-        case Apply():
-            return f"applied {action.manifest['kind']} {action.manifest['metadata']['name']}"
-        case SetOwners():
-            owners = ", ".join(owner.name for owner in action.owners) or "nobody"
-            return f"{action.kind} {action.name} is now used by {owners}"
-        case Delete():
-            return f"deleted {action.kind} {action.name}"
-        case Keep():
-            return f"Job {action.name} stays: it failed for good"
 
 
 def owner_reference(owner: Owner) -> dict[str, Any]:

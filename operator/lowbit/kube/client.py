@@ -184,9 +184,12 @@ class Kube:
         }
         return await self._json("delete", Place(RESOURCES[kind], namespace, name), body=options)
 
-    async def pod_log(self, namespace: str, pod: str, container: str, lines: int, limit_bytes: int) -> str:
-        """The last lines of a container's log."""
-        query = urlencode({"container": container, "tailLines": lines, "limitBytes": limit_bytes})
+    async def pod_log(
+        self, namespace: str, pod: str, container: str, lines: int, limit_bytes: int, *, previous: bool = False
+    ) -> str:
+        """The last lines of a container's log, or (previous) of that of its last life. Raises KubeError."""
+        asked = {"container": container, "tailLines": lines, "limitBytes": limit_bytes}
+        query = urlencode(asked | ({"previous": "true"} if previous else {}))
         path = f"{RESOURCES['Pod'].path(namespace, pod, 'log')}?{query}"
         body = await self._call(Call("get", path, "pods/log", f"read the log of {namespace}/{pod}"))
         return body.decode(errors="replace")

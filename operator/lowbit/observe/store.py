@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from lowbit.api.documents import ProgressLine
 from lowbit.api.platform import Platform
-from lowbit.decide.snapshot import Snapshot
+from lowbit.decide.snapshot import EngineLog, Snapshot
 from lowbit.observe.compare import Comparison, Difference
 from lowbit.observe.entries import WHOLE, Entry, Shelf
 from lowbit.observe.gist import gist_of
@@ -43,6 +43,8 @@ class Store:
         self._members: dict[Key, set[tuple[str, str]]] = defaultdict(set)
         self._job_pods: dict[tuple[str, str], set[str]] = defaultdict(set)
         self._progress: dict[tuple[str, str], tuple[ProgressLine | None, float]] = {}
+        self._engine_logs: dict[tuple[str, str], EngineLog] = {}
+        """What was read of the logs of engines that have ended, by namespace and pod."""
         self._removed: OrderedDict[str, None] = OrderedDict()
         self._bereft: set[Key] = set()
         """Of the QuantizedModels that are known, those of which somebody else has deleted something."""
@@ -82,6 +84,7 @@ class Store:
         if known is None or (uid and known.uid != uid):
             return UNCHANGED  # gone already, or there is a new one of that name
         self._progress.pop((namespace, name) if kind == "Job" else ("", ""), None)
+        self._engine_logs.pop((namespace, name) if kind == "Pod" else ("", ""), None)
         touched = self._forget(kind, namespace, name)
         if kind == "QuantizedModel":
             self._bereft.discard(Key(namespace, name))
@@ -141,6 +144,17 @@ class Store:
         self._progress[namespace, job] = (line or before, read_at)
         entry.view = None
         return entry.keys if line is not None and line != before else UNCHANGED
+
+    def put_engine_log(self, namespace: str, pod: str, log: EngineLog) -> frozenset[Key]:
+        """Take what was read of the log of a pod's engine, which has ended."""
+        entry = self._entry("Pod", namespace, pod)
+        if entry is None:
+            return UNCHANGED
+        self._engine_logs[namespace, pod] = log
+        entry.view = None
+        if entry.job is not None:
+            self._stale_job(namespace, entry.job)
+        return self._keys_of(pod, entry)
 
     def _keys_of(self, name: str, entry: Entry) -> frozenset[Key]:
         """The keys that an object touches."""
@@ -235,9 +249,9 @@ class Store:
         if kind == "Job":
             seen = [self.get("Pod", namespace, pod) for pod in self._job_pods.get((namespace, name), ())]
             pods = [pod for pod in seen if pod is not None]
-            return job_view(manifest, pods, self._progress.get((namespace, name)))
+            return job_view(manifest, pods, self._progress.get((namespace, name)), self._logs_of(namespace, name))
         if kind == "Pod":
-            return pod_view(manifest)
+            return pod_view(manifest, self._engine_logs.get((namespace, name)))
         if kind == "Deployment":
             return deployment_view(manifest)
         type_: type[BaseModel] = TYPES[kind]
@@ -245,6 +259,11 @@ class Store:
             return parse(type_, manifest)
         except Unreadable as error:
             return error.with_traceback(None)
+
+    def _logs_of(self, namespace: str, job: str) -> dict[str, EngineLog]:
+        """What was read of the logs of a Job's engines, by pod."""
+        logs = {pod: self._engine_logs.get((namespace, pod)) for pod in self._job_pods.get((namespace, job), ())}
+        return {pod: log for pod, log in logs.items() if log is not None}
 
     def _entry(self, kind: str, namespace: str, name: str) -> Entry | None:
         held = self._objects.get((kind, namespace))

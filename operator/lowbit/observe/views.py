@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from lowbit.api.documents import ProgressLine, TerminationMessage
+from lowbit.api.enginelog import error_in, kernels_in, last_lines
 from lowbit.api.names import REVISION_LABEL
-from lowbit.decide.snapshot import ContainerState, DeploymentView, JobView, Metadata, Owner, PodView
+from lowbit.decide.snapshot import (
+    ContainerState,
+    DeploymentView,
+    EngineLog,
+    JobView,
+    Metadata,
+    Owner,
+    PodView,
+)
 
 JobState = Literal["Pending", "Running", "Succeeded", "Failed"]
 WORKERS = ("worker", "fetch")
 """Containers that leave a termination message, the one that counts most first."""
 MEASURED = ("worker", "engine", "fetch")
 """Containers whose running out of memory is the Job's."""
+NO_LOGS: Mapping[str, EngineLog] = {}
 
 
 def metadata_of(manifest: Mapping[str, Any]) -> Metadata:
@@ -38,8 +49,8 @@ def metadata_of(manifest: Mapping[str, Any]) -> Metadata:
     )
 
 
-def pod_view(manifest: Mapping[str, Any]) -> PodView:
-    """A pod as decide sees it."""
+def pod_view(manifest: Mapping[str, Any], engine_log: EngineLog | None = None) -> PodView:
+    """A pod as decide sees it, with what was read of its engine's log."""
     status = manifest.get("status") or {}
     conditions = _conditions(status)
     scheduled = conditions.get("PodScheduled", {})
@@ -52,6 +63,7 @@ def pod_view(manifest: Mapping[str, Any]) -> PodView:
         reason=status.get("reason"),
         unschedulable=scheduled.get("message") or "no node fits" if waits else None,
         disrupted=_holds(conditions, "DisruptionTarget"),
+        engine_log=engine_log,
     )
 
 
@@ -73,9 +85,15 @@ def deployment_view(manifest: Mapping[str, Any]) -> DeploymentView:
 
 
 def job_view(
-    manifest: Mapping[str, Any], pods: Iterable[Mapping[str, Any]], progress: tuple[ProgressLine | None, float] | None
+    manifest: Mapping[str, Any],
+    pods: Iterable[Mapping[str, Any]],
+    progress: tuple[ProgressLine | None, float] | None,
+    engine_logs: Mapping[str, EngineLog] = NO_LOGS,
 ) -> JobView:
-    """A Job with its pods, what its worker left behind, and the last progress line with the time it was read."""
+    """A Job with its pods, what its worker left behind, and the last progress line with the time it was read.
+
+    engine_logs: what was read of the logs of its pods' engines, by pod.
+    """
     status = manifest.get("status") or {}
     conditions = _conditions(status)
     newest = sorted(pods, key=lambda pod: (pod["metadata"].get("creationTimestamp") or "", _name(pod)), reverse=True)
@@ -93,7 +111,7 @@ def job_view(
         started=status.get("startTime"),
         finished=status.get("completionTime") or failed.get("lastTransitionTime"),
         failed_pods=status.get("failed", 0),
-        pods=tuple(pod_view(pod) for pod in newest),
+        pods=tuple(pod_view(pod, engine_logs.get(_name(pod))) for pod in newest),
         termination=message,
         exit_code=last.get("exitCode") if last else None,
         out_of_memory=_ran_out_of_memory(finished_pod, message) if finished_pod is not None else None,
@@ -123,6 +141,11 @@ def last_progress(log: str) -> ProgressLine | None:
         except ValidationError:
             continue
     return None
+
+
+def read_engine_log(log: str, ends: int) -> EngineLog:
+    """What the log of an engine that has ended so often says."""
+    return EngineLog(ends, error_in(log), tuple(kernels_in(log)), last_lines(log))
 
 
 def _job_state(status: Mapping[str, Any], conditions: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]) -> JobState:
@@ -186,7 +209,17 @@ def _container(status: Mapping[str, Any]) -> ContainerState:
         # In a crash loop the container's own last words say more than "back-off 5m0s restarting".
         message=terminated.get("message") or waiting.get("message"),
         image_id=status.get("imageID") or None,
+        terminated_reason=terminated.get("reason"),
+        lived_seconds=_seconds_between(terminated.get("startedAt"), terminated.get("finishedAt")),
     )
+
+
+def _seconds_between(start: str | None, end: str | None) -> float | None:
+    """Seconds between two RFC 3339 times; None where one is missing or cannot be read."""
+    try:
+        return (datetime.fromisoformat(end or "") - datetime.fromisoformat(start or "")).total_seconds()
+    except (ValueError, TypeError):
+        return None
 
 
 def _terminated(status: Mapping[str, Any]) -> Mapping[str, Any] | None:

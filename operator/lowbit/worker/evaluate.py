@@ -12,14 +12,16 @@ import hashlib
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 
 from lowbit import __version__
 from lowbit.api.canonical import digest
-from lowbit.api.documents import EvaluateDocument, EvaluateResult
+from lowbit.api.documents import ENGINE_LOG_PATH, EvaluateDocument, EvaluateResult
+from lowbit.api.enginelog import kernels_in
 from lowbit.api.status import EvaluationSummary, FidelitySummary, SpeedSummary
 from lowbit.worker import decoding, fidelity, report, results, scoring, speed, texts
 from lowbit.worker.engine_client import ENGINE_URL, UNKNOWN_VERSION, EngineClient, connect
@@ -29,6 +31,8 @@ from lowbit.worker.refuse import RefusalError
 from lowbit.worker.scoring import Comparison
 from lowbit.worker.store import Store
 
+LOG_LIMIT = 4 * 1024 * 1024
+"""Bytes of the engine's log that are read."""
 READY_SHARE, READ_SHARE, SPEED_SHARE = 0.05, 0.75, 0.93
 """Where the parts of the work end, as fractions of the whole."""
 
@@ -43,6 +47,8 @@ class Measured:
     speed: list[SpeedSummary]
     engine_version: str
     max_model_len: int | None
+    kernels: list[str] = field(default_factory=list)
+    """Of quantized layers, as its log names them."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,7 @@ async def evaluate(
     *,
     url: str = ENGINE_URL,
     clock: Callable[[], float] = time.monotonic,
+    engine_log: Path = Path(ENGINE_LOG_PATH),
 ) -> EvaluateResult:
     """Measure document.model, unless the store holds the result. Raises EngineError (the run is invalid), RefusalError."""
     done = await asyncio.to_thread(results.read_result, store, document.evaluation)
@@ -72,10 +79,20 @@ async def evaluate(
         await client.wait_ready(lambda what: progress.report(0.0, what))
         measured = await measure(document, store, client, baseline, progress)
         await client.check_same_process()
+    measured = replace(measured, kernels=kernels_in(read_log(engine_log)))
     progress.report(0.97, "writing the results")
     return await asyncio.to_thread(
         write, document, store, protocol_key, baseline, measured, round(clock() - begin, 1)
     )  # fmt: skip
+
+
+def read_log(path: Path) -> str:
+    """The beginning of the engine's log, where it names its kernels; nothing where the engine writes none."""
+    try:
+        with path.open("rb") as log:
+            return log.read(LOG_LIMIT).decode(errors="replace")
+    except FileNotFoundError:
+        return ""
 
 
 def load_baseline(document: EvaluateDocument, store: Store, protocol_key: str) -> Baseline | None:
@@ -179,7 +196,7 @@ def write(
     store.write(results.samples_key(document.evaluation), results.to_bytes(arrays))
     result = results.StoredResult(
         evaluation=document.evaluation,
-        summary=EvaluationSummary(fidelity=summaries, speed=measured.speed),
+        summary=EvaluationSummary(fidelity=summaries, speed=measured.speed, kernels=measured.kernels),
         seconds=seconds,
         model=document.model,
         baseline=document.baseline,

@@ -1,4 +1,4 @@
-"""Progress is read from logs: seldom, beside everything else, and never a reason to fail."""
+"""Logs are read beside everything else, seldom, and are never a reason to fail: progress, and why an engine has ended."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from lowbit.api.documents import ProgressLine
-from lowbit.app.progress import AT_ONCE, ProgressReader
+from lowbit.app.logreader import AT_ONCE, LogReader
+from lowbit.decide.plan import ReadLog
+from lowbit.decide.snapshot import EngineLog
 from lowbit.kube.errors import NotFound
 from lowbit.observe.keys import Key
 from lowbit.observe.store import Store
@@ -30,13 +32,17 @@ class Logs:
     def __init__(self) -> None:
         self.text: str | None = line(40)
         self.asked: list[tuple[str, str]] = []
+        self.previous: list[bool] = []
         self.at_once = self.most_at_once = 0
         self.answer = asyncio.Event()
         self.answer.set()
 
-    async def pod_log(self, namespace: str, pod: str, container: str, lines: int, limit_bytes: int) -> str:
-        assert lines <= 100 and limit_bytes <= 2**20
+    async def pod_log(
+        self, namespace: str, pod: str, container: str, lines: int, limit_bytes: int, *, previous: bool = False
+    ) -> str:
+        assert lines <= 500 and limit_bytes <= 2**20
         self.asked.append((pod, container))
+        self.previous.append(previous)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         await self.answer.wait()
@@ -53,7 +59,7 @@ class Bench:
         self.logs, self.store, self.now = Logs(), Store(), 1000.0
         self.touched: list[Key] = []
         kube: Any = self.logs
-        self.reader = ProgressReader(kube, self.store, self.touched.extend, lambda: self.now, INTERVAL)
+        self.reader = LogReader(kube, self.store, self.touched.extend, lambda: self.now, INTERVAL)
 
     def add(self, job: str, state: str = "running", pods: int = 1) -> None:
         self.store.put(thing("Job", job))
@@ -173,3 +179,53 @@ async def test_stopping_gives_up_what_is_being_read(bench: Bench) -> None:
     bench.reader.stop()
     await bench.settle()
     assert bench.percent("quantize-1") is None
+
+
+async def ask_engine(bench: Bench, ends: int = 1) -> None:
+    bench.reader.ask_engines("team", (ReadLog("baseline-1-0", ends, previous=True),))
+    await bench.settle()
+
+
+def engine_log(bench: Bench) -> EngineLog | None:
+    log: EngineLog | None = bench.store.view("Job", "team", "baseline-1").pods[0].engine_log
+    return log
+
+
+async def test_the_last_life_of_an_engine_is_read_and_wakes_whom_it_belongs_to(bench: Bench) -> None:
+    bench.add("baseline-1")
+    bench.logs.text = "ValueError: no kernel"
+    await ask_engine(bench)
+    assert (bench.logs.asked, bench.logs.previous) == ([("baseline-1-0", "engine")], [True])
+    assert engine_log(bench) == EngineLog(1, "ValueError: no kernel", (), "ValueError: no kernel")
+    assert bench.touched == [CHAT]
+
+
+async def test_a_log_that_is_gone_says_nothing_and_is_not_asked_for_again(bench: Bench) -> None:
+    bench.add("baseline-1")
+    bench.logs.text = None
+    await ask_engine(bench)
+    assert engine_log(bench) == EngineLog(1)
+    assert bench.touched == [CHAT], "who waits for it goes on"
+
+
+async def test_what_was_read_goes_with_its_pod(bench: Bench) -> None:
+    bench.add("baseline-1")
+    await ask_engine(bench)
+    pod = bench.store.get("Pod", "team", "baseline-1-0")
+    assert pod is not None
+    bench.store.remove(pod)
+    bench.store.put({**pod, "metadata": {**pod["metadata"], "uid": "another", "resourceVersion": "9"}})
+    assert engine_log(bench) is None
+    bench.store.remove(bench.store.get("Pod", "team", "baseline-1-0") or {})
+    await ask_engine(bench)
+
+
+async def test_an_engines_log_is_not_read_twice_at_once(bench: Bench) -> None:
+    bench.add("baseline-1")
+    bench.logs.answer.clear()
+    for _ in range(3):
+        bench.reader.ask_engines("team", (ReadLog("baseline-1-0", 1, previous=False),))
+        await asyncio.sleep(0)
+    bench.logs.answer.set()
+    await bench.settle()
+    assert len(bench.logs.asked) == 1

@@ -1,29 +1,33 @@
-"""Reads how far a worker is from its pod's log, seldom, and beside everything else."""
+"""Reads logs beside everything else: how far a worker is, seldom; and why an engine has ended, once."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 
 from lowbit.app.logs import about
+from lowbit.decide.engines import ENGINE
+from lowbit.decide.plan import ReadLog
 from lowbit.decide.snapshot import ContainerState, JobView
 from lowbit.kube.client import Kube
 from lowbit.kube.errors import KubeError
 from lowbit.observe.keys import Key
 from lowbit.observe.store import Store
-from lowbit.observe.views import last_progress
+from lowbit.observe.views import last_progress, read_engine_log
 
 logger = logging.getLogger(__name__)
 
 LINES = 40
 LIMIT_BYTES = 64 * 1024
+ENGINE_LINES, ENGINE_LIMIT_BYTES = 400, 256 * 1024
+"""Enough to hold all that an engine says from its start to an early end."""
 AT_ONCE = 4
 """Logs that are read at the same time."""
 
 
-class ProgressReader:
+class LogReader:
     """Reads logs at most every `interval` seconds per Job. now gives seconds since the epoch."""
 
     def __init__(
@@ -40,30 +44,40 @@ class ProgressReader:
         self._now = now
         self._interval = interval
         self._slots = asyncio.Semaphore(AT_ONCE)
-        self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._tasks: dict[tuple[str, str, str], asyncio.Task[None]] = {}
+        """By kind, namespace and name of what the log is of."""
 
     def ask(self, namespace: str, jobs: Iterable[str]) -> None:
         """Read the logs of these Jobs, if it is time to."""
         for name in jobs:
             job: JobView | None = self._store.view("Job", namespace, name)
-            if job is None or (namespace, name) in self._tasks:
+            if job is None or ("Job", namespace, name) in self._tasks:
                 continue
             if job.progress_read_at is not None and self._now() - job.progress_read_at < self._interval:
                 continue
             pod = next((each for each in job.pods if _runs(each.containers)), None)
             if pod is None:
                 continue
-            task = asyncio.create_task(self._read(namespace, name, pod.meta.name))
-            self._tasks[namespace, name] = task
-            task.add_done_callback(partial(self._ended, (namespace, name)))
+            self._start(("Job", namespace, name), self._read(namespace, name, pod.meta.name))
+
+    def ask_engines(self, namespace: str, logs: Iterable[ReadLog]) -> None:
+        """Read the logs of these engines, which have ended. What cannot be read says nothing, and is not asked for again."""
+        for log in logs:
+            if ("Pod", namespace, log.pod) not in self._tasks:
+                self._start(("Pod", namespace, log.pod), self._read_engine(namespace, log))
 
     def stop(self) -> None:
         """Give up what is being read."""
         for task in list(self._tasks.values()):
             task.cancel()
 
-    def _ended(self, job: tuple[str, str], _task: asyncio.Task[None]) -> None:
-        self._tasks.pop(job, None)
+    def _start(self, of: tuple[str, str, str], work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks[of] = task
+        task.add_done_callback(partial(self._ended, of))
+
+    def _ended(self, of: tuple[str, str, str], _task: asyncio.Task[None]) -> None:
+        self._tasks.pop(of, None)
 
     async def _read(self, namespace: str, job: str, pod: str) -> None:
         line = None
@@ -74,6 +88,19 @@ class ProgressReader:
             except KubeError as error:
                 logger.info("progress was not read: %s", error.message, extra=about(Key(namespace, job, "Job")))
         self._touch(self._store.put_progress(namespace, job, line, self._now()))
+
+    async def _read_engine(self, namespace: str, log: ReadLog) -> None:
+        text = ""
+        async with self._slots:
+            try:
+                text = await self._kube.pod_log(
+                    namespace, log.pod, ENGINE, ENGINE_LINES, ENGINE_LIMIT_BYTES, previous=log.previous
+                )
+            except KubeError as error:
+                logger.info(
+                    "an engine's log was not read: %s", error.message, extra=about(Key(namespace, log.pod, "Pod"))
+                )
+        self._touch(self._store.put_engine_log(namespace, log.pod, read_engine_log(text, log.ends)))
 
 
 def _runs(containers: Iterable[ContainerState]) -> bool:

@@ -1,0 +1,31 @@
+"""What a log says of effects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lowbit.decide.plan import Action, Apply, Create, Delete, End, Keep, SetOwners
+from lowbit.observe.keys import Key
+
+
+def about(key: Key) -> dict[str, Any]:
+    """The `extra` of a log line about one object."""
+    return {"object": {"kind": key.kind, "namespace": key.namespace, "name": key.name}}
+
+
+def described(action: Action) -> str:
+    """What was done, in a log's words: "created Job quantize-0a1b2c3d4e"."""
+    match action:
+        case Create():
+            return f"created {action.manifest['kind']} {action.manifest['metadata']['name']}"
+        case Apply():
+            return f"applied {action.manifest['kind']} {action.manifest['metadata']['name']}"
+        case SetOwners():
+            owners = ", ".join(owner.name for owner in action.owners) or "nobody"
+            return f"{action.kind} {action.name} is now used by {owners}"
+        case Delete():
+            return f"deleted {action.kind} {action.name}"
+        case Keep():
+            return f"Job {action.name} stays: it failed for good"
+        case End():
+            return f"ended Job {action.name}: {action.why}"

@@ -1,0 +1,41 @@
+"""The CPU engine's image as a root file system to run programs in, without a cluster."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from images.build import build
+from images.buildah import buildah
+from tests.cluster.fixtures import need_root
+
+HERE = Path(__file__).parent
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def engine_image() -> Iterator[str]:
+    """A container of the image that is built from what is checked out; it goes with the tests."""
+    need_root("the engine's image")
+    reference = build(("engine",))["engine"]
+    made = subprocess.check_output(buildah("from", "--pull-never", reference), text=True).strip()
+    yield made
+    subprocess.run(buildah("rm", made), check=False, capture_output=True)
+
+
+def run_inside(
+    container: str, program: str, *words: str, environment: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Run a program of this folder in the container; its last line, which is JSON."""
+    options = ["--isolation", "chroot", "--user", "0:0", "-v", f"{HERE}:/tests:ro", "--env", "HOME=/tmp"]
+    options += [word for name, value in (environment or {}).items() for word in ("--env", f"{name}={value}")]
+    line = buildah("run", *options, container, "--", "python3", f"/tests/{program}", *words)
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{program} ended with {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
