@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from hack.demo.cluster import MODEL, NAMESPACE, SYSTEM, DemoCluster
+from hack.demo.interrupt import deferred
 from images.build import build
 from images.load import load
 from images.model import prepare_models
@@ -31,10 +32,10 @@ def prepare_machine(cluster: DemoCluster) -> dict[str, str]:
     if os.geteuid() != 0:
         raise StepError("demo", "it installs packages, builds images and starts a cluster: run it as root")
     if cluster.ours:
-        packages.install(packages.DEMO)
+        _install_packages(packages.DEMO)
         programs.build()
     else:
-        packages.install(packages.IMAGES)
+        _install_packages(packages.IMAGES)
         if wanted := tuple(name for name in CLIENTS if not shutil.which(name)):
             programs.build(wanted)
     references = build(ALL, None)
@@ -91,6 +92,14 @@ def remove(cluster: DemoCluster) -> None:
         cluster.run("kubectl", "delete", "namespace", SYSTEM, "--ignore-not-found", "--wait=true")
 
 
+def _install_packages(wanted: tuple[str, ...]) -> None:
+    """Debian's packages. A dpkg that is interrupted refuses to go on until somebody has mended it by hand."""
+    if packages.missing(wanted):
+        print("Ctrl-C waits until Debian's packages are installed.", flush=True)
+    with deferred():
+        packages.install(wanted)
+
+
 def _config_map(cluster: DemoCluster, name: str, file: Path) -> None:
     body = {
         "apiVersion": "v1",
@@ -105,8 +114,17 @@ def _copy_ours(source: Path) -> None:
     own = Cluster()
     volumes.create(own.kubectl, own.paths, namespace=NAMESPACE, name="models")
     folder = volumes.create(own.kubectl, own.paths, namespace=NAMESPACE, name="sources") / SOURCE_MODEL
-    if not folder.exists():
-        shutil.copytree(source, folder)
+    copy_whole(source, folder)
+
+
+def copy_whole(source: Path, folder: Path) -> None:
+    """Copy a folder, unless it is there. It gets its name when it is whole: an interrupted copy is made again."""
+    if folder.exists():
+        return
+    unfinished = folder.with_name(f".{folder.name}.copy")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.copytree(source, unfinished)
+    unfinished.rename(folder)
 
 
 def copy_elsewhere(cluster: DemoCluster, source: Path, image: str) -> None:

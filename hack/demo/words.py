@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from hack.demo.cluster import MODEL, NAMESPACE, DemoCluster
+from hack.demo.cluster import MODEL, NAMESPACE, DemoCluster, typed
 from tests.cluster.cluster import Cluster
 
 
@@ -46,9 +46,10 @@ def closing(cluster: DemoCluster, model: dict[str, Any]) -> None:
     if not cluster.ours:
         where = f"{report}, in the claim models of the namespace {NAMESPACE}"
         down = f"KUBECONFIG={cluster.kubeconfig} {down}"
+    kubectl = f"{typed('kubectl')} -n {NAMESPACE}"
     print(f"""
 Look around:  export KUBECONFIG={cluster.kubeconfig}
-              kubectl -n {NAMESPACE} get qm,mrev,meval
-              kubectl -n {NAMESPACE} describe qm {MODEL}
+              {kubectl} get qm,mrev,meval
+              {kubectl} describe qm {MODEL}
 Report:       {where}
 Take it down: {down}""")
