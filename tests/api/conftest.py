@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from lowbit.kube.resources import OWN_KINDS, RESOURCES
 from tests.api.calls import AuditLog
 from tests.api.installation import Installation
 from tests.api.manifests import ROOT
 from tests.api.operator_process import Cluster, OperatorProcess, model_store, namespace, wait_for
 from tests.cluster.apiserver import ApiServer
 from tests.cluster.kubectl import Kubectl
+from tests.cluster.progress import StepError
 
 StartOperator = Callable[..., OperatorProcess]
 LEFT_BEHIND = ("QuantizedModel", "ModelStore", "ModelRevision", "ModelEvaluation", "Job", "Pod", "Deployment")
@@ -36,7 +38,18 @@ def server(audit: AuditLog) -> Iterator[ApiServer]:
     with ApiServer(arguments=audit.arguments) as running:
         running.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
         running.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(ROOT / "crds"))
+        wait_for("the watch cache of Lowbit's kinds is filled", lambda: cached(running))
         yield running
+
+
+def cached(server: ApiServer) -> bool:
+    """Whether LISTs are answered by the watch cache: right after a kind is established it refuses them with 429."""
+    try:
+        for kind in OWN_KINDS:
+            server.kubectl("get", "--raw", f"{RESOURCES[kind].path(None)}?resourceVersion=0")
+    except StepError:
+        return False
+    return True
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from lowbit.api.names import GIVEN_UP_ANNOTATION
 from lowbit.app.operator import utc_now
-from lowbit.decide.plan import Apply, Create, Delete, Event, Keep, Plan, SetOwners, WriteStatus
+from lowbit.decide.plan import Apply, Create, Delete, End, Event, Keep, Plan, SetOwners, WriteStatus
 from lowbit.decide.snapshot import Owner
 from lowbit.effects.events import EventSender
 from lowbit.effects.execute import Outcome, execute
@@ -189,6 +190,21 @@ async def test_a_job_that_is_kept_has_no_time_to_live_any_more(kube: Kube, store
     assert kept["spec"]["template"] == seen["spec"]["template"]
     assert (await carry_out(Plan(actions=(keep,)), kube, store)).stale is not None
     await kube.delete("Job", "default", "failed", metadata["uid"])
+
+
+async def test_a_job_that_is_ended_has_no_time_left_and_says_why(kube: Kube, store: Store) -> None:
+    manifest = desired_inputs.evaluate()
+    manifest["metadata"] = {"name": "given-up", "namespace": "default", "annotations": {"a": "b"}}
+    seen = await kube.create(manifest)
+    metadata = seen["metadata"]
+    end = End(metadata["name"], metadata["uid"], metadata["resourceVersion"], "why")
+    assert (await carry_out(Plan(actions=(end,)), kube, store)).stale is None
+    ended = await kube.get("Job", "default", "given-up")
+    assert ended["metadata"]["annotations"] == {"a": "b", GIVEN_UP_ANNOTATION: "why"}
+    assert ended["spec"]["activeDeadlineSeconds"] == 1
+    assert "ttlSecondsAfterFinished" not in ended["spec"]
+    assert (await carry_out(Plan(actions=(end,)), kube, store)).stale is not None
+    await kube.delete("Job", "default", "given-up", metadata["uid"])
 
 
 async def test_nothing_is_started_past_the_leases_end(kube: Kube, store: Store) -> None:

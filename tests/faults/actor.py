@@ -17,6 +17,9 @@ from tests.unit.world import World
 FAILING, PASSING = 0.5, 0.05
 """KL divergence of a candidate that fails the gate, and of one that passes."""
 
+ENDS_AGAIN = {"restartCount": 3, "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}}}
+"""Of an engine that has been started for the fourth time."""
+
 
 class Actor:
     """Ends Jobs with the results of workers and rolls Deployments out, as soon as they are seen, in one namespace."""
@@ -33,6 +36,8 @@ class Actor:
         """Candidates that fail the gate, by their index."""
         self.held: Callable[[str], bool] = lambda job: False
         """Jobs that run on."""
+        self.dying: Callable[[str], bool] = lambda job: False
+        """Jobs whose engine does not stay up."""
         space.listeners.append(self._on)
 
     async def stop(self) -> None:
@@ -72,6 +77,8 @@ class Actor:
             self._seen.add(uid)
             if not _ended(manifest):
                 self._do(self._run, manifest)
+        if event.kind == "Job" and manifest["spec"].get("activeDeadlineSeconds") == 1 and not _ended(manifest):
+            self._do(self._end, manifest)
         if event.kind == "Deployment" and _is_new(manifest):
             self._do(self._roll_out, manifest)
 
@@ -107,8 +114,25 @@ class Actor:
         begun = job.get("status", {}).get("startTime") or now()
         status = {"startTime": begun, "active": 1, "ready": 1}
         await self._admin.patch("Job", space, name, _same(job) | {"status": status}, "status")
-        if not self.held(name):
+        if self.dying(name):
+            await self._pod_status(space, name, "Running", {"running": {"startedAt": now()}}, engine=ENDS_AGAIN)
+        elif not self.held(name):
             await self._finish(job)
+
+    async def _end(self, job: Object) -> None:
+        """The Job's time is over: its pod is deleted, and it has failed."""
+        space, name = job["metadata"]["namespace"], job["metadata"]["name"]
+        known = await self._admin.get("Job", space, name)
+        if known is None or _ended(known):
+            return
+        await self._admin.delete("Pod", space, f"{name}-0")
+        why = {"status": "True", "reason": "DeadlineExceeded", "lastTransitionTime": now()}
+        status = {
+            "conditions": [{"type": each, **why} for each in ("FailureTarget", "Failed")],
+            "active": 0,
+            "ready": 0,
+        }
+        await self._admin.patch("Job", space, name, _same(job) | {"status": status}, "status")
 
     async def _finish(self, job: Object) -> None:
         """The Job's pod ends with the result that its stage would have."""
@@ -145,9 +169,12 @@ class Actor:
         status = counts | {"observedGeneration": meta["generation"]}
         await self._admin.patch("Deployment", meta["namespace"], meta["name"], {"status": status}, "status")
 
-    async def _pod_status(self, space: str, job: str, phase: str, state: dict[str, Any]) -> None:
+    async def _pod_status(
+        self, space: str, job: str, phase: str, state: dict[str, Any], engine: dict[str, Any] | None = None
+    ) -> None:
         common = {"image": "image", "ready": False, "restartCount": 0, "state": state}
         containers = [common | {"name": each, "imageID": f"{each}@sha256:1"} for each in ("worker", "engine")]
+        containers[1] |= engine or {}
         status = {"phase": phase, "containerStatuses": containers}
         await self._admin.patch("Pod", space, f"{job}-0", {"status": status}, "status")
 

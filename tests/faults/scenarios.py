@@ -51,6 +51,21 @@ async def change_evaluating(play: Play) -> None:
     await play.served("chat")
 
 
+@scenario("engine-ends")
+async def engine_ends(play: Play) -> None:
+    """The engine does not stay up, so its Job is ended; when that is deleted, it is tried again."""
+    play.actor.dying = lambda job: job.startswith("baseline-")
+    await play.add_store()
+    await play.apply("chat")
+    await play.says("chat", "EngineCrashLoop")
+    await play.settle()
+    play.actor.dying = lambda job: False
+    for job in play.space.of("Job"):
+        if job["metadata"]["name"].startswith("baseline-"):
+            await play.admin.delete("Job", play.space.name, job["metadata"]["name"])
+    await play.served("chat")
+
+
 @scenario("change-serving")
 async def change_serving(play: Play) -> None:
     """The spec changes while a revision is served: the next one takes over once it has passed."""

@@ -126,6 +126,7 @@ KINDS: Final = (
             Column("Baseline", ".spec.baseline"),
             AGE,
             Column("Device", ".spec.engine.device", wide=True),
+            Column("Kernel", ".status.summary.kernels[0]", wide=True),
             Column("Reason", condition("Complete", "reason"), wide=True),
         ),
         written_by_people=False,

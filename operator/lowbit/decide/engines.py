@@ -120,15 +120,18 @@ def whole_log(ended: Ended) -> str:
     return f"kubectl -n {pod.namespace} logs {pod.name} -c {ENGINE} --previous"
 
 
-def give_up(job: JobView, ended: Ended, field: str) -> tuple[Refusal, End]:
-    """Why the Job of an engine that does not stay up is ended, and the action. field: where the manifest says how it runs."""
-    mend = "Mend what its words say (spec.engine.vllm: image, args, env; the node's CPU or GPU)"
-    action = ENGINE_MEMORY.removesuffix(".") if ended.out_of_memory else mend
+def give_up(job: JobView, ended: Ended) -> tuple[Refusal, End]:
+    """Why the Job of an engine that does not stay up is ended, and the action."""
+    change = "Change spec.engine.vllm (image, args, env) as its words say, and apply it"
+    action = ENGINE_MEMORY.removesuffix(".") if ended.out_of_memory else change
+    elsewhere = (
+        f"or mend the cause elsewhere (the node's CPU, GPU or memory) and delete Job {job.meta.name} to try again."
+    )
     reason = "OutOfMemory" if ended.out_of_memory else "EngineCrashLoop"
     refusal = Refusal(
         reason=reason,
         message=f"{sentence(ended, job.meta.name)}. The Job was ended.",
-        action=f"{action}, or {field}; where nothing of them has to change, delete Job {job.meta.name} to try again.",
+        action=f"{action}; {elsewhere}",
     )
     meta = job.meta
     return refusal, End(meta.name, meta.uid, meta.resource_version, refusal.model_dump_json(by_alias=True))

@@ -105,7 +105,7 @@ def _on_its_way(
     if ended is None:
         return running
     if ended.count >= engines.RESTARTS_THAT_LAST:
-        refusal, end = engines.give_up(job, ended, wanted.field)
+        refusal, end = engines.give_up(job, ended)
         return _lasting(wanted, _failure(wanted, refusal, job, clock), (*adoption, end))
     told = engines.restarted(ended, wanted.title, wanted.revision, clock, job.meta.name)
     if ended.engine.ready or running.reason == "WaitingForPod":
