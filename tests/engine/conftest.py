@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ import pytest
 
 from images.build import build
 from images.buildah import buildah
+from images.model import prepare_models
 from tests.cluster.fixtures import need_root
 
-HERE = Path(__file__).parent
-Run = Callable[..., dict[str, Any]]
+TESTS = Path(__file__).resolve().parents[1]
+MODEL = "smollm2-2layers"
 
 
 @pytest.fixture(scope="session")
@@ -32,9 +33,10 @@ def run_inside(
     container: str, program: str, *words: str, environment: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
     """Run a program of this folder in the container; its last line, which is JSON."""
-    options = ["--isolation", "chroot", "--user", "0:0", "-v", f"{HERE}:/tests:ro", "--env", "HOME=/tmp"]
+    options = ["--isolation", "chroot", "--user", "0:0", "-v", f"{TESTS}:/app/tests:ro", "--env", "HOME=/tmp"]
+    options += ["-v", f"{prepare_models()[MODEL].parent}:/models:ro", "--env", "PYTHONPATH=/app"]
     options += [word for name, value in (environment or {}).items() for word in ("--env", f"{name}={value}")]
-    line = buildah("run", *options, container, "--", "python3", f"/tests/{program}", *words)
+    line = buildah("run", *options, container, "--", "python3", "-m", f"tests.engine.{program}", *words)
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{program} ended with {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])

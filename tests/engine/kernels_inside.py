@@ -1,6 +1,6 @@
 """Runs in the engine's image: quantized layers through vLLM's own linear methods, held against a plain dequantization.
 
-    python kernels_inside.py [avx2]     avx2: vLLM loads the library that it loads on a CPU without AVX-512
+    python -m tests.engine.kernels_inside [avx2]     avx2: vLLM loads the library that it loads on a CPU without AVX-512
 
 Prints one line of JSON: by case, the kernel that vLLM chose and the largest relative difference of its output.
 """

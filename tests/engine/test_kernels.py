@@ -28,7 +28,7 @@ def has_avx512() -> bool:
 def way(request: pytest.FixtureRequest, engine_image: str) -> tuple[str, dict[str, Any]]:
     """How the engine is run, and what came out."""
     words, environment = WAYS[request.param]
-    return request.param, run_inside(engine_image, "kernels_inside.py", *words, environment=environment)
+    return request.param, run_inside(engine_image, "kernels_inside", *words, environment=environment)
 
 
 def test_every_weight_only_format_is_computed_as_a_plain_dequantization(way: tuple[str, dict[str, Any]]) -> None:
