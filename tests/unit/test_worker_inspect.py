@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lowbit.api.engine import VLLM
+from lowbit.api.engine import VLLM, Device
 from lowbit.worker.check_artifact import check_artifact
 from lowbit.worker.inspect_model import inspect, tokenizer_hash
 from lowbit.worker.refuse import RefusalError
@@ -87,7 +87,7 @@ def test_a_folder_without_config_weights_or_tokenizer_is_refused(tmp_path: Path,
 
 @pytest.mark.parametrize(
     "quantization",
-    [{"bits": 3}, {"bits": 8}, {"sym": False}, {"group_size": 16}, {"desc_act": True}, {"group_size": 128, "wide": 1}],
+    [{"bits": 3}, {"bits": 2}, {"sym": False}, {"group_size": 16}, {"desc_act": True}, {"group_size": 128, "wide": 1}],
 )
 def test_an_artifact_that_the_engine_cannot_load_is_refused(tmp_path: Path, quantization: dict[str, Any]) -> None:
     shape = {"hidden_size": 192, "num_attention_heads": 6} if quantization.pop("wide", None) else {}
@@ -96,6 +96,14 @@ def test_an_artifact_that_the_engine_cannot_load_is_refused(tmp_path: Path, quan
     with pytest.raises(RefusalError) as error:
         check_artifact({"quantization_config": gptq}, facts, facts, VLLM(device="CPU"), "the artifact")
     assert error.value.refusal.reason == "EngineCannotLoad"
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("device", ["CPU", "GPU"])
+def test_four_and_eight_bits_are_taken_on_any_device(tmp_path: Path, bits: int, device: Device) -> None:
+    facts = inspect(inputs.write_model(tmp_path), "the artifact")
+    gptq = {"quant_method": "gptq", "bits": bits, "group_size": 32, "desc_act": False, "sym": True}
+    check_artifact({"quantization_config": gptq}, facts, facts, VLLM(device=device), "the artifact")
 
 
 def test_an_artifact_of_another_model_is_refused(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from lowbit.worker.refuse import RefusalError
 
 SAME = ("architecture", "model_type", "hidden_size", "intermediate_size", "layers", "attention_heads",
         "key_value_heads", "head_dim", "vocab_size")  # fmt: skip
+BITS = (4, 8)
 GROUPS = (-1, 32, 64, 128)
 
 
@@ -32,8 +33,8 @@ def check_artifact(config: dict[str, Any], own: ModelFacts, source: ModelFacts, 
 def _check_gptq(quantization: dict[str, Any], source: ModelFacts, engine: VLLM, what: str) -> None:
     bits, group = quantization.get("bits"), quantization.get("group_size")
     problems = []
-    if bits not in ((4,) if engine.device == "CPU" else (4, 8)):
-        problems.append(f"{bits} bits on {engine.device}")
+    if bits not in BITS:
+        problems.append(f"{bits} bits")
     if not quantization.get("sym", True):
         problems.append("sym false")
     if group not in GROUPS:
@@ -48,6 +49,6 @@ def _check_gptq(quantization: dict[str, Any], source: ModelFacts, engine: VLLM, 
         raise RefusalError(
             "EngineCannotLoad",
             f"{what} was quantized in a way that vLLM does not load: {'; '.join(problems)}",
-            "quantize with 4 bits (8 on GPUs), sym, a group size of -1, 32, 64 or 128 that divides every layer, "
+            "quantize with 4 or 8 bits, sym, a group size of -1, 32, 64 or 128 that divides every layer, "
             "and desc_act only with group size -1",
         )
