@@ -16,6 +16,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from lowbit.api.recipes import recipe_of
+from lowbit.api.recipes.gptq import ResolvedGPTQ
+from lowbit.worker.backends.gptq import GPTQBackend
+from lowbit.worker.backends.gptqmodel import asked
 from tests.bench.beside import beside, in_turn
 from tests.bench.containers import Container, Usage, container
 from tests.bench.record import surroundings, write
@@ -27,20 +31,9 @@ SHARED = ("imports", "load, quantize, save")
 
 def bare_document(bench: Workbench) -> None:
     """What the bare process is given: the very settings that Lowbit uses."""
-    recipe = bench.revision.recipe.gptq
-    assert recipe is not None
-    config = {
-        "bits": recipe.bits,
-        "group_size": recipe.group_size,
-        "desc_act": recipe.desc_act,
-        "sym": recipe.sym,
-        "damp_percent": float(recipe.damp_percent),
-        "act_group_aware": not recipe.desc_act and recipe.group_size != -1,
-        "true_sequential": True,
-        "lm_head": False,
-        "offload_to_disk": False,
-        "device": "cpu",
-    }
+    _, recipe = recipe_of(bench.revision.recipe)
+    assert isinstance(recipe, ResolvedGPTQ)
+    config = asked(GPTQBackend().settings(recipe), "cpu", Path())
     job = {
         "source": bench.source,
         "config": config,

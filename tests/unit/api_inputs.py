@@ -8,7 +8,7 @@ import yaml
 
 from lowbit.api.base import Digest
 from lowbit.api.documents import PrepareResult
-from lowbit.api.modelrevision import ModelFacts
+from lowbit.api.facts import ModelFacts
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.cli.facts import facts_of
 from tests.api.manifests import ROOT, good

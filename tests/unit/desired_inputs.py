@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from lowbit.api.documents import DOCUMENT_PATH, PrepareResult
+from lowbit.api.facts import ModelFacts
 from lowbit.api.freeze import baseline_spec, candidate_spec, freeze
 from lowbit.api.modelevaluation import ModelEvaluationSpec
-from lowbit.api.modelrevision import ModelFacts, ModelRevisionSpec
+from lowbit.api.modelrevision import ModelRevisionSpec
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.names import evaluation_name, input_hash
 from lowbit.api.platform import Platform

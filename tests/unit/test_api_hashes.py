@@ -14,11 +14,13 @@ from lowbit.api import freeze as freezing
 from lowbit.api import names
 from lowbit.api.base import Wire
 from lowbit.api.canonical import canonical, digest, short
-from lowbit.api.modelchecks import Refused
 from lowbit.api.platform import Platform
 from lowbit.api.pods import Jobs
+from lowbit.api.problem import Refused
 from lowbit.api.quantizedmodel import QuantizedModelSpec
-from lowbit.api.recipe import GPTQ
+from lowbit.api.recipes import label
+from lowbit.api.recipes.artifact import ResolvedArtifact
+from lowbit.api.recipes.gptq import GPTQ
 from lowbit.api.serving import Serving
 from lowbit.cli.facts import facts_of
 from tests.api.manifests import good
@@ -121,13 +123,12 @@ def test_a_new_threshold_needs_no_new_measurement() -> None:
 
 def test_auto_is_frozen_as_a_number() -> None:
     revision = freezing.freeze("m", spec(), Platform(), prepared())[0]
-    assert revision.recipe.gptq is not None
-    assert revision.recipe.gptq.group_size == 128
+    assert label(revision.recipe) == "gptq-int4-g128"
 
 
 def test_an_artifact_made_elsewhere_needs_no_calibration() -> None:
     revision = freezing.freeze("m", spec(), Platform(), prepared())[2]
-    assert revision.recipe.artifact == digest_of("0")
+    assert revision.recipe.member() == ("artifact", ResolvedArtifact(digest=digest_of("0")))
     assert revision.calibration is None
 
 

@@ -9,9 +9,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from lowbit.api import modelchecks
-from lowbit.api.modelrevision import ModelFacts
-from lowbit.api.recipe import GPTQ
-from lowbit.cli.estimates import gptq_bytes
+from lowbit.api.facts import ModelFacts
+from lowbit.api.recipes import groups
+from lowbit.api.recipes.base import Fitting
+from lowbit.api.recipes.gptq import GPTQ, GPTQKind
 from lowbit.cli.facts import facts_of
 from tests.unit.api_inputs import QWEN_7B, SMOLLM2, changed_spec
 
@@ -33,10 +34,10 @@ def models(draw: st.DrawFn) -> ModelFacts:
 
 
 def test_group_128_does_not_divide_smollm2_and_auto_takes_64() -> None:
-    facts = facts_of(SMOLLM2)
-    assert modelchecks.legal_group_sizes(facts, 1) == [64, 32]
-    assert modelchecks.resolve_group_size(GPTQ(), facts, 1) == 64
-    assert modelchecks.resolve_group_size(GPTQ(group_size=128), facts, 1) is None
+    fitting = Fitting(facts_of(SMOLLM2), 1)
+    assert groups.legal(fitting) == [64, 32]
+    assert groups.resolve("Auto", fitting) == 64
+    assert groups.resolve(128, fitting) is None
 
 
 def test_the_message_names_what_to_write_instead() -> None:
@@ -63,21 +64,22 @@ def test_a_tensor_parallel_size_that_the_heads_do_not_allow_is_refused(
 @given(models(), SIZES)
 def test_auto_is_always_legal(facts: ModelFacts, size: int) -> None:
     assume(facts.attention_heads % size == 0 and facts.intermediate_size % size == 0)
-    group = modelchecks.resolve_group_size(GPTQ(), facts, size)
+    group = groups.resolve("Auto", Fitting(facts, size))
     assert group is not None
-    assert group == -1 or all(w % group == 0 for w in modelchecks.grouped_widths(facts, size).values())
+    assert group == -1 or all(w % group == 0 for w in groups.widths(Fitting(facts, size)).values())
 
 
 @given(models(), SIZES, st.sampled_from([-1, 32, 64, 128]))
-def test_what_is_asked_for_is_taken_or_refused_and_never_changed(facts: ModelFacts, size: int, group: int) -> None:
-    recipe = GPTQ.model_validate({"group_size": group})
-    assert modelchecks.resolve_group_size(recipe, facts, size) in (group, None)
+def test_what_is_asked_for_is_taken_or_refused_and_never_changed(
+    facts: ModelFacts, size: int, group: groups.ResolvedGroupSize
+) -> None:
+    assert groups.resolve(group, Fitting(facts, size)) in (group, None)
 
 
 @given(models(), SIZES)
 def test_more_ranks_never_allow_more_group_sizes(facts: ModelFacts, size: int) -> None:
     assume(facts.attention_heads % size == 0 and facts.intermediate_size % size == 0)
-    assert set(modelchecks.legal_group_sizes(facts, size)) <= set(modelchecks.legal_group_sizes(facts, 1))
+    assert set(groups.legal(Fitting(facts, size))) <= set(groups.legal(Fitting(facts, 1)))
 
 
 @given(models())
@@ -93,7 +95,7 @@ def test_texts_leave_room_for_an_answer() -> None:
 
 @pytest.mark.parametrize(("bits", "measured"), [(4, 114.6e6), (8, 168.5e6)])
 def test_the_estimated_size_is_near_the_measured_one(bits: int, measured: float) -> None:
-    estimated = gptq_bytes(GPTQ.model_validate({"bits": bits}), 64, facts_of(SMOLLM2))
+    estimated = GPTQKind().artifact_bytes(GPTQ.model_validate({"bits": bits}), Fitting(facts_of(SMOLLM2), 1))
     assert estimated == pytest.approx(measured, rel=0.02)
 
 

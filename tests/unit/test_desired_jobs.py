@@ -31,6 +31,7 @@ from lowbit.api.names import (
     input_hash,
     revision_name,
 )
+from lowbit.api.recipes import ResolvedRecipe
 from lowbit.desired.common import Manifest
 from lowbit.desired.document import DocumentTooLarge, document_text
 from lowbit.desired.engine import LOGGING_SETTINGS, measuring_only
@@ -121,9 +122,10 @@ def test_a_second_attempt_has_its_own_name_and_more_memory() -> None:
 
 
 def test_what_was_made_elsewhere_is_not_quantized() -> None:
-    frozen = inputs.revision_spec().model_copy(update={"calibration": None})
+    elsewhere = ResolvedRecipe.model_validate({"artifact": {"digest": inputs.ARTIFACT}})
+    frozen = inputs.revision_spec().model_copy(update={"recipe": elsewhere})
     jobs = inputs.spec().jobs
-    with pytest.raises(ValueError, match="elsewhere"):
+    with pytest.raises(ValueError, match="nothing is quantized for the recipe artifact"):
         quantize_job(inputs.NAMESPACE, [], frozen, jobs.quantize, 60, inputs.PVC, inputs.PLATFORM)
 
 

@@ -16,6 +16,7 @@ from lowbit.api.freeze import freeze
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModelSpec
+from lowbit.api.recipes import label
 from tests.unit import desired_inputs as inputs
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -52,8 +53,7 @@ def test_the_group_size_of_the_small_example_is_the_largest_that_its_model_allow
     datasets = dict.fromkeys(("calibration/general", "evaluation/fidelity"), inputs.DATASET)
     prepared = inputs.prepared().model_copy(update={"facts": facts, "datasets": datasets})
     (frozen,) = freeze("smollm2", spec, Platform(), prepared)
-    assert frozen.recipe.gptq is not None
-    assert frozen.recipe.gptq.group_size == 64
+    assert label(frozen.recipe) == "gptq-int4-g64"
     auto = spec.model_copy(update={"candidates": model("smallest.yaml").candidates})
     assert freeze("smollm2", auto, Platform(), prepared)[0].recipe == frozen.recipe
 
@@ -73,8 +73,7 @@ def test_the_tensor_parallel_example_fits_its_model() -> None:
     datasets = dict.fromkeys(("calibration/general", "evaluation/fidelity"), inputs.DATASET)
     prepared = inputs.prepared().model_copy(update={"facts": facts, "datasets": datasets})
     (frozen,) = freeze("assistant-72b", spec, Platform(), prepared)
-    assert frozen.recipe.gptq is not None
-    assert frozen.recipe.gptq.group_size == 32
+    assert label(frozen.recipe) == "gptq-int4-g32"
 
 
 def test_the_smallest_example_is_about_ten_lines_and_the_gated_one_serves_nothing() -> None:

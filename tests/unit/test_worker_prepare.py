@@ -21,6 +21,7 @@ from lowbit.api.modelevaluation import EvaluatedModel
 from lowbit.api.names import evaluation_name
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModelSpec
+from lowbit.api.recipes import label
 from lowbit.api.status import ArtifactRecord, Estimate, EvaluationSummary, FidelitySummary
 from lowbit.worker.datasets import Places
 from lowbit.worker.fetch import fetch
@@ -56,8 +57,7 @@ def refusal(store: PVCStore, places: Places, spec: QuantizedModelSpec | None = N
 def test_what_it_returns_is_enough_to_freeze_the_revisions(store: PVCStore, places: Places) -> None:
     result = run(store, places)
     revision = freeze("small", inputs.spec(), Platform(), result)[0]
-    assert revision.recipe.gptq is not None
-    assert revision.recipe.gptq.group_size == 128
+    assert label(revision.recipe) == "gptq-int4-g128"
     assert scan(store.folder("sources", result.source)).digest == result.source
     assert set(result.datasets) == {"calibration/talk", "evaluation/fidelity"}
     for digest in result.datasets.values():

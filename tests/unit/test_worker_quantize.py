@@ -12,12 +12,18 @@ import pytest
 
 from lowbit.api.calibration import ResolvedCalibration, ResolvedDataset
 from lowbit.api.documents import PVCStoreAccess, QuantizeDocument, StoreAccess
-from lowbit.api.recipe import ResolvedGPTQ, ResolvedRecipe
+from lowbit.api.recipes import RECIPES, ResolvedRecipe
+from lowbit.api.recipes.gptq import ResolvedGPTQ
+from lowbit.worker import backends
 from lowbit.worker import quantize as stage
-from lowbit.worker import quantizer
 from lowbit.worker.artifact_files import finish
+from lowbit.worker.backends import BACKENDS, Work, tools
+from lowbit.worker.backends.awq import AWQBackend
+from lowbit.worker.backends.base import Advance, Backend
+from lowbit.worker.backends.gptq import GPTQBackend
+from lowbit.worker.backends.gptqmodel import asked
 from lowbit.worker.inspect_model import inspect
-from lowbit.worker.losses import judge, worst
+from lowbit.worker.losses import ModuleLoss, worst
 from lowbit.worker.manifest import scan
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.store import artifact_index_key
@@ -25,6 +31,8 @@ from lowbit.worker.store.pvc import PVCStore
 from tests.unit import worker_inputs as inputs
 
 ARTIFACT_HASH = "c" * 64
+GPTQ64 = ResolvedGPTQ(bits=4, group_size=64, desc_act=False, sym=True, damp_percent="0.01")
+judge = GPTQBackend().judge
 QUANTIZED = {"model.layers.0.mlp.up_proj.qweight": ("I32", [4, 4], 64), "model.norm.weight": ("BF16", [4], 8)}
 
 
@@ -40,7 +48,8 @@ def test_good_rows_become_losses_and_the_worst_is_found() -> None:
         "layers.1.mlp.up_proj",
         "layers.1.mlp.down_proj",
     ]
-    assert worst(modules).name == "layers.1.mlp.down_proj"
+    most = worst(modules)
+    assert most is not None and most.name == "layers.1.mlp.down_proj"
     assert modules[0].samples == 918
 
 
@@ -122,23 +131,25 @@ def test_an_artifact_with_wrong_weights_is_refused(tmp_path: Path, tensors: Any,
         finish(folder, source, inspect(source, "the source"))
 
 
-class PlayedQuantizer:
-    """In place of the module quantizer: no torch."""
+class PlayedBackend(Backend):
+    """In place of GPTQ's backend: no torch."""
+
+    packages = ()
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, rows: list[Mapping[str, Any]]) -> None:
-        self.runs = 0
-        self.step: Callable[[], None] = lambda: None
-
-        def quantize_model(_source: Path, target: Path, *_: Any) -> list[Mapping[str, Any]]:
-            self.runs += 1
-            write_artifact(target)
-            return rows
-
-        monkeypatch.setattr(quantizer, "quantize_model", quantize_model)
-        monkeypatch.setattr(quantizer, "smoke_test", lambda *_: "Paris,\n the  capital " + "of France " * 20)
-        monkeypatch.setattr(quantizer, "pick_device", lambda _: ("cpu", "CPU"))
-        monkeypatch.setattr(quantizer, "versions", lambda: {"gptqmodel": "7.6.0"})
+        self.runs, self.rows = 0, rows
+        monkeypatch.setattr(backends, "BACKENDS", {"gptq": self})
+        monkeypatch.setattr(stage, "BACKENDS", {"gptq": self})
+        monkeypatch.setattr(stage, "pick_device", lambda _: ("cpu", "CPU"))
         monkeypatch.setattr(stage, "calibration_samples", lambda *_: [[1, 2, 3]])
+
+    def quantize(self, work: Work, advance: Advance) -> list[ModuleLoss]:
+        self.runs += 1
+        write_artifact(work.target)
+        return judge(self.rows, work.facts.layers)
+
+    def smoke_test(self, folder: Path, device: str) -> str:
+        return "Paris,\n the  capital " + "of France " * 20
 
 
 def document(store: PVCStore, folder: Path) -> QuantizeDocument:
@@ -151,7 +162,7 @@ def document(store: PVCStore, folder: Path) -> QuantizeDocument:
         store=StoreAccess(pvc=PVCStoreAccess()),
         source=manifest.digest,
         facts=inspect(source, "the source"),
-        recipe=ResolvedRecipe(gptq=ResolvedGPTQ(bits=4, group_size=64, desc_act=False, sym=True, damp_percent="0.01")),
+        recipe=ResolvedRecipe.model_validate({"gptq": GPTQ64}),
         calibration=ResolvedCalibration(
             samples=1, max_tokens=16, seed=1, datasets=[ResolvedDataset(name="a", digest="sha256:" + "a" * 64)]
         ),
@@ -161,7 +172,7 @@ def document(store: PVCStore, folder: Path) -> QuantizeDocument:
 
 
 def test_an_artifact_is_made_once_and_found_from_then_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    played = PlayedQuantizer(monkeypatch, [row(), row(1)])
+    played = PlayedBackend(monkeypatch, [row(), row(1)])
     store = PVCStore(tmp_path / "store")
     job = document(store, tmp_path)
     first = stage.quantize(job, store, inputs.silence("quantize"), scratch=tmp_path / "scratch")
@@ -174,7 +185,7 @@ def test_an_artifact_is_made_once_and_found_from_then_on(tmp_path: Path, monkeyp
 
 
 def test_every_modules_loss_is_kept_beside_the_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    PlayedQuantizer(monkeypatch, [row(), row(1, loss="0.25")])
+    PlayedBackend(monkeypatch, [row(), row(1, loss="0.25")])
     store = PVCStore(tmp_path / "store")
     result = stage.quantize(document(store, tmp_path), store, inputs.silence(), scratch=tmp_path / "scratch")
     index = json.loads(store.read(artifact_index_key(ARTIFACT_HASH)) or b"")
@@ -184,7 +195,7 @@ def test_every_modules_loss_is_kept_beside_the_artifact(tmp_path: Path, monkeypa
 
 
 def test_a_failed_module_leaves_nothing_in_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    PlayedQuantizer(monkeypatch, [row(), row(1, loss="nan")])
+    PlayedBackend(monkeypatch, [row(), row(1, loss="nan")])
     store = PVCStore(tmp_path / "store")
     with pytest.raises(RefusalError):
         stage.quantize(document(store, tmp_path), store, inputs.silence(), scratch=tmp_path / "scratch")
@@ -196,7 +207,7 @@ def test_a_failed_module_leaves_nothing_in_the_store(tmp_path: Path, monkeypatch
 def test_killed_at_any_point_the_next_attempt_makes_the_same_artifact(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
-    PlayedQuantizer(monkeypatch, [row(), row(1)])
+    PlayedBackend(monkeypatch, [row(), row(1)])
     job = document(PVCStore(tmp_path / "store"), tmp_path)
 
     def work(_: Callable[[], None]) -> None:
@@ -212,7 +223,7 @@ def test_killed_at_any_point_the_next_attempt_makes_the_same_artifact(
 
 
 def test_an_index_whose_artifact_is_gone_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    played = PlayedQuantizer(monkeypatch, [row(), row(1)])
+    played = PlayedBackend(monkeypatch, [row(), row(1)])
     store = PVCStore(tmp_path / "store")
     job = document(store, tmp_path)
     stage.quantize(job, store, inputs.silence(), scratch=tmp_path / "scratch")
@@ -225,7 +236,7 @@ def test_an_index_whose_artifact_is_gone_is_not_believed(tmp_path: Path, monkeyp
 def test_what_libraries_print_does_not_break_the_lines_of_progress(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with quantizer.quiet(tmp_path / "log") as write:
+    with tools.quiet(tmp_path / "log") as write:
         os.write(1, b"a bar without end of line\r")
         write("line")
     assert capfd.readouterr().out == "line\n"
@@ -233,7 +244,7 @@ def test_what_libraries_print_does_not_break_the_lines_of_progress(
 
 def test_what_a_library_printed_before_it_failed_is_shown(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     def fail() -> None:
-        with quantizer.quiet(tmp_path / "log"):
+        with tools.quiet(tmp_path / "log"):
             os.write(2, b"the last words")
             raise ValueError("broken")
 
@@ -246,6 +257,22 @@ def test_what_a_library_printed_before_it_failed_is_shown(tmp_path: Path, capfd:
 @pytest.mark.parametrize("group_size", [-1, 32, 64, 128])
 def test_every_legal_recipe_asks_for_what_gptqmodel_accepts(group_size: Any, desc_act: bool, tmp_path: Path) -> None:
     recipe = ResolvedGPTQ(bits=4, group_size=group_size, desc_act=desc_act, sym=True, damp_percent="0.01")
-    asked = quantizer.settings(recipe, "cpu", tmp_path)
+    settings = asked(GPTQBackend().settings(recipe), "cpu", tmp_path)
     # gptqmodel refuses act_group_aware without groups, and beside desc_act
-    assert asked["act_group_aware"] == (group_size > 0 and not desc_act)
+    assert settings["act_group_aware"] == (group_size > 0 and not desc_act)
+
+
+def test_every_recipe_that_is_made_here_has_a_backend_of_its_name_and_no_other_has() -> None:
+    assert set(BACKENDS) == {kind.name for kind in RECIPES if kind.made_here}
+
+
+def test_a_module_that_awq_does_not_scale_has_no_loss_and_is_no_failure() -> None:
+    awq = AWQBackend()
+    modules = awq.judge(
+        [row(damp=None), row(0, "self_attn.o_proj", loss="not applicable"), row(1, loss="0.5")], layers=2
+    )
+    assert [module.loss for module in modules] == [0.0000757136, None, 0.5]
+    most = worst(modules)
+    assert most is not None and most.name == "layers.1.mlp.up_proj"
+    with pytest.raises(RefusalError, match=r"layers\.1\.mlp\.up_proj: loss nan"):
+        awq.judge([row(0), row(1, loss="nan")], layers=2)

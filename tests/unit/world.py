@@ -10,7 +10,7 @@ from typing import Any
 
 from lowbit.api.base import API_VERSION
 from lowbit.api.documents import EvaluateResult, PrepareResult, QuantizeResult, TerminationMessage
-from lowbit.api.modelrevision import ModelFacts
+from lowbit.api.facts import ModelFacts
 from lowbit.api.names import GIVEN_UP_ANNOTATION
 from lowbit.api.status import ArtifactRecord, Estimate, EvaluationSummary, FidelitySummary
 from lowbit.decide.plan import Apply, Create, Delete, End, Keep, Plan, SetOwners

@@ -17,11 +17,12 @@ from pydantic import Field, model_validator
 from lowbit.api.base import Digest, Tolerant
 from lowbit.api.calibration import ResolvedCalibration
 from lowbit.api.engine import ResolvedEngine
+from lowbit.api.facts import ModelFacts
 from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol
-from lowbit.api.modelrevision import ModelFacts, ModelRevisionSpec
+from lowbit.api.modelrevision import ModelRevisionSpec
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModelSpec
-from lowbit.api.recipe import ResolvedRecipe
+from lowbit.api.recipes import ResolvedRecipe
 from lowbit.api.status import ArtifactRecord, EvaluationSummary
 
 EXIT_REFUSED = 64
@@ -104,7 +105,8 @@ class QuantizeDocument(Tolerant):
     source: Digest
     facts: ModelFacts
     recipe: ResolvedRecipe
-    calibration: ResolvedCalibration
+    calibration: ResolvedCalibration | None = None
+    """Absent where the recipe needs none."""
     artifact_hash: str
     device: Literal["GPU", "CPU"]
 

@@ -11,13 +11,14 @@ from lowbit.api.canonical import digest
 from lowbit.api.documents import PrepareResult
 from lowbit.api.engine import VLLM, EnvironmentVariable, ResolvedEngine
 from lowbit.api.evaluation import ResolvedGate, ResolvedSuite
-from lowbit.api.modelchecks import Refused, check_model, resolve_group_size
+from lowbit.api.modelchecks import check_model, fitting_of
 from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol, ModelEvaluationSpec
 from lowbit.api.modelrevision import ModelRevisionSpec, RevisionImages, RevisionPlatform, RevisionSource
 from lowbit.api.names import evaluation_name, input_hash
 from lowbit.api.platform import Platform
+from lowbit.api.problem import Refused
 from lowbit.api.quantizedmodel import QuantizedModelSpec
-from lowbit.api.recipe import Recipe, ResolvedGPTQ, ResolvedRecipe
+from lowbit.api.recipes import Recipe, ResolvedRecipe, recipe_of
 
 PROTOCOL_VERSION = 1
 """Raised when the evaluator would give another number for the same model."""
@@ -38,7 +39,7 @@ def freeze_candidate(
 ) -> ModelRevisionSpec:
     """The revision spec of one candidate."""
     recipe = resolve_recipe(index, spec.candidates[index], spec, prepared)
-    calibration = resolve_calibration(spec, prepared) if recipe.gptq else None
+    calibration = resolve_calibration(spec, prepared) if recipe_of(recipe)[0].calibrated else None
     return ModelRevisionSpec(
         quantized_model=name,
         candidate=index,
@@ -73,17 +74,10 @@ def frozen_platform(revision: ModelRevisionSpec, platform: Platform) -> Platform
 
 
 def resolve_recipe(index: int, recipe: Recipe, spec: QuantizedModelSpec, prepared: PrepareResult) -> ResolvedRecipe:
-    """The recipe with Auto resolved, or the digest under which prepare put an artifact into the store."""
-    if recipe.gptq is None:
-        return ResolvedRecipe(artifact=prepared.artifacts[str(index)])
-    gptq = recipe.gptq
-    group_size = resolve_group_size(gptq, prepared.facts, spec.engine.vllm.tensor_parallel_size)
-    return ResolvedRecipe(
-        gptq=ResolvedGPTQ.model_validate(
-            {"bits": gptq.bits, "group_size": group_size, "desc_act": gptq.desc_act, "sym": gptq.sym,
-             "damp_percent": gptq.damp_percent}
-        )
-    )  # fmt: skip
+    """The recipe with nothing left open. Raises KeyError where prepare lacks an artifact that was made elsewhere."""
+    kind, member = recipe_of(recipe)
+    resolved = kind.resolve(member, fitting_of(spec, prepared.facts), prepared.artifacts.get(str(index)))
+    return ResolvedRecipe.model_validate({kind.name: resolved})
 
 
 def resolve_calibration(spec: QuantizedModelSpec, prepared: PrepareResult) -> ResolvedCalibration | None:

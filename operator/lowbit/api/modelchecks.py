@@ -2,56 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
-from lowbit.api.modelrevision import ModelFacts
+from lowbit.api.facts import ModelFacts
+from lowbit.api.problem import Problem
 from lowbit.api.quantizedmodel import QuantizedModelSpec
-from lowbit.api.recipe import GPTQ, LEGAL_GROUP_SIZES
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that cannot work, and what to write instead."""
-
-    field: str
-    """Path in the manifest: spec.engine.vllm.tensorParallelSize."""
-    reason: str
-    """One word in CamelCase."""
-    message: str
-    action: str
-
-
-class Refused(Exception):  # noqa: N818 - it is a verdict on the input, not an error of the program
-    """The model and the manifest do not fit; carries every problem that was found."""
-
-    def __init__(self, problems: list[Problem]) -> None:
-        super().__init__("; ".join(f"{problem.field}: {problem.message}" for problem in problems))
-        self.problems = problems
-
-
-def grouped_widths(facts: ModelFacts, tensor_parallel_size: int) -> dict[str, int]:
-    """Input channels per rank of each kind of layer: column-parallel layers keep all, row-parallel ones are split."""
-    return {
-        "hidden size": facts.hidden_size,
-        "attention output rows per rank": facts.attention_heads * facts.head_dim // tensor_parallel_size,
-        "MLP down-projection rows per rank": facts.intermediate_size // tensor_parallel_size,
-    }
-
-
-def legal_group_sizes(facts: ModelFacts, tensor_parallel_size: int) -> list[int]:
-    """Group sizes of 128, 64, 32 that divide every layer's rows on each rank, the largest first."""
-    widths = grouped_widths(facts, tensor_parallel_size).values()
-    return [size for size in LEGAL_GROUP_SIZES if all(width % size == 0 for width in widths)]
-
-
-def resolve_group_size(recipe: GPTQ, facts: ModelFacts, tensor_parallel_size: int) -> int | None:
-    """The group size to quantize with, or None where none is legal. desc_act leaves only -1."""
-    if recipe.desc_act:
-        return -1
-    legal = legal_group_sizes(facts, tensor_parallel_size)
-    if recipe.group_size == "Auto":
-        return legal[0] if legal else -1
-    return recipe.group_size if recipe.group_size == -1 or recipe.group_size in legal else None
+from lowbit.api.recipes import recipe_of
+from lowbit.api.recipes.base import Fitting
 
 
 def check_tensor_parallel(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
@@ -79,23 +36,20 @@ def check_tensor_parallel(spec: QuantizedModelSpec, facts: ModelFacts) -> list[P
     return []
 
 
-def check_group_sizes(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
-    """Each rank's rows of every row-parallel layer must be divisible by the group size."""
-    size = spec.engine.vllm.tensor_parallel_size
-    problems = []
+def check_candidates(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
+    """What each candidate's recipe has to say of model and engine."""
+    fitting = fitting_of(spec, facts)
+    found: list[Problem] = []
     for index, candidate in enumerate(spec.candidates):
-        if candidate.gptq is None or resolve_group_size(candidate.gptq, facts, size) is not None:
-            continue
-        legal = legal_group_sizes(facts, size)
-        widths = ", ".join(f"{name} {width}" for name, width in grouped_widths(facts, size).items())
-        problems.append(
-            Problem(
-                f"spec.candidates[{index}].gptq.groupSize", "GroupNotDivisible",
-                f"{candidate.gptq.group_size} does not divide every layer at tensor parallel size {size} ({widths})",
-                f"use {' or '.join(map(str, legal)) or '-1'}, or Auto",
-            )
-        )  # fmt: skip
-    return problems
+        kind, member = recipe_of(candidate)
+        place = f"spec.candidates[{index}].{kind.name}"
+        found += [replace(problem, field=f"{place}.{problem.field}") for problem in kind.problems(member, fitting)]
+    return found
+
+
+def fitting_of(spec: QuantizedModelSpec, facts: ModelFacts) -> Fitting:
+    """What recipes are resolved and checked against."""
+    return Fitting(facts, spec.engine.vllm.tensor_parallel_size)
 
 
 def check_lengths(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
@@ -126,4 +80,4 @@ def check_lengths(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
 def check_model(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
     """Every problem between the manifest and the model."""
     tensor_parallel = check_tensor_parallel(spec, facts)
-    return tensor_parallel + ([] if tensor_parallel else check_group_sizes(spec, facts)) + check_lengths(spec, facts)
+    return tensor_parallel + ([] if tensor_parallel else check_candidates(spec, facts)) + check_lengths(spec, facts)

@@ -1,9 +1,26 @@
-"""What a config.json says of a model's shape: read in one place, for prepare and for `lowbit plan`."""
+"""What a config.json says of a model's shape, and the number of weights that follows from it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
+
+from lowbit.api.facts import ModelFacts
+
+BYTES_PER_WEIGHT: Final = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+
+@dataclass(frozen=True)
+class LayerWeights:
+    """Weights of one decoder layer, in elements."""
+
+    linear: int
+    """In the linear layers that are quantized."""
+    linear_rows: int
+    """Sum of the input channels of those layers: each has one int32 group index."""
+    other: int
+    """In the norms."""
 
 
 def shape(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -21,3 +38,20 @@ def shape(config: Mapping[str, Any]) -> dict[str, Any]:
         "vocab_size": config["vocab_size"],
         "max_position_embeddings": config["max_position_embeddings"],
     }
+
+
+def layer_weights(facts: ModelFacts) -> LayerWeights:
+    """A decoder layer with grouped attention and a gated MLP (Llama, Qwen, Mistral)."""
+    hidden, intermediate = facts.hidden_size, facts.intermediate_size
+    attention = facts.attention_heads * facts.head_dim
+    key_value = facts.key_value_heads * facts.head_dim
+    return LayerWeights(
+        linear=hidden * (attention + 2 * key_value) + attention * hidden + 3 * hidden * intermediate,
+        linear_rows=3 * hidden + attention + 2 * hidden + intermediate,
+        other=2 * hidden,
+    )
+
+
+def embedding_weights(facts: ModelFacts) -> int:
+    """The input embedding and, unless it is tied, the output layer."""
+    return facts.vocab_size * facts.hidden_size * (1 if facts.tied_embeddings else 2)

@@ -9,7 +9,7 @@ from lowbit.api.calibration import Calibration
 from lowbit.api.engine import Engine
 from lowbit.api.evaluation import Evaluation
 from lowbit.api.pods import Jobs
-from lowbit.api.recipe import Recipe
+from lowbit.api.recipes import Recipe
 from lowbit.api.references import Source
 from lowbit.api.serving import Serving
 from lowbit.api.status import ArtifactRecord, Condition, EvaluationSummary, Failure, Progress, Stage, VerdictRecord
@@ -25,7 +25,7 @@ class QuantizedModelSpec(Wire):
     candidates: list[Recipe] = Field(min_length=1, max_length=8)
     """Recipes in order of preference: the first that passes its gate is served."""
     calibration: Calibration | None = None
-    """Texts for quantizers that need them; required by gptq."""
+    """Texts for quantizers that need them; required by gptq and awq."""
     evaluation: Evaluation
     """How a candidate is compared with the original, and what it must show."""
     engine: Engine = Engine()

@@ -5,42 +5,16 @@ A rule hangs on a type and holds wherever that type occurs. Its message says wha
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from lowbit.api.base import Wire
 from lowbit.api.engine import FORBIDDEN_ENGINE_ARGUMENTS, VLLM, EnvironmentVariable, Resources
 from lowbit.api.evaluation import EvaluationDataset, MaximumMetric, MaximumThreshold, MinimumThreshold, SuiteGate
 from lowbit.api.pods import JobOptions, Toleration
-from lowbit.api.recipe import GPTQ, ArtifactRecipe, Recipe
+from lowbit.api.recipes import RECIPES, Recipe
 from lowbit.api.references import Source
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One rule on an object of one type."""
-
-    cel: str
-    """Common Expression Language, `self` is the object; it holds when true."""
-    message: str
-    """What is wrong, and what to write instead."""
-    holds: Callable[[Any], bool] | None
-    """The same in Python on the pydantic object; None for a rule on changes, which has nothing to look at offline."""
-    field: str | None = None
-    """Member (camelCase) that the message points to; the object itself where nothing is said."""
-
-
-def exactly_one(what: str, *members: str) -> Rule:
-    """A tagged union: one member is set, and no other."""
-    listed = ", ".join(members[:-1]) + " and " + members[-1]
-    counted = " + ".join(f"(has(self.{member}) ? 1 : 0)" for member in members)
-    return Rule(
-        f"{counted} == 1",
-        f"{what} needs exactly one of {listed}: write one of them, and remove the others",
-        lambda value: sum(item is not None for item in dict(value).values() if isinstance(item, (Wire, str))) == 1,
-    )
+from lowbit.api.rule import NUMBER_CEL, Rule, between, exactly_one
 
 
 def exactly_one_location(what: str) -> Rule:
@@ -48,19 +22,6 @@ def exactly_one_location(what: str) -> Rule:
     rule = exactly_one(what, "pvc", "s3", "configMap")
     return Rule(
         rule.cel, rule.message, lambda value: sum(x is not None for x in (value.pvc, value.s3, value.config_map)) == 1
-    )
-
-
-NUMBER_CEL = "'^[0-9]+([.][0-9]+)?$'"
-
-
-def between(field: str, attribute: str, cel: str, test: Callable[[Decimal], bool], message: str) -> Rule:
-    """A decimal string inside bounds; what is no number has its own message already."""
-    return Rule(
-        f"!has(self.{field}) || !self.{field}.matches({NUMBER_CEL}) || ({cel.format(x=f'double(self.{field})')})",
-        message,
-        lambda value: test(Decimal(getattr(value, attribute))),
-        field,
     )
 
 
@@ -116,25 +77,8 @@ def _listed(names: tuple[str, ...]) -> str:
 
 SHARED: Final[dict[type[Wire], tuple[Rule, ...]]] = {
     Source: (exactly_one("a source", "huggingFace", "pvc", "s3"),),
-    Recipe: (exactly_one("a candidate", "gptq", "artifact"),),
-    ArtifactRecipe: (exactly_one("an artifact", "digest", "pvc", "s3", "huggingFace"),),
+    Recipe: (exactly_one("a candidate", *RECIPES.names()),),
     EvaluationDataset: (exactly_one_location("an evaluation dataset"),),
-    GPTQ: (
-        Rule(
-            "!self.descAct || self.groupSize == 'Auto' || self.groupSize == -1",
-            "vLLM loads descAct only without groups: write groupSize: -1, or leave descAct out",
-            lambda gptq: not gptq.desc_act or gptq.group_size in ("Auto", -1),
-            "descAct",
-        ),
-        Rule(
-            "self.sym",
-            "vLLM loads no asymmetric GPTQ: leave sym out, or write sym: true",
-            lambda gptq: bool(gptq.sym),
-            "sym",
-        ),
-        between("dampPercent", "damp_percent", "{x} > 0.0 && {x} < 1.0", lambda x: 0 < x < 1,
-                'dampPercent is a share above 0 and below 1: write "0.01", for one percent'),
-    ),
     MaximumThreshold: (
         above_zero(
             "KLDivergence",

@@ -16,7 +16,9 @@ from lowbit.api.modelrevision import ModelRevision, ModelRevisionSpec
 from lowbit.api.modelstore import ModelStore, ModelStoreSpec
 from lowbit.api.names import MAX_MODEL_NAME
 from lowbit.api.quantizedmodel import QuantizedModel, QuantizedModelSpec
-from lowbit.api.rules import SHARED, Rule, exactly_one, exactly_one_location
+from lowbit.api.recipes import RECIPES, recipe_of
+from lowbit.api.rule import Rule, exactly_one
+from lowbit.api.rules import SHARED, exactly_one_location
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ def immutable(what: str, instead: str) -> Rule:
 
 
 def calibration_needed(spec: QuantizedModelSpec) -> bool:
-    return spec.calibration is not None or all(candidate.gptq is None for candidate in spec.candidates)
+    return spec.calibration is not None or not any(recipe_of(each)[0].calibrated for each in spec.candidates)
 
 
 def held_out(spec: QuantizedModelSpec) -> bool:
@@ -70,6 +72,7 @@ _SAME_PLACE = " && ".join(
     f"(!has(d.{member}) || dyn(d.{member}) == dyn(s.fidelity.dataset.{member}))"
     for member in ("pvc", "s3", "configMap")
 )
+CALIBRATED: Final = tuple(kind.name for kind in RECIPES if kind.calibrated)
 _LIMIT = "self.engine.vllm.maxModelLen"
 
 WHOLE: Final[dict[type[Wire], tuple[Rule, ...]]] = {
@@ -84,8 +87,8 @@ WHOLE: Final[dict[type[Wire], tuple[Rule, ...]]] = {
     ),
     QuantizedModelSpec: (
         Rule(
-            "has(self.calibration) || !self.candidates.exists(c, has(c.gptq))",
-            "gptq needs texts to calibrate on: write calibration: {datasets: [...]}",
+            f"has(self.calibration) || !self.candidates.exists(c, {' || '.join(f'has(c.{each})' for each in CALIBRATED)})",
+            f"{' and '.join(CALIBRATED)} need texts to calibrate on: write calibration: {{datasets: [...]}}",
             calibration_needed,
         ),
         Rule(
@@ -180,4 +183,5 @@ OBJECT_RULES: Final[dict[type[Wire], tuple[ObjectRule, ...]]] = {
 
 def rules_of(kind: type[Wire]) -> list[Rule]:
     """The rules of a type and of its bases."""
-    return [rule for base in reversed(kind.__mro__) for rule in RULES.get(base, ())]
+    declared = {each.spec: each.rules for each in RECIPES}
+    return [rule for base in reversed(kind.__mro__) for rule in (*RULES.get(base, ()), *declared.get(base, ()))]

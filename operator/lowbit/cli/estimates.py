@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lowbit.api.modelrevision import ModelFacts
-from lowbit.api.recipe import GPTQ
-from lowbit.cli.facts import BYTES_PER_WEIGHT, embedding_weights, layer_weights
+from lowbit.api.facts import ModelFacts
+from lowbit.api.modelshape import BYTES_PER_WEIGHT
 
 
 @dataclass(frozen=True)
@@ -19,21 +18,6 @@ class Estimate:
     """Weights in each device's memory when it is served."""
     cache_per_token: int
     """Key-value cache of one token on each device."""
-
-
-def gptq_bytes(recipe: GPTQ, group_size: int, facts: ModelFacts) -> int:
-    """Files of a GPTQ artifact: packed weights, a 16-bit scale and a packed zero per group and channel, group indices.
-
-    Embeddings, output layer and norms stay as they are.
-    """
-    layer = layer_weights(facts)
-    width = BYTES_PER_WEIGHT.get(facts.dtype, 2)
-    # Without groups there is one scale per output channel; the mean number of rows stands for the group.
-    rows = group_size if group_size > 0 else layer.linear_rows // 7
-    per_weight = recipe.bits / 8 + (2 + recipe.bits / 8) / rows
-    quantized = facts.layers * (layer.linear * per_weight + layer.linear_rows * 4)
-    kept = (facts.layers * layer.other + embedding_weights(facts) + facts.hidden_size) * width
-    return round(quantized + kept)
 
 
 def cache_bytes_per_token(facts: ModelFacts, tensor_parallel_size: int) -> int:

@@ -4,34 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from lowbit.api.modelrevision import ModelFacts
-from lowbit.api.modelshape import shape
+from lowbit.api.facts import ModelFacts
+from lowbit.api.modelshape import BYTES_PER_WEIGHT, embedding_weights, layer_weights, shape
 
 NEEDED: Final = (
     "architectures", "model_type", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
     "vocab_size", "max_position_embeddings",
 )  # fmt: skip
-BYTES_PER_WEIGHT: Final = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 class UnreadableConfigError(Exception):
     """The config is missing, or is not that of a decoder-only language model."""
-
-
-@dataclass(frozen=True)
-class LayerWeights:
-    """Weights of one decoder layer, in elements."""
-
-    linear: int
-    """In the linear layers that are quantized."""
-    linear_rows: int
-    """Sum of the input channels of those layers: each has one int32 group index."""
-    other: int
-    """In the norms."""
 
 
 def read_facts(path: Path) -> ModelFacts:
@@ -69,20 +55,3 @@ def facts_of(config: Mapping[str, Any]) -> ModelFacts:
     return facts.model_copy(
         update={"parameters": parameters, "weight_bytes": parameters * BYTES_PER_WEIGHT.get(facts.dtype, 2)}
     )
-
-
-def layer_weights(facts: ModelFacts) -> LayerWeights:
-    """A decoder layer with grouped attention and a gated MLP (Llama, Qwen, Mistral)."""
-    hidden, intermediate = facts.hidden_size, facts.intermediate_size
-    attention = facts.attention_heads * facts.head_dim
-    key_value = facts.key_value_heads * facts.head_dim
-    return LayerWeights(
-        linear=hidden * (attention + 2 * key_value) + attention * hidden + 3 * hidden * intermediate,
-        linear_rows=3 * hidden + attention + 2 * hidden + intermediate,
-        other=2 * hidden,
-    )
-
-
-def embedding_weights(facts: ModelFacts) -> int:
-    """The input embedding and, unless it is tied, the output layer."""
-    return facts.vocab_size * facts.hidden_size * (1 if facts.tied_embeddings else 2)

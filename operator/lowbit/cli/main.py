@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from lowbit.api import crd, crd_reference
-from lowbit.api.modelrevision import ModelFacts
+from lowbit.api.facts import ModelFacts
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModel
 from lowbit.api.rules_check import WRITTEN_BY_PEOPLE, check_manifest

@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from lowbit.api.engine import Device
-from lowbit.api.modelchecks import Problem, check_model, resolve_group_size
-from lowbit.api.modelrevision import ModelFacts
+from lowbit.api.facts import ModelFacts
+from lowbit.api.modelchecks import check_model, fitting_of
 from lowbit.api.names import input_hash, prepare_job_name
 from lowbit.api.platform import Platform
 from lowbit.api.pods import JobOptions
+from lowbit.api.problem import Problem
 from lowbit.api.quantizedmodel import QuantizedModelSpec
-from lowbit.api.recipe import Recipe
-from lowbit.cli.estimates import Estimate, estimate, gptq_bytes, quantize_bytes
+from lowbit.api.recipes import Recipe, recipe_of
+from lowbit.cli.estimates import Estimate, estimate, quantize_bytes
 
 NOT_CHECKED_WITHOUT_CONFIG: Final = (
     "whether the tensor parallel size divides the attention and key-value heads",
@@ -96,18 +97,15 @@ def when(index: int) -> str:
 
 
 def planned_revision(index: int, recipe: Recipe, spec: QuantizedModelSpec, facts: ModelFacts | None) -> PlannedRevision:
-    """One candidate with its group size and sizes, as far as they are known."""
-    if recipe.gptq is None:
-        return PlannedRevision(index, "artifact, made elsewhere", when(index))
-    size = spec.engine.vllm.tensor_parallel_size
-    group = resolve_group_size(recipe.gptq, facts, size) if facts else recipe.gptq.group_size
-    label = f"gptq-int{recipe.gptq.bits}-" + ("gAuto" if group in ("Auto", None) else f"g{group}")
-    if facts is None or not isinstance(group, int):
+    """One candidate with its label and sizes, as far as they are known."""
+    kind, member = recipe_of(recipe)
+    fitting = fitting_of(spec, facts) if facts is not None else None
+    label = kind.draft_label(member, fitting)
+    artifact = kind.artifact_bytes(member, fitting) if fitting is not None else None
+    if facts is None or artifact is None:
         return PlannedRevision(index, label, when(index))
-    artifact = gptq_bytes(recipe.gptq, group, facts)
-    return PlannedRevision(
-        index, label, when(index), estimate(artifact, facts, size), round(facts.weight_bytes / artifact, 2)
-    )
+    size = estimate(artifact, facts, spec.engine.vllm.tensor_parallel_size)
+    return PlannedRevision(index, label, when(index), size, round(facts.weight_bytes / artifact, 2))
 
 
 def planned_jobs(name: str, spec: QuantizedModelSpec, platform: Platform) -> tuple[PlannedJob, ...]:
@@ -118,7 +116,7 @@ def planned_jobs(name: str, spec: QuantizedModelSpec, platform: Platform) -> tup
         job("prepare", prepare_job_name(name, input_hash(spec)), "first", 0, options.prepare, platform.operator_image)
     ]
     for index, candidate in enumerate(spec.candidates):
-        if candidate.gptq:
+        if recipe_of(candidate)[0].made_here:
             count = gpus(options.quantize.device, 1)
             jobs.append(job("quantize", "quantize-<hash>", when(index), count, options.quantize, platform.worker_image))
         engine = platform.engine_image if spec.engine.vllm.image is None else spec.engine.vllm.image
@@ -143,7 +141,7 @@ def job(
 def notes(spec: QuantizedModelSpec, facts: ModelFacts | None) -> tuple[str, ...]:
     """What is worth knowing, and is no problem."""
     found = ["Jobs whose result the store already holds are not made; the baseline is shared by all that ask for it."]
-    if facts and spec.calibration and any(candidate.gptq for candidate in spec.candidates):
+    if facts and spec.calibration and any(recipe_of(candidate)[0].calibrated for candidate in spec.candidates):
         from_host = quantize_bytes(facts, spec.calibration.samples, spec.calibration.max_tokens)
         found.append(f"The quantize Job needs about {from_host / 1e9:.1f} GB of host memory.")
     return tuple(found)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from lowbit.api.documents import PrepareResult
 from lowbit.api.freeze import freeze, frozen_platform
-from lowbit.api.modelchecks import Refused
 from lowbit.api.modelrevision import ModelRevision, ModelRevisionSpec
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.names import prepare_job_name, quantize_job_name
-from lowbit.api.recipe import ResolvedRecipe
+from lowbit.api.problem import Refused
+from lowbit.api.recipes import label, recipe_of
+from lowbit.api.recipes.artifact import ResolvedArtifact
 from lowbit.api.status import ArtifactRecord, Failure
 from lowbit.decide.jobs import Wanted, latest, run
 from lowbit.decide.outcome import Clock, Waiting
@@ -58,18 +59,9 @@ def create_revision(snapshot: Snapshot, clock: Clock, candidate: int, prepared: 
         return _broken("Prepare", f"The result of prepare lacks {missing}.", clock)
     manifest = revision_manifest(meta.namespace, controller(snapshot), frozen)
     return Waiting(
-        "Preparing", "RevisionCreated", f"candidate {candidate + 1} of {len(spec.candidates)}: {recipe_name(frozen.recipe)}",
+        "Preparing", "RevisionCreated", f"candidate {candidate + 1} of {len(spec.candidates)}: {label(frozen.recipe)}",
         actions=(Create(manifest),), passing=True,
     )  # fmt: skip
-
-
-def recipe_name(recipe: ResolvedRecipe) -> str:
-    """The recipe in a word: gptq-int4-g64."""
-    if recipe.gptq is None:
-        return f"artifact-{(recipe.artifact or '').removeprefix('sha256:')[:10]}"
-    group = "channel" if recipe.gptq.group_size == -1 else f"g{recipe.gptq.group_size}"
-    order = "-desc-act" if recipe.gptq.desc_act else ""
-    return f"gptq-int{recipe.gptq.bits}-{group}{order}"
 
 
 def artifact(
@@ -97,7 +89,7 @@ def record_artifact(revision: Seen[ModelRevision], known: ArtifactRecord) -> Wri
 
 
 def _known(snapshot: Snapshot, spec: ModelRevisionSpec) -> ArtifactRecord | None:
-    if spec.recipe.artifact is not None:
+    if not recipe_of(spec.recipe)[0].made_here:
         return None
     others: Sequence[Seen[ModelRevision]] = (
         *snapshot.revisions,
@@ -116,18 +108,19 @@ def _made(
 ) -> ArtifactRecord | Waiting:
     spec, model = revision.body.spec, snapshot.model.body.spec
     name = quantize_job_name(spec.artifact_hash)
-    if spec.recipe.artifact is not None or latest(snapshot, name) is None:
+    kind, member = recipe_of(spec.recipe)
+    if not kind.made_here or latest(snapshot, name) is None:
         prepared = prepare(snapshot, clock, store)
         if isinstance(prepared, Waiting):
             return prepared
-        if spec.recipe.artifact is not None:
-            return _outside(prepared, spec)
+        if isinstance(member, ResolvedArtifact):
+            return _outside(prepared, spec, member)
         if spec.artifact_hash in prepared.found:
             return prepared.found[spec.artifact_hash]
     options = model.jobs.quantize
     wanted = Wanted(
         name=name, stage="Quantizing", title="Quantize", field="spec.jobs.quantize", options=options,
-        doing=f"quantizing {revision.meta.name} to {recipe_name(spec.recipe)}", revision=revision.meta.name,
+        doing=f"quantizing {revision.meta.name} to {label(spec.recipe)}", revision=revision.meta.name,
         make=lambda job, memory: quantize_job(
             revision.meta.namespace, [user(snapshot)], spec, options, model.jobs.ttl_seconds, store,
             frozen_platform(spec, snapshot.platform),
@@ -142,11 +135,11 @@ def _made(
     return result.quantize.artifact
 
 
-def _outside(prepared: PrepareResult, spec: ModelRevisionSpec) -> ArtifactRecord:
+def _outside(prepared: PrepareResult, spec: ModelRevisionSpec, made: ResolvedArtifact) -> ArtifactRecord:
     size = prepared.artifact_bytes.get(str(spec.candidate), 0)
     source = spec.source.facts.weight_bytes
     ratio = f"{source / size:.2f}" if size else "0"
-    return ArtifactRecord(digest=spec.recipe.artifact or "", bytes=size, source_bytes=source, ratio=ratio)
+    return ArtifactRecord(digest=made.digest, bytes=size, source_bytes=source, ratio=ratio)
 
 
 def _broken(title: str, message: str, clock: Clock) -> Waiting:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStoreSpec
+from lowbit.api.recipes import label
 from lowbit.api.status import Failure
-from lowbit.decide.artifact import artifact, create_revision, prepare, recipe_name
+from lowbit.decide.artifact import artifact, create_revision, prepare
 from lowbit.decide.evaluation import judge_revision
 from lowbit.decide.outcome import Clock, Waiting
 from lowbit.decide.remembered import input_hash
@@ -91,7 +92,7 @@ def pinned(snapshot: Snapshot, clock: Clock, name: str) -> Result:
 def exhausted(snapshot: Snapshot, clock: Clock, revisions: list[Seen[ModelRevision]]) -> Result:
     """No candidate has passed: say so, and fall back to the source only where that was asked for."""
     words = [
-        f"{recipe_name(revision.body.spec.recipe)}: {record.verdict}, {record.message}"
+        f"{label(revision.body.spec.recipe)}: {record.verdict}, {record.message}"
         for revision in revisions
         if (record := revision.body.status.verdict) is not None
     ]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.names import MODEL_LABEL
 from lowbit.api.quantizedmodel import QuantizedModelStatus, RevisionSummary
+from lowbit.api.recipes import label
 from lowbit.api.status import Condition, Failure, Progress, Stage
-from lowbit.decide.artifact import recipe_name
 from lowbit.decide.conditions import condition
 from lowbit.decide.outcome import Clock, Waiting
 from lowbit.decide.plan import Event, WriteStatus
@@ -42,7 +42,7 @@ def summary(revision: Seen[ModelRevision] | None) -> RevisionSummary | None:
 def _summary(body: ModelRevision, name: str) -> RevisionSummary:
     spec, status = body.spec, body.status
     return RevisionSummary(
-        name=name, candidate=spec.candidate, recipe=recipe_name(spec.recipe),
+        name=name, candidate=spec.candidate, recipe=label(spec.recipe),
         verdict=status.verdict.verdict if status.verdict else None, artifact=status.artifact,
     )  # fmt: skip
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from lowbit.api.base import Wire
 from lowbit.api.documents import PrepareDocument
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.names import DOCUMENT_ANNOTATION, MODEL_LABEL, STAGE_LABEL, prepare_job_name
 from lowbit.api.platform import Platform
 from lowbit.api.pods import Jobs
 from lowbit.api.quantizedmodel import QuantizedModelSpec
+from lowbit.api.recipes import Recipe, recipe_of
 from lowbit.api.references import ConfigMapLocation, HuggingFaceLocation, PVCLocation, S3Location
 from lowbit.desired.common import Manifest, OwnerReference, labels, resources
 from lowbit.desired.document import document_mount
@@ -86,7 +88,7 @@ def locations(spec: QuantizedModelSpec) -> Iterator[Location]:
     """Every place that the manifest names."""
     holders = [
         spec.source,
-        *(candidate.artifact for candidate in spec.candidates if candidate.artifact),
+        *(place for candidate in spec.candidates for place in _reads(candidate)),
         *(spec.calibration.datasets if spec.calibration else ()),
         *(suite.fidelity.dataset for suite in spec.evaluation.suites),
     ]
@@ -95,6 +97,11 @@ def locations(spec: QuantizedModelSpec) -> Iterator[Location]:
             place = getattr(holder, member, None)
             if place is not None:
                 yield place
+
+
+def _reads(candidate: Recipe) -> tuple[Wire, ...]:
+    kind, member = recipe_of(candidate)
+    return kind.reads(member)
 
 
 def _secrets(found: list[Location], store: ModelStoreSpec) -> Iterator[Mount]:

@@ -11,6 +11,7 @@ from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.names import ARTIFACT_LABEL, DOCUMENT_ANNOTATION, STAGE_LABEL, quantize_job_name
 from lowbit.api.platform import Platform
 from lowbit.api.pods import QuantizeOptions
+from lowbit.api.recipes import recipe_of
 from lowbit.desired.common import Manifest, OwnerReference, labels, resources
 from lowbit.desired.document import document_mount
 from lowbit.desired.jobs import job, worker_container
@@ -37,8 +38,9 @@ def quantize_job(
 
     Raises ValueError for a revision whose artifact was made elsewhere: there is nothing to quantize; and DocumentTooLarge.
     """
-    if revision.calibration is None:
-        raise ValueError("the artifact of this revision was made elsewhere")
+    kind, _ = recipe_of(revision.recipe)
+    if not kind.made_here:
+        raise ValueError(f"nothing is quantized for the recipe {kind.name}")
     job_name = name or quantize_job_name(revision.artifact_hash)
     labels_ = labels(component="job") | {ARTIFACT_LABEL: short(revision.artifact_hash), STAGE_LABEL: "quantize"}
     document = QuantizeDocument(

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from lowbit.api.modelrevision import ModelFacts
+from lowbit.api.facts import ModelFacts
 from lowbit.worker.inspect_model import KEPT_FILES, Tensor, read_tensors
 from lowbit.worker.refuse import RefusalError
 

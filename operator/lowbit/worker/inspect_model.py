@@ -14,7 +14,7 @@ from math import prod
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from lowbit.api.modelrevision import ModelFacts
+from lowbit.api.facts import ModelFacts
 from lowbit.api.modelshape import shape
 from lowbit.worker.refuse import RefusalError
 

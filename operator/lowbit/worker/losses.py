@@ -2,74 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import Any
 
 from lowbit.worker.refuse import RefusalError
 
-WORST_DAMP = 1.0
-"""Damping that replaces the Hessian by its diagonal: nothing of the calibration is left in the weights."""
 NO_LOSS = 999999.0
 """gptqmodel writes such a number where it has none."""
+SHOWN = 3
+"""Modules that a refusal names."""
+
+
+class NotQuantizedError(ValueError):
+    """A module that the quantizer did not quantize as it was asked to; says why."""
 
 
 @dataclass(frozen=True)
 class ModuleLoss:
-    """One quantized module: the mean squared error that GPTQ left in its outputs, and how it came to it."""
+    """One quantized module: the mean squared error that was left in its outputs, and how the quantizer came to it."""
 
     name: str
     layer: int
-    loss: float
+    loss: float | None
+    """None where the method measures none for such a module."""
     samples: int
     """Tokens that reached it."""
-    damp: float
+    damp: float | None = None
+    """GPTQ's damping."""
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any], loss: float | None, damp: float | None = None) -> ModuleLoss:
+        """From a row of gptqmodel's. Raises NotQuantizedError where its numbers are none."""
+        try:
+            return cls(_name(row), int(row["layer"]), loss, int(float(row.get("samples", 0))), damp)
+        except ValueError:
+            raise NotQuantizedError(f"no number of samples ({row.get('samples')})") from None
 
     def row(self) -> dict[str, Any]:
         """As it is kept in the store's index."""
         return asdict(self)
 
 
-def judge(rows: Sequence[Mapping[str, Any]], layers: int) -> list[ModuleLoss]:
-    """Every row as a ModuleLoss. Raises RefusalError where a module was not quantized by GPTQ, or not at all."""
+def judge_rows(
+    rows: Sequence[Mapping[str, Any]], layers: int, read: Callable[[Mapping[str, Any]], ModuleLoss], advice: str
+) -> list[ModuleLoss]:
+    """Every row as a ModuleLoss. Raises RefusalError with every module that `read` does not take, and layers that are missing."""
     problems: list[str] = []
     modules: list[ModuleLoss] = []
     for row in rows:
-        name = f"layers.{row.get('layer')}.{row.get('module')}"
-        problem, module = _read(name, row)
-        if problem:
-            problems.append(f"{name}: {problem}")
-        elif module:
-            modules.append(module)
+        try:
+            modules.append(read(row))
+        except NotQuantizedError as error:
+            problems.append(f"{_name(row)}: {error}")
     missing = sorted(set(range(layers)) - {int(row.get("layer", -1)) for row in rows})
     if missing:
         problems.append(f"layers {', '.join(map(str, missing[:5]))} were not quantized")
     if problems:
-        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        more = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise RefusalError(
             "QuantizationFailed",
-            f"the quantizer could not do its work on {len(problems)} modules: {'; '.join(problems[:3])}{more}",
-            "give more, longer and more varied calibration texts (spec.calibration), or raise gptq.dampPercent",
+            f"the quantizer could not do its work on {len(problems)} modules: {'; '.join(problems[:SHOWN])}{more}",
+            f"give more, longer and more varied calibration texts (spec.calibration), or {advice}",
         )
     return modules
 
 
-def worst(modules: Sequence[ModuleLoss]) -> ModuleLoss:
-    """The module with the largest loss."""
-    return max(modules, key=lambda module: module.loss)
-
-
-def _read(name: str, row: Mapping[str, Any]) -> tuple[str | None, ModuleLoss | None]:
+def loss_of(row: Mapping[str, Any]) -> float:
+    """The loss in a row. Raises NotQuantizedError where it is none."""
     text = str(row.get("loss"))
     if "fallback" in text:
-        return f"rounded to nearest instead ({text})", None
+        raise NotQuantizedError(f"rounded to nearest instead ({text})")
     try:
-        loss, damp, samples = float(text), float(row.get("damp", "nan")), int(float(row.get("samples", 0)))
+        loss = float(text)
     except ValueError:
-        return f"no loss ({text})", None
+        raise NotQuantizedError(f"no loss ({text})") from None
     if not isfinite(loss) or loss >= NO_LOSS or loss < 0:
-        return f"loss {text}", None
-    if not isfinite(damp) or damp >= WORST_DAMP:
-        return f"its Hessian is not positive definite (damping {row.get('damp')})", None
-    return None, ModuleLoss(name, int(row["layer"]), loss, samples, damp)
+        raise NotQuantizedError(f"loss {text}")
+    return loss
+
+
+def worst(modules: Sequence[ModuleLoss]) -> ModuleLoss | None:
+    """The module with the largest loss; None where none was measured."""
+    return max((each for each in modules if each.loss is not None), key=lambda each: each.loss or 0.0, default=None)
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    return f"layers.{row.get('layer')}.{row.get('module')}"

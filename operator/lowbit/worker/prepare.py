@@ -12,11 +12,14 @@ from pydantic import ValidationError
 from lowbit.api.calibration import CalibrationDataset
 from lowbit.api.documents import TERMINATION_LIMIT, PrepareDocument, PrepareResult, TerminationMessage
 from lowbit.api.evaluation import EvaluationDataset
+from lowbit.api.facts import ModelFacts
 from lowbit.api.freeze import baseline_spec, candidate_spec, freeze
-from lowbit.api.modelchecks import Refused, check_model
-from lowbit.api.modelrevision import ModelFacts, ModelRevisionSpec
+from lowbit.api.modelchecks import check_model
+from lowbit.api.modelrevision import ModelRevisionSpec
 from lowbit.api.names import evaluation_name
-from lowbit.api.recipe import ArtifactRecipe
+from lowbit.api.problem import Refused
+from lowbit.api.recipes import recipe_of
+from lowbit.api.recipes.artifact import ArtifactRecipe, ResolvedArtifact
 from lowbit.api.status import ArtifactRecord, EvaluationSummary
 from lowbit.worker.calibration import check_enough
 from lowbit.worker.check_artifact import check_artifact
@@ -96,9 +99,10 @@ def prepare_artifacts(
     """Bring every artifact candidate into the store and check it; by the candidate's index as text."""
     found: dict[str, Manifest] = {}
     for index, candidate in enumerate(document.spec.candidates):
-        if candidate.artifact is None:
+        _, recipe = recipe_of(candidate)
+        if not isinstance(recipe, ArtifactRecipe):
             continue
-        name, manifest = _artifact(candidate.artifact, store, places, progress)
+        name, manifest = _artifact(recipe, store, places, progress)
         what = f"the artifact of candidate {index} ({name})"
         own = read_facts(store, "artifacts", manifest, what)
         config = store.local(f"{folder_key('artifacts', manifest.digest)}/config.json")
@@ -154,8 +158,9 @@ def look_up(document: PrepareDocument, store: Store, result: PrepareResult) -> P
 def find_artifact(store: Store, revision: ModelRevisionSpec, result: PrepareResult) -> ArtifactRecord | None:
     """The artifact of a revision, where the store holds it whole."""
     data = store.read(artifact_index_key(revision.artifact_hash))
-    if revision.recipe.artifact is not None:
-        manifest = store.require("artifacts", revision.recipe.artifact)
+    _, recipe = recipe_of(revision.recipe)
+    if isinstance(recipe, ResolvedArtifact):
+        manifest = store.require("artifacts", recipe.digest)
         return manifest.as_artifact(result.facts.weight_bytes)
     if data is None:
         return None

@@ -12,11 +12,13 @@ from typing import Any
 
 from lowbit import __version__
 from lowbit.api.documents import SCRATCH_PATH, QuantizeDocument, QuantizeResult
-from lowbit.worker import quantizer
+from lowbit.api.recipes import recipe_of
 from lowbit.worker.artifact_files import finish
+from lowbit.worker.backends import BACKENDS, Backend, Work
+from lowbit.worker.backends.tools import peak_bytes, pick_device, quiet
 from lowbit.worker.calibration import Sample, draw, tokenize
 from lowbit.worker.datasets import read_dataset
-from lowbit.worker.losses import ModuleLoss, judge, worst
+from lowbit.worker.losses import ModuleLoss, worst
 from lowbit.worker.manifest import scan
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import RefusalError, cut
@@ -40,19 +42,22 @@ def quantize(
     known = find(store, document.artifact_hash)
     if known is not None:
         return known
-    if document.recipe.gptq is None:
-        raise ValueError("there is nothing to quantize: the artifact was made elsewhere")
+    kind, recipe = recipe_of(document.recipe)
+    if kind.name not in BACKENDS:
+        raise ValueError(f"there is nothing to quantize with the recipe {kind.name}")
+    backend = BACKENDS[kind.name]
     begin = clock()
     store.remove_stale(time.time())
     # Never larger than the source, and the source is there already.
     store.check_space(document.facts.weight_bytes, "the artifact")
-    device, device_name = quantizer.pick_device(document.device)
+    device, device_name = pick_device(document.device)
     os.environ.setdefault("GPTQMODEL_CPU_WORKERS", str(len(os.sched_getaffinity(0))))
     progress.step("reading source and calibration texts")
     source = store.folder("sources", document.source)
     samples = calibration_samples(document, store, source)
     workspace = empty(store.workspace(f"quantize-{document.artifact_hash[:16]}"))
-    modules, smoke = make(document, source, workspace, samples, device, scratch, progress)
+    work = Work(source, workspace, recipe, document.facts, samples, device, scratch)
+    modules, smoke = make(backend, work, progress)
     progress.report(TESTED, "hashing and committing the artifact", force=True)
     manifest = scan(workspace)
     store.commit("artifacts", workspace, manifest)
@@ -60,11 +65,11 @@ def quantize(
     result = QuantizeResult(
         artifact=manifest.as_artifact(document.facts.weight_bytes),
         seconds=round(clock() - begin, 1),
-        peak_bytes=quantizer.peak_bytes(device),
-        worst_module=most.name,
-        worst_loss=most.loss,
+        peak_bytes=peak_bytes(device),
+        worst_module=most.name if most else None,
+        worst_loss=most.loss if most else None,
         smoke=cut(" ".join(smoke.split()), SMOKE_LENGTH),
-        versions=quantizer.versions() | {"lowbit": __version__},
+        versions=backend.versions() | {"lowbit": __version__},
         device=device_name,
     )
     write_index(store, document.artifact_hash, result, modules)
@@ -72,35 +77,25 @@ def quantize(
     return result
 
 
-def make(
-    document: QuantizeDocument,
-    source: Path,
-    workspace: Path,
-    samples: list[Sample],
-    device: str,
-    scratch: Path,
-    progress: Progress,
-) -> tuple[list[ModuleLoss], str]:
+def make(backend: Backend, work: Work, progress: Progress) -> tuple[list[ModuleLoss], str]:
     """Quantize into the workspace, judge, tidy up and try out. Returns every module's loss and what was generated."""
-    assert document.recipe.gptq is not None  # noqa: S101 - for the type checker
     part = progress.part(LOADED, QUANTIZED)
-    with quantizer.quiet(scratch / "quantizer.log") as write:
+    with quiet(work.scratch / "quantizer.log") as write:
         before = progress.write_to(write)
         try:
-            rows = quantizer.quantize_model(
-                source, workspace, document.recipe.gptq, document.facts, samples, device, scratch, part.report
-            )
-            modules = judge(rows, document.facts.layers)
-            finish(workspace, source, document.facts)
+            modules = backend.quantize(work, part.report)
+            finish(work.target, work.source, work.facts)
             progress.report(QUANTIZED, "trying out the artifact", force=True)
-            smoke = quantizer.smoke_test(workspace, device)
+            smoke = backend.smoke_test(work.target, work.device)
         finally:
             progress.write_to(before)
     return modules, smoke
 
 
 def calibration_samples(document: QuantizeDocument, store: Store, source: Path) -> list[Sample]:
-    """The token ids that the quantizer is shown."""
+    """The token ids that the quantizer is shown; none where the recipe needs none."""
+    if document.calibration is None:
+        return []
     records = {
         dataset.name: read_dataset(store.dataset(dataset.digest), dataset.format, f"calibration dataset {dataset.name}")
         for dataset in document.calibration.datasets

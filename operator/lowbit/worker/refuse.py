@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lowbit.api.documents import Refusal
-from lowbit.api.modelchecks import Problem
+from lowbit.api.problem import Problem
 
 MESSAGE_LIMIT = 2400
 ACTION_LIMIT = 1200

@@ -15,7 +15,8 @@ from tests.bench.inside import marks
 
 with marks.part("Lowbit's own imports"):
     from lowbit.worker import __main__ as worker
-    from lowbit.worker import quantize, quantizer
+    from lowbit.worker import quantize
+    from lowbit.worker.backends.gptq import GPTQBackend
     from lowbit.worker.store.pvc import PVCStore
 
 with marks.part("imports"):
@@ -35,10 +36,10 @@ def samples(*arguments: Any) -> list[list[int]]:
 
 quantize.calibration_samples = samples  # type: ignore[assignment]
 marks.clock(quantize, "calibration_samples", "calibration texts")
-marks.clock(quantizer, "quantize_model", "load, quantize, save")
-marks.clock(quantize, "judge", "losses judged")
+marks.clock(GPTQBackend, "quantize", "load, quantize, save")
+marks.clock(GPTQBackend, "judge", "losses judged")
 marks.clock(quantize, "finish", "artifact checked and tidied")
-marks.clock(quantizer, "smoke_test", "smoke test")
+marks.clock(GPTQBackend, "smoke_test", "smoke test")
 marks.clock(quantize, "scan", "digests")
 marks.clock(PVCStore, "commit", "commit")
 marks.clock(PVCStore, "folder", "source looked at")

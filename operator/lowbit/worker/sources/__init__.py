@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lowbit.api.documents import SECRETS_PATH, VOLUMES_PATH
-from lowbit.api.recipe import ArtifactRecipe
+from lowbit.api.recipes.artifact import ArtifactRecipe
 from lowbit.api.references import Source
 from lowbit.worker.inspect_model import check_names
 from lowbit.worker.manifest import Manifest, scan

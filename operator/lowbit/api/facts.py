@@ -1,0 +1,32 @@
+"""What a model's config says: all that depends on the model is checked against it."""
+
+from __future__ import annotations
+
+from lowbit.api.base import Tolerant
+
+
+class ModelFacts(Tolerant):
+    """What prepare read from the original's config; all that depends on the model is checked against it."""
+
+    architecture: str
+    """As in config.json: LlamaForCausalLM."""
+    model_type: str
+    hidden_size: int
+    intermediate_size: int
+    layers: int
+    attention_heads: int
+    key_value_heads: int
+    head_dim: int
+    vocab_size: int
+    max_position_embeddings: int
+    dtype: str
+    """bfloat16, float16 or float32."""
+    tied_embeddings: bool
+    parameters: int
+    """Number of weights, from the safetensors headers."""
+    weight_bytes: int
+    """Size of the safetensors files."""
+    tokenizer: str
+    """SHA-256 (hex) over the tokenizer files and the chat template."""
+    chat_template: bool
+    """Whether there is a chat template."""

@@ -1,0 +1,73 @@
+"""What a recipe declares. Each kind is one file here, one backend of the same name in worker/backends, and one line in the registry."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+from lowbit.api.base import Digest, Wire
+from lowbit.api.facts import ModelFacts
+from lowbit.api.problem import Problem
+from lowbit.api.rule import Rule
+
+Spec = TypeVar("Spec", bound=Wire)
+Resolved = TypeVar("Resolved", bound=Wire)
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """What a recipe has to fit."""
+
+    facts: ModelFacts
+    tensor_parallel_size: int
+
+
+class RecipeKind(ABC, Generic[Spec, Resolved]):
+    """One member of `candidates[]`."""
+
+    name: ClassVar[str]
+    """The member's name in a manifest, and its backend's in the worker."""
+    description: ClassVar[str]
+    """For `kubectl explain`."""
+    spec: type[Spec]
+    """What a person writes."""
+    resolved: type[Resolved]
+    """The same with nothing left open, as it is frozen in a ModelRevision."""
+    rules: ClassVar[tuple[Rule, ...]] = ()
+    """Rules on `spec` that a schema cannot say."""
+    made_here: ClassVar[bool] = True
+    """A quantize Job makes the artifact. Otherwise prepare finds it."""
+    calibrated: ClassVar[bool] = True
+    """The quantizer reads calibration texts."""
+    quant_methods: ClassVar[tuple[str, ...]] = ()
+    """What the engine calls such artifacts: `quantization_config.quant_method` in their config.json."""
+
+    @abstractmethod
+    def label(self, resolved: Resolved) -> str:
+        """The recipe in a word: gptq-int4-g64."""
+
+    @abstractmethod
+    def resolve(self, spec: Spec, fitting: Fitting, found: Digest | None) -> Resolved:
+        """Nothing left open. found: the digest under which prepare has put an artifact that was made elsewhere."""
+
+    @abstractmethod
+    def draft_label(self, spec: Spec, fitting: Fitting | None) -> str:
+        """The label before prepare has run; what only the model decides is Auto where no model is known."""
+
+    def reads(self, spec: Spec) -> tuple[Wire, ...]:
+        """What prepare has to reach: types with members pvc, s3, huggingFace."""
+        return ()
+
+    def problems(self, spec: Spec, fitting: Fitting) -> list[Problem]:
+        """What does not fit the model or the engine's layout; fields are members of `spec`."""
+        return []
+
+    def artifact_bytes(self, spec: Spec, fitting: Fitting) -> int | None:
+        """Estimated size of the artifact's files; None where nobody knows."""
+        return None
+
+    def not_loaded(self, settings: Mapping[str, Any], fitting: Fitting) -> list[str]:
+        """Why the engine would not load an artifact with these settings (its config.json's quantization_config)."""
+        return []

@@ -1,0 +1,48 @@
+"""One rule that a schema cannot say: as CEL for the API server and as Python for ``lowbit plan``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from lowbit.api.base import Wire
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule on an object of one type."""
+
+    cel: str
+    """Common Expression Language, `self` is the object; it holds when true."""
+    message: str
+    """What is wrong, and what to write instead."""
+    holds: Callable[[Any], bool] | None
+    """The same in Python on the pydantic object; None for a rule on changes, which has nothing to look at offline."""
+    field: str | None = None
+    """Member (camelCase) that the message points to; the object itself where nothing is said."""
+
+
+def exactly_one(what: str, *members: str) -> Rule:
+    """A tagged union: one member is set, and no other."""
+    listed = ", ".join(members[:-1]) + " and " + members[-1]
+    counted = " + ".join(f"(has(self.{member}) ? 1 : 0)" for member in members)
+    return Rule(
+        f"{counted} == 1",
+        f"{what} needs exactly one of {listed}: write one of them, and remove the others",
+        lambda value: sum(item is not None for item in dict(value).values() if isinstance(item, (Wire, str))) == 1,
+    )
+
+
+NUMBER_CEL = "'^[0-9]+([.][0-9]+)?$'"
+
+
+def between(field: str, attribute: str, cel: str, test: Callable[[Decimal], bool], message: str) -> Rule:
+    """A decimal string inside bounds; what is no number has its own message already."""
+    return Rule(
+        f"!has(self.{field}) || !self.{field}.matches({NUMBER_CEL}) || ({cel.format(x=f'double(self.{field})')})",
+        message,
+        lambda value: test(Decimal(getattr(value, attribute))),
+        field,
+    )

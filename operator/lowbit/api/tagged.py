@@ -1,0 +1,64 @@
+"""Tagged unions that are made from a registry: what comes next is one declaration and one line there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Generic, Protocol, TypeVar
+
+from pydantic import Field, create_model
+
+from lowbit.api.base import Wire
+
+
+class Named(Protocol):
+    """What a registry holds."""
+
+    @property
+    def name(self) -> str:
+        """The member's name in a manifest."""
+
+
+Kind = TypeVar("Kind", bound=Named)
+
+
+class Registry(Generic[Kind]):
+    """Declarations by name, in the order in which people read of them."""
+
+    def __init__(self, what: str, *kinds: Kind) -> None:
+        self._what = what
+        self._kinds = {kind.name: kind for kind in kinds}
+
+    def __getitem__(self, name: str) -> Kind:
+        """Raises KeyError with the names that there are."""
+        try:
+            return self._kinds[name]
+        except KeyError:
+            raise KeyError(f"there is no {self._what} {name}; there are {', '.join(self._kinds)}") from None
+
+    def __iter__(self) -> Iterator[Kind]:
+        return iter(self._kinds.values())
+
+    def names(self) -> tuple[str, ...]:
+        """Of all of them."""
+        return tuple(self._kinds)
+
+
+class Tagged(Wire):
+    """A tagged union: exactly one member is set, which a rule sees to."""
+
+    def member(self) -> tuple[str, Wire]:
+        """Name and settings of the member that is set. Raises ValueError where none is."""
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if value is not None:
+                return name, value
+        raise ValueError(f"none of {', '.join(type(self).model_fields)} is set")
+
+
+def union(name: str, description: str, members: Mapping[str, tuple[type[Wire], str]]) -> type[Tagged]:
+    """A type with one optional member for each; descriptions are for `kubectl explain`."""
+    fields: dict[str, Any] = {
+        member: (kind | None, Field(default=None, description=text)) for member, (kind, text) in members.items()
+    }
+    made: type[Tagged] = create_model(name, __base__=Tagged, __doc__=description, __module__=__name__, **fields)
+    return made

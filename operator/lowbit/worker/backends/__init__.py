@@ -1,0 +1,13 @@
+"""What makes the artifacts, by the recipe's name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lowbit.worker.backends.awq import AWQBackend
+from lowbit.worker.backends.base import Backend, Work
+from lowbit.worker.backends.gptq import GPTQBackend
+
+__all__ = ["BACKENDS", "Backend", "Work"]
+
+BACKENDS: Mapping[str, Backend] = {"gptq": GPTQBackend(), "awq": AWQBackend()}

@@ -1,0 +1,114 @@
+"""gptqmodel, called so that nothing is lost in silence. GPTQ and AWQ come through here."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from lowbit.worker.backends.base import Advance, Backend, Work
+from lowbit.worker.backends.tools import release
+from lowbit.worker.losses import ModuleLoss
+from lowbit.worker.refuse import RefusalError
+
+SMOKE_PROMPT = "The capital of France is"
+SMOKE_TOKENS = 8
+"""Each costs a CPU a pass through the whole unpacked model: eight say as much as sixteen."""
+
+
+class GPTQModelBackend(Backend):
+    """What one of gptqmodel's methods needs besides: its settings, and how its rows are judged."""
+
+    packages = ("gptqmodel", "torch", "transformers")
+    config_class: ClassVar[str]
+    """gptqmodel's type of the settings."""
+    torch_kernel: ClassVar[str]
+    """gptqmodel's kernel in plain torch, which packs on any device: without it AWQ asks for CUDA."""
+
+    @abstractmethod
+    def settings(self, recipe: Any) -> dict[str, Any]:
+        """What gptqmodel is asked for."""
+
+    @abstractmethod
+    def judge(self, rows: Sequence[Mapping[str, Any]], layers: int) -> list[ModuleLoss]:
+        """Every row as a ModuleLoss. Raises RefusalError where a module was not quantized as it should be, or not at all."""
+
+    def quantize(self, work: Work, advance: Advance) -> list[ModuleLoss]:
+        """Layer by layer; the rows that it returns are judged."""
+        import torch
+        from gptqmodel import BACKEND, GPTQModel
+
+        torch.manual_seed(0)
+        # 32-bit embeddings would be written where the model was read as 32-bit.
+        dtype = torch.float16 if work.facts.dtype == "float16" else torch.bfloat16
+        config = make_config(
+            self.config_class, asked(self.settings(work.recipe), work.device, work.scratch / "offload")
+        )
+        model = GPTQModel.load(str(work.source), config, dtype=dtype, trust_remote_code=False)
+        layers = work.facts.layers
+
+        def on_subset(**event: Any) -> None:
+            done = event["subset_index"] + (1 if event["stage"] == "quant_complete" else 0)
+            share = (event["layer_idx"] + done / max(event["subset_total"], 1)) / layers
+            advance(share, f"quantizing layer {event['layer_idx'] + 1} of {layers}")
+
+        model.subset_callback = on_subset
+        rows = model.quantize(
+            [{"input_ids": ids, "attention_mask": [1] * len(ids)} for ids in work.samples],
+            batch_size=1,
+            calibration_data_min_length=0,
+            backend=getattr(BACKEND, self.torch_kernel),
+        )
+        advance(1.0, "writing the artifact")
+        model.save(str(work.target))
+        del model
+        release()
+        return self.judge([row for group in rows.values() for row in group], layers)
+
+    def smoke_test(self, folder: Path, device: str) -> str:
+        """In gptqmodel's own kernel of plain torch."""
+        import torch
+        from gptqmodel import BACKEND, GPTQModel
+
+        # Compiling would take longer than all that is computed here.
+        with torch.compiler.set_stance("force_eager"), torch.inference_mode():
+            kernel = getattr(BACKEND, self.torch_kernel)
+            model = GPTQModel.load(str(folder), device=device, backend=kernel, trust_remote_code=False)
+            inputs = model.tokenizer(SMOKE_PROMPT, return_tensors="pt").to(device)
+            finite = bool(torch.isfinite(model.model(**inputs).logits).all())
+            tokens = model.generate(**inputs, max_new_tokens=SMOKE_TOKENS, min_new_tokens=SMOKE_TOKENS, do_sample=False)
+            text = str(model.tokenizer.decode(tokens[0][inputs["input_ids"].shape[1] :], skip_special_tokens=True))
+        del model, inputs, tokens
+        release()
+        if not finite:
+            raise RefusalError(
+                "SmokeTestFailed",
+                "the artifact computes values that are not numbers",
+                "give more and more varied calibration texts, a smaller groupSize or 8 bits",
+            )
+        return text
+
+
+def asked(own: dict[str, Any], device: str, offload: Path) -> dict[str, Any]:
+    """A method's settings with those that all methods share."""
+    shared: dict[str, Any] = {
+        "true_sequential": True, "lm_head": False, "offload_to_disk": device != "cpu", "device": device,
+    }  # fmt: skip
+    return own | shared | ({} if device == "cpu" else {"offload_to_disk_path": str(offload)})
+
+
+def make_config(config_class: str, arguments: dict[str, Any]) -> Any:
+    """gptqmodel's settings. It drops arguments that it does not know: each is looked up, and read back."""
+    from gptqmodel.quantization import config as gptqmodel_config
+
+    kind = getattr(gptqmodel_config, config_class)
+    unknown = sorted(set(arguments) - {field.name for field in dataclasses.fields(kind)})
+    if unknown:
+        raise RuntimeError(f"this gptqmodel does not know {', '.join(unknown)}: the image does not fit this Lowbit")
+    made = kind(**arguments)
+    ignored = [name for name, value in arguments.items() if name != "device" and getattr(made, name) != value]
+    if ignored:
+        raise RuntimeError(f"gptqmodel took other values than it was given for {', '.join(ignored)}")
+    return made

@@ -1,0 +1,85 @@
+"""Toys that nobody needs: what comes next is one declaration, and no other file of the operator knows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from pydantic.fields import FieldInfo
+
+from lowbit.api.base import Digest, Wire
+from lowbit.api.crd_schema import subclasses
+from lowbit.api.recipes import RECIPES, Recipe, ResolvedRecipe
+from lowbit.api.recipes.base import Fitting, RecipeKind
+from lowbit.api.tagged import Registry, Tagged
+
+
+class Toy(Wire):
+    """What a person writes of it."""
+
+    level: int = 3
+
+
+class ToyRecipe(RecipeKind[Toy, Toy]):
+    """Needs no texts to calibrate on."""
+
+    name = "toy"
+    description = "Quantize with a toy."
+    spec = Toy
+    resolved = Toy
+    calibrated = False
+
+    def label(self, resolved: Toy) -> str:
+        return f"toy-{resolved.level}"
+
+    def draft_label(self, spec: Toy, fitting: Fitting | None) -> str:
+        return self.label(spec)
+
+    def resolve(self, spec: Toy, fitting: Fitting, found: Digest | None) -> Toy:
+        return spec
+
+
+@contextmanager
+def toy_recipe() -> Iterator[None]:
+    """The operator knows the recipe `toy` while the block runs."""
+    kind = ToyRecipe()
+    with added(RECIPES, kind, {Recipe: kind.spec, ResolvedRecipe: kind.resolved}):
+        yield
+
+
+@contextmanager
+def added(registry: Registry[Any], kind: Any, members: Mapping[type[Tagged], type[Wire]]) -> Iterator[None]:
+    """A line more in a registry, and a member more in the unions that are made from it."""
+    registry._kinds[kind.name] = kind
+    for union, member in members.items():
+        union.__pydantic_fields__[kind.name] = FieldInfo(annotation=member | None, default=None)  # type: ignore[arg-type]
+    rebuild(set(members))
+    try:
+        yield
+    finally:
+        del registry._kinds[kind.name]
+        for union in members:
+            del union.__pydantic_fields__[kind.name]
+        rebuild(set(members))
+
+
+def rebuild(changed: set[type[Tagged]]) -> None:
+    """pydantic has what is below a type inside of it: whatever leads to a changed one is made anew, from below."""
+    due: list[type[Wire]] = list(changed)
+    done: set[type[Wire]] = set()
+    while due:
+        current = due.pop(0)
+        current.model_rebuild(force=True)
+        done.add(current)
+        due += [kind for kind in subclasses(Wire) if kind not in done and kind not in due and leads_to(kind, done)]
+
+
+def leads_to(kind: type[Wire], others: set[type[Wire]]) -> bool:
+    return any(mentions(field.annotation, others) for field in kind.model_fields.values())
+
+
+def mentions(annotation: Any, others: set[type[Wire]]) -> bool:
+    if annotation in others:
+        return True
+    return any(mentions(argument, others) for argument in getattr(annotation, "__args__", ()))
