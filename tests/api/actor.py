@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lowbit.api.documents import TerminationMessage
+from lowbit.api.termination import TerminationMessage
 from tests.api.calls import CallError
 from tests.api.operator_process import Cluster, wait_for
 from tests.unit.world import World

@@ -33,7 +33,7 @@ def kernels(lab: Lab) -> dict[str, list[str]]:
     for each in lab.objects("modelevaluations"):
         name, summary = each["metadata"]["name"], each["status"]["summary"]
         users = [r for r in lab.objects("modelrevisions") if (r.get("status") or {}).get("evaluation") == name]
-        gptq = users[0]["spec"]["recipe"]["gptq"] if users else {}
+        gptq = users[0]["spec"]["recipe"].get("gptq") if users else {}
         recipe = f"int{gptq['bits']} by {gptq['groupSize']}" if gptq else "original"
         found[recipe] = summary.get("kernels", [])
     return found
@@ -163,6 +163,20 @@ def test_an_artifact_made_outside_is_gated(story: Lab) -> None:
     status = story.wait_ready("vendor")
     assert status["verdict"]["verdict"] == "Passed"
     assert status["current"]["artifact"]["digest"] != digest
+
+
+def test_awq_is_made_judged_and_served_like_any_other_recipe(story: Lab) -> None:
+    gate = {"suites": [suite("0.05")]}
+    with witness(story) as seen:
+        story.apply_model("awq", candidates=[{"awq": {"groupSize": 64}}], evaluation=gate)
+        status = story.wait_ready("awq")
+    assert status["current"]["recipe"] == "awq-int4-g64"
+    assert status["verdict"]["verdict"] == "Passed"
+    int4 = FAST if has_avx512() else OURS
+    assert status["evaluation"]["kernels"] == [f"{int4} for AutoAWQMarlinLinearMethod"]
+    assert story.ask("awq")
+    assert not [job for job in seen.jobs if job.startswith("baseline-")], "the original is measured already"
+    story.kubectl("delete", "quantizedmodel", "awq", "--wait=true")
 
 
 def test_a_tampered_artifact_does_not_serve_and_says_so(story: Lab) -> None:

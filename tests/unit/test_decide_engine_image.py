@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from lowbit.api.documents import TerminationMessage
+from lowbit.api.documents import EvaluateResult
+from lowbit.api.termination import TerminationMessage
 from tests.unit.life import NAME, condition, served
 from tests.unit.world import World, spec
 
@@ -84,9 +85,9 @@ def killed_after_writing(world: World, job: str, image: str) -> TerminationMessa
     worker = {"name": "worker", "state": {"terminated": {"exitCode": 143}}, "imageID": ""}
     world.add_pod(f"{job}-first", job, "Failed", [worker, {"name": "engine", "imageID": image}])
     world.now += timedelta(seconds=10)
-    message = world.result("evaluate", job)
-    assert message.evaluate is not None
-    return TerminationMessage(evaluate=message.evaluate.model_copy(update={"reused": True}))
+    result = world.result("evaluate", job).result(EvaluateResult)
+    assert result is not None
+    return TerminationMessage.of(result.model_copy(update={"reused": True}))
 
 
 @pytest.mark.parametrize(("first", "expected"), [(ONE, None), (TWO, "EngineImageMoved")])

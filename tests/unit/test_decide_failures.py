@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from lowbit.api.documents import EXIT_ENGINE, EXIT_REFUSED, Refusal, TerminationMessage
+from lowbit.api.documents import EXIT_ENGINE, EXIT_REFUSED
+from lowbit.api.termination import Refusal, TerminationMessage
 from lowbit.decide.reconcile import decide
 from lowbit.decide.snapshot import Snapshot
 from lowbit.desired.jobs import EXIT_KILLED

@@ -17,8 +17,9 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lowbit.api.documents import EXIT_REFUSED, Refusal, TerminationMessage
+from lowbit.api.documents import EXIT_REFUSED
 from lowbit.api.names import DOCUMENT_ANNOTATION, FETCH_ANNOTATION, second_attempt
+from lowbit.api.termination import Refusal, TerminationMessage
 from lowbit.decide.plan import Apply, Delete, Plan, SetOwners
 from lowbit.decide.reconcile import decide
 from lowbit.decide.snapshot import JobView, Snapshot

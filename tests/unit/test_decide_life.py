@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from lowbit.api.documents import EXIT_REFUSED, Refusal, TerminationMessage
+from lowbit.api.documents import EXIT_REFUSED
+from lowbit.api.termination import Refusal, TerminationMessage
 from tests.unit.life import NAME, condition, only_passed_is_served, served, status
 from tests.unit.world import World, spec
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lowbit.api.documents import TerminationMessage
+from lowbit.api.documents import PrepareResult
+from lowbit.api.termination import TerminationMessage
 from tests.unit.world import World, spec
 
 
@@ -12,9 +13,9 @@ def test_a_result_of_prepare_that_lacks_a_dataset_stalls_and_says_what_to_do() -
     world.apply_model("chat", spec())
     world.step("chat")
     (job,) = world.names("Job")
-    whole = world.result("prepare", job).prepare
+    whole = world.result("prepare", job).result(PrepareResult)
     assert whole is not None
-    world.finish_job(job, TerminationMessage(prepare=whole.model_copy(update={"datasets": {}})))
+    world.finish_job(job, TerminationMessage.of(whole.model_copy(update={"datasets": {}})))
     world.settle("chat")
     status = world.model("chat")["status"]
     assert status["lastFailure"]["reason"] == "NoResult"

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from lowbit.api.documents import EXIT_REFUSED, Refusal, TerminationMessage
+from lowbit.api.documents import EXIT_REFUSED
+from lowbit.api.termination import Refusal, TerminationMessage
 from lowbit.decide.outcome import Clock
 from tests.faults.states.actor import spoil
 from tests.faults.states.cluster import Cluster

@@ -14,16 +14,10 @@ import pytest
 from pydantic import ValidationError
 
 from lowbit.api.calibration import Calibration
-from lowbit.api.documents import (
-    EXIT_REFUSED,
-    TERMINATION_LIMIT,
-    UNPACKED_LIMIT,
-    EvaluateResult,
-    PrepareResult,
-    TerminationMessage,
-)
+from lowbit.api.documents import EXIT_REFUSED, TERMINATION_LIMIT, UNPACKED_LIMIT, EvaluateResult, PrepareResult
 from lowbit.api.evaluation import Evaluation
 from lowbit.api.status import Estimate, EvaluationSummary, FidelitySummary, SpeedSummary
+from lowbit.api.termination import TerminationMessage
 from lowbit.observe.views import parse_termination
 from lowbit.worker.__main__ import fitting, write_termination
 from tests.unit.api_inputs import prepared

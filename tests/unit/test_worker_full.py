@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lowbit.api.documents import EXIT_REFUSED, TERMINATION_LIMIT, TerminationMessage
+from lowbit.api.documents import EXIT_REFUSED, TERMINATION_LIMIT
+from lowbit.api.termination import TerminationMessage
 from lowbit.worker import full as module
 from lowbit.worker.__main__ import outcome
 from lowbit.worker.datasets import Places
@@ -46,7 +47,7 @@ def run(root: Path, places: Places) -> tuple[int, TerminationMessage]:
     """The stage as a Job's pod runs it."""
     document = inputs.prepare_document(inputs.spec())
     store = PVCStore(root)
-    return outcome(lambda: TerminationMessage(prepare=prepare(document, store, inputs.silence(), places=places)))
+    return outcome(lambda: TerminationMessage.of(prepare(document, store, inputs.silence(), places=places)))
 
 
 def fill(volume: Path, leave: int) -> Path:

@@ -9,25 +9,20 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowbit.api.documents import (
-    EXIT_ENGINE,
-    EXIT_REFUSED,
-    TERMINATION_LIMIT,
-    FetchResult,
-    ProgressLine,
-    Refusal,
-    TerminationMessage,
-)
-from lowbit.worker.__main__ import EXIT_FAILED, EXIT_STOPPED, Stopped, main, outcome, write_termination
+from lowbit.api.documents import EXIT_ENGINE, EXIT_REFUSED, TERMINATION_LIMIT, FetchResult, ProgressLine
+from lowbit.api.stages import STAGES
+from lowbit.api.termination import Refusal, TerminationMessage
+from lowbit.worker.__main__ import EXIT_FAILED, EXIT_STOPPED, RUNNERS, Stopped, main, outcome, write_termination
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import EngineError, RefusalError
 
-DONE = TerminationMessage(fetch=FetchResult(digest="sha256:" + "0" * 64, files=1, bytes=1))
+DONE = TerminationMessage.of(FetchResult(digest="sha256:" + "0" * 64, files=1, bytes=1))
 
 
 @pytest.mark.parametrize(
@@ -91,6 +86,7 @@ def test_sigterm_leaves_a_message_and_ends(tmp_path: Path) -> None:
     program = f"""
 import sys, time
 from pathlib import Path
+from pkgutil import resolve_name
 from lowbit.worker import __main__ as worker
 def wait(_):
     print("ready", flush=True)
@@ -152,3 +148,8 @@ def test_progress_never_goes_back_nor_past_its_end(reports: list[tuple[float, fl
     percents = [ProgressLine.model_validate_json(line).percent for line in lines]
     assert percents == sorted(percents)
     assert all(0 <= percent <= 100 for percent in percents)
+
+
+def test_every_stage_has_a_runner_of_its_name_and_no_other_has() -> None:
+    assert set(RUNNERS) == set(STAGES.names())
+    assert all(callable(resolve_name(runner)) for runner in RUNNERS.values())

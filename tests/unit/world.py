@@ -9,10 +9,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lowbit.api.base import API_VERSION
-from lowbit.api.documents import EvaluateResult, PrepareResult, QuantizeResult, TerminationMessage
+from lowbit.api.documents import EvaluateResult, PrepareResult, QuantizeResult
 from lowbit.api.facts import ModelFacts
 from lowbit.api.names import GIVEN_UP_ANNOTATION
 from lowbit.api.status import ArtifactRecord, Estimate, EvaluationSummary, FidelitySummary
+from lowbit.api.termination import TerminationMessage
 from lowbit.decide.plan import Apply, Create, Delete, End, Keep, Plan, SetOwners
 from lowbit.decide.reconcile import decide
 from lowbit.decide.snapshot import EngineLog, Snapshot
@@ -284,19 +285,19 @@ class World:
         if name.startswith("quantize-"):
             digest = "sha256:" + (name.removeprefix("quantize-")[:8] * 8)
             record = record.model_copy(update={"digest": digest})
-            return TerminationMessage(quantize=QuantizeResult(artifact=record, seconds=1, peak_bytes=1))
+            return TerminationMessage.of(QuantizeResult(artifact=record, seconds=1, peak_bytes=1))
         if stage == "evaluate":
             self.evaluated += 1
             suites = [name.removeprefix(SUITE) for name in sorted(self.datasets) if name.startswith(SUITE)]
             summary = measured(self.kl(name) if name.startswith("eval-") else None, suites)
             self.stored[name] = summary
-            return TerminationMessage(evaluate=EvaluateResult(evaluation=name, summary=summary, seconds=1))
+            return TerminationMessage.of(EvaluateResult(evaluation=name, summary=summary, seconds=1))
         prepared = PrepareResult(
             source=SOURCE, facts=FACTS, datasets=dict.fromkeys(sorted(self.datasets), DATASET), found=self.found,
             artifacts={str(index): "sha256:" + "e" * 64 for index in range(8)},
             artifact_bytes={str(index): 100 for index in range(8)}, found_evaluations=self.stored,
         )  # fmt: skip
-        return TerminationMessage(prepare=prepared)
+        return TerminationMessage.of(prepared)
 
     def _count(self, manifest: Mapping[str, Any]) -> None:
         reference = (manifest["kind"], manifest["metadata"]["name"])

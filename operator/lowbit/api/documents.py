@@ -7,19 +7,15 @@ anything else a passing one.
 
 from __future__ import annotations
 
-import base64
-import json
-import zlib
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from lowbit.api.base import Digest, Tolerant
 from lowbit.api.calibration import ResolvedCalibration
 from lowbit.api.engine import ResolvedEngine
 from lowbit.api.facts import ModelFacts
 from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol
-from lowbit.api.modelrevision import ModelRevisionSpec
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.recipes import ResolvedRecipe
@@ -83,25 +79,29 @@ class StoreAccess(Tolerant):
     s3: S3StoreAccess | None = None
 
 
-class PrepareDocument(Tolerant):
+class StageDocument(Tolerant):
+    """What every stage is told."""
+
+    store: StoreAccess
+
+
+class PrepareDocument(StageDocument):
     """In: the spec and the platform, as far as the operator freezes revisions from them, so that prepare freezes the same."""
 
     stage: Literal["prepare"] = "prepare"
     name: str
     """QuantizedModel's name, for messages and for the revisions."""
     namespace: str
-    store: StoreAccess
     spec: QuantizedModelSpec
     """Without serving and jobs: no revision is made from them."""
     platform: Platform
     """Without the proxy, which comes by the environment."""
 
 
-class QuantizeDocument(Tolerant):
+class QuantizeDocument(StageDocument):
     """In: make the artifact of artifact_hash (a no-op when the store holds it)."""
 
     stage: Literal["quantize"] = "quantize"
-    store: StoreAccess
     source: Digest
     facts: ModelFacts
     recipe: ResolvedRecipe
@@ -111,11 +111,10 @@ class QuantizeDocument(Tolerant):
     device: Literal["GPU", "CPU"]
 
 
-class EvaluateDocument(Tolerant):
+class EvaluateDocument(StageDocument):
     """In: measure one model in the engine at 127.0.0.1:ENGINE_PORT (a no-op when the store holds the result)."""
 
     stage: Literal["evaluate"] = "evaluate"
-    store: StoreAccess
     evaluation: str
     """Name of the ModelEvaluation: the key of its results in the store."""
     model: EvaluatedModel
@@ -131,17 +130,11 @@ class EvaluateDocument(Tolerant):
     """Where the quantize report (per-module losses) of a candidate is found, for report.html."""
 
 
-class FetchDocument(Tolerant):
+class FetchDocument(StageDocument):
     """In: put a model at MODEL_PATH (from an s3 store), hash it again, and refuse when the digest differs. Fails closed."""
 
     stage: Literal["fetch"] = "fetch"
-    store: StoreAccess
     model: EvaluatedModel
-
-
-WorkerDocument = Annotated[
-    PrepareDocument | QuantizeDocument | EvaluateDocument | FetchDocument, Field(discriminator="stage")
-]
 
 
 class ProgressLine(Tolerant):
@@ -206,53 +199,3 @@ class FetchResult(Tolerant):
     digest: Digest
     files: int
     bytes: int
-
-
-class Refusal(Tolerant):
-    """Out of any stage that ended with EXIT_REFUSED (or with another code, where it could still write)."""
-
-    reason: str
-    """One word in CamelCase: BranchNotCommit, RemoteCode, HeadsNotDivisible, ..."""
-    message: str
-    """What happened and why."""
-    action: str
-    """What to change."""
-
-
-class TerminationMessage(Tolerant):
-    """What a worker leaves behind: exactly one member.
-
-    Where the JSON is longer than TERMINATION_LIMIT (many suites with long names), it is written as {"packed": ...},
-    deflated and in base64, and reads back as if it had not been.
-    """
-
-    prepare: PrepareResult | None = None
-    quantize: QuantizeResult | None = None
-    evaluate: EvaluateResult | None = None
-    fetch: FetchResult | None = None
-    refusal: Refusal | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def unpack(cls, value: Any) -> Any:
-        """Raises ValueError where `packed` is not what text() writes."""
-        if not isinstance(value, dict) or "packed" not in value:
-            return value
-        stream = zlib.decompressobj()
-        try:
-            data = stream.decompress(base64.b64decode(str(value["packed"]), validate=True), UNPACKED_LIMIT)
-        except zlib.error as error:
-            raise ValueError(f"the packed message is damaged: {error}") from error
-        if not stream.eof:
-            raise ValueError(f"the packed message is cut off, or longer than {UNPACKED_LIMIT} bytes")
-        return json.loads(data)
-
-    def text(self) -> str:
-        """The message as it is written: plain where it fits, else packed."""
-        plain = self.model_dump_json(by_alias=True, exclude_none=True)
-        if len(plain.encode()) <= TERMINATION_LIMIT:
-            return plain
-        return json.dumps({"packed": base64.b64encode(zlib.compress(plain.encode(), 9)).decode()})
-
-
-Revisions = list[ModelRevisionSpec]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lowbit.api.documents import PrepareResult
+from lowbit.api.documents import PrepareResult, QuantizeResult
 from lowbit.api.freeze import freeze, frozen_platform
 from lowbit.api.modelrevision import ModelRevision, ModelRevisionSpec
 from lowbit.api.modelstore import ModelStoreSpec
@@ -12,6 +12,7 @@ from lowbit.api.names import prepare_job_name, quantize_job_name
 from lowbit.api.problem import Refused
 from lowbit.api.recipes import label, recipe_of
 from lowbit.api.recipes.artifact import ResolvedArtifact
+from lowbit.api.stages import PREPARE, QUANTIZE, StageKind
 from lowbit.api.status import ArtifactRecord, Failure
 from lowbit.decide.jobs import Wanted, latest, run
 from lowbit.decide.outcome import Clock, Waiting
@@ -29,7 +30,7 @@ def prepare(snapshot: Snapshot, clock: Clock, store: ModelStoreSpec) -> PrepareR
     meta, spec = snapshot.model.meta, snapshot.model.body.spec
     hash_ = input_hash(spec)
     wanted = Wanted(
-        name=prepare_job_name(meta.name, hash_), stage="Preparing", title="Prepare", field="spec.jobs.prepare",
+        name=prepare_job_name(meta.name, hash_), kind=PREPARE, stage=PREPARE.status,
         doing=f"copying source and datasets of {meta.name} into the store and checking them", options=spec.jobs.prepare,
         make=lambda job, memory: prepare_job(
             meta.name, meta.namespace, hash_, user(snapshot), spec, store, snapshot.platform, memory, job
@@ -38,9 +39,8 @@ def prepare(snapshot: Snapshot, clock: Clock, store: ModelStoreSpec) -> PrepareR
     result = run(snapshot, clock, wanted)
     if isinstance(result, Waiting):
         return result
-    if result.prepare is None:
-        return _broken("Prepare", f"Job {wanted.name} left no result of prepare behind.", clock)
-    return result.prepare
+    prepared = result.result(PrepareResult)
+    return prepared or _broken(PREPARE, f"Job {wanted.name} left no result of prepare behind.", clock)
 
 
 def create_revision(snapshot: Snapshot, clock: Clock, candidate: int, prepared: PrepareResult) -> Waiting:
@@ -56,7 +56,7 @@ def create_revision(snapshot: Snapshot, clock: Clock, candidate: int, prepared: 
         return Waiting("Failed", "PrepareFailed", f"{refused} {action}", failure=failure)
     except KeyError as missing:
         # What prepare has found is written by the worker's version, and read by ours.
-        return _broken("Prepare", f"The result of prepare lacks {missing}.", clock)
+        return _broken(PREPARE, f"The result of prepare lacks {missing}.", clock)
     manifest = revision_manifest(meta.namespace, controller(snapshot), frozen)
     return Waiting(
         "Preparing", "RevisionCreated", f"candidate {candidate + 1} of {len(spec.candidates)}: {label(frozen.recipe)}",
@@ -119,7 +119,7 @@ def _made(
             return prepared.found[spec.artifact_hash]
     options = model.jobs.quantize
     wanted = Wanted(
-        name=name, stage="Quantizing", title="Quantize", field="spec.jobs.quantize", options=options,
+        name=name, kind=QUANTIZE, stage=QUANTIZE.status, options=options,
         doing=f"quantizing {revision.meta.name} to {label(spec.recipe)}", revision=revision.meta.name,
         make=lambda job, memory: quantize_job(
             revision.meta.namespace, [user(snapshot)], spec, options, model.jobs.ttl_seconds, store,
@@ -130,9 +130,8 @@ def _made(
     result = run(snapshot, clock, wanted)
     if isinstance(result, Waiting):
         return result
-    if result.quantize is None:
-        return _broken("Quantize", f"Job {name} left no result of quantize behind.", clock)
-    return result.quantize.artifact
+    made = result.result(QuantizeResult)
+    return made.artifact if made else _broken(QUANTIZE, f"Job {name} left no result of quantize behind.", clock)
 
 
 def _outside(prepared: PrepareResult, spec: ModelRevisionSpec, made: ResolvedArtifact) -> ArtifactRecord:
@@ -142,7 +141,7 @@ def _outside(prepared: PrepareResult, spec: ModelRevisionSpec, made: ResolvedArt
     return ArtifactRecord(digest=made.digest, bytes=size, source_bytes=source, ratio=ratio)
 
 
-def _broken(title: str, message: str, clock: Clock) -> Waiting:
+def _broken(stage: StageKind, message: str, clock: Clock) -> Waiting:
     action = "Use a worker image of the same version as the operator, then delete the Job to try again."
-    failure = Failure(stage=title, reason="NoResult", message=message, action=action, time=clock.text)
-    return Waiting("Failed", f"{title}Failed", f"{message} {action}", failure=failure)
+    failure = Failure(stage=stage.title, reason="NoResult", message=message, action=action, time=clock.text)
+    return Waiting("Failed", f"{stage.title}Failed", f"{message} {action}", failure=failure)

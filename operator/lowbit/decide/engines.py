@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from lowbit.api.documents import Refusal
 from lowbit.api.modelevaluation import ModelEvaluation
 from lowbit.api.names import GIVEN_UP_ANNOTATION
 from lowbit.api.status import EngineTermination, Failure
+from lowbit.api.termination import Refusal
 from lowbit.decide.outcome import Clock
 from lowbit.decide.plan import End, ReadLog, WriteStatus
 from lowbit.decide.snapshot import ContainerState, JobView, PodView, Seen

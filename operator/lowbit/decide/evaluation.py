@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from lowbit.api.documents import EvaluateResult
 from lowbit.api.freeze import frozen_platform
 from lowbit.api.modelevaluation import ModelEvaluation, ModelEvaluationSpec, ModelEvaluationStatus
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.names import evaluate_job_name, second_attempt
+from lowbit.api.stages import EVALUATE
 from lowbit.api.status import ArtifactRecord, Condition, EvaluationSummary, Failure, Stage
 from lowbit.decide.artifact import prepare
 from lowbit.decide.conditions import condition
@@ -70,7 +72,7 @@ def measured(
             return found
     model = snapshot.model.body.spec
     wanted = Wanted(
-        name=evaluate_job_name(name), stage=stage, title="Evaluate", field="spec.jobs.evaluate",
+        name=evaluate_job_name(name), kind=EVALUATE, stage=stage,
         options=model.jobs.evaluate, doing=doing, revision=revision.meta.name,
         make=lambda job, memory: evaluate_job(
             revision.meta.namespace, [user(snapshot)], name, spec, revision.body.spec, model.jobs.evaluate,
@@ -82,16 +84,17 @@ def measured(
     if isinstance(result, Waiting):
         fact = record_engine(seen, latest(snapshot, wanted.name), clock)
         return replace(result, fact=fact) if fact is not None else result
-    if result.evaluate is None:
+    evaluated = result.result(EvaluateResult)
+    if evaluated is None:
         failure = Failure(
             stage="Evaluate", reason="NoResult", message=f"Job {wanted.name} left no result behind.",
             action="Use a worker image of the operator's version, then delete the Job to try again.", time=clock.text,
         )  # fmt: skip
         return Waiting("Failed", "EvaluateFailed", f"{failure.message} {failure.action}", failure=failure)
-    image = measured_on(snapshot, wanted.name, reused=result.evaluate.reused)
+    image = measured_on(snapshot, wanted.name, reused=evaluated.reused)
     return Waiting(
         stage, "Evaluated", f"{name} is measured", revision=revision.meta.name,
-        fact=record_summary(seen, result.evaluate.summary, image, clock),
+        fact=record_summary(seen, evaluated.summary, image, clock),
     )  # fmt: skip
 
 

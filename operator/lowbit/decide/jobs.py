@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lowbit.api.canonical import digest, short
-from lowbit.api.documents import EXIT_REFUSED, Refusal, TerminationMessage
+from lowbit.api.documents import EXIT_REFUSED
 from lowbit.api.names import MADE_FOR_ANNOTATION, SETTINGS_ANNOTATION, second_attempt
 from lowbit.api.pods import JobOptions
+from lowbit.api.stages import EVALUATE, StageKind
 from lowbit.api.status import Failure, Progress, Stage
+from lowbit.api.termination import Refusal, TerminationMessage
 from lowbit.decide import engines
 from lowbit.decide.memory import larger_memory
 from lowbit.decide.others import own_job
@@ -53,15 +55,13 @@ class Wanted:
     """A Job that somebody needs the result of."""
 
     name: str
+    kind: StageKind
     stage: Stage
-    title: str
-    """The stage in a failure: Prepare, Quantize, Evaluate."""
+    """Where the QuantizedModel is meanwhile."""
     doing: str
     """What it does, for people: "quantizing support-chat-0a1b2c3d4e to gptq-int4-g64"."""
     options: JobOptions
     make: MakeJob
-    field: str
-    """Where the manifest says how this Job runs: spec.jobs.quantize."""
     revision: str | None = None
 
 
@@ -107,7 +107,7 @@ def _on_its_way(
     if ended.count >= engines.RESTARTS_THAT_LAST:
         refusal, end = engines.give_up(job, ended)
         return _lasting(wanted, _failure(wanted, refusal, job, clock), (*adoption, end))
-    told = engines.restarted(ended, wanted.title, wanted.revision, clock, job.meta.name)
+    told = engines.restarted(ended, wanted.kind.title, wanted.revision, clock, job.meta.name)
     if ended.engine.ready or running.reason == "WaitingForPod":
         return replace(running, setback=told)
     message = f"{wanted.doing}: {told.message}"
@@ -133,7 +133,7 @@ def _create(
         manifest = wanted.make(name, memory)
     except DocumentTooLarge as error:
         failure = Failure(
-            stage=wanted.title, reason="DocumentTooLarge", message=f"{error}.", revision=wanted.revision, time=clock.text,
+            stage=wanted.kind.title, reason="DocumentTooLarge", message=f"{error}.", revision=wanted.revision, time=clock.text,
             action="Shorten spec.engine.vllm.env and args: what is long belongs into a ConfigMap or the image.",
         )  # fmt: skip
         return _lasting(wanted, failure, ())
@@ -149,7 +149,7 @@ def _annotated(manifest: Mapping[str, Any], more: Mapping[str, str]) -> dict[str
 def _settings(snapshot: Snapshot, wanted: Wanted) -> str:
     """Hash of what the manifest says on how the Job runs."""
     vllm = snapshot.model.body.spec.engine.vllm
-    engine = {"resources": vllm.resources, "shm_size": vllm.shm_size} if wanted.title == "Evaluate" else None
+    engine = {"resources": vllm.resources, "shm_size": vllm.shm_size} if wanted.kind is EVALUATE else None
     return short(digest("settings", {"options": wanted.options, "engine": engine}))
 
 
@@ -163,7 +163,7 @@ def _settings_changed(snapshot: Snapshot, wanted: Wanted, job: JobView) -> bool:
 
 
 def _anew(wanted: Wanted, jobs: Sequence[JobView]) -> Waiting:
-    message = f"{wanted.doing}: tried again, {wanted.field} has changed since it failed"
+    message = f"{wanted.doing}: tried again, {wanted.kind.field} has changed since it failed"
     return _waiting(wanted, "SettingsChanged", message, actions=_away(jobs))
 
 
@@ -189,7 +189,7 @@ def _until_mended(
 
 def _lasting(wanted: Wanted, failure: Failure, actions: tuple[Action, ...]) -> Waiting:
     return Waiting(
-        stage="Failed", reason=f"{wanted.title}Failed", message=f"{failure.message} {failure.action}".strip(),
+        stage="Failed", reason=f"{wanted.kind.title}Failed", message=f"{failure.message} {failure.action}".strip(),
         actions=actions, failure=failure, revision=wanted.revision,
     )  # fmt: skip
 
@@ -243,7 +243,7 @@ def explain(clock: Clock, wanted: Wanted, job: JobView) -> Failure:
     elif job.failure_reason == "DeadlineExceeded":
         reason = "DeadlineExceeded"
         message = f"Job {name} took longer than {wanted.options.deadline_seconds} s."
-        action = f"Raise {wanted.field}.deadlineSeconds, or give the stage more resources."
+        action = f"Raise {wanted.kind.field}.deadlineSeconds, or give the stage more resources."
     elif _killed(job):
         reason, message, action = "WorkerKilled", f"The worker of Job {name} was killed from outside.", mend
     elif refusal is not None:
@@ -258,7 +258,7 @@ def explain(clock: Clock, wanted: Wanted, job: JobView) -> Failure:
 
 def _failure(wanted: Wanted, why: Refusal, job: JobView, clock: Clock) -> Failure:
     return Failure(
-        stage=wanted.title, reason=why.reason, message=why.message, action=why.action, exit_code=job.exit_code,
+        stage=wanted.kind.title, reason=why.reason, message=why.message, action=why.action, exit_code=job.exit_code,
         revision=wanted.revision, time=job.finished or clock.text,
     )  # fmt: skip
 
@@ -275,7 +275,7 @@ def memory_advice(wanted: Wanted, container: str) -> str:
     """Where the manifest says how much memory a container has."""
     if container == "engine":
         return engines.ENGINE_MEMORY
-    return f"Raise {wanted.field}.resources.limits.memory, or set {wanted.field}.maxMemory to allow one larger try."
+    return f"Raise {wanted.kind.field}.resources.limits.memory, or set {wanted.kind.field}.maxMemory to allow one larger try."
 
 
 def _running(wanted: Wanted, job: JobView, adoption: Any) -> Waiting:

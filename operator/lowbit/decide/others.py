@@ -7,19 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lowbit.api.names import MANAGED_BY, MANAGED_BY_LABEL, STAGE_LABEL
-from lowbit.api.status import Failure, Stage
+from lowbit.api.stages import EVALUATE, FETCH, PREPARE, STAGES, StageKind
+from lowbit.api.status import Failure
 from lowbit.decide.outcome import Clock, Waiting
 from lowbit.decide.plan import Action, Apply, Create
 from lowbit.decide.snapshot import JobView, Owner, Snapshot
 
-STAGES: Mapping[str, tuple[str, Stage]] = {
-    "ModelRevision": ("Prepare", "Preparing"),
-    "ModelEvaluation": ("Evaluate", "Evaluating"),
-    "prepare": ("Prepare", "Preparing"),
-    "quantize": ("Quantize", "Quantizing"),
-    "evaluate": ("Evaluate", "Evaluating"),
-}
-"""By kind, or by a Job's stage: the stage in a failure, and where the QuantizedModel is. All else serves."""
+OWN_KINDS: Mapping[str, StageKind] = {"ModelRevision": PREPARE, "ModelEvaluation": EVALUATE}
+"""The stages that make objects of Lowbit's own kinds."""
 
 
 @dataclass(frozen=True)
@@ -110,13 +105,20 @@ def _taken(snapshot: Snapshot, action: Action, taken: Mapping[tuple[str, str], T
 def _say(manifest: Mapping[str, Any], taken: Taken, clock: Clock) -> Waiting:
     kind, metadata = str(manifest["kind"]), manifest["metadata"]
     about = f"{kind} {metadata['name']}"
-    title, stage = STAGES.get(metadata["labels"].get(STAGE_LABEL) or kind, ("Serve", "RollingOut"))
+    stage = stage_of(kind, metadata["labels"])
     if taken.passing:
-        return Waiting(stage, "Restarting", f"waiting until {about} is gone, to make it anew: {taken.why}")
+        return Waiting(stage.status, "Restarting", f"waiting until {about} is gone, to make it anew: {taken.why}")
     message = f"{about} is there already, and {taken.why}. Lowbit changes nothing that is not its own."
     action = f"Delete or rename it (kubectl describe {kind.lower()} {metadata['name']} shows whose it is)."
-    failure = Failure(stage=title, reason="NameTaken", message=message, action=action, time=clock.text)
+    failure = Failure(stage=stage.title, reason="NameTaken", message=message, action=action, time=clock.text)
     return Waiting("Failed", "NameTaken", f"{message} {action}", failure=failure)
+
+
+def stage_of(kind: str, labels: Mapping[str, str]) -> StageKind:
+    """Which stage an object is made for; all that is no Job's and not Lowbit's own kind serves."""
+    if (job := labels.get(STAGE_LABEL)) is not None:
+        return STAGES[job]
+    return OWN_KINDS.get(kind, FETCH)
 
 
 def _controls(uid: str, metadata: Mapping[str, Any]) -> bool:

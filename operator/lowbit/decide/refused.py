@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from lowbit.api.names import STAGE_LABEL
+from lowbit.api.stages import FETCH
 from lowbit.api.status import Failure
-from lowbit.decide.others import STAGES
+from lowbit.decide.others import stage_of
 from lowbit.decide.outcome import Clock, Waiting
 from lowbit.decide.plan import Apply, Create, Plan
 from lowbit.decide.serving import deployed
@@ -36,5 +36,5 @@ def _stage(plan: Plan) -> str:
     for action in plan.actions:
         if isinstance(action, (Create, Apply)):
             labels = action.manifest["metadata"].get("labels") or {}
-            return STAGES.get(labels.get(STAGE_LABEL) or str(action.manifest["kind"]), ("Serve", ""))[0]
-    return "Serve"
+            return stage_of(str(action.manifest["kind"]), labels).title
+    return FETCH.title

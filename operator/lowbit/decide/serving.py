@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from lowbit.api.canonical import digest, short
-from lowbit.api.documents import EXIT_REFUSED, TerminationMessage
+from lowbit.api.documents import EXIT_REFUSED
 from lowbit.api.freeze import frozen_platform
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.names import APPLIED_ANNOTATION, REVISION_LABEL
 from lowbit.api.serving import Serving
 from lowbit.api.status import Failure
+from lowbit.api.termination import TerminationMessage
 from lowbit.decide import engines
 from lowbit.decide.drift import drifted
 from lowbit.decide.engines import CRASH_LOOP, ENGINE, RESTARTS_THAT_LAST

@@ -12,12 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
-from lowbit.api.documents import ProgressLine, TerminationMessage
+from lowbit.api.documents import ProgressLine
 from lowbit.api.modelevaluation import ModelEvaluation
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStore
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModel
+from lowbit.api.termination import TerminationMessage
 
 Body = TypeVar("Body")
 

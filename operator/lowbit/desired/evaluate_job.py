@@ -19,6 +19,7 @@ from lowbit.api.names import (
 )
 from lowbit.api.platform import Platform
 from lowbit.api.pods import JobOptions
+from lowbit.api.stages import EVALUATE
 from lowbit.desired.common import Manifest, OwnerReference, labels, resources
 from lowbit.desired.document import annotation_mount, document_mount
 from lowbit.desired.engine import engine_container, logging_configuration, measuring_only
@@ -55,7 +56,7 @@ def evaluate_job(
     memory_limit and job_name are those of a second attempt. Raises DocumentTooLarge.
     """
     job_name = job_name or evaluate_job_name(name)
-    labels_ = labels(component="job") | {EVALUATION_LABEL: name, STAGE_LABEL: "evaluate"}
+    labels_ = labels(component="job") | {EVALUATION_LABEL: name, STAGE_LABEL: EVALUATE.name}
     documents = {
         DOCUMENT_ANNOTATION: _document(name, spec, revision, store),
         FETCH_ANNOTATION: FetchDocument(store=store_access(store), model=spec.model),

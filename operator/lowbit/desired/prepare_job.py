@@ -13,6 +13,7 @@ from lowbit.api.pods import Jobs
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.recipes import Recipe, recipe_of
 from lowbit.api.references import ConfigMapLocation, HuggingFaceLocation, PVCLocation, S3Location
+from lowbit.api.stages import PREPARE
 from lowbit.desired.common import Manifest, OwnerReference, labels, resources
 from lowbit.desired.document import document_mount
 from lowbit.desired.jobs import job, worker_container
@@ -46,7 +47,7 @@ def prepare_job(
     memory_limit and job_name are those of a second attempt. Raises DocumentTooLarge.
     """
     job_name = job_name or prepare_job_name(name, hash_)
-    labels_ = labels(component="job") | {MODEL_LABEL: name, STAGE_LABEL: "prepare"}
+    labels_ = labels(component="job") | {MODEL_LABEL: name, STAGE_LABEL: PREPARE.name}
     document = PrepareDocument(
         name=name,
         namespace=namespace,

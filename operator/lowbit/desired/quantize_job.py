@@ -12,6 +12,7 @@ from lowbit.api.names import ARTIFACT_LABEL, DOCUMENT_ANNOTATION, STAGE_LABEL, q
 from lowbit.api.platform import Platform
 from lowbit.api.pods import QuantizeOptions
 from lowbit.api.recipes import recipe_of
+from lowbit.api.stages import QUANTIZE
 from lowbit.desired.common import Manifest, OwnerReference, labels, resources
 from lowbit.desired.document import document_mount
 from lowbit.desired.jobs import job, worker_container
@@ -42,7 +43,7 @@ def quantize_job(
     if not kind.made_here:
         raise ValueError(f"nothing is quantized for the recipe {kind.name}")
     job_name = name or quantize_job_name(revision.artifact_hash)
-    labels_ = labels(component="job") | {ARTIFACT_LABEL: short(revision.artifact_hash), STAGE_LABEL: "quantize"}
+    labels_ = labels(component="job") | {ARTIFACT_LABEL: short(revision.artifact_hash), STAGE_LABEL: QUANTIZE.name}
     document = QuantizeDocument(
         store=store_access(store),
         source=revision.source.digest,

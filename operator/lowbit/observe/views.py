@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from lowbit.api.documents import ProgressLine, TerminationMessage
+from lowbit.api.documents import ProgressLine
 from lowbit.api.enginelog import error_in, kernels_in, last_lines
 from lowbit.api.names import REVISION_LABEL
+from lowbit.api.termination import TerminationMessage
 from lowbit.decide.snapshot import (
     ContainerState,
     DeploymentView,

@@ -6,16 +6,15 @@ Exit codes: 0 done; EXIT_REFUSED a lasting reason; EXIT_ENGINE an engine that ca
 
 from __future__ import annotations
 
-import asyncio
+import json
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from pkgutil import resolve_name
 from types import FrameType
-
-from pydantic import TypeAdapter, ValidationError
 
 from lowbit.api.documents import (
     DOCUMENT_PATH,
@@ -23,14 +22,10 @@ from lowbit.api.documents import (
     EXIT_REFUSED,
     TERMINATION_LIMIT,
     TERMINATION_PATH,
-    EvaluateDocument,
-    FetchDocument,
-    PrepareDocument,
-    QuantizeDocument,
-    Refusal,
-    TerminationMessage,
-    WorkerDocument,
+    StageDocument,
 )
+from lowbit.api.stages import STAGES
+from lowbit.api.termination import Refusal, TerminationMessage
 from lowbit.worker.full import full, is_full
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import EngineError, RefusalError, cut
@@ -38,9 +33,13 @@ from lowbit.worker.store import open_store
 
 EXIT_FAILED = 1
 EXIT_STOPPED = 128 + signal.SIGTERM
-DOCUMENT: TypeAdapter[PrepareDocument | QuantizeDocument | EvaluateDocument | FetchDocument] = TypeAdapter(
-    WorkerDocument
-)
+RUNNERS: Mapping[str, str] = {
+    "prepare": "lowbit.worker.prepare:prepare",
+    "quantize": "lowbit.worker.quantize:quantize",
+    "evaluate": "lowbit.worker.evaluate:run",
+    "fetch": "lowbit.worker.fetch:fetch",
+}
+"""By stage: a function from its document, the store and the progress to its result."""
 
 
 class Stopped(BaseException):
@@ -52,32 +51,19 @@ def stop(_number: int, _frame: FrameType | None) -> None:
     raise Stopped
 
 
-def run_stage(document: PrepareDocument | QuantizeDocument | EvaluateDocument | FetchDocument) -> TerminationMessage:
+def run_stage(document: StageDocument) -> TerminationMessage:
     """Do what the document asks for. Only the stage that runs is imported: the operator's image has no torch."""
-    store = open_store(document.store)
-    progress = Progress(document.stage)
-    if isinstance(document, PrepareDocument):
-        from lowbit.worker.prepare import prepare
-
-        return TerminationMessage(prepare=prepare(document, store, progress))
-    if isinstance(document, QuantizeDocument):
-        from lowbit.worker.quantize import quantize
-
-        return TerminationMessage(quantize=quantize(document, store, progress))
-    if isinstance(document, EvaluateDocument):
-        from lowbit.worker.evaluate import evaluate
-
-        return TerminationMessage(evaluate=asyncio.run(evaluate(document, store, progress)))
-    from lowbit.worker.fetch import fetch
-
-    return TerminationMessage(fetch=fetch(document, store, progress))
+    kind = next(kind for kind in STAGES if isinstance(document, kind.document))
+    run = resolve_name(RUNNERS[kind.name])
+    return TerminationMessage.of(run(document, open_store(document.store), Progress(kind.name)))
 
 
-def read_document(path: Path) -> PrepareDocument | QuantizeDocument | EvaluateDocument | FetchDocument:
+def read_document(path: Path) -> StageDocument:
     """The document. Raises RefusalError where this worker cannot read it."""
     try:
-        return DOCUMENT.validate_json(path.read_bytes())
-    except ValidationError as error:
+        data = path.read_bytes()
+        return STAGES[json.loads(data)["stage"]].document.model_validate_json(data)
+    except (ValueError, KeyError, TypeError) as error:
         raise RefusalError(
             "BadDocument",
             f"the Job's document cannot be read: {error}",

@@ -59,6 +59,11 @@ class Baseline:
     samples: list[SuiteSamples]
 
 
+def run(document: EvaluateDocument, store: Store, progress: Progress) -> EvaluateResult:
+    """The stage."""
+    return asyncio.run(evaluate(document, store, progress))
+
+
 async def evaluate(
     document: EvaluateDocument,
     store: Store,

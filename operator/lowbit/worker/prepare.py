@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from lowbit.api.calibration import CalibrationDataset
-from lowbit.api.documents import TERMINATION_LIMIT, PrepareDocument, PrepareResult, TerminationMessage
+from lowbit.api.documents import TERMINATION_LIMIT, PrepareDocument, PrepareResult
 from lowbit.api.evaluation import EvaluationDataset
 from lowbit.api.facts import ModelFacts
 from lowbit.api.freeze import baseline_spec, candidate_spec, freeze
@@ -21,6 +21,7 @@ from lowbit.api.problem import Refused
 from lowbit.api.recipes import recipe_of
 from lowbit.api.recipes.artifact import ArtifactRecipe, ResolvedArtifact
 from lowbit.api.status import ArtifactRecord, EvaluationSummary
+from lowbit.api.termination import TerminationMessage
 from lowbit.worker.calibration import check_enough
 from lowbit.worker.check_artifact import check_artifact
 from lowbit.worker.datasets import Places, Record, check_overlap, import_dataset, locate, no_chat_template, read_dataset
@@ -195,7 +196,7 @@ def add_evaluations(result: PrepareResult, summaries: dict[str, EvaluationSummar
 
 def message_bytes(result: PrepareResult) -> int:
     """Size of the termination message."""
-    message = TerminationMessage(prepare=result)
+    message = TerminationMessage.of(result)
     return len(message.model_dump_json(by_alias=True, exclude_none=True).encode())
 
 

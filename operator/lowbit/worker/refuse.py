@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lowbit.api.documents import Refusal
 from lowbit.api.problem import Problem
+from lowbit.api.termination import Refusal
 
 MESSAGE_LIMIT = 2400
 ACTION_LIMIT = 1200

@@ -13,7 +13,9 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from lowbit.api.documents import PrepareResult
 from lowbit.api.names import MANAGED_SELECTOR
+from lowbit.api.termination import TerminationMessage
 from lowbit.kube.resources import RESOURCES
 from tests.api.calls import CallError
 from tests.cluster.apiserver import ApiServer
@@ -150,9 +152,9 @@ class BulkActor:
 def result(stage: str, name: str) -> str:
     """What the worker of a Job leaves behind. Each prepare finds another source, so that no two lives share anything."""
     found = World().result(stage, name)
-    if found.prepare is not None:
+    if (prepared := found.result(PrepareResult)) is not None:
         source = "sha256:" + hashlib.sha256(name.encode()).hexdigest()
-        found = found.model_copy(update={"prepare": found.prepare.model_copy(update={"source": source})})
+        found = TerminationMessage.of(prepared.model_copy(update={"source": source}))
     return found.model_dump_json(by_alias=True, exclude_none=True)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lowbit.api.documents import EXIT_ENGINE, EXIT_REFUSED, Refusal, TerminationMessage
+from lowbit.api.documents import EXIT_ENGINE, EXIT_REFUSED
+from lowbit.api.termination import Refusal, TerminationMessage
 from lowbit.desired.jobs import EXIT_KILLED
 from tests.faults.states.cluster import Cluster
 
