@@ -16,6 +16,7 @@ import yaml
 
 from images.model import prepare_models
 from lowbit.api.documents import PrepareDocument, PVCStoreAccess, QuantizeResult, StoreAccess
+from lowbit.api.engines import engine_of
 from lowbit.api.freeze import baseline_spec, candidate_spec, freeze
 from lowbit.api.modelevaluation import ModelEvaluationSpec
 from lowbit.api.modelrevision import ModelRevisionSpec
@@ -115,7 +116,7 @@ class Workbench:
     def evaluate_job(self, spec: ModelEvaluationSpec) -> dict[str, Any]:
         """The evaluate Job; its document is written."""
         job = evaluate_job(
-            "bench", (), evaluation_name(spec), spec, self.revision, self.spec.jobs.evaluate, self.spec.engine.vllm, 60,
+            "bench", (), evaluation_name(spec), spec, self.revision, self.spec.jobs.evaluate, engine_of(self.spec.engine)[1], 60,
             self._store, Platform(),
         )  # fmt: skip
         self._write(job)

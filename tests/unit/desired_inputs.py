@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from lowbit.api.documents import DOCUMENT_PATH, PrepareResult
+from lowbit.api.documents import PrepareResult
+from lowbit.api.engines import engine_of
 from lowbit.api.facts import ModelFacts
 from lowbit.api.freeze import baseline_spec, candidate_spec, freeze
 from lowbit.api.modelevaluation import ModelEvaluationSpec
 from lowbit.api.modelrevision import ModelRevisionSpec
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.names import evaluation_name, input_hash
+from lowbit.api.paths import DOCUMENT_PATH
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.desired.common import Manifest, OwnerReference
@@ -149,7 +151,7 @@ def evaluate(store: ModelStoreSpec = PVC, *, baseline: bool = False, **more: Any
         asked,
         frozen,
         model.jobs.evaluate,
-        model.engine.vllm,
+        engine_of(model.engine)[1],
         model.jobs.ttl_seconds,
         store,
         PLATFORM,
@@ -172,7 +174,7 @@ def serve(
         revision=frozen,
         artifact=artifact,
         serving=model.serving,
-        vllm=model.engine.vllm,
+        engine=engine_of(model.engine)[1],
         store=store,
         platform=PLATFORM,
         size_bytes=5_000_000_000,

@@ -14,6 +14,7 @@ from lowbit.api import freeze as freezing
 from lowbit.api import names
 from lowbit.api.base import Wire
 from lowbit.api.canonical import canonical, digest, short
+from lowbit.api.engines import resolved_engine
 from lowbit.api.platform import Platform
 from lowbit.api.pods import Jobs
 from lowbit.api.problem import Refused
@@ -134,7 +135,7 @@ def test_an_artifact_made_elsewhere_needs_no_calibration() -> None:
 
 def test_the_models_own_environment_wins_over_the_platforms() -> None:
     platform = Platform(engine_env={"VLLM_LOGGING_LEVEL": "INFO", "B": "b"})
-    env = freezing.resolve_engine(spec().engine.vllm, platform).env
+    env = resolved_engine(freezing.resolve_engine(spec().engine, platform))[1].env
     assert {variable.name: variable.value for variable in env} == {"VLLM_LOGGING_LEVEL": "DEBUG", "B": "b"}
 
 

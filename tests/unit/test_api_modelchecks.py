@@ -56,7 +56,7 @@ def test_a_tensor_parallel_size_that_the_heads_do_not_allow_is_refused(
     config: dict[str, Any], size: int, reason: str | None
 ) -> None:
     spec = changed_spec(engine={"vllm": {"tensorParallelSize": size}})
-    found = modelchecks.check_tensor_parallel(spec, facts_of(config))
+    found = modelchecks.check_engine(spec, facts_of(config))
     assert [problem.reason for problem in found] in ([], ["LayerNotDivisible"]) if reason is None else [reason]
     assert not reason or found[0].reason == reason
 
@@ -84,7 +84,7 @@ def test_more_ranks_never_allow_more_group_sizes(facts: ModelFacts, size: int) -
 
 @given(models())
 def test_one_device_is_never_refused(facts: ModelFacts) -> None:
-    assert modelchecks.check_tensor_parallel(changed_spec(engine={"vllm": {}}), facts) == []
+    assert modelchecks.check_engine(changed_spec(engine={"vllm": {}}), facts) == []
 
 
 def test_texts_leave_room_for_an_answer() -> None:

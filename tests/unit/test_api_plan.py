@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from lowbit.api import crd, crd_reference
-from lowbit.api.rules import argument_is_allowed
+from lowbit.api.engines.vllm import argument_is_allowed
 from lowbit.api.rules_check import check_manifest
 from lowbit.cli.main import PROBLEMS, UNREADABLE, main
 from tests.api.manifests import ROOT, changed, good

@@ -8,17 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lowbit.api.documents import (
-    DOCUMENT_PATH,
-    ENGINE_LOG_PATH,
-    ENGINE_LOGGING_PATH,
-    EXIT_REFUSED,
-    EvaluateDocument,
-    FetchDocument,
-    PrepareDocument,
-    QuantizeDocument,
-)
+from lowbit.api.documents import EXIT_REFUSED, EvaluateDocument, FetchDocument, PrepareDocument, QuantizeDocument
 from lowbit.api.engine import EnvironmentVariable
+from lowbit.api.engines import resolved_engine
+from lowbit.api.engines.vllm import LOGGING_SETTINGS
 from lowbit.api.freeze import candidate_spec, freeze
 from lowbit.api.modelevaluation import ModelEvaluationSpec
 from lowbit.api.modelrevision import ModelRevisionSpec
@@ -31,10 +24,10 @@ from lowbit.api.names import (
     input_hash,
     revision_name,
 )
+from lowbit.api.paths import DOCUMENT_PATH, ENGINE_LOG_PATH, ENGINE_LOGGING_PATH
 from lowbit.api.recipes import ResolvedRecipe
 from lowbit.desired.common import Manifest
 from lowbit.desired.document import DocumentTooLarge, document_text
-from lowbit.desired.engine import LOGGING_SETTINGS, measuring_only
 from lowbit.desired.evaluation import evaluation
 from lowbit.desired.prepare_job import prepare_job
 from lowbit.desired.quantize_job import quantize_job
@@ -164,10 +157,10 @@ def test_the_engine_that_is_measured_writes_its_log_where_the_evaluator_reads_it
 
 @pytest.mark.parametrize("name", LOGGING_SETTINGS)
 def test_who_sets_up_the_engines_log_in_the_manifest_has_the_word(name: str) -> None:
-    engine = inputs.revision_spec().engine
-    own = engine.model_copy(update={"env": [EnvironmentVariable(name=name, value="0")]})
-    assert measuring_only(engine).environment == {LOGGING_SETTINGS[0]: ENGINE_LOGGING_PATH}
-    assert measuring_only(own).environment == {}
+    kind, settings = resolved_engine(inputs.revision_spec().engine)
+    own = settings.model_copy(update={"env": [EnvironmentVariable(name=name, value="0")]})
+    assert kind.measuring(settings).environment == {LOGGING_SETTINGS[0]: ENGINE_LOGGING_PATH}
+    assert kind.measuring(own).environment == {}
 
 
 def test_from_a_bucket_fetch_fills_the_folder_that_the_engine_may_only_read() -> None:

@@ -7,10 +7,11 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowbit.api.documents import ENGINE_LOGGING_PATH, FetchDocument
+from lowbit.api.documents import FetchDocument
+from lowbit.api.engines.vllm import LOGGING_VARIABLE, MEASURING, VLLMKind
 from lowbit.api.names import REVISION_LABEL
+from lowbit.api.paths import ENGINE_LOGGING_PATH
 from lowbit.desired.common import Manifest
-from lowbit.desired.engine import LOGGING_VARIABLE, MEASURING, serving_only
 from lowbit.desired.probes import grace_seconds, startup_probe
 from tests.unit import desired_inputs as inputs
 
@@ -36,7 +37,7 @@ def test_the_engine_that_serves_is_the_engine_that_was_measured() -> None:
     ]
     common = len(measured["args"]) - len(MEASURING)
     assert measured["args"][common:] == list(MEASURING)
-    assert served["args"][common:] == list(serving_only(45).arguments)
+    assert served["args"][common:] == list(VLLMKind().serving(45).arguments)
     assert served["args"][:common] == measured["args"][:common]
 
 

@@ -14,8 +14,9 @@ import pytest
 from pydantic import ValidationError
 
 from lowbit.api.calibration import Calibration
-from lowbit.api.documents import EXIT_REFUSED, TERMINATION_LIMIT, UNPACKED_LIMIT, EvaluateResult, PrepareResult
+from lowbit.api.documents import EXIT_REFUSED, EvaluateResult, PrepareResult
 from lowbit.api.evaluation import Evaluation
+from lowbit.api.paths import TERMINATION_LIMIT, UNPACKED_LIMIT
 from lowbit.api.status import Estimate, EvaluationSummary, FidelitySummary, SpeedSummary
 from lowbit.api.termination import TerminationMessage
 from lowbit.observe.views import parse_termination

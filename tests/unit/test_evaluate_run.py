@@ -17,7 +17,8 @@ import pytest
 
 from lowbit.api.canonical import digest
 from lowbit.api.documents import EvaluateDocument, EvaluateResult, ProgressLine, PVCStoreAccess, StoreAccess
-from lowbit.api.engine import ResolvedEngine
+from lowbit.api.engines import ResolvedEngine
+from lowbit.api.engines.vllm import ResolvedVLLM
 from lowbit.api.evaluation import ResolvedSuite, SpeedMeasurement
 from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol
 from lowbit.worker import results
@@ -31,6 +32,10 @@ from tests.unit.fake_engine import MODEL, VOCABULARY, FakeEngine, Matrix, damage
 
 ARTIFACT = "sha256:" + "a" * 64
 ARTIFACT_HASH = "b" * 64
+VLLM = ResolvedVLLM(
+    image="engine:1", device="CPU", tensor_parallel_size=1, dtype="Auto", gpu_memory_utilization="0.9",
+    args=["--enforce-eager"], env=[],
+)  # fmt: skip
 ORIGINAL = distribution(0)
 CANDIDATE = damaged(ORIGINAL, 0.5)
 
@@ -98,10 +103,7 @@ class Bench:
         return EvaluateDocument(
             store=StoreAccess(pvc=PVCStoreAccess()), evaluation="eval-1" if baseline else "baseline-1", model=model,
             source=self.source, source_bytes=269_060_552, protocol=protocol or self.protocol(),
-            engine=ResolvedEngine(
-                image="engine:1", device="CPU", tensor_parallel_size=1, max_model_len=None, dtype="Auto",
-                gpu_memory_utilization="0.9", args=["--enforce-eager"], env=[],
-            ),
+            engine=ResolvedEngine.model_validate({"vllm": VLLM}),
             served_name=MODEL, baseline=baseline, artifact_hash=ARTIFACT_HASH if baseline else None,
         )  # fmt: skip
 

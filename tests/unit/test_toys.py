@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from lowbit.api.engines import ENGINES
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.cli.plan import plan
+from lowbit.worker.engines import CLIENTS
 from tests.unit.life import NAME, condition, status
-from tests.unit.toys import toy_recipe
+from tests.unit.toys import toy_engine, toy_recipe
 from tests.unit.world import FACTS, World, spec
 
 TOY = spec(candidates=[{"toy": {"level": 5}}], calibration=None)
@@ -37,3 +39,29 @@ def test_a_toy_recipe_is_planned_by_its_own_label() -> None:
 def test_what_is_in_no_registry_is_refused() -> None:
     with pytest.raises(ValidationError, match="toy"):
         QuantizedModelSpec.model_validate(TOY)
+
+
+def test_a_toy_engine_measures_and_serves_without_a_change_of_any_other_file(world: World) -> None:
+    with toy_engine():
+        world.apply_model(NAME, spec(engine={"toy": {"speed": 7}}))
+        world.settle(NAME)
+        assert condition(world, "Ready")["status"] == "True"
+        pods = [world.objects["Deployment", NAME]["spec"]["template"]["spec"]]
+        pods += [
+            world.objects["Job", name]["spec"]["template"]["spec"] for name in world.names("Job") if "eval-" in name
+        ]
+        engines = [
+            each for pod in pods for each in (*pod["containers"], *pod["initContainers"]) if each["name"] == "engine"
+        ]
+        assert {tuple(each["command"]) for each in engines} == {("toy", "serve")}
+        assert {tuple(each["args"]) for each in engines} == {
+            (NAME, "--speed=7", "--measuring"), (NAME, "--speed=7", "--serving")
+        }  # fmt: skip
+        evaluations = [
+            world.objects["ModelEvaluation", name]["spec"]["engine"] for name in world.names("ModelEvaluation")
+        ]
+        assert all(set(engine) == {"toy"} for engine in evaluations)
+
+
+def test_every_engine_has_a_client_of_its_name_and_no_other_has() -> None:
+    assert set(CLIENTS) == set(ENGINES.names())

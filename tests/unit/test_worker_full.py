@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lowbit.api.documents import EXIT_REFUSED, TERMINATION_LIMIT
+from lowbit.api.documents import EXIT_REFUSED
+from lowbit.api.paths import TERMINATION_LIMIT
 from lowbit.api.termination import TerminationMessage
 from lowbit.worker import full as module
 from lowbit.worker.__main__ import outcome

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lowbit.api.engine import VLLM, Device
+from lowbit.api.recipes.base import Fitting
 from lowbit.worker.check_artifact import check_artifact
 from lowbit.worker.inspect_model import inspect, tokenizer_hash
 from lowbit.worker.refuse import RefusalError
@@ -94,23 +94,22 @@ def test_an_artifact_that_the_engine_cannot_load_is_refused(tmp_path: Path, quan
     facts = inspect(inputs.write_model(tmp_path, config=shape), "the artifact")
     gptq = {"quant_method": "gptq", "bits": 4, "group_size": 32, "desc_act": False, "sym": True} | quantization
     with pytest.raises(RefusalError) as error:
-        check_artifact({"quantization_config": gptq}, facts, facts, VLLM(device="CPU"), "the artifact")
+        check_artifact({"quantization_config": gptq}, facts, Fitting(facts, 1), "the artifact")
     assert error.value.refusal.reason == "EngineCannotLoad"
 
 
 @pytest.mark.parametrize("bits", [4, 8])
-@pytest.mark.parametrize("device", ["CPU", "GPU"])
-def test_four_and_eight_bits_are_taken_on_any_device(tmp_path: Path, bits: int, device: Device) -> None:
+def test_four_and_eight_bits_are_taken(tmp_path: Path, bits: int) -> None:
     facts = inspect(inputs.write_model(tmp_path), "the artifact")
     gptq = {"quant_method": "gptq", "bits": bits, "group_size": 32, "desc_act": False, "sym": True}
-    check_artifact({"quantization_config": gptq}, facts, facts, VLLM(device=device), "the artifact")
+    check_artifact({"quantization_config": gptq}, facts, Fitting(facts, 1), "the artifact")
 
 
 def test_an_artifact_of_another_model_is_refused(tmp_path: Path) -> None:
     source = inspect(inputs.write_model(tmp_path / "a"), "the source")
     other = inspect(inputs.write_model(tmp_path / "b", config={"num_hidden_layers": 3}), "the artifact")
     with pytest.raises(RefusalError) as error:
-        check_artifact({}, other, source, VLLM(), "the artifact")
+        check_artifact({}, other, Fitting(source, 1), "the artifact")
     assert error.value.refusal.reason == "OtherModel"
     assert "layers is 3" in error.value.refusal.message
 
@@ -125,4 +124,4 @@ def test_a_good_artifact_passes(tmp_path: Path) -> None:
         "desc_act": False,
         "sym": True,
     }
-    check_artifact(config, facts, facts, VLLM(device="CPU"), "the artifact")
+    check_artifact(config, facts, Fitting(facts, 1), "the artifact")

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowbit.api.documents import EXIT_ENGINE, EXIT_REFUSED, TERMINATION_LIMIT, FetchResult, ProgressLine
+from lowbit.api.documents import EXIT_ENGINE, EXIT_REFUSED, FetchResult, ProgressLine
+from lowbit.api.paths import TERMINATION_LIMIT
 from lowbit.api.stages import STAGES
 from lowbit.api.termination import Refusal, TerminationMessage
 from lowbit.worker.__main__ import EXIT_FAILED, EXIT_STOPPED, RUNNERS, Stopped, main, outcome, write_termination

@@ -9,16 +9,11 @@ from typing import Any
 
 import pytest
 
-from lowbit.api.documents import (
-    TERMINATION_LIMIT,
-    FetchDocument,
-    PrepareResult,
-    PVCStoreAccess,
-    StoreAccess,
-)
+from lowbit.api.documents import FetchDocument, PrepareResult, PVCStoreAccess, StoreAccess
 from lowbit.api.freeze import baseline_spec, freeze
 from lowbit.api.modelevaluation import EvaluatedModel
 from lowbit.api.names import evaluation_name
+from lowbit.api.paths import TERMINATION_LIMIT
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.recipes import label

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,6 +10,10 @@ from pydantic.fields import FieldInfo
 
 from lowbit.api.base import Digest, Wire
 from lowbit.api.crd_schema import subclasses
+from lowbit.api.engine import EnvironmentVariable
+from lowbit.api.engines import ENGINES, Engine, ResolvedEngine
+from lowbit.api.engines.base import EngineKind, EngineSettings, Only, ResolvedSettings
+from lowbit.api.platform import Platform
 from lowbit.api.recipes import RECIPES, Recipe, ResolvedRecipe
 from lowbit.api.recipes.base import Fitting, RecipeKind
 from lowbit.api.tagged import Registry, Tagged
@@ -38,6 +42,54 @@ class ToyRecipe(RecipeKind[Toy, Toy]):
 
     def resolve(self, spec: Toy, fitting: Fitting, found: Digest | None) -> Toy:
         return spec
+
+
+class ToySettings(EngineSettings):
+    """What a person writes of the engine."""
+
+    speed: int = 1
+
+
+class ResolvedToy(ResolvedSettings):
+    """With nothing left open."""
+
+    speed: int
+
+
+class ToyEngine(EngineKind[ToySettings, ResolvedToy]):
+    """Serves by magic."""
+
+    name = "toy"
+    description = "A toy."
+    spec = ToySettings
+    resolved = ResolvedToy
+    command = ("toy", "serve")
+
+    def resolve(self, spec: ToySettings, platform: Platform, env: list[EnvironmentVariable]) -> ResolvedToy:
+        return ResolvedToy(image=spec.image or "toy:1", device=spec.device, args=spec.args, env=env, speed=spec.speed)
+
+    def ranks(self, spec: ToySettings) -> int:
+        return 1
+
+    def devices(self, resolved: ResolvedToy) -> int:
+        return 1
+
+    def arguments(self, served_name: str, resolved: ResolvedToy) -> Sequence[str]:
+        return [served_name, f"--speed={resolved.speed}"]
+
+    def measuring(self, resolved: ResolvedToy) -> Only:
+        return Only(("--measuring",))
+
+    def serving(self, drain_seconds: int) -> Only:
+        return Only(("--serving",))
+
+
+@contextmanager
+def toy_engine() -> Iterator[None]:
+    """The operator knows the engine `toy` while the block runs."""
+    kind = ToyEngine()
+    with added(ENGINES, kind, {Engine: kind.spec, ResolvedEngine: kind.resolved}):
+        yield
 
 
 @contextmanager

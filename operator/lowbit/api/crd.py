@@ -125,7 +125,6 @@ KINDS: Final = (
             Column("Phase", ".status.phase"),
             Column("Baseline", ".spec.baseline"),
             AGE,
-            Column("Device", ".spec.engine.device", wide=True),
             Column("Kernel", ".status.summary.kernels[0]", wide=True),
             Column("Reason", condition("Complete", "reason"), wide=True),
         ),

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from lowbit.api.base import Wire
 from lowbit.api.rules_objects import rules_of
 from lowbit.api.rules_patterns import PATTERNS
+from lowbit.api.tagged import Tagged
 
 Schema = dict[str, Any]
 
@@ -51,7 +52,7 @@ class Converter:
         if "const" in node:
             out["enum"] = [node["const"]]
         if self.is_worth_filling_in(node):
-            out["default"] = {} if isinstance(node["default"], dict) else node["default"]
+            out["default"] = self.default(node)
         return out
 
     def resolved(self, node: Schema) -> Schema:
@@ -71,7 +72,20 @@ class Converter:
         default = node.get("default")
         if not isinstance(default, dict):
             return default not in (None, [], "")
+        if self.is_union(node):
+            return True
         return any(self.is_worth_filling_in(self.resolved(child)) for child in node.get("properties", {}).values())
+
+    def default(self, node: Schema) -> Any:
+        """What the API server writes: of an object nothing but the member of a union; what is below fills itself in."""
+        default = node["default"]
+        if not isinstance(default, dict):
+            return default
+        return {member: {} for member, value in default.items() if value is not None} if self.is_union(node) else {}
+
+    def is_union(self, node: Schema) -> bool:
+        """Whether it is a tagged union, of which one member has to be there."""
+        return str(node.get("x-type")) in {kind.__name__ for kind in subclasses(Tagged)}
 
     def object(self, node: Schema) -> Schema:
         if "properties" not in node:

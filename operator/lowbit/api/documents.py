@@ -1,6 +1,6 @@
 """The worker's contract: one JSON document in, JSON lines of progress out, one termination message of at most 4 KB.
 
-The document is an annotation of the pod (api/names.py), mounted at DOCUMENT_PATH. It names Secrets and holds none.
+The document is an annotation of the pod (api/names.py), mounted at DOCUMENT_PATH (api/paths.py). It names Secrets and holds none.
 Exit codes: 0 done; EXIT_REFUSED a lasting reason (trying again cannot help);
 anything else a passing one.
 """
@@ -13,7 +13,7 @@ from pydantic import Field
 
 from lowbit.api.base import Digest, Tolerant
 from lowbit.api.calibration import ResolvedCalibration
-from lowbit.api.engine import ResolvedEngine
+from lowbit.api.engines import ResolvedEngine
 from lowbit.api.facts import ModelFacts
 from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol
 from lowbit.api.platform import Platform
@@ -25,35 +25,6 @@ EXIT_REFUSED = 64
 """A lasting reason: bad data, a model that is refused."""
 EXIT_ENGINE = 65
 """The engine restarted or dropped a request: the run is invalid, and may be tried again."""
-
-DOCUMENT_PATH = "/lowbit/in/document.json"
-STORE_PATH = "/lowbit/store"
-"""Where a pvc store is mounted."""
-VOLUMES_PATH = "/lowbit/volumes"
-"""Where pvc sources and datasets are mounted read-only, each under its claim's name."""
-CONFIG_MAPS_PATH = "/lowbit/configmaps"
-"""Where ConfigMap datasets are mounted, each under its ConfigMap's name."""
-SECRETS_PATH = "/lowbit/secrets"
-"""Where Secrets are mounted, each under its own name; keys are files."""
-SCRATCH_PATH = "/lowbit/scratch"
-"""Writable emptyDir, also HOME and TMPDIR."""
-MODEL_PATH = "/lowbit/model"
-"""Where the engine finds its model's folder (a mount, a link or a copy of the artifact or source)."""
-CA_BUNDLE_PATH = "/lowbit/ca/ca.crt"
-TERMINATION_PATH = "/dev/termination-log"
-TERMINATION_LIMIT = 4096
-UNPACKED_LIMIT = 65_536
-"""What a packed termination message may unpack to: a pod's word is not trusted with the operator's memory."""
-ENGINE_LOG_PATH = f"{SCRATCH_PATH}/engine.log"
-"""Where the engine of an evaluation writes its log as well, for the evaluator to read which kernels ran."""
-ENGINE_LOGGING_PATH = "/lowbit/logging/engine.json"
-"""Where it is told so."""
-ENGINE_PORT = 8001
-"""The engine listens on loopback only."""
-GUARD_PORT = 8000
-"""The pod's port, owned by the guard."""
-METRICS_PORT = 9090
-"""The guard's second port, for monitoring only."""
 
 
 class PVCStoreAccess(Tolerant):

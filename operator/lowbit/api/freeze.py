@@ -9,7 +9,8 @@ from lowbit.api.base import Digest
 from lowbit.api.calibration import ResolvedCalibration, ResolvedDataset
 from lowbit.api.canonical import digest
 from lowbit.api.documents import PrepareResult
-from lowbit.api.engine import VLLM, EnvironmentVariable, ResolvedEngine
+from lowbit.api.engine import EnvironmentVariable
+from lowbit.api.engines import Engine, ResolvedEngine, engine_of
 from lowbit.api.evaluation import ResolvedGate, ResolvedSuite
 from lowbit.api.modelchecks import check_model, fitting_of
 from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol, ModelEvaluationSpec
@@ -56,7 +57,7 @@ def freeze_candidate(
             )
             for s in spec.evaluation.suites
         ],
-        engine=resolve_engine(spec.engine.vllm, platform),
+        engine=resolve_engine(spec.engine, platform),
         images=RevisionImages(
             operator=platform.operator_image, worker=platform.worker_image, guard=platform.guard_image
         ),
@@ -117,20 +118,12 @@ def resolve_protocol(spec: QuantizedModelSpec, prepared: PrepareResult) -> Evalu
     )
 
 
-def resolve_engine(engine: VLLM, platform: Platform) -> ResolvedEngine:
+def resolve_engine(engine: Engine, platform: Platform) -> ResolvedEngine:
     """The engine with the platform's defaults; the QuantizedModel's own environment wins."""
-    own = {variable.name for variable in engine.env}
+    kind, settings = engine_of(engine)
+    own = {variable.name for variable in settings.env}
     env = [EnvironmentVariable(name=k, value=v) for k, v in sorted(platform.engine_env.items()) if k not in own]
-    return ResolvedEngine(
-        image=engine.image or platform.engine_image,
-        device=engine.device,
-        tensor_parallel_size=engine.tensor_parallel_size,
-        max_model_len=engine.max_model_len,
-        dtype=engine.dtype,
-        gpu_memory_utilization=engine.gpu_memory_utilization,
-        args=engine.args,
-        env=env + engine.env,
-    )
+    return ResolvedEngine.model_validate({kind.name: kind.resolve(settings, platform, env + settings.env)})
 
 
 def artifact_hash(source: Digest, recipe: ResolvedRecipe, calibration: ResolvedCalibration | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from lowbit.api.engines import engine_of
 from lowbit.api.facts import ModelFacts
 from lowbit.api.problem import Problem
 from lowbit.api.quantizedmodel import QuantizedModelSpec
@@ -11,29 +12,11 @@ from lowbit.api.recipes import recipe_of
 from lowbit.api.recipes.base import Fitting
 
 
-def check_tensor_parallel(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
-    """vLLM splits attention heads over the ranks; key-value heads are split or replicated evenly."""
-    size = spec.engine.vllm.tensor_parallel_size
-    field = "spec.engine.vllm.tensorParallelSize"
-    divisors = [n for n in range(1, facts.attention_heads + 1) if facts.attention_heads % n == 0]
-    if facts.attention_heads % size:
-        return [
-            Problem(field, "HeadsNotDivisible",
-                    f"{size} does not divide the model's {facts.attention_heads} attention heads",
-                    f"use one of {', '.join(map(str, divisors))}"),
-        ]  # fmt: skip
-    if facts.key_value_heads % size and size % facts.key_value_heads:
-        return [
-            Problem(field, "KeyValueHeadsNotDivisible",
-                    f"{size} neither divides nor is a multiple of the model's {facts.key_value_heads} key-value heads",
-                    f"use a divisor or a multiple of {facts.key_value_heads}"),
-        ]  # fmt: skip
-    if facts.intermediate_size % size:
-        return [
-            Problem(field, "LayerNotDivisible", f"{size} does not divide the MLP's {facts.intermediate_size} channels",
-                    "use a size that divides it"),
-        ]  # fmt: skip
-    return []
+def check_engine(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
+    """What the engine has to say of the model."""
+    kind, settings = engine_of(spec.engine)
+    place = f"spec.engine.{kind.name}"
+    return [replace(problem, field=f"{place}.{problem.field}") for problem in kind.problems(settings, facts)]
 
 
 def check_candidates(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
@@ -49,17 +32,19 @@ def check_candidates(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Proble
 
 def fitting_of(spec: QuantizedModelSpec, facts: ModelFacts) -> Fitting:
     """What recipes are resolved and checked against."""
-    return Fitting(facts, spec.engine.vllm.tensor_parallel_size)
+    kind, settings = engine_of(spec.engine)
+    return Fitting(facts, kind.ranks(settings))
 
 
 def check_lengths(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
     """No sample may be longer than the model or the engine can read."""
-    engine_limit = spec.engine.vllm.max_model_len
+    kind, settings = engine_of(spec.engine)
+    engine_limit, field = settings.max_model_len, f"spec.engine.{kind.name}.maxModelLen"
     problems = []
     if engine_limit and engine_limit > facts.max_position_embeddings:
         problems.append(
             Problem(
-                "spec.engine.vllm.maxModelLen", "TooLong",
+                field, "TooLong",
                 f"{engine_limit} is more than the model's {facts.max_position_embeddings} positions",
                 f"use at most {facts.max_position_embeddings}",
             )
@@ -71,7 +56,7 @@ def check_lengths(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
                 Problem(
                     f"spec.evaluation.suites[{suite.name}].fidelity.maxTokens", "TooLong",
                     f"{suite.fidelity.max_tokens} leaves no room for an answer in the engine's {limit} tokens",
-                    f"use at most {limit - 1}, or raise spec.engine.vllm.maxModelLen",
+                    f"use at most {limit - 1}, or raise {field}",
                 )
             )  # fmt: skip
     return problems
@@ -79,5 +64,5 @@ def check_lengths(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
 
 def check_model(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
     """Every problem between the manifest and the model."""
-    tensor_parallel = check_tensor_parallel(spec, facts)
-    return tensor_parallel + ([] if tensor_parallel else check_candidates(spec, facts)) + check_lengths(spec, facts)
+    engine = check_engine(spec, facts)
+    return engine + ([] if engine else check_candidates(spec, facts)) + check_lengths(spec, facts)

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from lowbit.api.base import Digest, ObjectName, Tolerant, Wire
-from lowbit.api.engine import ResolvedEngine
+from lowbit.api.engines import ResolvedEngine
 from lowbit.api.evaluation import ResolvedSuite, SpeedMeasurement
 from lowbit.api.status import Condition, EngineTermination, EvaluationSummary, Failure
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from lowbit.api.base import Digest, ObjectName, Tolerant, Wire
 from lowbit.api.calibration import ResolvedCalibration
-from lowbit.api.engine import ResolvedEngine
+from lowbit.api.engines import ResolvedEngine
 from lowbit.api.evaluation import ResolvedGate
 from lowbit.api.facts import ModelFacts
 from lowbit.api.modelevaluation import EvaluationProtocol

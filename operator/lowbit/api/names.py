@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from lowbit.api.base import GROUP
 from lowbit.api.canonical import digest, short
-from lowbit.api.engine import VLLM, Resources
+from lowbit.api.engine import Resources
+from lowbit.api.engines import engine_of
+from lowbit.api.engines.base import EngineSettings
 from lowbit.api.modelevaluation import ModelEvaluationSpec
 from lowbit.api.modelrevision import ModelRevisionSpec
 from lowbit.api.pods import Jobs
@@ -13,7 +15,7 @@ from lowbit.api.quantizedmodel import QuantizedModelSpec
 MAX_MODEL_NAME = 42
 """Longest name of a QuantizedModel: 63 less the longest suffix (-prepare-, a hash, and -2 of a second attempt)."""
 
-DEFAULT_SHM_SIZE: str = VLLM().shm_size
+DEFAULT_SHM_SIZE: str = EngineSettings().shm_size
 _NO_RESOURCES, _NO_JOBS = Resources(), Jobs()
 
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
@@ -46,8 +48,9 @@ def input_hash(spec: QuantizedModelSpec) -> str:
 
     Platform settings are not in it, so that a changed platform default starts nothing by itself.
     """
-    vllm = spec.engine.vllm.model_copy(update={"resources": _NO_RESOURCES, "shm_size": DEFAULT_SHM_SIZE})
-    engine = spec.engine.model_copy(update={"vllm": vllm})
+    kind, settings = engine_of(spec.engine)
+    same = settings.model_copy(update={"resources": _NO_RESOURCES, "shm_size": DEFAULT_SHM_SIZE})
+    engine = spec.engine.model_copy(update={kind.name: same})
     return digest("input", spec.model_copy(update={"serving": None, "jobs": _NO_JOBS, "engine": engine}))
 
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from lowbit.api.base import ObjectName, Tolerant, Wire
 from lowbit.api.calibration import Calibration
-from lowbit.api.engine import Engine
+from lowbit.api.engines import Engine, default_engine
 from lowbit.api.evaluation import Evaluation
 from lowbit.api.pods import Jobs
 from lowbit.api.recipes import Recipe
@@ -28,7 +28,7 @@ class QuantizedModelSpec(Wire):
     """Texts for quantizers that need them; required by gptq and awq."""
     evaluation: Evaluation
     """How a candidate is compared with the original, and what it must show."""
-    engine: Engine = Engine()
+    engine: Engine = default_engine()
     """The server that runs the model, in evaluation and in serving."""
     serving: Serving | None = None
     """How it is served. Without it Lowbit quantizes and gates, and Ready means passed."""

@@ -26,7 +26,7 @@ class Rule:
 
 def exactly_one(what: str, *members: str) -> Rule:
     """A tagged union: one member is set, and no other."""
-    listed = ", ".join(members[:-1]) + " and " + members[-1]
+    listed = " and ".join(filter(None, (", ".join(members[:-1]), members[-1])))
     counted = " + ".join(f"(has(self.{member}) ? 1 : 0)" for member in members)
     return Rule(
         f"{counted} == 1",

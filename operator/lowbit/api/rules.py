@@ -9,7 +9,8 @@ from decimal import Decimal
 from typing import Final
 
 from lowbit.api.base import Wire
-from lowbit.api.engine import FORBIDDEN_ENGINE_ARGUMENTS, VLLM, EnvironmentVariable, Resources
+from lowbit.api.engine import EnvironmentVariable, Resources
+from lowbit.api.engines import ENGINES, Engine
 from lowbit.api.evaluation import EvaluationDataset, MaximumMetric, MaximumThreshold, MinimumThreshold, SuiteGate
 from lowbit.api.pods import JobOptions, Toleration
 from lowbit.api.recipes import RECIPES, Recipe
@@ -35,40 +36,11 @@ def above_zero(metric: MaximumMetric, message: str) -> Rule:
     )
 
 
-LONG_ARGUMENTS: Final = tuple(argument for argument in FORBIDDEN_ENGINE_ARGUMENTS if argument.startswith("--"))
-SHORT_ARGUMENTS: Final = tuple(argument for argument in FORBIDDEN_ENGINE_ARGUMENTS if not argument.startswith("--"))
-
-
-def argument_is_allowed(argument: str) -> bool:
-    """Whether the engine may be given it: vLLM takes `_` for `-`, values after `=`, and unique abbreviations."""
-    if argument.startswith("--"):
-        name = argument.replace("_", "-").split("=")[0].split(".")[0]
-        return not any(long.startswith(name) for long in LONG_ARGUMENTS)
-    return not argument.startswith(SHORT_ARGUMENTS)
-
-
-def _arguments_cel() -> str:
-    short = " && ".join(f"!a.startsWith('{argument}')" for argument in SHORT_ARGUMENTS)
-    long = ", ".join(f"'{argument}'" for argument in LONG_ARGUMENTS)
-    name = "a.replace('_', '-').split('=')[0].split('.')[0]"
-    return (
-        f"!has(self.args) || self.args.all(a, {short} && (!a.startsWith('--') || "
-        f"[{name}].all(n, ![{long}].exists(f, f.startsWith(n)))))"
-    )
-
-
 SECRET_VARIABLES: Final = (
     "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "VLLM_API_KEY", "OPENAI_API_KEY",
     "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
 )  # fmt: skip
 """Environment variables that hold secrets, which have fields of their own."""
-ENGINE_VARIABLES: Final = ("VLLM_SERVER_DEV_MODE", "VLLM_USE_MODELSCOPE")
-"""What would open the engine to more than the judged model; VLLM_ALLOW_* likewise."""
-
-
-def variable_is_allowed(name: str) -> bool:
-    """Whether the engine's environment may hold it."""
-    return not name.startswith("VLLM_ALLOW_") and name not in ENGINE_VARIABLES
 
 
 def _listed(names: tuple[str, ...]) -> str:
@@ -77,6 +49,7 @@ def _listed(names: tuple[str, ...]) -> str:
 
 SHARED: Final[dict[type[Wire], tuple[Rule, ...]]] = {
     Source: (exactly_one("a source", "huggingFace", "pvc", "s3"),),
+    Engine: (exactly_one("an engine", *ENGINES.names()),),
     Recipe: (exactly_one("a candidate", *RECIPES.names()),),
     EvaluationDataset: (exactly_one_location("an evaluation dataset"),),
     MaximumThreshold: (
@@ -118,26 +91,6 @@ SHARED: Final[dict[type[Wire], tuple[Rule, ...]]] = {
             "(!has(self.limits) || self.limits.all(k, !k.endsWith('/gpu')))",
             "GPUs are asked for by Lowbit: write device: GPU and tensorParallelSize, and leave the GPU out here",
             lambda resources: not any(k.endswith("/gpu") for k in (*resources.requests, *resources.limits)),
-        ),
-    ),
-    VLLM: (
-        between("gpuMemoryUtilization", "gpu_memory_utilization", "{x} > 0.0 && {x} <= 1.0", lambda x: 0 < x <= 1,
-                'gpuMemoryUtilization is a share above 0 and at most 1: write "0.90" for 90 percent'),
-        Rule(
-            _arguments_cel(),
-            "args holds an argument that Lowbit sets itself, or that would let the engine run what was not judged "
-            "(model, port, key, parallel sizes, lengths, remote code): use the fields of spec.engine.vllm and "
-            "spec.serving, and leave it out here",
-            lambda vllm: all(argument_is_allowed(argument) for argument in vllm.args),
-            "args",
-        ),
-        Rule(
-            "!has(self.env) || self.env.all(e, !e.name.startsWith('VLLM_ALLOW_') && "
-            f"!(e.name in {_listed(ENGINE_VARIABLES)}))",
-            "env holds a variable that would open the engine to more than the judged model "
-            f"(VLLM_ALLOW_*, {', '.join(ENGINE_VARIABLES)}): leave it out",
-            lambda vllm: all(variable_is_allowed(variable.name) for variable in vllm.env),
-            "env",
         ),
     ),
     Toleration: (

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from lowbit.api.base import Wire
 from lowbit.api.calibration import Calibration, CalibrationDataset
+from lowbit.api.engines import ENGINES, engine_of
 from lowbit.api.evaluation import EvaluationDataset
 from lowbit.api.modelevaluation import ModelEvaluation, ModelEvaluationSpec
 from lowbit.api.modelrevision import ModelRevision, ModelRevisionSpec
@@ -53,12 +54,12 @@ def _place(dataset: EvaluationDataset | CalibrationDataset) -> tuple[Wire | None
 
 
 def texts_fit(spec: QuantizedModelSpec) -> bool:
-    limit = spec.engine.vllm.max_model_len
+    limit = engine_of(spec.engine)[1].max_model_len
     return limit is None or all(suite.fidelity.max_tokens < limit for suite in spec.evaluation.suites)
 
 
 def speed_fits(spec: QuantizedModelSpec) -> bool:
-    limit = spec.engine.vllm.max_model_len
+    limit = engine_of(spec.engine)[1].max_model_len
     speed = spec.evaluation.speed
     return limit is None or speed.prompt_tokens + speed.output_tokens <= limit
 
@@ -73,7 +74,16 @@ _SAME_PLACE = " && ".join(
     for member in ("pvc", "s3", "configMap")
 )
 CALIBRATED: Final = tuple(kind.name for kind in RECIPES if kind.calibrated)
-_LIMIT = "self.engine.vllm.maxModelLen"
+_ENGINES: Final = tuple(kind.name for kind in ENGINES)
+
+
+def _limited(rule: str) -> str:
+    """A rule on the engine's `maxModelLen`, whichever engine it is; it holds where none is set."""
+    return " && ".join(
+        f"(!has(self.engine.{name}) || !has(self.engine.{name}.maxModelLen) || {rule.format(f'self.engine.{name}.maxModelLen')})"
+        for name in _ENGINES
+    )
+
 
 WHOLE: Final[dict[type[Wire], tuple[Rule, ...]]] = {
     CalibrationDataset: (exactly_one_location("a calibration dataset"),),
@@ -106,15 +116,15 @@ WHOLE: Final[dict[type[Wire], tuple[Rule, ...]]] = {
             "evaluation",
         ),
         Rule(
-            f"!has({_LIMIT}) || self.evaluation.suites.all(s, s.fidelity.maxTokens < {_LIMIT})",
-            "a suite's fidelity.maxTokens leaves no room for an answer: write less than spec.engine.vllm.maxModelLen",
+            _limited("self.evaluation.suites.all(s, s.fidelity.maxTokens < {})"),
+            "a suite's fidelity.maxTokens leaves no room for an answer: write less than the engine's maxModelLen",
             texts_fit,
             "evaluation",
         ),
         Rule(
-            f"!has({_LIMIT}) || self.evaluation.speed.promptTokens + self.evaluation.speed.outputTokens <= {_LIMIT}",
+            _limited("self.evaluation.speed.promptTokens + self.evaluation.speed.outputTokens <= {}"),
             "evaluation.speed asks for more tokens than the engine takes: promptTokens and outputTokens together "
-            "must be at most spec.engine.vllm.maxModelLen",
+            "must be at most the engine's maxModelLen",
             speed_fits,
             "evaluation",
         ),
@@ -183,5 +193,5 @@ OBJECT_RULES: Final[dict[type[Wire], tuple[ObjectRule, ...]]] = {
 
 def rules_of(kind: type[Wire]) -> list[Rule]:
     """The rules of a type and of its bases."""
-    declared = {each.spec: each.rules for each in RECIPES}
+    declared: dict[type[Wire], tuple[Rule, ...]] = {each.spec: each.rules for each in (*RECIPES, *ENGINES)}
     return [rule for base in reversed(kind.__mro__) for rule in (*RULES.get(base, ()), *declared.get(base, ()))]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from pydantic import create_model, model_validator
 
 from lowbit.api.base import Tolerant, Wire
-from lowbit.api.documents import TERMINATION_LIMIT, UNPACKED_LIMIT
+from lowbit.api.paths import TERMINATION_LIMIT, UNPACKED_LIMIT
 from lowbit.api.stages import STAGES
 
 Result = TypeVar("Result", bound=Wire)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from lowbit.api.engine import Device
+from lowbit.api.engines import engine_of
 from lowbit.api.facts import ModelFacts
 from lowbit.api.modelchecks import check_model, fitting_of
 from lowbit.api.names import input_hash, prepare_job_name
@@ -85,7 +86,8 @@ def plan(name: str, spec: QuantizedModelSpec, platform: Platform, facts: ModelFa
 
 def engine_gpus(spec: QuantizedModelSpec) -> int:
     """GPUs of one engine."""
-    return gpus(spec.engine.vllm.device, spec.engine.vllm.tensor_parallel_size)
+    kind, settings = engine_of(spec.engine)
+    return gpus(settings.device, kind.ranks(settings))
 
 
 def gpus(device: Device, count: int) -> int:
@@ -102,16 +104,17 @@ def planned_revision(index: int, recipe: Recipe, spec: QuantizedModelSpec, facts
     fitting = fitting_of(spec, facts) if facts is not None else None
     label = kind.draft_label(member, fitting)
     artifact = kind.artifact_bytes(member, fitting) if fitting is not None else None
-    if facts is None or artifact is None:
+    if facts is None or fitting is None or artifact is None:
         return PlannedRevision(index, label, when(index))
-    size = estimate(artifact, facts, spec.engine.vllm.tensor_parallel_size)
+    size = estimate(artifact, facts, fitting.tensor_parallel_size)
     return PlannedRevision(index, label, when(index), size, round(facts.weight_bytes / artifact, 2))
 
 
 def planned_jobs(name: str, spec: QuantizedModelSpec, platform: Platform) -> tuple[PlannedJob, ...]:
     """Every Job, in order, if nothing is in the store yet and each candidate but the last fails."""
     options = spec.jobs
-    engine_limit = spec.engine.vllm.resources.limits.get("memory")
+    kind, settings = engine_of(spec.engine)
+    engine_limit = settings.resources.limits.get("memory")
     jobs = [
         job("prepare", prepare_job_name(name, input_hash(spec)), "first", 0, options.prepare, platform.operator_image)
     ]
@@ -119,12 +122,18 @@ def planned_jobs(name: str, spec: QuantizedModelSpec, platform: Platform) -> tup
         if recipe_of(candidate)[0].made_here:
             count = gpus(options.quantize.device, 1)
             jobs.append(job("quantize", "quantize-<hash>", when(index), count, options.quantize, platform.worker_image))
-        engine = platform.engine_image if spec.engine.vllm.image is None else spec.engine.vllm.image
+        image = kind.resolve(settings, platform, []).image
         evaluations = ("baseline", "eval") if index == 0 else ("eval",)
-        for kind in evaluations:
+        for evaluation in evaluations:
             jobs.append(
                 job(
-                    "evaluate", f"{kind}-<hash>", when(index), engine_gpus(spec), options.evaluate, engine, engine_limit
+                    "evaluate",
+                    f"{evaluation}-<hash>",
+                    when(index),
+                    engine_gpus(spec),
+                    options.evaluate,
+                    image,
+                    engine_limit,
                 )
             )
     return tuple(jobs)

@@ -25,7 +25,6 @@ RESTARTS_THAT_LAST = 3
 """Give an engine up at its third restart. The first two can be an accident, and the kubelet's own new start is waited for."""
 ORDERLY_EXITS = (None, 0, 137, 143)
 """Exit codes of an engine that ended with its pod."""
-ENGINE_MEMORY = "Raise spec.engine.vllm.resources.limits.memory, or lower spec.engine.vllm.maxModelLen."
 
 
 @dataclass(frozen=True)
@@ -120,10 +119,15 @@ def whole_log(ended: Ended) -> str:
     return f"kubectl -n {pod.namespace} logs {pod.name} -c {ENGINE} --previous"
 
 
-def give_up(job: JobView, ended: Ended) -> tuple[Refusal, End]:
-    """Why the Job of an engine that does not stay up is ended, and the action."""
-    change = "Change spec.engine.vllm (image, args, env) as its words say, and apply it"
-    action = ENGINE_MEMORY.removesuffix(".") if ended.out_of_memory else change
+def more_memory(place: str) -> str:
+    """What to do about an engine that ran out of memory. place: where the manifest says what it is."""
+    return f"Raise {place}.resources.limits.memory, or lower {place}.maxModelLen."
+
+
+def give_up(job: JobView, ended: Ended, place: str) -> tuple[Refusal, End]:
+    """Why the Job of an engine that does not stay up is ended, and the action. place: where the manifest says what it is."""
+    change = f"Change {place} (image, args, env) as its words say, and apply it"
+    action = more_memory(place).removesuffix(".") if ended.out_of_memory else change
     elsewhere = (
         f"or mend the cause elsewhere (the node's CPU, GPU or memory) and delete Job {job.meta.name} to try again."
     )
@@ -145,10 +149,11 @@ def given_up(job: JobView) -> Refusal | None:
         return None
 
 
-def crash_loop(pod: PodView, startup_seconds: float, revision: str, clock: Clock) -> Failure | None:
+def crash_loop(pod: PodView, startup_seconds: float, revision: str, place: str, clock: Clock) -> Failure | None:
     """The failure of an engine that serves and does not stay up.
 
     startup_seconds: what an engine may take to start. One that has lived longer had started, and is no crash loop.
+    place: where the manifest says what the engine is.
     """
     ended = last_end((pod,))
     if ended is None or ended.engine.restarts < RESTARTS_THAT_LAST:
@@ -158,7 +163,7 @@ def crash_loop(pod: PodView, startup_seconds: float, revision: str, clock: Clock
         return None
     reason, mend = "EngineCrashLoop", "Mend what its words say; it is started anew meanwhile."
     if ended.out_of_memory:
-        reason, mend = "OutOfMemory", ENGINE_MEMORY
+        reason, mend = "OutOfMemory", more_memory(place)
     return Failure(
         stage="Serve", reason=reason, revision=revision, time=clock.text,
         message=f"The engine in pod {pod.meta.name} ends again and again, last with {ended.how}.",

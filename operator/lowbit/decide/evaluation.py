@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lowbit.api.documents import EvaluateResult
+from lowbit.api.engines import engine_of, place, resolved_engine
 from lowbit.api.freeze import frozen_platform
 from lowbit.api.modelevaluation import ModelEvaluation, ModelEvaluationSpec, ModelEvaluationStatus
 from lowbit.api.modelrevision import ModelRevision
@@ -74,9 +75,10 @@ def measured(
     wanted = Wanted(
         name=evaluate_job_name(name), kind=EVALUATE, stage=stage,
         options=model.jobs.evaluate, doing=doing, revision=revision.meta.name,
+        engine=place(model.engine),
         make=lambda job, memory: evaluate_job(
             revision.meta.namespace, [user(snapshot)], name, spec, revision.body.spec, model.jobs.evaluate,
-            model.engine.vllm, model.jobs.ttl_seconds, store, frozen_platform(revision.body.spec, snapshot.platform),
+            engine_of(model.engine)[1], model.jobs.ttl_seconds, store, frozen_platform(revision.body.spec, snapshot.platform),
             memory_limit=memory, job_name=job,
         ),
     )  # fmt: skip
@@ -144,7 +146,8 @@ def engine_moved(
 
     Where the image of a result from the store is not known any more, the evaluator has compared the engines' versions.
     """
-    image = revision.body.spec.engine.image
+    kind, settings = resolved_engine(revision.body.spec.engine)
+    image = settings.image
     first, second = baseline.body.status.engine_image_id, candidate.body.status.engine_image_id
     if DIGEST_MARK in image or not first or not second or first == second:
         return None
@@ -153,7 +156,7 @@ def engine_moved(
         f"{revision.meta.name} in {second} ({candidate.meta.name}), and the two cannot be compared."
     )
     example = second if DIGEST_MARK in second else f"{_without_tag(image)}{DIGEST_MARK}..."
-    action = f"Write spec.engine.vllm.image with a digest ({example}): both are then measured anew, in the same engine."
+    action = f"Write spec.engine.{kind.name}.image with a digest ({example}): both are then measured anew, in the same engine."
     failure = Failure(
         stage="Gate", reason="EngineImageMoved", message=message, action=action, revision=revision.meta.name,
         time=clock.text,

@@ -9,6 +9,7 @@ from typing import Any
 
 from lowbit.api.canonical import digest, short
 from lowbit.api.documents import EXIT_REFUSED
+from lowbit.api.engines import engine_of, place
 from lowbit.api.names import MADE_FOR_ANNOTATION, SETTINGS_ANNOTATION, second_attempt
 from lowbit.api.pods import JobOptions
 from lowbit.api.stages import EVALUATE, StageKind
@@ -62,6 +63,8 @@ class Wanted:
     """What it does, for people: "quantizing support-chat-0a1b2c3d4e to gptq-int4-g64"."""
     options: JobOptions
     make: MakeJob
+    engine: str = ""
+    """Where the manifest says what its engine is, where it has one: spec.engine.vllm."""
     revision: str | None = None
 
 
@@ -105,7 +108,7 @@ def _on_its_way(
     if ended is None:
         return running
     if ended.count >= engines.RESTARTS_THAT_LAST:
-        refusal, end = engines.give_up(job, ended)
+        refusal, end = engines.give_up(job, ended, wanted.engine)
         return _lasting(wanted, _failure(wanted, refusal, job, clock), (*adoption, end))
     told = engines.restarted(ended, wanted.kind.title, wanted.revision, clock, job.meta.name)
     if ended.engine.ready or running.reason == "WaitingForPod":
@@ -134,7 +137,7 @@ def _create(
     except DocumentTooLarge as error:
         failure = Failure(
             stage=wanted.kind.title, reason="DocumentTooLarge", message=f"{error}.", revision=wanted.revision, time=clock.text,
-            action="Shorten spec.engine.vllm.env and args: what is long belongs into a ConfigMap or the image.",
+            action=f"Shorten {place(snapshot.model.body.spec.engine)}.env and args: what is long belongs into a ConfigMap or the image.",
         )  # fmt: skip
         return _lasting(wanted, failure, ())
     whose = {MADE_FOR_ANNOTATION: snapshot.model.meta.name, SETTINGS_ANNOTATION: _settings(snapshot, wanted)}
@@ -148,8 +151,8 @@ def _annotated(manifest: Mapping[str, Any], more: Mapping[str, str]) -> dict[str
 
 def _settings(snapshot: Snapshot, wanted: Wanted) -> str:
     """Hash of what the manifest says on how the Job runs."""
-    vllm = snapshot.model.body.spec.engine.vllm
-    engine = {"resources": vllm.resources, "shm_size": vllm.shm_size} if wanted.kind is EVALUATE else None
+    settings = engine_of(snapshot.model.body.spec.engine)[1]
+    engine = {"resources": settings.resources, "shm_size": settings.shm_size} if wanted.kind is EVALUATE else None
     return short(digest("settings", {"options": wanted.options, "engine": engine}))
 
 
@@ -274,7 +277,7 @@ def legible(message: TerminationMessage | None) -> Refusal | None:
 def memory_advice(wanted: Wanted, container: str) -> str:
     """Where the manifest says how much memory a container has."""
     if container == "engine":
-        return engines.ENGINE_MEMORY
+        return engines.more_memory(wanted.engine)
     return f"Raise {wanted.kind.field}.resources.limits.memory, or set {wanted.kind.field}.maxMemory to allow one larger try."
 
 

@@ -21,7 +21,7 @@ def refused(snapshot: Snapshot, plan: Plan, why: str, now: datetime) -> Plan:
     clock, spec = Clock(now), snapshot.model.body.spec
     failure = Failure(
         stage=_stage(plan), reason="WriteRefused", message=f"The API server refuses it: {why}.", time=clock.text,
-        action="Change what it names (spec.serving.pod, spec.jobs, spec.engine.vllm), or the policy that refuses it; "
+        action="Change what it names (spec.serving.pod, spec.jobs, spec.engine), or the policy that refuses it; "
         "it is tried again by itself.",
     )  # fmt: skip
     waiting = Waiting("Failed", failure.reason, f"{failure.message} {failure.action}", failure=failure)

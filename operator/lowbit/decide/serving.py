@@ -11,6 +11,7 @@ from typing import Any
 
 from lowbit.api.canonical import digest, short
 from lowbit.api.documents import EXIT_REFUSED
+from lowbit.api.engines import engine_of, place
 from lowbit.api.freeze import frozen_platform
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStoreSpec
@@ -96,7 +97,7 @@ def serve(snapshot: Snapshot, store: ModelStoreSpec, target: Target) -> tuple[Ac
     source = target.source or record is None
     manifests = serving_manifests(
         meta.namespace, controller(snapshot), meta.name, target.label, target.revision.body.spec,
-        None if source or record is None else record.digest, spec.serving, spec.engine.vllm, store,
+        None if source or record is None else record.digest, spec.serving, engine_of(spec.engine)[1], store,
         frozen_platform(target.revision.body.spec, snapshot.platform),
         record.bytes if record is not None and not source else target.revision.body.spec.source.facts.weight_bytes,
         snapshot.has_pod_monitors and snapshot.platform.service_monitor,
@@ -179,14 +180,14 @@ def rolled_out(snapshot: Snapshot) -> bool:
 
 def trouble(snapshot: Snapshot, clock: Clock, target: Target) -> Failure | None:
     """Why the pods of a revision do not come up, when it is something that a person has to mend."""
-    label = target.label
+    label, engine = target.label, place(snapshot.model.body.spec.engine)
     startup = startup_seconds(target.revision.body.spec.source.facts.weight_bytes)
     for pod in not_ready(snapshot, label):
         for container in pod.containers:
             failure = _refused(pod.meta, container.exit_code, container.message, label, clock)
             if container.name == "fetch" and failure is not None:
                 return failure
-        if (failure := engines.crash_loop(pod, startup, label, clock)) is not None:
+        if (failure := engines.crash_loop(pod, startup, label, engine, clock)) is not None:
             return failure
         text = waiting_for(pod)
         if text is not None:

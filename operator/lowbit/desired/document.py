@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 from lowbit.api.base import Wire
 from lowbit.api.canonical import canonical
-from lowbit.api.documents import DOCUMENT_PATH
 from lowbit.api.names import DOCUMENT_ANNOTATION
+from lowbit.api.paths import DOCUMENT_PATH
 from lowbit.desired.volumes import Mount
 
 LIMIT_BYTES = 200 * 1024

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lowbit.api.documents import ENGINE_LOGGING_PATH, EvaluateDocument, FetchDocument
-from lowbit.api.engine import VLLM
+from lowbit.api.documents import EvaluateDocument, FetchDocument
+from lowbit.api.engines import resolved_engine
+from lowbit.api.engines.base import EngineSettings
+from lowbit.api.engines.vllm import logging_configuration
 from lowbit.api.modelevaluation import ModelEvaluationSpec
 from lowbit.api.modelrevision import ModelRevisionSpec
 from lowbit.api.modelstore import ModelStoreSpec
@@ -17,12 +19,13 @@ from lowbit.api.names import (
     STAGE_LABEL,
     evaluate_job_name,
 )
+from lowbit.api.paths import ENGINE_LOGGING_PATH
 from lowbit.api.platform import Platform
 from lowbit.api.pods import JobOptions
 from lowbit.api.stages import EVALUATE
 from lowbit.desired.common import Manifest, OwnerReference, labels, resources
 from lowbit.desired.document import annotation_mount, document_mount
-from lowbit.desired.engine import engine_container, logging_configuration, measuring_only
+from lowbit.desired.engine import engine_container
 from lowbit.desired.jobs import job, worker_container
 from lowbit.desired.probes import startup_probe
 from lowbit.desired.volumes import (
@@ -43,7 +46,7 @@ def evaluate_job(
     spec: ModelEvaluationSpec,
     revision: ModelRevisionSpec,
     options: JobOptions,
-    vllm: VLLM,
+    engine: EngineSettings,
     ttl: int,
     store: ModelStoreSpec,
     platform: Platform,
@@ -52,7 +55,7 @@ def evaluate_job(
 ) -> Manifest:
     """The Job of the ModelEvaluation `name`.
 
-    revision is one that asks for this evaluation; vllm gives the engine's resources. ttl is in seconds.
+    revision is one that asks for this evaluation; engine gives its container's resources. ttl is in seconds.
     memory_limit and job_name are those of a second attempt. Raises DocumentTooLarge.
     """
     job_name = job_name or evaluate_job_name(name)
@@ -62,11 +65,12 @@ def evaluate_job(
         FETCH_ANNOTATION: FetchDocument(store=store_access(store), model=spec.model),
     }
     model = model_mount(store, spec.model)
-    engine = [*engine_mounts(model, vllm), annotation_mount(LOGGING_ANNOTATION, ENGINE_LOGGING_PATH)]
+    mounts = [*engine_mounts(model, engine), annotation_mount(LOGGING_ANNOTATION, ENGINE_LOGGING_PATH)]
+    kind, settings = resolved_engine(spec.engine)
     fetch = fetch_mounts(model, store, platform)
     worker = [document_mount(), *scratch(), *ca_bundle(platform), *store_mounts(store)]
     sidecar = engine_container(
-        revision.quantized_model, spec.engine, vllm.resources, platform, engine, only=measuring_only(spec.engine)
+        revision.quantized_model, spec.engine, engine.resources, platform, mounts, only=kind.measuring(settings)
     ) | {
         "restartPolicy": "Always",
         "startupProbe": startup_probe(revision.quantized_model, revision.source.facts.weight_bytes),
@@ -80,15 +84,15 @@ def evaluate_job(
         documents=documents,
         init_containers=[fetch_container(revision.images.operator, platform, fetch), sidecar],
         containers=[evaluator],
-        mounts=[*fetch, *engine, *worker],
+        mounts=[*fetch, *mounts, *worker],
     )  # fmt: skip
     made["spec"]["template"]["metadata"]["annotations"][LOGGING_ANNOTATION] = logging_configuration()
     return made
 
 
-def engine_mounts(model: Mount, vllm: VLLM) -> list[Mount]:
+def engine_mounts(model: Mount, engine: EngineSettings) -> list[Mount]:
     """What the engine sees: its model (read-only), scratch and shared memory. No store, no document."""
-    return [model.readable(), *scratch(), shared_memory(vllm.shm_size)]
+    return [model.readable(), *scratch(), shared_memory(engine.shm_size)]
 
 
 def fetch_mounts(model: Mount, store: ModelStoreSpec, platform: Platform) -> list[Mount]:

@@ -8,8 +8,8 @@ from functools import cache
 import yaml
 
 from lowbit.api.canonical import digest, short
-from lowbit.api.documents import GUARD_PORT, METRICS_PORT
 from lowbit.api.names import MODEL_LABEL
+from lowbit.api.paths import GUARD_PORT, METRICS_PORT
 from lowbit.api.platform import Platform
 from lowbit.api.references import SecretKeyReference
 from lowbit.api.serving import Serving

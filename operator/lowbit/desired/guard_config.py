@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lowbit.api.documents import ENGINE_PORT, GUARD_PORT, METRICS_PORT
+from lowbit.api.paths import ENGINE_PORT, GUARD_PORT, METRICS_PORT
 from lowbit.desired.common import Manifest
 from lowbit.desired.guard_key import key_check
 

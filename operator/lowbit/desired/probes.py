@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from lowbit.api.documents import ENGINE_PORT, GUARD_PORT, METRICS_PORT
+from lowbit.api.paths import ENGINE_PORT, GUARD_PORT, METRICS_PORT
 from lowbit.desired.common import Manifest
 from lowbit.desired.guard_config import ADMIN_PORT
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lowbit.api.base import Digest
-from lowbit.api.engine import VLLM
+from lowbit.api.engines.base import EngineSettings
 from lowbit.api.modelevaluation import EvaluatedModel
 from lowbit.api.modelrevision import ModelRevisionSpec
 from lowbit.api.modelstore import ModelStoreSpec
@@ -29,7 +29,7 @@ def serving(
     revision: ModelRevisionSpec,
     artifact: Digest | None,
     serving: Serving,
-    vllm: VLLM,
+    engine: EngineSettings,
     store: ModelStoreSpec,
     platform: Platform,
     size_bytes: int,
@@ -52,7 +52,7 @@ def serving(
         service(namespace, owner, name),
         disruption_budget(namespace, owner, name),
         deployment(
-            namespace, owner, name, revision_name, revision, model, serving, vllm, store, platform, size_bytes,
+            namespace, owner, name, revision_name, revision, model, serving, engine, store, platform, size_bytes,
             guard["metadata"]["name"],
         ),
         *([pod_monitor_manifest(namespace, owner, name)] if pod_monitor else []),

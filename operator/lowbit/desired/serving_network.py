@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from lowbit.api.documents import GUARD_PORT, METRICS_PORT
 from lowbit.api.modelstore import ModelStoreSpec
+from lowbit.api.paths import GUARD_PORT, METRICS_PORT
 from lowbit.desired.common import Manifest, OwnerReference, metadata
 from lowbit.desired.serving_pod import selector, serving_labels
 

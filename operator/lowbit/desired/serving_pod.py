@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from lowbit.api.documents import FetchDocument
-from lowbit.api.engine import VLLM
+from lowbit.api.engines import resolved_engine
+from lowbit.api.engines.base import EngineSettings
 from lowbit.api.modelevaluation import EvaluatedModel
 from lowbit.api.modelrevision import ModelRevisionSpec
 from lowbit.api.modelstore import ModelStoreSpec
@@ -13,7 +14,7 @@ from lowbit.api.pods import PodOptions
 from lowbit.api.serving import Serving
 from lowbit.desired.common import Manifest, OwnerReference, labels, metadata, placement, pod_security
 from lowbit.desired.document import document_annotations
-from lowbit.desired.engine import engine_container, serving_only
+from lowbit.desired.engine import engine_container
 from lowbit.desired.evaluate_job import engine_mounts, fetch_container, fetch_mounts
 from lowbit.desired.guard import guard_container, guard_mounts
 from lowbit.desired.probes import (
@@ -48,7 +49,7 @@ def deployment(
     revision: ModelRevisionSpec,
     model: EvaluatedModel,
     serving: Serving,
-    vllm: VLLM,
+    engine: EngineSettings,
     store: ModelStoreSpec,
     platform: Platform,
     size_bytes: int,
@@ -62,7 +63,7 @@ def deployment(
             "labels": labels_ | {REVISION_LABEL: revision_name},
             "annotations": dict(serving.pod.annotations) | document_annotations(f"Deployment {name}", documents),
         },
-        "spec": _pod(name, revision, model, serving, vllm, store, platform, size_bytes, config_map),
+        "spec": _pod(name, revision, model, serving, engine, store, platform, size_bytes, config_map),
     }
     return {
         "apiVersion": "apps/v1",
@@ -84,7 +85,7 @@ def _pod(
     revision: ModelRevisionSpec,
     model: EvaluatedModel,
     serving: Serving,
-    vllm: VLLM,
+    engine: EngineSettings,
     store: ModelStoreSpec,
     platform: Platform,
     size_bytes: int,
@@ -93,10 +94,9 @@ def _pod(
     mount = model_mount(store, model)
     fetch = fetch_mounts(mount, store, platform)
     guard = guard_mounts(config_map, serving.api_key_secret_ref)
-    engine = engine_mounts(mount, vllm)
-    container = engine_container(
-        name, revision.engine, vllm.resources, platform, engine, only=serving_only(serving.drain_seconds)
-    ) | {
+    mounts = engine_mounts(mount, engine)
+    only = resolved_engine(revision.engine)[0].serving(serving.drain_seconds)
+    container = engine_container(name, revision.engine, engine.resources, platform, mounts, only=only) | {
         "startupProbe": startup_probe(name, size_bytes),
         "readinessProbe": readiness_probe(),
         "livenessProbe": liveness_probe(),
@@ -110,7 +110,7 @@ def _pod(
             guard_container(revision.images.guard, serving, platform, guard),
         ],
         "containers": [container],
-        "volumes": pod_volumes([*fetch, *guard, *engine]),
+        "volumes": pod_volumes([*fetch, *guard, *mounts]),
         "topologySpreadConstraints": [
             {
                 "maxSkew": 1,

@@ -10,7 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from lowbit.api.canonical import digest, short
-from lowbit.api.documents import (
+from lowbit.api.documents import PVCStoreAccess, S3StoreAccess, StoreAccess
+from lowbit.api.modelevaluation import EvaluatedModel
+from lowbit.api.modelstore import ModelStoreSpec
+from lowbit.api.paths import (
     CA_BUNDLE_PATH,
     CONFIG_MAPS_PATH,
     MODEL_PATH,
@@ -18,12 +21,7 @@ from lowbit.api.documents import (
     SECRETS_PATH,
     STORE_PATH,
     VOLUMES_PATH,
-    PVCStoreAccess,
-    S3StoreAccess,
-    StoreAccess,
 )
-from lowbit.api.modelevaluation import EvaluatedModel
-from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.platform import Platform
 from lowbit.desired.common import Manifest, without_empty
 

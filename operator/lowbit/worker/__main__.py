@@ -16,14 +16,8 @@ from pathlib import Path
 from pkgutil import resolve_name
 from types import FrameType
 
-from lowbit.api.documents import (
-    DOCUMENT_PATH,
-    EXIT_ENGINE,
-    EXIT_REFUSED,
-    TERMINATION_LIMIT,
-    TERMINATION_PATH,
-    StageDocument,
-)
+from lowbit.api.documents import EXIT_ENGINE, EXIT_REFUSED, StageDocument
+from lowbit.api.paths import DOCUMENT_PATH, TERMINATION_LIMIT, TERMINATION_PATH
 from lowbit.api.stages import STAGES
 from lowbit.api.termination import Refusal, TerminationMessage
 from lowbit.worker.full import full, is_full

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from lowbit.api.engine import VLLM
 from lowbit.api.facts import ModelFacts
 from lowbit.api.recipes import RECIPES
 from lowbit.api.recipes.base import Fitting
@@ -14,8 +13,9 @@ SAME = ("architecture", "model_type", "hidden_size", "intermediate_size", "layer
         "key_value_heads", "head_dim", "vocab_size")  # fmt: skip
 
 
-def check_artifact(config: dict[str, Any], own: ModelFacts, source: ModelFacts, engine: VLLM, what: str) -> None:
+def check_artifact(config: dict[str, Any], own: ModelFacts, fitting: Fitting, what: str) -> None:
     """Refuse what is not the source's shape, and GPTQ settings that vLLM cannot load. config is the artifact's."""
+    source = fitting.facts
     different = [name for name in SAME if getattr(own, name) != getattr(source, name)]
     if different:
         name = different[0]
@@ -28,7 +28,7 @@ def check_artifact(config: dict[str, Any], own: ModelFacts, source: ModelFacts, 
     method = settings.get("quant_method") if isinstance(settings, dict) else None
     for kind in RECIPES:
         if isinstance(settings, dict) and method in kind.quant_methods:
-            refuse_settings(kind.not_loaded(settings, Fitting(source, engine.tensor_parallel_size)), what)
+            refuse_settings(kind.not_loaded(settings, fitting), what)
 
 
 def refuse_settings(problems: list[str], what: str) -> None:

@@ -20,11 +20,13 @@ import numpy as np
 
 from lowbit import __version__
 from lowbit.api.canonical import digest
-from lowbit.api.documents import ENGINE_LOG_PATH, EvaluateDocument, EvaluateResult
+from lowbit.api.documents import EvaluateDocument, EvaluateResult
 from lowbit.api.enginelog import kernels_in
+from lowbit.api.engines import place, resolved_engine
+from lowbit.api.paths import ENGINE_LOG_PATH
 from lowbit.api.status import EvaluationSummary, FidelitySummary, SpeedSummary
 from lowbit.worker import decoding, fidelity, report, results, scoring, speed, texts
-from lowbit.worker.engine_client import ENGINE_URL, UNKNOWN_VERSION, EngineClient, connect
+from lowbit.worker.engines import CLIENTS, ENGINE_URL, UNKNOWN_VERSION, EngineClient
 from lowbit.worker.fidelity import SuiteSamples
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import RefusalError
@@ -80,6 +82,7 @@ async def evaluate(
     begin = clock()
     protocol_key = digest("protocol", document.protocol)
     baseline = await asyncio.to_thread(load_baseline, document, store, protocol_key)
+    connect = CLIENTS[resolved_engine(document.engine)[0].name]
     async with connect(document.served_name, url, clock) as client:
         await client.wait_ready(lambda what: progress.report(0.0, what))
         measured = await measure(document, store, client, baseline, progress)
@@ -159,9 +162,9 @@ def check_engine(document: EvaluateDocument, baseline: Baseline, version: str) -
     if UNKNOWN_VERSION not in (before, version) and before != version:
         raise RefusalError(
             "EngineMoved",
-            f"the baseline {document.baseline} was measured by version {before} of the engine, and {document.engine.image} "
+            f"the baseline {document.baseline} was measured by version {before} of the engine, and {resolved_engine(document.engine)[1].image} "
             f"is version {version} now: their numbers cannot be compared",
-            "write spec.engine.vllm.image with a digest (name@sha256:...), so that both are measured anew by one engine",
+            f"write {place(document.engine)}.image with a digest (name@sha256:...), so that both are measured anew by one engine",
         )
 
 
@@ -172,7 +175,7 @@ def check_room(document: EvaluateDocument, suites: list[list[list[int]]], room: 
         raise RefusalError(
             "TextsTooLong",
             f"the baseline {document.baseline} has read texts of {most} tokens, and this engine takes {room}",
-            "set the same spec.engine.vllm.maxModelLen for both, or a smaller maxTokens in the suite",
+            f"set the same {place(document.engine)}.maxModelLen for both, or a smaller maxTokens in the suite",
         )
 
 

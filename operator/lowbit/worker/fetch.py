@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lowbit.api.documents import MODEL_PATH, FetchDocument, FetchResult
+from lowbit.api.documents import FetchDocument, FetchResult
+from lowbit.api.paths import MODEL_PATH
 from lowbit.worker.manifest import scan
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import RefusalError

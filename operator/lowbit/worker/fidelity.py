@@ -12,7 +12,7 @@ import numpy as np
 
 from lowbit.api.status import Estimate, FidelitySummary
 from lowbit.worker import scoring
-from lowbit.worker.engine_client import CONCURRENCY, EngineClient
+from lowbit.worker.engines.vllm import CONCURRENCY, EngineClient
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import EngineError
 from lowbit.worker.scoring import NO_TOKEN, Comparison, Lists, Mean

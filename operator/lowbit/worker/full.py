@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from lowbit.api.documents import SCRATCH_PATH, STORE_PATH
+from lowbit.api.paths import SCRATCH_PATH, STORE_PATH
 from lowbit.worker.refuse import RefusalError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)

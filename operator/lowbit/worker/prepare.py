@@ -10,13 +10,14 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from lowbit.api.calibration import CalibrationDataset
-from lowbit.api.documents import TERMINATION_LIMIT, PrepareDocument, PrepareResult
+from lowbit.api.documents import PrepareDocument, PrepareResult
 from lowbit.api.evaluation import EvaluationDataset
 from lowbit.api.facts import ModelFacts
 from lowbit.api.freeze import baseline_spec, candidate_spec, freeze
-from lowbit.api.modelchecks import check_model
+from lowbit.api.modelchecks import check_model, fitting_of
 from lowbit.api.modelrevision import ModelRevisionSpec
 from lowbit.api.names import evaluation_name
+from lowbit.api.paths import TERMINATION_LIMIT
 from lowbit.api.problem import Refused
 from lowbit.api.recipes import recipe_of
 from lowbit.api.recipes.artifact import ArtifactRecipe, ResolvedArtifact
@@ -108,7 +109,7 @@ def prepare_artifacts(
         own = read_facts(store, "artifacts", manifest, what)
         config = store.local(f"{folder_key('artifacts', manifest.digest)}/config.json")
         settings = read_json(config, what) if config is not None else {}
-        check_artifact(settings, own, facts, document.spec.engine.vllm, what)
+        check_artifact(settings, own, fitting_of(document.spec, facts), what)
         found[str(index)] = manifest
     return found
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from lowbit import __version__
-from lowbit.api.documents import SCRATCH_PATH, QuantizeDocument, QuantizeResult
+from lowbit.api.documents import QuantizeDocument, QuantizeResult
+from lowbit.api.paths import SCRATCH_PATH
 from lowbit.api.recipes import recipe_of
 from lowbit.worker.artifact_files import finish
 from lowbit.worker.backends import BACKENDS, Backend, Work

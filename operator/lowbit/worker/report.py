@@ -15,6 +15,7 @@ import numpy as np
 import pydantic
 
 from lowbit.api.documents import EvaluateDocument, QuantizeResult
+from lowbit.api.engines import resolved_engine
 from lowbit.api.evaluation import Metric
 from lowbit.api.status import ArtifactRecord, FidelitySummary, SpeedSummary
 from lowbit.gate.bounds import NotANumberError, NotMeasuredError, bounds
@@ -147,7 +148,15 @@ def render(shown: ReportInput) -> str:
         speed=speed_rows(result.summary.speed, shown.baseline.summary.speed if shown.baseline else []),
         speed_plot=speed_plot(result.summary.speed, shown.baseline.summary.speed if shown.baseline else []),
         confidence=f"{100 * CONFIDENCE:g} %",
+        engine=engine_shown(result),
     )
+
+
+def engine_shown(result: StoredResult) -> dict[str, Any]:
+    """The engine that measured, in full."""
+    kind, settings = resolved_engine(result.engine)
+    arguments = kind.arguments("MODEL", settings)
+    return {"name": kind.name, "arguments": arguments} | dict(settings)
 
 
 def metric_rows(fidelity: FidelitySummary) -> list[dict[str, str]]:

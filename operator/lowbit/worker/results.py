@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from lowbit.api.documents import EvaluateDocument, EvaluateResult
-from lowbit.api.engine import ResolvedEngine
+from lowbit.api.engines import ResolvedEngine
 from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol
 from lowbit.worker.decoding import DecodingSummary, Generated
 from lowbit.worker.fidelity import SuiteSamples

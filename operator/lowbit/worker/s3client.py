@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 import botocore.config
 
-from lowbit.api.documents import CA_BUNDLE_PATH, SECRETS_PATH
+from lowbit.api.paths import CA_BUNDLE_PATH, SECRETS_PATH
 from lowbit.worker.refuse import RefusalError
 
 MISSING = {"404", "NoSuchKey", "NotFound"}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lowbit.api.evaluation import ResolvedSuite
 from lowbit.worker.datasets import Record, bad_line, read_dataset
-from lowbit.worker.engine_client import CONCURRENCY, BadRequestError, EngineClient
+from lowbit.worker.engines.vllm import CONCURRENCY, BadRequestError, EngineClient
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.together import together
 

@@ -17,7 +17,7 @@ from tests.bench.inside import marks
 with marks.part("imports"):
     from lowbit.worker import __main__ as worker
     from lowbit.worker import decoding, evaluate, fidelity, speed
-    from lowbit.worker.engine_client import CONCURRENCY, EngineClient
+    from lowbit.worker.engines.vllm import CONCURRENCY, EngineClient
 
 requests: list[dict[str, Any]] = []
 phase = ["start"]

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from lowbit.api.documents import SECRETS_PATH, VOLUMES_PATH
+from lowbit.api.paths import SECRETS_PATH, VOLUMES_PATH
 from lowbit.api.recipes.artifact import ArtifactRecipe
 from lowbit.api.references import Source
 from lowbit.worker.inspect_model import check_names

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lowbit.api.documents import SCRATCH_PATH, SECRETS_PATH, STORE_PATH, StoreAccess
+from lowbit.api.documents import StoreAccess
+from lowbit.api.paths import SCRATCH_PATH, SECRETS_PATH, STORE_PATH
 from lowbit.worker.store.base import (
     Kind,
     Store,

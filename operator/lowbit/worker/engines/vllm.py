@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from lowbit.api.documents import ENGINE_PORT
+from lowbit.api.paths import ENGINE_PORT
 from lowbit.worker.refuse import EngineError
 
 ENGINE_URL = f"http://127.0.0.1:{ENGINE_PORT}"

@@ -1,0 +1,194 @@
+"""vLLM's OpenAI-compatible server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
+
+from pydantic import Field
+
+from lowbit.api.base import DecimalString
+from lowbit.api.engine import EnvironmentVariable
+from lowbit.api.engines.base import EngineKind, EngineSettings, Only, ResolvedSettings
+from lowbit.api.facts import ModelFacts
+from lowbit.api.paths import ENGINE_LOG_PATH, ENGINE_LOGGING_PATH, ENGINE_PORT, MODEL_PATH
+from lowbit.api.platform import Platform
+from lowbit.api.problem import Problem
+from lowbit.api.rule import Rule, between
+
+FORBIDDEN_ARGUMENTS = (
+    "--model", "--served-model-name", "--host", "--port", "--uds", "--api-key", "--tensor-parallel-size", "-tp",
+    "--pipeline-parallel-size", "-pp", "--max-model-len", "--dtype", "--gpu-memory-utilization", "--quantization", "-q",
+    "--trust-remote-code", "--tokenizer", "--revision", "--hf-config-path", "--load-format", "--max-logprobs",
+    "--enable-prefix-caching", "--no-enable-prefix-caching", "--shutdown-timeout", "--config", "--download-dir",
+    "--distributed-executor-backend", "--nnodes", "--root-path", "--ssl-keyfile", "--ssl-certfile", "--hf-overrides",
+)  # fmt: skip
+"""What Lowbit sets itself, or what would let the engine run code or weights that were not judged."""
+LONG_ARGUMENTS: Final = tuple(argument for argument in FORBIDDEN_ARGUMENTS if argument.startswith("--"))
+SHORT_ARGUMENTS: Final = tuple(argument for argument in FORBIDDEN_ARGUMENTS if not argument.startswith("--"))
+
+
+def argument_is_allowed(argument: str) -> bool:
+    """Whether the engine may be given it: vLLM takes `_` for `-`, values after `=`, and unique abbreviations."""
+    if argument.startswith("--"):
+        name = argument.replace("_", "-").split("=")[0].split(".")[0]
+        return not any(long.startswith(name) for long in LONG_ARGUMENTS)
+    return not argument.startswith(SHORT_ARGUMENTS)
+
+
+def _arguments_cel() -> str:
+    short = " && ".join(f"!a.startsWith('{argument}')" for argument in SHORT_ARGUMENTS)
+    long = ", ".join(f"'{argument}'" for argument in LONG_ARGUMENTS)
+    name = "a.replace('_', '-').split('=')[0].split('.')[0]"
+    return (
+        f"!has(self.args) || self.args.all(a, {short} && (!a.startsWith('--') || "
+        f"[{name}].all(n, ![{long}].exists(f, f.startsWith(n)))))"
+    )
+
+
+ENGINE_VARIABLES: Final = ("VLLM_SERVER_DEV_MODE", "VLLM_USE_MODELSCOPE")
+"""What would open the engine to more than the judged model; VLLM_ALLOW_* likewise."""
+
+
+def variable_is_allowed(name: str) -> bool:
+    """Whether the engine's environment may hold it."""
+    return not name.startswith("VLLM_ALLOW_") and name not in ENGINE_VARIABLES
+
+
+_OPENING = ", ".join(f"'{name}'" for name in ENGINE_VARIABLES)
+
+MAX_LOGPROBS = 100
+"""The most logprobs a suite may ask for (topLogprobs)."""
+MEASURING = ("--no-enable-prefix-caching", "--max-logprobs", str(MAX_LOGPROBS))
+"""Only while measuring: a cached prefix makes numbers depend on the order of requests."""
+LOGGING_VARIABLE = "VLLM_LOGGING_CONFIG_PATH"
+LOGGING_SETTINGS = (LOGGING_VARIABLE, "VLLM_CONFIGURE_LOGGING")
+"""Where the manifest sets one of these, it has the word on the engine's log."""
+DTYPES = {"Auto": "auto", "BFloat16": "bfloat16", "Float16": "float16"}
+
+
+class VLLM(EngineSettings):
+    """vLLM's OpenAI-compatible server. Evaluation and serving run it with the same image, arguments and environment."""
+
+    tensor_parallel_size: int = Field(default=1, ge=1, le=64)
+    """Devices that share every layer. It must divide the model's attention heads and fit the groups of the recipe."""
+    dtype: Literal["Auto", "BFloat16", "Float16"] = "Auto"
+    """Type of the activations. Auto: that of the model."""
+    gpu_memory_utilization: DecimalString = "0.90"
+    """Share of the GPU's memory that the engine takes, above 0 and at most 1."""
+
+
+class ResolvedVLLM(ResolvedSettings):
+    """vLLM with nothing left open."""
+
+    tensor_parallel_size: int
+    dtype: Literal["Auto", "BFloat16", "Float16"]
+    gpu_memory_utilization: DecimalString
+
+
+class VLLMKind(EngineKind[VLLM, ResolvedVLLM]):
+    """One process, or several that share every layer."""
+
+    name = "vllm"
+    description = "vLLM."
+    spec = VLLM
+    resolved = ResolvedVLLM
+    command = ("vllm", "serve", MODEL_PATH)
+    rules = (
+        between("gpuMemoryUtilization", "gpu_memory_utilization", "{x} > 0.0 && {x} <= 1.0", lambda x: 0 < x <= 1,
+                'gpuMemoryUtilization is a share above 0 and at most 1: write "0.90" for 90 percent'),
+        Rule(
+            _arguments_cel(),
+            "args holds an argument that Lowbit sets itself, or that would let the engine run what was not judged "
+            "(model, port, key, parallel sizes, lengths, remote code): use the fields of spec.engine.vllm and "
+            "spec.serving, and leave it out here",
+            lambda vllm: all(argument_is_allowed(argument) for argument in vllm.args),
+            "args",
+        ),
+        Rule(
+            "!has(self.env) || self.env.all(e, !e.name.startsWith('VLLM_ALLOW_') && "
+            f"!(e.name in [{_OPENING}]))",
+            "env holds a variable that would open the engine to more than the judged model "
+            f"(VLLM_ALLOW_*, {', '.join(ENGINE_VARIABLES)}): leave it out",
+            lambda vllm: all(variable_is_allowed(variable.name) for variable in vllm.env),
+            "env",
+        ),
+    )  # fmt: skip
+
+    def resolve(self, spec: VLLM, platform: Platform, env: list[EnvironmentVariable]) -> ResolvedVLLM:
+        """With the platform's image where the manifest names none."""
+        return ResolvedVLLM(
+            image=spec.image or platform.engine_image,
+            device=spec.device,
+            tensor_parallel_size=spec.tensor_parallel_size,
+            max_model_len=spec.max_model_len,
+            dtype=spec.dtype,
+            gpu_memory_utilization=spec.gpu_memory_utilization,
+            args=spec.args,
+            env=env,
+        )
+
+    def ranks(self, spec: VLLM) -> int:
+        """Tensor parallel."""
+        return spec.tensor_parallel_size
+
+    def devices(self, resolved: ResolvedVLLM) -> int:
+        """A GPU for each rank."""
+        return resolved.tensor_parallel_size if resolved.device == "GPU" else 0
+
+    def arguments(self, served_name: str, resolved: ResolvedVLLM) -> Sequence[str]:
+        """It listens on loopback only."""
+        arguments = [
+            "--served-model-name", served_name,
+            "--host", "127.0.0.1",
+            "--port", str(ENGINE_PORT),
+            "--tensor-parallel-size", str(resolved.tensor_parallel_size),
+            "--dtype", DTYPES[resolved.dtype],
+        ]  # fmt: skip
+        if resolved.max_model_len is not None:
+            arguments += ["--max-model-len", str(resolved.max_model_len)]
+        if resolved.device == "GPU":
+            arguments += ["--gpu-memory-utilization", resolved.gpu_memory_utilization]
+        return arguments + resolved.args
+
+    def measuring(self, resolved: ResolvedVLLM) -> Only:
+        """The arguments of MEASURING, and a second copy of the log: the evaluator reads in it which kernels ran."""
+        own = any(variable.name in LOGGING_SETTINGS for variable in resolved.env)
+        return Only(MEASURING, {} if own else {LOGGING_VARIABLE: ENGINE_LOGGING_PATH})
+
+    def serving(self, drain_seconds: int) -> Only:
+        """Requests in flight at the end are finished first."""
+        return Only(("--shutdown-timeout", str(drain_seconds)))
+
+    def environment(self) -> Mapping[str, str]:
+        """No hub, and no statistics sent home."""
+        return {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+
+    def problems(self, spec: VLLM, facts: ModelFacts) -> list[Problem]:
+        """vLLM splits attention heads over the ranks; key-value heads are split or replicated evenly."""
+        size, field = spec.tensor_parallel_size, "tensorParallelSize"
+        divisors = [n for n in range(1, facts.attention_heads + 1) if facts.attention_heads % n == 0]
+        if facts.attention_heads % size:
+            message = f"{size} does not divide the model's {facts.attention_heads} attention heads"
+            return [Problem(field, "HeadsNotDivisible", message, f"use one of {', '.join(map(str, divisors))}")]
+        if facts.key_value_heads % size and size % facts.key_value_heads:
+            message = f"{size} neither divides nor is a multiple of the model's {facts.key_value_heads} key-value heads"
+            action = f"use a divisor or a multiple of {facts.key_value_heads}"
+            return [Problem(field, "KeyValueHeadsNotDivisible", message, action)]
+        if facts.intermediate_size % size:
+            message = f"{size} does not divide the MLP's {facts.intermediate_size} channels"
+            return [Problem(field, "LayerNotDivisible", message, "use a size that divides it")]
+        return []
+
+
+def logging_configuration() -> str:
+    """Python's logging.config.dictConfig as JSON: lines as vLLM writes them, to stdout and to ENGINE_LOG_PATH."""
+    handlers = {
+        "stdout": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stdout"},
+        "file": {"class": "logging.FileHandler", "formatter": "line", "filename": ENGINE_LOG_PATH},
+    }
+    line = {"format": "%(levelname)s %(asctime)s [%(name)s:%(lineno)d] %(message)s", "datefmt": "%m-%d %H:%M:%S"}
+    loggers = {"vllm": {"handlers": list(handlers), "level": "INFO", "propagate": False}}
+    whole = {"version": 1, "disable_existing_loggers": False, "formatters": {"line": line}, "handlers": handlers}
+    return json.dumps(whole | {"loggers": loggers})
