@@ -21,9 +21,10 @@ from lowbit.api.freeze import baseline_spec, candidate_spec, freeze
 from lowbit.api.modelevaluation import ModelEvaluationSpec
 from lowbit.api.modelrevision import ModelRevisionSpec
 from lowbit.api.modelstore import ModelStoreSpec
-from lowbit.api.names import DOCUMENT_ANNOTATION, evaluation_name
+from lowbit.api.names import DOCUMENT_ANNOTATION, evaluation_name, quantize_job_name
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModelSpec
+from lowbit.desired.context import Context, Evaluation, JobRun
 from lowbit.desired.evaluate_job import evaluate_job
 from lowbit.desired.quantize_job import quantize_job
 from lowbit.worker.datasets import Places
@@ -100,7 +101,9 @@ class Workbench:
 
     def quantize_document(self) -> None:
         """Write the document of the quantize Job."""
-        job = quantize_job("bench", (), self.revision, self.spec.jobs.quantize, 60, self._store, Platform())
+        options = self.spec.jobs.quantize
+        asked = JobRun(quantize_job_name(self.revision.artifact_hash), options, 60)
+        job = quantize_job(Context("bench", self._store, Platform()), (), self.revision, options.device, asked)
         self._write(job)
 
     def original(self) -> ModelEvaluationSpec:
@@ -115,10 +118,9 @@ class Workbench:
 
     def evaluate_job(self, spec: ModelEvaluationSpec) -> dict[str, Any]:
         """The evaluate Job; its document is written."""
-        job = evaluate_job(
-            "bench", (), evaluation_name(spec), spec, self.revision, self.spec.jobs.evaluate, engine_of(self.spec.engine)[1], 60,
-            self._store, Platform(),
-        )  # fmt: skip
+        name, options = evaluation_name(spec), self.spec.jobs.evaluate
+        measured = Evaluation(name, spec, self.revision, engine_of(self.spec.engine)[1])
+        job = evaluate_job(Context("bench", self._store, Platform()), (), measured, JobRun(name, options, 60))
         self._write(job)
         return job
 

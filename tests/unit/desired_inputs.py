@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from lowbit.api.documents import PrepareResult
 from lowbit.api.engines import engine_of
 from lowbit.api.facts import ModelFacts
 from lowbit.api.freeze import baseline_spec, candidate_spec, freeze
-from lowbit.api.modelevaluation import ModelEvaluationSpec
+from lowbit.api.modelevaluation import EvaluatedModel, ModelEvaluationSpec
 from lowbit.api.modelrevision import ModelRevisionSpec
 from lowbit.api.modelstore import ModelStoreSpec
-from lowbit.api.names import evaluation_name, input_hash
+from lowbit.api.names import evaluate_job_name, evaluation_name, input_hash, prepare_job_name, quantize_job_name
 from lowbit.api.paths import DOCUMENT_PATH
 from lowbit.api.platform import Platform
+from lowbit.api.pods import JobOptions
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.desired.common import Manifest, OwnerReference
+from lowbit.desired.context import Context, Evaluation, JobRun, Served
 from lowbit.desired.evaluate_job import evaluate_job
 from lowbit.desired.evaluation import evaluation
 from lowbit.desired.prepare_job import prepare_job
@@ -129,34 +131,34 @@ def revision_spec(model: QuantizedModelSpec | None = None) -> ModelRevisionSpec:
     return freeze(NAME, model or spec(), PLATFORM, prepared())[0]
 
 
-def prepare(store: ModelStoreSpec = PVC) -> Manifest:
-    model = spec()
-    return prepare_job(NAME, NAMESPACE, input_hash(model), OWNER, model, store, PLATFORM)
+def context(store: ModelStoreSpec) -> Context:
+    return Context(NAMESPACE, store, PLATFORM)
 
 
-def quantize(store: ModelStoreSpec = PVC, **more: Any) -> Manifest:
-    jobs = spec().jobs
-    return quantize_job(
-        NAMESPACE, [OWNER, SHARER], revision_spec(), jobs.quantize, jobs.ttl_seconds, store, PLATFORM, **more
-    )
+def run(name: str, options: JobOptions, memory_limit: str | None = None) -> JobRun:
+    return JobRun(name, options, spec().jobs.ttl_seconds, memory_limit)
 
 
-def evaluate(store: ModelStoreSpec = PVC, *, baseline: bool = False, **more: Any) -> Manifest:
+def prepare(
+    store: ModelStoreSpec = PVC, *, model: QuantizedModelSpec | None = None, platform: Platform = PLATFORM
+) -> Manifest:
+    model = model or spec()
+    as_asked = run(prepare_job_name(NAME, input_hash(model)), model.jobs.prepare)
+    return prepare_job(Context(NAMESPACE, store, platform), OWNER, NAME, model, as_asked)
+
+
+def quantize(store: ModelStoreSpec = PVC, *, memory_limit: str | None = None, name: str | None = None) -> Manifest:
+    options, frozen = spec().jobs.quantize, revision_spec()
+    as_asked = run(name or quantize_job_name(frozen.artifact_hash), options, memory_limit)
+    return quantize_job(context(store), [OWNER, SHARER], frozen, options.device, as_asked)
+
+
+def evaluate(store: ModelStoreSpec = PVC, *, baseline: bool = False) -> Manifest:
     model, frozen = spec(), revision_spec()
     asked: ModelEvaluationSpec = baseline_spec(frozen) if baseline else candidate_spec(frozen, ARTIFACT)
-    return evaluate_job(
-        NAMESPACE,
-        [SHARER],
-        evaluation_name(asked),
-        asked,
-        frozen,
-        model.jobs.evaluate,
-        engine_of(model.engine)[1],
-        model.jobs.ttl_seconds,
-        store,
-        PLATFORM,
-        **more,
-    )
+    name = evaluation_name(asked)
+    measured = Evaluation(name, asked, frozen, engine_of(model.engine)[1])
+    return evaluate_job(context(store), [SHARER], measured, run(evaluate_job_name(name), model.jobs.evaluate))
 
 
 def serve(
@@ -165,21 +167,11 @@ def serve(
     model = model or spec()
     assert model.serving is not None
     frozen = revision_spec(model)
-    name = "source" if artifact is None else f"{NAME}-0123456789"
-    return serving(
-        NAMESPACE,
-        OWNER,
-        name=NAME,
-        revision_name=name,
-        revision=frozen,
-        artifact=artifact,
-        serving=model.serving,
-        engine=engine_of(model.engine)[1],
-        store=store,
-        platform=PLATFORM,
-        size_bytes=5_000_000_000,
-        pod_monitor=True,
-    )
+    label = "source" if artifact is None else f"{NAME}-0123456789"
+    kind: Literal["Source", "Artifact"] = "Source" if artifact is None else "Artifact"
+    which = EvaluatedModel(kind=kind, digest=artifact or frozen.source.digest)
+    served = Served(label, frozen, which, 5_000_000_000, model.serving, engine_of(model.engine)[1])
+    return serving(context(store), OWNER, NAME, served, pod_monitor=True)
 
 
 def everything(store: ModelStoreSpec = PVC) -> list[Manifest]:

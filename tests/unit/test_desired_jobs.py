@@ -29,7 +29,6 @@ from lowbit.api.recipes import ResolvedRecipe
 from lowbit.desired.common import Manifest
 from lowbit.desired.document import DocumentTooLarge, document_text
 from lowbit.desired.evaluation import evaluation
-from lowbit.desired.prepare_job import prepare_job
 from lowbit.desired.quantize_job import quantize_job
 from lowbit.desired.revision import revision
 from tests.unit import desired_inputs as inputs
@@ -117,9 +116,9 @@ def test_a_second_attempt_has_its_own_name_and_more_memory() -> None:
 def test_what_was_made_elsewhere_is_not_quantized() -> None:
     elsewhere = ResolvedRecipe.model_validate({"artifact": {"digest": inputs.ARTIFACT}})
     frozen = inputs.revision_spec().model_copy(update={"recipe": elsewhere})
-    jobs = inputs.spec().jobs
+    asked = inputs.run("quantize-x", inputs.spec().jobs.quantize)
     with pytest.raises(ValueError, match="nothing is quantized for the recipe artifact"):
-        quantize_job(inputs.NAMESPACE, [], frozen, jobs.quantize, 60, inputs.PVC, inputs.PLATFORM)
+        quantize_job(inputs.context(inputs.PVC), [], frozen, "GPU", asked)
 
 
 def test_evaluate_verifies_the_model_before_its_engine_starts() -> None:
@@ -202,9 +201,7 @@ def test_a_job_needs_no_object_that_goes_away_with_one_of_its_owners() -> None:
 
 def test_the_manifests_own_annotations_stay_and_never_replace_the_document() -> None:
     model = inputs.spec(jobs={"prepare": {"annotations": {"team": "chat", DOCUMENT_ANNOTATION: "{}"}}})
-    job = prepare_job(
-        inputs.NAME, inputs.NAMESPACE, input_hash(model), inputs.OWNER, model, inputs.PVC, inputs.PLATFORM
-    )
+    job = inputs.prepare(model=model)
     assert inputs.pod_template(job)["metadata"]["annotations"]["team"] == "chat"
     assert PrepareDocument.model_validate_json(inputs.document(job)).name == inputs.NAME
 
@@ -215,7 +212,7 @@ def test_a_document_names_secrets_and_holds_none() -> None:
     model = inputs.spec(
         jobs={"prepare": {"env": secret}, "evaluate": {"env": secret}}, serving={"pod": {"env": secret}}
     )
-    job = prepare_job(inputs.NAME, inputs.NAMESPACE, input_hash(model), inputs.OWNER, model, inputs.S3, platform)
+    job = inputs.prepare(inputs.S3, model=model, platform=platform)
     assert "hunter2" not in inputs.document(job)
     assert '"tokenSecretRef":{"key":"token","name":"hub"}' in inputs.document(job)
 
@@ -224,7 +221,7 @@ def test_a_document_that_no_pod_can_carry_is_refused() -> None:
     env = [{"name": f"LONG_{number}", "value": "x" * 4096} for number in range(64)]
     model = inputs.spec(engine={"vllm": {"env": env}})
     with pytest.raises(DocumentTooLarge, match=r"Job support-chat-prepare-.* KiB, and a pod can carry 200 KiB"):
-        prepare_job(inputs.NAME, inputs.NAMESPACE, input_hash(model), inputs.OWNER, model, inputs.PVC, inputs.PLATFORM)
+        inputs.prepare(model=model)
 
 
 def test_a_newer_types_new_field_changes_no_document() -> None:

@@ -20,6 +20,7 @@ from lowbit.decide.owners import controller, user
 from lowbit.decide.plan import Create, WriteStatus
 from lowbit.decide.remembered import input_hash
 from lowbit.decide.snapshot import Seen, Snapshot
+from lowbit.desired.context import Context
 from lowbit.desired.prepare_job import prepare_job
 from lowbit.desired.quantize_job import quantize_job
 from lowbit.desired.revision import revision as revision_manifest
@@ -32,8 +33,8 @@ def prepare(snapshot: Snapshot, clock: Clock, store: ModelStoreSpec) -> PrepareR
     wanted = Wanted(
         name=prepare_job_name(meta.name, hash_), kind=PREPARE, stage=PREPARE.status,
         doing=f"copying source and datasets of {meta.name} into the store and checking them", options=spec.jobs.prepare,
-        make=lambda job, memory: prepare_job(
-            meta.name, meta.namespace, hash_, user(snapshot), spec, store, snapshot.platform, memory, job
+        make=lambda run_: prepare_job(
+            Context(meta.namespace, store, snapshot.platform), user(snapshot), meta.name, spec, run_
         ),
     )  # fmt: skip
     result = run(snapshot, clock, wanted)
@@ -121,10 +122,9 @@ def _made(
     wanted = Wanted(
         name=name, kind=QUANTIZE, stage=QUANTIZE.status, options=options,
         doing=f"quantizing {revision.meta.name} to {label(spec.recipe)}", revision=revision.meta.name,
-        make=lambda job, memory: quantize_job(
-            revision.meta.namespace, [user(snapshot)], spec, options, model.jobs.ttl_seconds, store,
-            frozen_platform(spec, snapshot.platform),
-            memory_limit=memory, name=job,
+        make=lambda run_: quantize_job(
+            Context(revision.meta.namespace, store, frozen_platform(spec, snapshot.platform)),
+            [user(snapshot)], spec, options.device, run_,
         ),
     )  # fmt: skip
     result = run(snapshot, clock, wanted)

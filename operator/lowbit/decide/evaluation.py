@@ -23,6 +23,7 @@ from lowbit.decide.owners import adopt, user
 from lowbit.decide.plan import Create, WriteStatus
 from lowbit.decide.remembered import baseline_spec, candidate_spec, evaluation_name
 from lowbit.decide.snapshot import Seen, Snapshot
+from lowbit.desired.context import Context, Evaluation
 from lowbit.desired.evaluate_job import evaluate_job
 from lowbit.desired.evaluation import evaluation as evaluation_manifest
 from lowbit.gate.judge import judge
@@ -76,10 +77,9 @@ def measured(
         name=evaluate_job_name(name), kind=EVALUATE, stage=stage,
         options=model.jobs.evaluate, doing=doing, revision=revision.meta.name,
         engine=place(model.engine),
-        make=lambda job, memory: evaluate_job(
-            revision.meta.namespace, [user(snapshot)], name, spec, revision.body.spec, model.jobs.evaluate,
-            engine_of(model.engine)[1], model.jobs.ttl_seconds, store, frozen_platform(revision.body.spec, snapshot.platform),
-            memory_limit=memory, job_name=job,
+        make=lambda run_: evaluate_job(
+            Context(revision.meta.namespace, store, frozen_platform(revision.body.spec, snapshot.platform)),
+            [user(snapshot)], Evaluation(name, spec, revision.body.spec, engine_of(model.engine)[1]), run_,
         ),
     )  # fmt: skip
     result = run(snapshot, clock, wanted)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from lowbit.api.canonical import digest, short
 from lowbit.api.documents import EXIT_REFUSED
@@ -22,6 +22,7 @@ from lowbit.decide.outcome import Clock, Waiting
 from lowbit.decide.owners import adopt
 from lowbit.decide.plan import Action, Create, Delete, Keep
 from lowbit.decide.snapshot import JobView, PodView, Snapshot
+from lowbit.desired.context import JobRun
 from lowbit.desired.document import DocumentTooLarge
 from lowbit.desired.jobs import EXIT_KILLED
 
@@ -47,8 +48,8 @@ WAITING_IS_WRONG = (
 REASON = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?")
 """What Kubernetes takes as the reason of a condition."""
 
-MakeJob = Callable[[str, str | None], dict[str, Any]]
-"""From the Job's name and its memory limit to its manifest."""
+MakeJob = Callable[[JobRun], dict[str, Any]]
+"""From how a Job runs to its manifest."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,9 @@ def run(snapshot: Snapshot, clock: Clock, wanted: Wanted) -> TerminationMessage 
     first, second = own_job(snapshot, wanted.name), own_job(snapshot, second_attempt(wanted.name))
     job = second or first
     if job is None:
-        started = _create(snapshot, clock, wanted, wanted.name, None, wanted.stage, wanted.doing)
+        started = _create(
+            snapshot, clock, wanted, _run_of(snapshot, wanted, wanted.name), Said(wanted.stage, wanted.doing)
+        )
         # In the words that will be said of it when it is seen: the status is written once for both.
         return replace(started, progress=Progress(message=wanted.doing))
     if job.meta.deleting:
@@ -129,11 +132,20 @@ def _waiting(wanted: Wanted, reason: str, message: str, *, actions: Any = (), re
     )  # fmt: skip
 
 
-def _create(
-    snapshot: Snapshot, clock: Clock, wanted: Wanted, name: str, memory: str | None, reason: str, message: str
-) -> Waiting:
+class Said(NamedTuple):
+    """Reason and message of what is told."""
+
+    reason: str
+    message: str
+
+
+def _run_of(snapshot: Snapshot, wanted: Wanted, name: str, memory: str | None = None) -> JobRun:
+    return JobRun(name, wanted.options, snapshot.model.body.spec.jobs.ttl_seconds, memory)
+
+
+def _create(snapshot: Snapshot, clock: Clock, wanted: Wanted, run_: JobRun, said: Said) -> Waiting:
     try:
-        manifest = wanted.make(name, memory)
+        manifest = wanted.make(run_)
     except DocumentTooLarge as error:
         failure = Failure(
             stage=wanted.kind.title, reason="DocumentTooLarge", message=f"{error}.", revision=wanted.revision, time=clock.text,
@@ -141,7 +153,7 @@ def _create(
         )  # fmt: skip
         return _lasting(wanted, failure, ())
     whose = {MADE_FOR_ANNOTATION: snapshot.model.meta.name, SETTINGS_ANNOTATION: _settings(snapshot, wanted)}
-    return _waiting(wanted, reason, message, actions=[Create(_annotated(manifest, whose))])
+    return _waiting(wanted, said.reason, said.message, actions=[Create(_annotated(manifest, whose))])
 
 
 def _annotated(manifest: Mapping[str, Any], more: Mapping[str, str]) -> dict[str, Any]:
@@ -217,12 +229,12 @@ def _try_again(snapshot: Snapshot, clock: Clock, wanted: Wanted, job: JobView) -
     """The one further attempt, where there may be one."""
     memory = larger_memory(wanted.options) if job.out_of_memory == "worker" else None
     if memory is not None:
-        reason, said = "OutOfMemory", f"{wanted.doing}: out of memory; tried once more with {memory}"
+        said = Said("OutOfMemory", f"{wanted.doing}: out of memory; tried once more with {memory}")
     elif _killed(job):
-        reason, said = "WorkerKilled", f"{wanted.doing}: the worker was killed; tried once more"
+        said = Said("WorkerKilled", f"{wanted.doing}: the worker was killed; tried once more")
     else:
         return None
-    return _create(snapshot, clock, wanted, second_attempt(wanted.name), memory, reason, said)
+    return _create(snapshot, clock, wanted, _run_of(snapshot, wanted, second_attempt(wanted.name), memory), said)
 
 
 def _killed(job: JobView) -> bool:

@@ -12,7 +12,9 @@ from typing import Any
 from lowbit.api.canonical import digest, short
 from lowbit.api.documents import EXIT_REFUSED
 from lowbit.api.engines import engine_of, place
+from lowbit.api.engines.base import EngineSettings
 from lowbit.api.freeze import frozen_platform
+from lowbit.api.modelevaluation import EvaluatedModel
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.names import APPLIED_ANNOTATION, REVISION_LABEL
@@ -28,6 +30,7 @@ from lowbit.decide.owners import controller
 from lowbit.decide.plan import Action, Apply, Create, Delete
 from lowbit.decide.remembered import MEMORY, input_hash
 from lowbit.decide.snapshot import Metadata, PodView, Seen, Snapshot
+from lowbit.desired.context import Context, Served
 from lowbit.desired.probes import startup_seconds
 from lowbit.desired.serving import serving as serving_manifests
 
@@ -93,19 +96,25 @@ def serve(snapshot: Snapshot, store: ModelStoreSpec, target: Target) -> tuple[Ac
     remembered = MEMORY.of(snapshot.model.body)
     if _same(remembered.get("at rest"), rests_on, snapshot.children):
         return ()
-    record = target.revision.body.status.artifact
-    source = target.source or record is None
     manifests = serving_manifests(
-        meta.namespace, controller(snapshot), meta.name, target.label, target.revision.body.spec,
-        None if source or record is None else record.digest, spec.serving, engine_of(spec.engine)[1], store,
-        frozen_platform(target.revision.body.spec, snapshot.platform),
-        record.bytes if record is not None and not source else target.revision.body.spec.source.facts.weight_bytes,
-        snapshot.has_pod_monitors and snapshot.platform.service_monitor,
+        Context(meta.namespace, store, frozen_platform(target.revision.body.spec, snapshot.platform)),
+        controller(snapshot), meta.name, served(target, spec.serving, engine_of(spec.engine)[1]),
+        pod_monitor=snapshot.has_pod_monitors and snapshot.platform.service_monitor,
     )  # fmt: skip
     actions = (*_make(snapshot, manifests), *_superfluous(snapshot, manifests))
     if not actions:
         remembered["at rest"] = (rests_on, dict(snapshot.children))
     return actions
+
+
+def served(target: Target, serving: Serving, engine: EngineSettings) -> Served:
+    """The target as its Deployment is made from it: the artifact, or the original."""
+    spec, record = target.revision.body.spec, target.revision.body.status.artifact
+    if target.source or record is None:
+        original = EvaluatedModel(kind="Source", digest=spec.source.digest)
+        return Served(target.label, spec, original, spec.source.facts.weight_bytes, serving, engine)
+    artifact = EvaluatedModel(kind="Artifact", digest=record.digest)
+    return Served(target.label, spec, artifact, record.bytes, serving, engine)
 
 
 def _same(known: Any, rests_on: tuple[object, ...], children: Mapping[tuple[str, str], Any]) -> bool:

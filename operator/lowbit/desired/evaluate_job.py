@@ -8,8 +8,6 @@ from lowbit.api.documents import EvaluateDocument, FetchDocument
 from lowbit.api.engines import resolved_engine
 from lowbit.api.engines.base import EngineSettings
 from lowbit.api.engines.vllm import logging_configuration
-from lowbit.api.modelevaluation import ModelEvaluationSpec
-from lowbit.api.modelrevision import ModelRevisionSpec
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.names import (
     DOCUMENT_ANNOTATION,
@@ -17,16 +15,15 @@ from lowbit.api.names import (
     FETCH_ANNOTATION,
     LOGGING_ANNOTATION,
     STAGE_LABEL,
-    evaluate_job_name,
 )
 from lowbit.api.paths import ENGINE_LOGGING_PATH
 from lowbit.api.platform import Platform
-from lowbit.api.pods import JobOptions
 from lowbit.api.stages import EVALUATE
 from lowbit.desired.common import Manifest, OwnerReference, labels, resources
+from lowbit.desired.context import Context, Evaluation, JobRun
 from lowbit.desired.document import annotation_mount, document_mount
 from lowbit.desired.engine import engine_container
-from lowbit.desired.jobs import job, worker_container
+from lowbit.desired.jobs import JobPod, job, worker_container, worker_variables
 from lowbit.desired.probes import startup_probe
 from lowbit.desired.volumes import (
     Mount,
@@ -39,29 +36,13 @@ from lowbit.desired.volumes import (
 )
 
 
-def evaluate_job(
-    namespace: str,
-    owners: Sequence[OwnerReference],
-    name: str,
-    spec: ModelEvaluationSpec,
-    revision: ModelRevisionSpec,
-    options: JobOptions,
-    engine: EngineSettings,
-    ttl: int,
-    store: ModelStoreSpec,
-    platform: Platform,
-    memory_limit: str | None = None,
-    job_name: str | None = None,
-) -> Manifest:
-    """The Job of the ModelEvaluation `name`.
-
-    revision is one that asks for this evaluation; engine gives its container's resources. ttl is in seconds.
-    memory_limit and job_name are those of a second attempt. Raises DocumentTooLarge.
-    """
-    job_name = job_name or evaluate_job_name(name)
-    labels_ = labels(component="job") | {EVALUATION_LABEL: name, STAGE_LABEL: EVALUATE.name}
+def evaluate_job(context: Context, owners: Sequence[OwnerReference], evaluation: Evaluation, run: JobRun) -> Manifest:
+    """The Job of one ModelEvaluation. Raises DocumentTooLarge."""
+    platform, store = context.platform, context.store
+    spec, revision, engine = evaluation.spec, evaluation.revision, evaluation.engine
+    labels_ = labels(component="job") | {EVALUATION_LABEL: evaluation.name, STAGE_LABEL: EVALUATE.name}
     documents = {
-        DOCUMENT_ANNOTATION: _document(name, spec, revision, store),
+        DOCUMENT_ANNOTATION: _document(evaluation, store),
         FETCH_ANNOTATION: FetchDocument(store=store_access(store), model=spec.model),
     }
     model = model_mount(store, spec.model)
@@ -75,17 +56,11 @@ def evaluate_job(
         "restartPolicy": "Always",
         "startupProbe": startup_probe(revision.quantized_model, revision.source.facts.weight_bytes),
     }
-    evaluator = worker_container(
-        "worker", revision.images.worker, platform, worker, plain={"HF_HUB_OFFLINE": "1"}, own=options.env,
-        needs=resources(options.resources, memory_limit=memory_limit),
-    )  # fmt: skip
-    made = job(
-        job_name, namespace, owners, labels_, options, ttl, platform,
-        documents=documents,
-        init_containers=[fetch_container(revision.images.operator, platform, fetch), sidecar],
-        containers=[evaluator],
-        mounts=[*fetch, *mounts, *worker],
-    )  # fmt: skip
+    env = worker_variables(platform, {"HF_HUB_OFFLINE": "1"}, run.options.env)
+    needs = resources(run.options.resources, memory_limit=run.memory_limit)
+    evaluator = worker_container("worker", revision.images.worker, platform, worker, env, needs)
+    before = [fetch_container(revision.images.operator, platform, fetch), sidecar]
+    made = job(context, owners, labels_, run, JobPod(documents, [evaluator], [*fetch, *mounts, *worker], before))
     made["spec"]["template"]["metadata"]["annotations"][LOGGING_ANNOTATION] = logging_configuration()
     return made
 
@@ -109,15 +84,14 @@ def fetch_mounts(model: Mount, store: ModelStoreSpec, platform: Platform) -> lis
 def fetch_container(image: str, platform: Platform, mounts: Sequence[Mount]) -> Manifest:
     """The init container that verifies the model's digest: without a match the engine is not started."""
     needs = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}}
-    return worker_container("fetch", image, platform, mounts, needs=needs)
+    return worker_container("fetch", image, platform, mounts, worker_variables(platform), needs)
 
 
-def _document(
-    name: str, spec: ModelEvaluationSpec, revision: ModelRevisionSpec, store: ModelStoreSpec
-) -> EvaluateDocument:
+def _document(evaluation: Evaluation, store: ModelStoreSpec) -> EvaluateDocument:
+    spec, revision = evaluation.spec, evaluation.revision
     return EvaluateDocument(
         store=store_access(store),
-        evaluation=name,
+        evaluation=evaluation.name,
         model=spec.model,
         source=revision.source.digest,
         source_bytes=revision.source.facts.weight_bytes,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from lowbit.api.base import Wire
 from lowbit.api.documents import EXIT_REFUSED
 from lowbit.api.engine import EnvironmentVariable
 from lowbit.api.platform import Platform
-from lowbit.api.pods import JobOptions
 from lowbit.desired.common import (
     Manifest,
     OwnerReference,
@@ -20,6 +20,7 @@ from lowbit.desired.common import (
     without_empty,
     worker_environment,
 )
+from lowbit.desired.context import Context, JobRun
 from lowbit.desired.document import document_annotations
 from lowbit.desired.volumes import Mount, pod_volumes, volume_mounts
 
@@ -42,22 +43,15 @@ POD_FAILURE_POLICY: Manifest = {
 
 
 def worker_container(
-    name: str,
-    image: str,
-    platform: Platform,
-    mounts: Sequence[Mount],
-    *,
-    plain: Mapping[str, str] | None = None,
-    own: Sequence[EnvironmentVariable] = (),
-    needs: Manifest | None = None,
+    name: str, image: str, platform: Platform, mounts: Sequence[Mount], env: list[Manifest], needs: Manifest | None
 ) -> Manifest:
-    """A container that runs Lowbit's worker on the document at DOCUMENT_PATH."""
+    """A container that runs Lowbit's worker on the document at DOCUMENT_PATH. env: of worker_variables()."""
     return {
         "name": name,
         "image": image,
         "imagePullPolicy": platform.image_pull_policy,
         "command": WORKER_COMMAND,
-        "env": environment(worker_environment(platform) | dict(plain or {}), own),
+        "env": env,
         "volumeMounts": volume_mounts(mounts),
         "securityContext": container_security(),
         "terminationMessagePath": "/dev/termination-log",
@@ -65,41 +59,49 @@ def worker_container(
     } | without_empty({"resources": needs})
 
 
+def worker_variables(
+    platform: Platform, plain: Mapping[str, str] | None = None, own: Sequence[EnvironmentVariable] = ()
+) -> list[Manifest]:
+    """A worker's environment: what every worker has, what its stage needs, and the manifest's own, which wins."""
+    return environment(worker_environment(platform) | dict(plain or {}), own)
+
+
+@dataclass(frozen=True)
+class JobPod:
+    """What is in a Job's pod."""
+
+    documents: Mapping[str, Wire]
+    """By their annotations."""
+    containers: Sequence[Manifest]
+    mounts: Sequence[Mount]
+    init_containers: Sequence[Manifest] = ()
+
+
 def job(
-    name: str,
-    namespace: str,
-    owners: Sequence[OwnerReference],
-    labels_: dict[str, str],
-    options: JobOptions,
-    ttl: int,
-    platform: Platform,
-    *,
-    documents: Mapping[str, Wire],
-    containers: Sequence[Manifest],
-    mounts: Sequence[Mount],
-    init_containers: Sequence[Manifest] = (),
+    context: Context, owners: Sequence[OwnerReference], labels_: dict[str, str], run: JobRun, inside: JobPod
 ) -> Manifest:
-    """A Job of one pod. ttl is in seconds; documents by their annotations. Raises DocumentTooLarge."""
+    """A Job of one pod. Raises DocumentTooLarge."""
+    platform, options = context.platform, run.options
     pod = {
         "restartPolicy": "Never",
         "securityContext": pod_security(platform),
-        "containers": list(containers),
-        "volumes": pod_volumes(mounts),
+        "containers": list(inside.containers),
+        "volumes": pod_volumes(inside.mounts),
     }
-    annotations = dict(options.annotations) | document_annotations(f"Job {name}", documents)
+    annotations = dict(options.annotations) | document_annotations(f"Job {run.name}", inside.documents)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": metadata(name, namespace, owners, labels_),
+        "metadata": metadata(run.name, context.namespace, owners, labels_),
         "spec": {
             "backoffLimit": BACKOFF_LIMIT,
             "activeDeadlineSeconds": options.deadline_seconds,
-            "ttlSecondsAfterFinished": ttl,
+            "ttlSecondsAfterFinished": run.ttl,
             "podFailurePolicy": POD_FAILURE_POLICY,
             "template": {
                 "metadata": {"labels": labels_, "annotations": annotations},
                 "spec": pod
-                | without_empty({"initContainers": list(init_containers)})
+                | without_empty({"initContainers": list(inside.init_containers)})
                 | placement(options, priority_class=platform.priority_class_name),
             },
         },

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from lowbit.api.base import Wire
 from lowbit.api.documents import PrepareDocument
 from lowbit.api.modelstore import ModelStoreSpec
-from lowbit.api.names import DOCUMENT_ANNOTATION, MODEL_LABEL, STAGE_LABEL, prepare_job_name
+from lowbit.api.names import DOCUMENT_ANNOTATION, MODEL_LABEL, STAGE_LABEL
 from lowbit.api.platform import Platform
 from lowbit.api.pods import Jobs
 from lowbit.api.quantizedmodel import QuantizedModelSpec
@@ -15,8 +15,9 @@ from lowbit.api.recipes import Recipe, recipe_of
 from lowbit.api.references import ConfigMapLocation, HuggingFaceLocation, PVCLocation, S3Location
 from lowbit.api.stages import PREPARE
 from lowbit.desired.common import Manifest, OwnerReference, labels, resources
+from lowbit.desired.context import Context, JobRun
 from lowbit.desired.document import document_mount
-from lowbit.desired.jobs import job, worker_container
+from lowbit.desired.jobs import JobPod, job, worker_container, worker_variables
 from lowbit.desired.volumes import (
     Mount,
     ca_bundle,
@@ -31,45 +32,22 @@ from lowbit.desired.volumes import (
 Location = HuggingFaceLocation | PVCLocation | S3Location | ConfigMapLocation
 
 
-def prepare_job(
-    name: str,
-    namespace: str,
-    hash_: str,
-    owner: OwnerReference,
-    spec: QuantizedModelSpec,
-    store: ModelStoreSpec,
-    platform: Platform,
-    memory_limit: str | None = None,
-    job_name: str | None = None,
-) -> Manifest:
-    """The Job of one QuantizedModel for one input hash.
-
-    memory_limit and job_name are those of a second attempt. Raises DocumentTooLarge.
-    """
-    job_name = job_name or prepare_job_name(name, hash_)
+def prepare_job(context: Context, owner: OwnerReference, name: str, spec: QuantizedModelSpec, run: JobRun) -> Manifest:
+    """The Job of the QuantizedModel `name`. Raises DocumentTooLarge."""
+    platform, store = context.platform, context.store
     labels_ = labels(component="job") | {MODEL_LABEL: name, STAGE_LABEL: PREPARE.name}
     document = PrepareDocument(
         name=name,
-        namespace=namespace,
+        namespace=context.namespace,
         store=store_access(store),
         spec=spec.model_copy(update={"serving": None, "jobs": Jobs()}),
         platform=platform.model_copy(update={"proxy": None}),  # it may hold a password
     )
-    options = spec.jobs.prepare
     mounts = [document_mount(), *scratch(), *ca_bundle(platform), *input_mounts(spec, store)]
-    container = worker_container(
-        "worker",
-        platform.operator_image,
-        platform,
-        mounts,
-        plain=_network(platform),
-        own=options.env,
-        needs=resources(options.resources, memory_limit=memory_limit),
-    )
-    return job(
-        job_name, namespace, [owner], labels_, options, spec.jobs.ttl_seconds, platform,
-        documents={DOCUMENT_ANNOTATION: document}, containers=[container], mounts=mounts,
-    )  # fmt: skip
+    env = worker_variables(platform, _network(platform), run.options.env)
+    needs = resources(run.options.resources, memory_limit=run.memory_limit)
+    container = worker_container("worker", platform.operator_image, platform, mounts, env, needs)
+    return job(context, [owner], labels_, run, JobPod({DOCUMENT_ANNOTATION: document}, [container], mounts))
 
 
 def input_mounts(spec: QuantizedModelSpec, store: ModelStoreSpec) -> list[Mount]:

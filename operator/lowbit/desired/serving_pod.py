@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from lowbit.api.documents import FetchDocument
 from lowbit.api.engines import resolved_engine
-from lowbit.api.engines.base import EngineSettings
-from lowbit.api.modelevaluation import EvaluatedModel
-from lowbit.api.modelrevision import ModelRevisionSpec
-from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.names import FETCH_ANNOTATION, MODEL_LABEL, REVISION_LABEL
-from lowbit.api.platform import Platform
 from lowbit.api.pods import PodOptions
 from lowbit.api.serving import Serving
 from lowbit.desired.common import Manifest, OwnerReference, labels, metadata, placement, pod_security
+from lowbit.desired.context import Context, Served
 from lowbit.desired.document import document_annotations
 from lowbit.desired.engine import engine_container
 from lowbit.desired.evaluate_job import engine_mounts, fetch_container, fetch_mounts
@@ -41,38 +37,25 @@ def serving_labels(name: str) -> dict[str, str]:
     return labels(component="serving", name=name) | {MODEL_LABEL: name}
 
 
-def deployment(
-    namespace: str,
-    owner: OwnerReference,
-    name: str,
-    revision_name: str,
-    revision: ModelRevisionSpec,
-    model: EvaluatedModel,
-    serving: Serving,
-    engine: EngineSettings,
-    store: ModelStoreSpec,
-    platform: Platform,
-    size_bytes: int,
-    config_map: str,
-) -> Manifest:
+def deployment(context: Context, owner: OwnerReference, name: str, served: Served, config_map: str) -> Manifest:
     """The Deployment. config_map: name of what guard_config_map() makes."""
-    labels_ = serving_labels(name)
-    documents = {FETCH_ANNOTATION: FetchDocument(store=store_access(store), model=model)}
+    labels_, serving = serving_labels(name), served.serving
+    documents = {FETCH_ANNOTATION: FetchDocument(store=store_access(context.store), model=served.model)}
     template = {
         "metadata": {
-            "labels": labels_ | {REVISION_LABEL: revision_name},
+            "labels": labels_ | {REVISION_LABEL: served.label},
             "annotations": dict(serving.pod.annotations) | document_annotations(f"Deployment {name}", documents),
         },
-        "spec": _pod(name, revision, model, serving, engine, store, platform, size_bytes, config_map),
+        "spec": _pod(context, name, served, config_map),
     }
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": metadata(name, namespace, [owner], labels_ | {REVISION_LABEL: revision_name}),
+        "metadata": metadata(name, context.namespace, [owner], labels_ | {REVISION_LABEL: served.label}),
         "spec": {
             "replicas": serving.replicas,
             "revisionHistoryLimit": 2,
-            "progressDeadlineSeconds": startup_seconds(size_bytes) + PULL_SECONDS,
+            "progressDeadlineSeconds": startup_seconds(served.size_bytes) + PULL_SECONDS,
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
             "selector": {"matchLabels": selector(name)},
             "template": template,
@@ -80,24 +63,15 @@ def deployment(
     }
 
 
-def _pod(
-    name: str,
-    revision: ModelRevisionSpec,
-    model: EvaluatedModel,
-    serving: Serving,
-    engine: EngineSettings,
-    store: ModelStoreSpec,
-    platform: Platform,
-    size_bytes: int,
-    config_map: str,
-) -> Manifest:
-    mount = model_mount(store, model)
-    fetch = fetch_mounts(mount, store, platform)
+def _pod(context: Context, name: str, served: Served, config_map: str) -> Manifest:
+    platform, serving, revision = context.platform, served.serving, served.revision
+    mount = model_mount(context.store, served.model)
+    fetch = fetch_mounts(mount, context.store, platform)
     guard = guard_mounts(config_map, serving.api_key_secret_ref)
-    mounts = engine_mounts(mount, engine)
+    mounts = engine_mounts(mount, served.engine)
     only = resolved_engine(revision.engine)[0].serving(serving.drain_seconds)
-    container = engine_container(name, revision.engine, engine.resources, platform, mounts, only=only) | {
-        "startupProbe": startup_probe(name, size_bytes),
+    container = engine_container(name, revision.engine, served.engine.resources, platform, mounts, only=only) | {
+        "startupProbe": startup_probe(name, served.size_bytes),
         "readinessProbe": readiness_probe(),
         "livenessProbe": liveness_probe(),
         "lifecycle": drain_hook(serving.drain_seconds),
