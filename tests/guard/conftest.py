@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from lowbit.desired.guard_config import bootstrap
+from lowbit.desired.guard_config import Ports, bootstrap
 from tests.guard.upstream import Upstream
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,8 +78,7 @@ async def guard(envoy: Path, tmp_path: Path) -> AsyncIterator[Guard]:
     key_file.write_text(KEY + "\n")
     port, metrics_port, admin_port = free_ports(3)
     config = bootstrap(
-        True, address="127.0.0.1", port=port, metrics_port=metrics_port, engine_port=upstream.port,
-        admin_port=admin_port, key_path=str(key_file),
+        True, address="127.0.0.1", ports=Ports(port, metrics_port, upstream.port, admin_port), key_path=str(key_file),
     )  # fmt: skip
     file = tmp_path / "envoy.yaml"
     file.write_text(yaml.safe_dump(config))

@@ -11,7 +11,7 @@ import pytest
 
 from lowbit.app import resync as module
 from lowbit.app.ended import HistoryLost
-from lowbit.app.resync import ROUNDS_MISSED, Resync
+from lowbit.app.resync import ROUNDS_MISSED, Pace, Resync
 from lowbit.kube.errors import KubeError, NotFound, Unavailable
 from lowbit.kube.listing import Part
 from lowbit.kube.resources import OPTIONAL_KINDS, OWN_KINDS, RESOURCES, SHARED_KINDS
@@ -51,7 +51,7 @@ class Bench:
         kube: Any = self
         self.resync = Resync(
             kube, self.store, namespaces, touch=self.touch, on_missed=self.missed.append,
-            jitter=lambda: 0.5, interval=600.0,
+            pace=Pace(600.0, lambda: 0.5),
         )  # fmt: skip
 
     def touch(self, keys: Iterable[Key]) -> None:

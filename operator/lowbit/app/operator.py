@@ -19,7 +19,7 @@ from lowbit.app.logreader import LogReader
 from lowbit.app.loop import Decide, Reconciler
 from lowbit.app.metrics import Metrics
 from lowbit.app.queue import Lane, WorkQueue
-from lowbit.app.resync import Resync
+from lowbit.app.resync import Pace, Resync
 from lowbit.app.session import open_session
 from lowbit.app.settings import Settings
 from lowbit.app.standby import Standby
@@ -74,8 +74,7 @@ class Operator:
             settings.namespaces,
             touch=self.touch,
             on_missed=lambda kind: self.metrics.missed.labels(kind).inc(),
-            jitter=random.random,
-            interval=settings.resync,
+            pace=Pace(settings.resync, random.random),
         )
         self.reconciler = Reconciler(
             self.kube,

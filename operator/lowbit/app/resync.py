@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from lowbit.api.names import MANAGED_SELECTOR
@@ -26,8 +27,17 @@ ROUNDS_MISSED = 3
 """So many rounds in a row that find what no watch has brought: the watches are dead."""
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How often: every `interval` seconds, give or take a fifth."""
+
+    interval: float
+    jitter: Callable[[], float]
+    """From 0 to 1."""
+
+
 class Resync:
-    """Compares the store with LISTs every `interval` seconds, give or take a fifth."""
+    """Compares the store with LISTs, again and again."""
 
     def __init__(
         self,
@@ -37,16 +47,14 @@ class Resync:
         *,
         touch: Callable[[Iterable[Key]], None],
         on_missed: Callable[[str], None],
-        jitter: Callable[[], float],
-        interval: float,
+        pace: Pace,
     ) -> None:
         self._kube = kube
         self._store = store
         self._namespaces: Sequence[str | None] = namespaces or (None,)
         self._touch = touch
         self._on_missed = on_missed
-        self._jitter = jitter
-        self._interval = interval
+        self._pace = pace
         self._pending: dict[Reference, None] = {}
         """What a LIST has found and the watches have yet to bring."""
         self._rounds_missed = 0
@@ -95,7 +103,7 @@ class Resync:
                 wait = min(wait, RETRY)  # one answer may have been a stale one, two are not
 
     def _next(self) -> float:
-        return self._interval * (0.8 + 0.4 * self._jitter())
+        return self._pace.interval * (0.8 + 0.4 * self._pace.jitter())
 
     async def pause(self, seconds: float) -> None:
         """Wait so long, or until shortly after a watch has begun anew."""
@@ -104,7 +112,7 @@ class Resync:
                 await self._gap.wait()
         except TimeoutError:
             return
-        await asyncio.sleep(min(SETTLING, self._interval))  # they all begin anew, one after another
+        await asyncio.sleep(min(SETTLING, self._pace.interval))  # they all begin anew, one after another
         self._gap.clear()
 
     def gap(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from lowbit.api.engine import Device
 from lowbit.api.engines import engine_of
@@ -114,37 +114,33 @@ def planned_jobs(name: str, spec: QuantizedModelSpec, platform: Platform) -> tup
     """Every Job, in order, if nothing is in the store yet and each candidate but the last fails."""
     options = spec.jobs
     kind, settings = engine_of(spec.engine)
-    engine_limit = settings.resources.limits.get("memory")
-    jobs = [
-        job("prepare", prepare_job_name(name, input_hash(spec)), "first", 0, options.prepare, platform.operator_image)
-    ]
+    prepare = Takes("first", 0, platform.operator_image)
+    jobs = [job("prepare", prepare_job_name(name, input_hash(spec)), options.prepare, prepare)]
     for index, candidate in enumerate(spec.candidates):
         if recipe_of(candidate)[0].made_here:
-            count = gpus(options.quantize.device, 1)
-            jobs.append(job("quantize", "quantize-<hash>", when(index), count, options.quantize, platform.worker_image))
-        image = kind.resolve(settings, platform, []).image
-        evaluations = ("baseline", "eval") if index == 0 else ("eval",)
-        for evaluation in evaluations:
-            jobs.append(
-                job(
-                    "evaluate",
-                    f"{evaluation}-<hash>",
-                    when(index),
-                    engine_gpus(spec),
-                    options.evaluate,
-                    image,
-                    engine_limit,
-                )
-            )
+            quantize = Takes(when(index), gpus(options.quantize.device, 1), platform.worker_image)
+            jobs.append(job("quantize", "quantize-<hash>", options.quantize, quantize))
+        engine = Takes(when(index), engine_gpus(spec), kind.resolve(settings, platform, []).image)
+        memory = settings.resources.limits.get("memory")
+        jobs += [
+            job("evaluate", f"{evaluation}-<hash>", options.evaluate, engine, memory)
+            for evaluation in (("baseline", "eval") if index == 0 else ("eval",))
+        ]
     return tuple(jobs)
 
 
-def job(
-    stage: str, name: str, occasion: str, count: int, options: JobOptions, image: str, limit: str | None = None
-) -> PlannedJob:
-    """One Job; the memory limit is the engine's where it has one."""
+class Takes(NamedTuple):
+    """When a Job is made, and what it takes."""
+
+    when: str
+    gpus: int
+    image: str
+
+
+def job(stage: str, name: str, options: JobOptions, takes: Takes, limit: str | None = None) -> PlannedJob:
+    """One Job. limit: the engine's memory, where it has one; else the stage's is told."""
     memory = limit or options.resources.limits.get("memory")
-    return PlannedJob(stage, name, occasion, count, memory, options.deadline_seconds, image)
+    return PlannedJob(stage, name, takes.when, takes.gpus, memory, options.deadline_seconds, takes.image)
 
 
 def notes(spec: QuantizedModelSpec, facts: ModelFacts | None) -> tuple[str, ...]:

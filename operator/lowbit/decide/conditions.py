@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from lowbit.api.status import Condition
 from lowbit.decide.outcome import Clock
@@ -10,19 +11,26 @@ from lowbit.decide.outcome import Clock
 MESSAGE_LIMIT = 1024
 
 
-def condition(
-    old: Sequence[Condition], type_: str, status: str, reason: str, message: str, generation: int, clock: Clock
-) -> Condition:
+@dataclass(frozen=True)
+class Observed:
+    """What conditions are told of: the object's generation and its conditions so far, and the time."""
+
+    old: Sequence[Condition]
+    generation: int
+    clock: Clock
+
+
+def condition(of: Observed, type_: str, status: str, reason: str, message: str) -> Condition:
     """The condition, with the old transition time where the status is the same; the old one itself where nothing is new."""
-    before = next((known for known in old if known.type == type_), None)
-    since = before.last_transition_time if before is not None and before.status == status else clock.text
+    before = next((known for known in of.old if known.type == type_), None)
+    since = before.last_transition_time if before is not None and before.status == status else of.clock.text
     message = message[:MESSAGE_LIMIT]
-    if before is not None and _says(before) == (status, reason, message, generation):
+    if before is not None and _says(before) == (status, reason, message, of.generation):
         return before
     return Condition.model_validate(
         {
             "type": type_, "status": status, "reason": reason, "message": message,
-            "last_transition_time": since, "observed_generation": generation,
+            "last_transition_time": since, "observed_generation": of.generation,
         }
     )  # fmt: skip
 

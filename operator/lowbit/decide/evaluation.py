@@ -14,7 +14,7 @@ from lowbit.api.names import evaluate_job_name, second_attempt
 from lowbit.api.stages import EVALUATE
 from lowbit.api.status import ArtifactRecord, Condition, EvaluationSummary, Failure, Stage
 from lowbit.decide.artifact import prepare
-from lowbit.decide.conditions import condition
+from lowbit.decide.conditions import Observed, condition
 from lowbit.decide.engines import record_engine
 from lowbit.decide.jobs import Wanted, latest, run
 from lowbit.decide.others import own_job
@@ -117,8 +117,8 @@ def record_summary(
 ) -> WriteStatus:
     """Write what came out into the evaluation's status."""
     complete = condition(
-        seen.body.status.conditions, "Complete", "True", "Measured", "measured; the report is in the store",
-        seen.meta.generation, clock,
+        Observed(seen.body.status.conditions, seen.meta.generation, clock),
+        "Complete", "True", "Measured", "measured; the report is in the store",
     )  # fmt: skip
     status = ModelEvaluationStatus(
         observed_generation=seen.meta.generation, conditions=[complete], phase="Complete", engine_image_id=image,
@@ -192,15 +192,8 @@ def verdict(
         raise ValueError(f"ModelEvaluation {candidate.meta.name} is not measured")
     record = judge(spec.gates, summary, spec.candidates, attempts(snapshot, revision), clock.text)
     state = {"Passed": "True", "Failed": "False", "Inconclusive": "Unknown"}[record.verdict]
-    passed: Condition = condition(
-        revision.body.status.conditions,
-        "Passed",
-        state,
-        record.verdict,
-        record.message,
-        revision.meta.generation,
-        clock,
-    )
+    observed = Observed(revision.body.status.conditions, revision.meta.generation, clock)
+    passed: Condition = condition(observed, "Passed", state, record.verdict, record.message)
     status = revision.body.status.model_copy(
         update={
             "verdict": record, "baseline": baseline.meta.name, "evaluation": candidate.meta.name, "conditions": [passed],

@@ -9,7 +9,7 @@ from lowbit.api.names import MODEL_LABEL
 from lowbit.api.quantizedmodel import QuantizedModelStatus, RevisionSummary
 from lowbit.api.recipes import label
 from lowbit.api.status import Condition, Failure, Progress, Stage
-from lowbit.decide.conditions import condition
+from lowbit.decide.conditions import Observed, condition
 from lowbit.decide.outcome import Clock, Waiting
 from lowbit.decide.plan import Event, WriteStatus
 from lowbit.decide.remembered import input_hash, kept, once
@@ -98,27 +98,27 @@ def conditions(
     snapshot: Snapshot, situation: Situation, ready: bool, reason: str, message: str, clock: Clock
 ) -> list[Condition]:
     """Available and Ready always; Reconciling and Stalled only while they hold (kstatus)."""
-    old, generation = snapshot.model.body.status.conditions, snapshot.model.meta.generation
+    observed = Observed(snapshot.model.body.status.conditions, snapshot.model.meta.generation, clock)
     found = [
         _available(snapshot, situation, clock),
-        condition(old, "Ready", "True" if ready else "False", reason, message, generation, clock),
+        condition(observed, "Ready", "True" if ready else "False", reason, message),
     ]
     if situation.failure is not None:
-        found.append(condition(old, "Stalled", "True", reason, message, generation, clock))
+        found.append(condition(observed, "Stalled", "True", reason, message))
     elif not ready:
-        found.append(condition(old, "Reconciling", "True", reason, message, generation, clock))
+        found.append(condition(observed, "Reconciling", "True", reason, message))
     return found
 
 
 def _available(snapshot: Snapshot, situation: Situation, clock: Clock) -> Condition:
-    old, generation = snapshot.model.body.status.conditions, snapshot.model.meta.generation
+    observed = Observed(snapshot.model.body.status.conditions, snapshot.model.meta.generation, clock)
     deployment = snapshot.deployment
     if snapshot.model.body.spec.serving is None:
-        return condition(old, "Available", "False", "NotServing", "spec.serving is not set", generation, clock)
+        return condition(observed, "Available", "False", "NotServing", "spec.serving is not set")
     answers = situation.serving is not None and deployment is not None and deployment.available > 0
     if answers and situation.serving is not None:
-        return condition(old, "Available", "True", "Answers", f"{situation.serving.label} answers", generation, clock)
-    return condition(old, "Available", "False", "NoPodReady", "no pod of a passed revision is ready", generation, clock)
+        return condition(observed, "Available", "True", "Answers", f"{situation.serving.label} answers")
+    return condition(observed, "Available", "False", "NoPodReady", "no pod of a passed revision is ready")
 
 
 def last_judged(snapshot: Snapshot) -> Seen[ModelRevision] | None:

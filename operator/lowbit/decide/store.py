@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from lowbit.api.modelstore import ModelStore, ModelStoreStatus, PVCStore
-from lowbit.decide.conditions import condition
+from lowbit.decide.conditions import Observed, condition
 from lowbit.decide.outcome import Clock
 from lowbit.decide.plan import Event, Plan, WriteStatus
 from lowbit.decide.snapshot import Seen
@@ -46,9 +46,8 @@ def decide_store(store: Seen[ModelStore], claim: Claim | None, now: datetime) ->
     clock = Clock(now)
     old = store.body.status
     state = "True" if finding.ready else "False"
-    ready = condition(
-        old.conditions, "Ready", state, finding.reason, finding.message, store.meta.generation, clock
-    )  # fmt: skip
+    observed = Observed(old.conditions, store.meta.generation, clock)
+    ready = condition(observed, "Ready", state, finding.reason, finding.message)
     status = ModelStoreStatus(
         observed_generation=store.meta.generation,
         conditions=[ready],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from lowbit.api.paths import ENGINE_PORT, GUARD_PORT, METRICS_PORT
 from lowbit.desired.common import Manifest
@@ -19,26 +19,35 @@ CLOSED = ("/v1/load_lora_adapter", "/v1/unload_lora_adapter")
 """Would change the model that was judged."""
 
 
+class Ports(NamedTuple):
+    """Where the guard listens, and where the engine does."""
+
+    serving: int
+    metrics: int
+    engine: int
+    admin: int
+
+
+PORTS = Ports(GUARD_PORT, METRICS_PORT, ENGINE_PORT, ADMIN_PORT)
+
+
 def bootstrap(
     api_key: bool,
     *,
     address: str = "0.0.0.0",  # noqa: S104 - the pod's address is not known here
-    port: int = GUARD_PORT,
-    metrics_port: int = METRICS_PORT,
-    engine_port: int = ENGINE_PORT,
-    admin_port: int = ADMIN_PORT,
+    ports: Ports = PORTS,
     key_path: str = KEY_PATH,
 ) -> Manifest:
     """The whole configuration. With api_key, everything but /health wants the key in key_path."""
     filters = [_health_check(), *([_lua(key_path)] if api_key else []), _router()]
     return {
-        "admin": {"address": _address("127.0.0.1", admin_port)},
+        "admin": {"address": _address("127.0.0.1", ports.admin)},
         "static_resources": {
             "listeners": [
-                _listener("serving", address, port, _client_routes(), filters),
-                _listener("monitoring", address, metrics_port, _monitoring_routes(), [_router()]),
+                _listener("serving", address, ports.serving, _client_routes(), filters),
+                _listener("monitoring", address, ports.metrics, _monitoring_routes(), [_router()]),
             ],
-            "clusters": [_cluster("engine", engine_port), _cluster("admin", admin_port)],
+            "clusters": [_cluster("engine", ports.engine), _cluster("admin", ports.admin)],
         },
         "stats_config": {"histogram_bucket_settings": [_seconds_buckets()]},
     }
