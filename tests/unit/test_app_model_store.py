@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from lowbit.api.modelstore import ModelStore
-from lowbit.decide.snapshot import Metadata, Seen
+from lowbit.decide.snapshot import Metadata, Observed
 from lowbit.decide.store import Claim, decide_store
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def store(spec: dict[str, Any], status: dict[str, Any] | None = None, deleting: bool = False) -> Seen[ModelStore]:
+def store(spec: dict[str, Any], status: dict[str, Any] | None = None, deleting: bool = False) -> Observed[ModelStore]:
     meta = Metadata("default", "team", "uid", "1", generation=1, deleting=deleting)
-    return Seen(meta, ModelStore.model_validate({"spec": spec, "status": status or {}}))
+    return Observed(meta, ModelStore.model_validate({"spec": spec, "status": status or {}}))
 
 
 PVC = {"pvc": {"claimName": "models"}}

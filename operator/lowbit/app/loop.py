@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from lowbit.app.debounce import StatusDebouncer
 from lowbit.app.logreader import LogReader
 from lowbit.app.logs import about
 from lowbit.app.metrics import Metrics
 from lowbit.app.queue import Lane, WorkQueue
-from lowbit.app.untold import Untold
 from lowbit.decide.plan import Event, Plan
 from lowbit.decide.refused import refused
 from lowbit.decide.snapshot import Snapshot
@@ -83,7 +83,7 @@ class Reconciler:
 
     def __post_init__(self) -> None:
         self.idle.set()
-        self._untold = Untold(self.clock)
+        self._untold = StatusDebouncer(self.clock)
         self._between = asyncio.Lock()
 
     async def work(self) -> None:

@@ -14,8 +14,8 @@ from lowbit.kube.client import Kube
 from lowbit.kube.errors import KubeError, NotFound
 from lowbit.kube.listing import Part
 from lowbit.kube.resources import OPTIONAL_KINDS, OWN_KINDS, RESOURCES, SHARED_KINDS
-from lowbit.observe.history import Past
 from lowbit.observe.keys import Key, Reference, reference
+from lowbit.observe.restored import RestoreDetector
 from lowbit.observe.store import Store
 
 logger = logging.getLogger(__name__)
@@ -135,7 +135,7 @@ class Resync:
     async def _compare_kind(self, kind: str, namespace: str | None) -> Reference | None:
         """Compare one kind. An object that contradicted what had been seen before."""
         selector = None if kind in OWN_KINDS else MANAGED_SELECTOR
-        past, comparison = Past(self._store, kind, namespace), self._store.comparison(kind, namespace)
+        past, comparison = RestoreDetector(self._store, kind, namespace), self._store.comparison(kind, namespace)
 
         def take(part: Part) -> None:
             past.take(part.items, part.gone)

@@ -14,37 +14,37 @@ from lowbit.api.recipes import label, recipe_of
 from lowbit.api.recipes.artifact import ResolvedArtifact
 from lowbit.api.stages import PREPARE, QUANTIZE, StageKind
 from lowbit.api.status import ArtifactRecord, Failure
-from lowbit.decide.jobs import Wanted, latest, run
-from lowbit.decide.outcome import Clock, Waiting
+from lowbit.decide.jobs import JobRequest, latest, run
+from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.owners import controller, user
 from lowbit.decide.plan import Create, WriteStatus
 from lowbit.decide.remembered import input_hash
-from lowbit.decide.snapshot import Seen, Snapshot
+from lowbit.decide.snapshot import Observed, Snapshot
 from lowbit.desired.context import Context
 from lowbit.desired.prepare_job import prepare_job
 from lowbit.desired.quantize_job import quantize_job
 from lowbit.desired.revision import revision as revision_manifest
 
 
-def prepare(snapshot: Snapshot, clock: Clock, store: ModelStoreSpec) -> PrepareResult | Waiting:
+def prepare(snapshot: Snapshot, clock: Clock, store: ModelStoreSpec) -> PrepareResult | StageResult:
     """What prepare found, or how far it is."""
     meta, spec = snapshot.model.meta, snapshot.model.body.spec
     hash_ = input_hash(spec)
-    wanted = Wanted(
+    request = JobRequest(
         name=prepare_job_name(meta.name, hash_), kind=PREPARE, stage=PREPARE.status,
         doing=f"copying source and datasets of {meta.name} into the store and checking them", options=spec.jobs.prepare,
         make=lambda run_: prepare_job(
             Context(meta.namespace, store, snapshot.platform), user(snapshot), meta.name, spec, run_
         ),
     )  # fmt: skip
-    result = run(snapshot, clock, wanted)
-    if isinstance(result, Waiting):
+    result = run(snapshot, clock, request)
+    if isinstance(result, StageResult):
         return result
     prepared = result.result(PrepareResult)
-    return prepared or _broken(PREPARE, f"Job {wanted.name} left no result of prepare behind.", clock)
+    return prepared or _broken(PREPARE, f"Job {request.name} left no result of prepare behind.", clock)
 
 
-def create_revision(snapshot: Snapshot, clock: Clock, candidate: int, prepared: PrepareResult) -> Waiting:
+def create_revision(snapshot: Snapshot, clock: Clock, candidate: int, prepared: PrepareResult) -> StageResult:
     """Freeze one candidate into a revision."""
     meta, spec = snapshot.model.meta, snapshot.model.body.spec
     try:
@@ -54,33 +54,33 @@ def create_revision(snapshot: Snapshot, clock: Clock, candidate: int, prepared: 
         failure = Failure(
             stage="Prepare", reason=refused.problems[0].reason, message=str(refused), action=action, time=clock.text
         )
-        return Waiting("Failed", "PrepareFailed", f"{refused} {action}", failure=failure)
+        return StageResult("Failed", "PrepareFailed", f"{refused} {action}", failure=failure)
     except KeyError as missing:
         # What prepare has found is written by the worker's version, and read by ours.
         return _broken(PREPARE, f"The result of prepare lacks {missing}.", clock)
     manifest = revision_manifest(meta.namespace, controller(snapshot), frozen)
-    return Waiting(
+    return StageResult(
         "Preparing", "RevisionCreated", f"candidate {candidate + 1} of {len(spec.candidates)}: {label(frozen.recipe)}",
         actions=(Create(manifest),), passing=True,
     )  # fmt: skip
 
 
 def artifact(
-    snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, revision: Seen[ModelRevision]
-) -> ArtifactRecord | Waiting:
+    snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, revision: Observed[ModelRevision]
+) -> ArtifactRecord | StageResult:
     """The revision's artifact: known, found, or being made. A GPU is asked for only when the store lacks it."""
     if revision.body.status.artifact is not None:
         return revision.body.status.artifact
     known = _known(snapshot, revision.body.spec) or _made(snapshot, clock, store, revision)
-    if isinstance(known, Waiting):
+    if isinstance(known, StageResult):
         return known
-    return Waiting(
+    return StageResult(
         "Quantizing", "ArtifactReady", f"artifact {known.digest} is in the store", revision=revision.meta.name,
         fact=record_artifact(revision, known),
     )  # fmt: skip
 
 
-def record_artifact(revision: Seen[ModelRevision], known: ArtifactRecord) -> WriteStatus:
+def record_artifact(revision: Observed[ModelRevision], known: ArtifactRecord) -> WriteStatus:
     """Write the artifact into the revision's status."""
     status = revision.body.status.model_copy(
         update={"artifact": known, "observed_generation": revision.meta.generation}
@@ -92,7 +92,7 @@ def record_artifact(revision: Seen[ModelRevision], known: ArtifactRecord) -> Wri
 def _known(snapshot: Snapshot, spec: ModelRevisionSpec) -> ArtifactRecord | None:
     if not recipe_of(spec.recipe)[0].made_here:
         return None
-    others: Sequence[Seen[ModelRevision]] = (
+    others: Sequence[Observed[ModelRevision]] = (
         *snapshot.revisions,
         *snapshot.shared_revisions.get(spec.artifact_hash, ()),
     )
@@ -105,21 +105,21 @@ def _known(snapshot: Snapshot, spec: ModelRevisionSpec) -> ArtifactRecord | None
 
 
 def _made(
-    snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, revision: Seen[ModelRevision]
-) -> ArtifactRecord | Waiting:
+    snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, revision: Observed[ModelRevision]
+) -> ArtifactRecord | StageResult:
     spec, model = revision.body.spec, snapshot.model.body.spec
     name = quantize_job_name(spec.artifact_hash)
     kind, member = recipe_of(spec.recipe)
     if not kind.made_here or latest(snapshot, name) is None:
         prepared = prepare(snapshot, clock, store)
-        if isinstance(prepared, Waiting):
+        if isinstance(prepared, StageResult):
             return prepared
         if isinstance(member, ResolvedArtifact):
             return _outside(prepared, spec, member)
         if spec.artifact_hash in prepared.found:
             return prepared.found[spec.artifact_hash]
     options = model.jobs.quantize
-    wanted = Wanted(
+    request = JobRequest(
         name=name, kind=QUANTIZE, stage=QUANTIZE.status, options=options,
         doing=f"quantizing {revision.meta.name} to {label(spec.recipe)}", revision=revision.meta.name,
         make=lambda run_: quantize_job(
@@ -127,8 +127,8 @@ def _made(
             [user(snapshot)], spec, options.device, run_,
         ),
     )  # fmt: skip
-    result = run(snapshot, clock, wanted)
-    if isinstance(result, Waiting):
+    result = run(snapshot, clock, request)
+    if isinstance(result, StageResult):
         return result
     made = result.result(QuantizeResult)
     return made.artifact if made else _broken(QUANTIZE, f"Job {name} left no result of quantize behind.", clock)
@@ -141,7 +141,7 @@ def _outside(prepared: PrepareResult, spec: ModelRevisionSpec, made: ResolvedArt
     return ArtifactRecord(digest=made.digest, bytes=size, source_bytes=source, ratio=ratio)
 
 
-def _broken(stage: StageKind, message: str, clock: Clock) -> Waiting:
+def _broken(stage: StageKind, message: str, clock: Clock) -> StageResult:
     action = "Use a worker image of the same version as the operator, then delete the Job to try again."
     failure = Failure(stage=stage.title, reason="NoResult", message=message, action=action, time=clock.text)
-    return Waiting("Failed", f"{stage.title}Failed", f"{message} {action}", failure=failure)
+    return StageResult("Failed", f"{stage.title}Failed", f"{message} {action}", failure=failure)

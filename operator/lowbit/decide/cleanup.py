@@ -11,7 +11,7 @@ from lowbit.decide.owners import owns, release
 from lowbit.decide.plan import Action, Delete
 from lowbit.decide.remembered import baseline_spec, evaluation_name, input_hash, revision_names
 from lowbit.decide.serving import passed
-from lowbit.decide.snapshot import JobView, Seen, Snapshot
+from lowbit.decide.snapshot import JobView, Observed, Snapshot
 
 REVISION_HISTORY = 10
 """Passed revisions of former inputs that are kept, so that one can be pinned again."""
@@ -71,12 +71,12 @@ def kept_revisions(snapshot: Snapshot) -> set[str]:
     return kept | set(history[-REVISION_HISTORY:])
 
 
-def under_way(revision: Seen[ModelRevision]) -> bool:
+def under_way(revision: Observed[ModelRevision]) -> bool:
     """Its artifact is still being made."""
     return revision.body.status.artifact is None and not revision.meta.deleting
 
 
-def needed_names(snapshot: Snapshot, revisions: list[Seen[ModelRevision]]) -> set[str]:
+def needed_names(snapshot: Snapshot, revisions: list[Observed[ModelRevision]]) -> set[str]:
     """Names of the Jobs and evaluations that these revisions, and the present input, use."""
     prepare = prepare_job_name(snapshot.model.meta.name, input_hash(snapshot.model.body.spec))
     used = (revision_names(each.body.spec, _digest(each.body.status.artifact)) for each in revisions)
@@ -87,7 +87,7 @@ def _digest(artifact: ArtifactRecord | None) -> Digest | None:
     return artifact.digest if artifact is not None else None
 
 
-def open_baselines(revisions: list[Seen[ModelRevision]]) -> set[str]:
+def open_baselines(revisions: list[Observed[ModelRevision]]) -> set[str]:
     """Names of the baselines of revisions whose artifact is not known (yet, or any more): status is a memory."""
     open_ = (revision.body.spec for revision in revisions if revision.body.status.artifact is None)
     return {evaluation_name(baseline_spec(spec)) for spec in open_}

@@ -12,7 +12,7 @@ MESSAGE_LIMIT = 1024
 
 
 @dataclass(frozen=True)
-class Observed:
+class Subject:
     """What conditions are told of: the object's generation and its conditions so far, and the time."""
 
     old: Sequence[Condition]
@@ -20,7 +20,7 @@ class Observed:
     clock: Clock
 
 
-def condition(of: Observed, type_: str, status: str, reason: str, message: str) -> Condition:
+def condition(of: Subject, type_: str, status: str, reason: str, message: str) -> Condition:
     """The condition, with the old transition time where the status is the same; the old one itself where nothing is new."""
     before = next((known for known in of.old if known.type == type_), None)
     since = before.last_transition_time if before is not None and before.status == status else of.clock.text

@@ -16,7 +16,7 @@ from lowbit.api.status import EngineTermination, Failure
 from lowbit.api.termination import Refusal
 from lowbit.decide.outcome import Clock
 from lowbit.decide.plan import End, ReadLog, WriteStatus
-from lowbit.decide.snapshot import ContainerState, JobView, PodView, Seen
+from lowbit.decide.snapshot import ContainerState, JobView, Observed, PodView
 
 ENGINE = "engine"
 OUT_OF_MEMORY = "OOMKilled"
@@ -171,7 +171,7 @@ def crash_loop(pod: PodView, startup_seconds: float, revision: str, place: str, 
     )  # fmt: skip
 
 
-def record_engine(seen: Seen[ModelEvaluation], job: JobView | None, clock: Clock) -> WriteStatus | None:
+def record_engine(seen: Observed[ModelEvaluation], job: JobView | None, clock: Clock) -> WriteStatus | None:
     """Write into the ModelEvaluation how its engine has ended, and whether it was given up. Everything comes from the Job, so
     that all who share the evaluation write the same.
     """

@@ -14,15 +14,15 @@ from lowbit.api.names import evaluate_job_name, second_attempt
 from lowbit.api.stages import EVALUATE
 from lowbit.api.status import ArtifactRecord, Condition, EvaluationSummary, Failure, Stage
 from lowbit.decide.artifact import prepare
-from lowbit.decide.conditions import Observed, condition
+from lowbit.decide.conditions import Subject, condition
 from lowbit.decide.engines import record_engine
-from lowbit.decide.jobs import Wanted, latest, run
+from lowbit.decide.jobs import JobRequest, latest, run
 from lowbit.decide.others import own_job
-from lowbit.decide.outcome import Clock, Waiting
+from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.owners import adopt, user
 from lowbit.decide.plan import Create, WriteStatus
 from lowbit.decide.remembered import baseline_spec, candidate_spec, evaluation_name
-from lowbit.decide.snapshot import Seen, Snapshot
+from lowbit.decide.snapshot import Observed, Snapshot
 from lowbit.desired.context import Context, Evaluation
 from lowbit.desired.evaluate_job import evaluate_job
 from lowbit.desired.evaluation import evaluation as evaluation_manifest
@@ -32,25 +32,25 @@ DIGEST_MARK = "@sha256:"
 
 
 def judge_revision(
-    snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, revision: Seen[ModelRevision], record: ArtifactRecord
-) -> Waiting:
+    snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, revision: Observed[ModelRevision], record: ArtifactRecord
+) -> StageResult:
     """Measure what is not measured yet; then write the verdict, once."""
     baseline = measured(snapshot, clock, store, revision, baseline_spec(revision.body.spec), "EvaluatingBaseline")
-    if isinstance(baseline, Waiting):
+    if isinstance(baseline, StageResult):
         return baseline
     candidate = measured(
         snapshot, clock, store, revision, candidate_spec(revision.body.spec, record.digest), "Evaluating"
     )
-    if isinstance(candidate, Waiting):
+    if isinstance(candidate, StageResult):
         return candidate
     moved = engine_moved(baseline, candidate, revision, clock)
     return moved or verdict(snapshot, clock, revision, baseline, candidate)
 
 
 def measured(
-    snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, revision: Seen[ModelRevision], spec: ModelEvaluationSpec,
+    snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, revision: Observed[ModelRevision], spec: ModelEvaluationSpec,
     stage: Stage,
-) -> Seen[ModelEvaluation] | Waiting:  # fmt: skip
+) -> Observed[ModelEvaluation] | StageResult:  # fmt: skip
     """The finished ModelEvaluation, or how far it is."""
     name = evaluation_name(spec)
     seen = snapshot.evaluations.get(name)
@@ -58,12 +58,12 @@ def measured(
     doing = f"evaluating {what} in the engine ({name})"
     if seen is None:
         manifest = evaluation_manifest(revision.meta.namespace, [user(snapshot)], spec)
-        return Waiting(
+        return StageResult(
             stage, "EvaluationCreated", doing, actions=(Create(manifest),), passing=True, revision=revision.meta.name
         )
     adoption = adopt(snapshot, "ModelEvaluation", seen.meta)
     if adoption or seen.meta.deleting:
-        return Waiting(
+        return StageResult(
             stage, "EvaluationShared", doing, actions=adoption, requeue_after=5.0, revision=revision.meta.name
         )
     if seen.body.status.summary is not None:
@@ -73,7 +73,7 @@ def measured(
         if found is not None:
             return found
     model = snapshot.model.body.spec
-    wanted = Wanted(
+    request = JobRequest(
         name=evaluate_job_name(name), kind=EVALUATE, stage=stage,
         options=model.jobs.evaluate, doing=doing, revision=revision.meta.name,
         engine=place(model.engine),
@@ -82,42 +82,44 @@ def measured(
             [user(snapshot)], Evaluation(name, spec, revision.body.spec, engine_of(model.engine)[1]), run_,
         ),
     )  # fmt: skip
-    result = run(snapshot, clock, wanted)
-    if isinstance(result, Waiting):
-        fact = record_engine(seen, latest(snapshot, wanted.name), clock)
+    result = run(snapshot, clock, request)
+    if isinstance(result, StageResult):
+        fact = record_engine(seen, latest(snapshot, request.name), clock)
         return replace(result, fact=fact) if fact is not None else result
     evaluated = result.result(EvaluateResult)
     if evaluated is None:
         failure = Failure(
-            stage="Evaluate", reason="NoResult", message=f"Job {wanted.name} left no result behind.",
+            stage="Evaluate", reason="NoResult", message=f"Job {request.name} left no result behind.",
             action="Use a worker image of the operator's version, then delete the Job to try again.", time=clock.text,
         )  # fmt: skip
-        return Waiting("Failed", "EvaluateFailed", f"{failure.message} {failure.action}", failure=failure)
-    image = measured_on(snapshot, wanted.name, reused=evaluated.reused)
-    return Waiting(
+        return StageResult("Failed", "EvaluateFailed", f"{failure.message} {failure.action}", failure=failure)
+    image = measured_on(snapshot, request.name, reused=evaluated.reused)
+    return StageResult(
         stage, "Evaluated", f"{name} is measured", revision=revision.meta.name,
         fact=record_summary(seen, evaluated.summary, image, clock),
     )  # fmt: skip
 
 
-def in_store(snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, seen: Seen[ModelEvaluation]) -> Waiting | None:
+def in_store(
+    snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, seen: Observed[ModelEvaluation]
+) -> StageResult | None:
     """What the store holds of an evaluation is not measured again: prepare, on a CPU, says so before an engine starts."""
     prepared = prepare(snapshot, clock, store)
-    if isinstance(prepared, Waiting):
+    if isinstance(prepared, StageResult):
         return prepared
     summary = prepared.found_evaluations.get(seen.meta.name)
     if summary is None:
         return None
     fact = record_summary(seen, summary, None, clock)
-    return Waiting("Evaluating", "EvaluationFound", f"{seen.meta.name} is in the store", fact=fact)
+    return StageResult("Evaluating", "EvaluationFound", f"{seen.meta.name} is in the store", fact=fact)
 
 
 def record_summary(
-    seen: Seen[ModelEvaluation], summary: EvaluationSummary, image: str | None, clock: Clock
+    seen: Observed[ModelEvaluation], summary: EvaluationSummary, image: str | None, clock: Clock
 ) -> WriteStatus:
     """Write what came out into the evaluation's status."""
     complete = condition(
-        Observed(seen.body.status.conditions, seen.meta.generation, clock),
+        Subject(seen.body.status.conditions, seen.meta.generation, clock),
         "Complete", "True", "Measured", "measured; the report is in the store",
     )  # fmt: skip
     status = ModelEvaluationStatus(
@@ -140,8 +142,11 @@ def measured_on(snapshot: Snapshot, job_name: str, *, reused: bool) -> str | Non
 
 
 def engine_moved(
-    baseline: Seen[ModelEvaluation], candidate: Seen[ModelEvaluation], revision: Seen[ModelRevision], clock: Clock
-) -> Waiting | None:
+    baseline: Observed[ModelEvaluation],
+    candidate: Observed[ModelEvaluation],
+    revision: Observed[ModelRevision],
+    clock: Clock,
+) -> StageResult | None:
     """Two images under one tag make two results that cannot be compared: nothing passes. A digest cannot move.
 
     Where the image of a result from the store is not known any more, the evaluator has compared the engines' versions.
@@ -161,7 +166,9 @@ def engine_moved(
         stage="Gate", reason="EngineImageMoved", message=message, action=action, revision=revision.meta.name,
         time=clock.text,
     )  # fmt: skip
-    return Waiting("Failed", "EngineImageMoved", f"{message} {action}", failure=failure, revision=revision.meta.name)
+    return StageResult(
+        "Failed", "EngineImageMoved", f"{message} {action}", failure=failure, revision=revision.meta.name
+    )
 
 
 def _without_tag(image: str) -> str:
@@ -169,7 +176,7 @@ def _without_tag(image: str) -> str:
     return path + slash + name.partition(":")[0]
 
 
-def attempts(snapshot: Snapshot, revision: Seen[ModelRevision]) -> int:
+def attempts(snapshot: Snapshot, revision: Observed[ModelRevision]) -> int:
     """Revisions of this QuantizedModel that were judged on the same evaluation data, this one included."""
     mine = {(suite.name, suite.dataset) for suite in revision.body.spec.protocol.suites}
     judged = [
@@ -183,16 +190,16 @@ def attempts(snapshot: Snapshot, revision: Seen[ModelRevision]) -> int:
 
 
 def verdict(
-    snapshot: Snapshot, clock: Clock, revision: Seen[ModelRevision], baseline: Seen[ModelEvaluation],
-    candidate: Seen[ModelEvaluation],
-) -> Waiting:  # fmt: skip
+    snapshot: Snapshot, clock: Clock, revision: Observed[ModelRevision], baseline: Observed[ModelEvaluation],
+    candidate: Observed[ModelEvaluation],
+) -> StageResult:  # fmt: skip
     """Judge, and write the verdict into the revision's status."""
     spec, summary = revision.body.spec, candidate.body.status.summary
     if summary is None:
         raise ValueError(f"ModelEvaluation {candidate.meta.name} is not measured")
     record = judge(spec.gates, summary, spec.candidates, attempts(snapshot, revision), clock.text)
     state = {"Passed": "True", "Failed": "False", "Inconclusive": "Unknown"}[record.verdict]
-    observed = Observed(revision.body.status.conditions, revision.meta.generation, clock)
+    observed = Subject(revision.body.status.conditions, revision.meta.generation, clock)
     passed: Condition = condition(observed, "Passed", state, record.verdict, record.message)
     status = revision.body.status.model_copy(
         update={
@@ -202,4 +209,4 @@ def verdict(
     )  # fmt: skip
     meta = revision.meta
     fact = WriteStatus("ModelRevision", meta.name, meta.uid, meta.resource_version, status.wire())
-    return Waiting("Gating", "Judged", record.message, fact=fact, revision=meta.name)
+    return StageResult("Gating", "Judged", record.message, fact=fact, revision=meta.name)

@@ -18,7 +18,7 @@ from lowbit.api.termination import Refusal, TerminationMessage
 from lowbit.decide import engines
 from lowbit.decide.memory import larger_memory
 from lowbit.decide.others import own_job
-from lowbit.decide.outcome import Clock, Waiting
+from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.owners import adopt
 from lowbit.decide.plan import Action, Create, Delete, Keep
 from lowbit.decide.snapshot import JobView, PodView, Snapshot
@@ -53,7 +53,7 @@ MakeJob = Callable[[JobRun], dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class JobRequest:
     """A Job that somebody needs the result of."""
 
     name: str
@@ -69,54 +69,54 @@ class Wanted:
     revision: str | None = None
 
 
-def run(snapshot: Snapshot, clock: Clock, wanted: Wanted) -> TerminationMessage | Waiting:
+def run(snapshot: Snapshot, clock: Clock, request: JobRequest) -> TerminationMessage | StageResult:
     """The Job's result; or what is to be done and said until there is one."""
-    first, second = own_job(snapshot, wanted.name), own_job(snapshot, second_attempt(wanted.name))
+    first, second = own_job(snapshot, request.name), own_job(snapshot, second_attempt(request.name))
     job = second or first
     if job is None:
         started = _create(
-            snapshot, clock, wanted, _run_of(snapshot, wanted, wanted.name), Said(wanted.stage, wanted.doing)
+            snapshot, clock, request, _run_of(snapshot, request, request.name), Said(request.stage, request.doing)
         )
         # In the words that will be said of it when it is seen: the status is written once for both.
-        return replace(started, progress=Progress(message=wanted.doing))
+        return replace(started, progress=Progress(message=request.doing))
     if job.meta.deleting:
-        return _waiting(wanted, "Restarting", f"{wanted.doing}: the last Job is going away", requeue=5.0)
+        return _waiting(request, "Restarting", f"{request.doing}: the last Job is going away", requeue=5.0)
     if job.state == "Succeeded":
-        return _finished(clock, wanted, job)
+        return _finished(clock, request, job)
     adoption = adopt(snapshot, "Job", job.meta)
-    setback = explain(clock, wanted, first) if second is not None and first is not None else None
+    setback = explain(clock, request, first) if second is not None and first is not None else None
     if job.state == "Failed":
-        failure = explain(clock, wanted, job)
+        failure = explain(clock, request, job)
         tried_enough = second is not None or engines.given_up(job) is not None
-        if not tried_enough and (again := _try_again(snapshot, clock, wanted, job)) is not None:
+        if not tried_enough and (again := _try_again(snapshot, clock, request, job)) is not None:
             return replace(again, setback=failure)
-        if _settings_changed(snapshot, wanted, job):
-            return replace(_anew(wanted, [each for each in (first, second) if each is not None]), setback=failure)
+        if _settings_changed(snapshot, request, job):
+            return replace(_anew(request, [each for each in (first, second) if each is not None]), setback=failure)
         if failure.reason in MENDED_ELSEWHERE:
             tried = [each for each in (first, second) if each is not None]
-            return _until_mended(wanted, failure, clock, tried, adoption)
+            return _until_mended(request, failure, clock, tried, adoption)
         keep = (Keep(job.meta.name, job.meta.uid, job.meta.resource_version),) if job.expires else ()
-        return _lasting(wanted, failure, adoption or keep)
+        return _lasting(request, failure, adoption or keep)
     if engines.given_up(job) is not None:
-        return _lasting(wanted, explain(clock, wanted, job), adoption)
-    return _on_its_way(wanted, job, adoption, setback, clock)
+        return _lasting(request, explain(clock, request, job), adoption)
+    return _on_its_way(request, job, adoption, setback, clock)
 
 
 def _on_its_way(
-    wanted: Wanted, job: JobView, adoption: tuple[Action, ...], setback: Failure | None, clock: Clock
-) -> Waiting:
+    request: JobRequest, job: JobView, adoption: tuple[Action, ...], setback: Failure | None, clock: Clock
+) -> StageResult:
     """A Job that runs, or will. Of an engine that has ended it is told once its log was read; the third time it is given up."""
     ended, unread = engines.last_end(job.pods), engines.unread(job.pods)
-    running = replace(_running(wanted, job, adoption), setback=setback, read_logs=unread)
+    running = replace(_running(request, job, adoption), setback=setback, read_logs=unread)
     if ended is None:
         return running
     if ended.count >= engines.RESTARTS_THAT_LAST:
-        refusal, end = engines.give_up(job, ended, wanted.engine)
-        return _lasting(wanted, _failure(wanted, refusal, job, clock), (*adoption, end))
-    told = engines.restarted(ended, wanted.kind.title, wanted.revision, clock, job.meta.name)
+        refusal, end = engines.give_up(job, ended, request.engine)
+        return _lasting(request, _failure(request, refusal, job, clock), (*adoption, end))
+    told = engines.restarted(ended, request.kind.title, request.revision, clock, job.meta.name)
     if ended.engine.ready or running.reason == "WaitingForPod":
         return replace(running, setback=told)
-    message = f"{wanted.doing}: {told.message}"
+    message = f"{request.doing}: {told.message}"
     return replace(running, reason=told.reason, message=message, progress=Progress(message=told.message), setback=told)
 
 
@@ -125,10 +125,12 @@ def latest(snapshot: Snapshot, name: str) -> JobView | None:
     return own_job(snapshot, second_attempt(name)) or own_job(snapshot, name)
 
 
-def _waiting(wanted: Wanted, reason: str, message: str, *, actions: Any = (), requeue: float | None = None) -> Waiting:
-    return Waiting(
-        stage=wanted.stage, reason=reason, message=message, actions=tuple(actions), requeue_after=requeue,
-        revision=wanted.revision,
+def _waiting(
+    request: JobRequest, reason: str, message: str, *, actions: Any = (), requeue: float | None = None
+) -> StageResult:
+    return StageResult(
+        stage=request.stage, reason=reason, message=message, actions=tuple(actions), requeue_after=requeue,
+        revision=request.revision,
     )  # fmt: skip
 
 
@@ -139,21 +141,21 @@ class Said(NamedTuple):
     message: str
 
 
-def _run_of(snapshot: Snapshot, wanted: Wanted, name: str, memory: str | None = None) -> JobRun:
-    return JobRun(name, wanted.options, snapshot.model.body.spec.jobs.ttl_seconds, memory)
+def _run_of(snapshot: Snapshot, request: JobRequest, name: str, memory: str | None = None) -> JobRun:
+    return JobRun(name, request.options, snapshot.model.body.spec.jobs.ttl_seconds, memory)
 
 
-def _create(snapshot: Snapshot, clock: Clock, wanted: Wanted, run_: JobRun, said: Said) -> Waiting:
+def _create(snapshot: Snapshot, clock: Clock, request: JobRequest, run_: JobRun, said: Said) -> StageResult:
     try:
-        manifest = wanted.make(run_)
+        manifest = request.make(run_)
     except DocumentTooLarge as error:
         failure = Failure(
-            stage=wanted.kind.title, reason="DocumentTooLarge", message=f"{error}.", revision=wanted.revision, time=clock.text,
+            stage=request.kind.title, reason="DocumentTooLarge", message=f"{error}.", revision=request.revision, time=clock.text,
             action=f"Shorten {place(snapshot.model.body.spec.engine)}.env and args: what is long belongs into a ConfigMap or the image.",
         )  # fmt: skip
-        return _lasting(wanted, failure, ())
-    whose = {MADE_FOR_ANNOTATION: snapshot.model.meta.name, SETTINGS_ANNOTATION: _settings(snapshot, wanted)}
-    return _waiting(wanted, said.reason, said.message, actions=[Create(_annotated(manifest, whose))])
+        return _lasting(request, failure, ())
+    whose = {MADE_FOR_ANNOTATION: snapshot.model.meta.name, SETTINGS_ANNOTATION: _settings(snapshot, request)}
+    return _waiting(request, said.reason, said.message, actions=[Create(_annotated(manifest, whose))])
 
 
 def _annotated(manifest: Mapping[str, Any], more: Mapping[str, str]) -> dict[str, Any]:
@@ -161,25 +163,25 @@ def _annotated(manifest: Mapping[str, Any], more: Mapping[str, str]) -> dict[str
     return {**manifest, "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), **more}}}
 
 
-def _settings(snapshot: Snapshot, wanted: Wanted) -> str:
+def _settings(snapshot: Snapshot, request: JobRequest) -> str:
     """Hash of what the manifest says on how the Job runs."""
     settings = engine_of(snapshot.model.body.spec.engine)[1]
-    engine = {"resources": settings.resources, "shm_size": settings.shm_size} if wanted.kind is EVALUATE else None
-    return short(digest("settings", {"options": wanted.options, "engine": engine}))
+    engine = {"resources": settings.resources, "shm_size": settings.shm_size} if request.kind is EVALUATE else None
+    return short(digest("settings", {"options": request.options, "engine": engine}))
 
 
-def _settings_changed(snapshot: Snapshot, wanted: Wanted, job: JobView) -> bool:
+def _settings_changed(snapshot: Snapshot, request: JobRequest, job: JobView) -> bool:
     """Whether the manifest lets a failed Job run otherwise now. Only the manifest that it was made for is asked: two that
     share a Job, and differ, would make it anew for ever."""
     marks, me = job.meta.annotations, snapshot.model.meta.name
     users = {owner.name for owner in job.meta.owners}
     mine = marks.get(MADE_FOR_ANNOTATION) == me or marks.get(MADE_FOR_ANNOTATION) not in users
-    return mine and SETTINGS_ANNOTATION in marks and marks[SETTINGS_ANNOTATION] != _settings(snapshot, wanted)
+    return mine and SETTINGS_ANNOTATION in marks and marks[SETTINGS_ANNOTATION] != _settings(snapshot, request)
 
 
-def _anew(wanted: Wanted, jobs: Sequence[JobView]) -> Waiting:
-    message = f"{wanted.doing}: tried again, {wanted.kind.field} has changed since it failed"
-    return _waiting(wanted, "SettingsChanged", message, actions=_away(jobs))
+def _anew(request: JobRequest, jobs: Sequence[JobView]) -> StageResult:
+    message = f"{request.doing}: tried again, {request.kind.field} has changed since it failed"
+    return _waiting(request, "SettingsChanged", message, actions=_away(jobs))
 
 
 def _away(jobs: Sequence[JobView]) -> list[Action]:
@@ -187,8 +189,8 @@ def _away(jobs: Sequence[JobView]) -> list[Action]:
 
 
 def _until_mended(
-    wanted: Wanted, failure: Failure, clock: Clock, jobs: Sequence[JobView], adoption: tuple[Action, ...]
-) -> Waiting:
+    request: JobRequest, failure: Failure, clock: Clock, jobs: Sequence[JobView], adoption: tuple[Action, ...]
+) -> StageResult:
     """A failure that a person mends where nobody tells us of it: told as one, and tried again now and then. The stage
     looks first whether it is mended, so that costs little.
     """
@@ -197,44 +199,44 @@ def _until_mended(
     told = failure.model_copy(update={"action": f"{failure.action.removesuffix('.')}. {minutes}"})
     left = MENDED_SECONDS - clock.seconds_since(job.finished)
     if left > 0:
-        return replace(_lasting(wanted, told, adoption), requeue_after=left)
-    again = f"{wanted.doing}: tried again, it may be mended by now: {failure.message}"
-    return replace(_waiting(wanted, "TryingAgain", again, actions=_away(jobs)), setback=told)
+        return replace(_lasting(request, told, adoption), requeue_after=left)
+    again = f"{request.doing}: tried again, it may be mended by now: {failure.message}"
+    return replace(_waiting(request, "TryingAgain", again, actions=_away(jobs)), setback=told)
 
 
-def _lasting(wanted: Wanted, failure: Failure, actions: tuple[Action, ...]) -> Waiting:
-    return Waiting(
-        stage="Failed", reason=f"{wanted.kind.title}Failed", message=f"{failure.message} {failure.action}".strip(),
-        actions=actions, failure=failure, revision=wanted.revision,
+def _lasting(request: JobRequest, failure: Failure, actions: tuple[Action, ...]) -> StageResult:
+    return StageResult(
+        stage="Failed", reason=f"{request.kind.title}Failed", message=f"{failure.message} {failure.action}".strip(),
+        actions=actions, failure=failure, revision=request.revision,
     )  # fmt: skip
 
 
-def _finished(clock: Clock, wanted: Wanted, job: JobView) -> TerminationMessage | Waiting:
+def _finished(clock: Clock, request: JobRequest, job: JobView) -> TerminationMessage | StageResult:
     if job.termination is not None:
         return job.termination
     if job.exit_code is not None:
         # It ended well before our eyes and left nothing that can be read: to run it again would go on for ever.
         return TerminationMessage()
-    message = f"{wanted.doing}: Job {job.meta.name} has finished, its result is not seen yet"
+    message = f"{request.doing}: Job {job.meta.name} has finished, its result is not seen yet"
     if clock.seconds_since(job.finished) < UNSEEN_RESULT_SECONDS:
         # Pods are told by a watch of their own, as a rule a moment later: that is nothing to tell anybody.
-        return replace(_running(wanted, job, ()), requeue_after=UNSEEN_RESULT_SECONDS, watch_progress=())
+        return replace(_running(request, job, ()), requeue_after=UNSEEN_RESULT_SECONDS, watch_progress=())
     if clock.seconds_since(job.finished) < UNREADABLE_RESULT_SECONDS:
-        return _waiting(wanted, "ReadingResult", message, requeue=5.0)
+        return _waiting(request, "ReadingResult", message, requeue=5.0)
     again = Delete("Job", job.meta.name, job.meta.uid, job.meta.resource_version)
-    return _waiting(wanted, "ReadingResult", f"{message}; made again, what is in the store is used", actions=[again])
+    return _waiting(request, "ReadingResult", f"{message}; made again, what is in the store is used", actions=[again])
 
 
-def _try_again(snapshot: Snapshot, clock: Clock, wanted: Wanted, job: JobView) -> Waiting | None:
+def _try_again(snapshot: Snapshot, clock: Clock, request: JobRequest, job: JobView) -> StageResult | None:
     """The one further attempt, where there may be one."""
-    memory = larger_memory(wanted.options) if job.out_of_memory == "worker" else None
+    memory = larger_memory(request.options) if job.out_of_memory == "worker" else None
     if memory is not None:
-        said = Said("OutOfMemory", f"{wanted.doing}: out of memory; tried once more with {memory}")
+        said = Said("OutOfMemory", f"{request.doing}: out of memory; tried once more with {memory}")
     elif _killed(job):
-        said = Said("WorkerKilled", f"{wanted.doing}: the worker was killed; tried once more")
+        said = Said("WorkerKilled", f"{request.doing}: the worker was killed; tried once more")
     else:
         return None
-    return _create(snapshot, clock, wanted, _run_of(snapshot, wanted, second_attempt(wanted.name), memory), said)
+    return _create(snapshot, clock, request, _run_of(snapshot, request, second_attempt(request.name), memory), said)
 
 
 def _killed(job: JobView) -> bool:
@@ -244,21 +246,21 @@ def _killed(job: JobView) -> bool:
     return job.failure_reason == "PodFailurePolicy" and untold and not refused and job.out_of_memory is None
 
 
-def explain(clock: Clock, wanted: Wanted, job: JobView) -> Failure:
+def explain(clock: Clock, request: JobRequest, job: JobView) -> Failure:
     """The typed failure of a Job."""
     name, refusal = job.meta.name, legible(job.termination)
     if (why := engines.given_up(job)) is not None:
-        return _failure(wanted, why, job, clock)
+        return _failure(request, why, job, clock)
     mend = f"Read its log (kubectl logs job/{name}), mend the cause, then delete the Job to try again."
     if refusal is not None and job.exit_code == EXIT_REFUSED:
         reason, message, action = refusal.reason, refusal.message, refusal.action
     elif job.out_of_memory is not None:
         reason, message = "OutOfMemory", f"The container {job.out_of_memory} of Job {name} ran out of memory."
-        action = memory_advice(wanted, job.out_of_memory)
+        action = memory_advice(request, job.out_of_memory)
     elif job.failure_reason == "DeadlineExceeded":
         reason = "DeadlineExceeded"
-        message = f"Job {name} took longer than {wanted.options.deadline_seconds} s."
-        action = f"Raise {wanted.kind.field}.deadlineSeconds, or give the stage more resources."
+        message = f"Job {name} took longer than {request.options.deadline_seconds} s."
+        action = f"Raise {request.kind.field}.deadlineSeconds, or give the stage more resources."
     elif _killed(job):
         reason, message, action = "WorkerKilled", f"The worker of Job {name} was killed from outside.", mend
     elif refusal is not None:
@@ -268,13 +270,13 @@ def explain(clock: Clock, wanted: Wanted, job: JobView) -> Failure:
         reason = "Refused" if job.exit_code == EXIT_REFUSED else job.failure_reason or "JobFailed"
         message = f"Job {name} failed {job.failed_pods or 1} time(s), last with exit code {job.exit_code}."
         action = mend
-    return _failure(wanted, Refusal(reason=reason, message=message, action=action), job, clock)
+    return _failure(request, Refusal(reason=reason, message=message, action=action), job, clock)
 
 
-def _failure(wanted: Wanted, why: Refusal, job: JobView, clock: Clock) -> Failure:
+def _failure(request: JobRequest, why: Refusal, job: JobView, clock: Clock) -> Failure:
     return Failure(
-        stage=wanted.kind.title, reason=why.reason, message=why.message, action=why.action, exit_code=job.exit_code,
-        revision=wanted.revision, time=job.finished or clock.text,
+        stage=request.kind.title, reason=why.reason, message=why.message, action=why.action, exit_code=job.exit_code,
+        revision=request.revision, time=job.finished or clock.text,
     )  # fmt: skip
 
 
@@ -286,24 +288,24 @@ def legible(message: TerminationMessage | None) -> Refusal | None:
     return refusal if refusal.message.strip() and refusal.action.strip() else None
 
 
-def memory_advice(wanted: Wanted, container: str) -> str:
+def memory_advice(request: JobRequest, container: str) -> str:
     """Where the manifest says how much memory a container has."""
     if container == "engine":
-        return engines.more_memory(wanted.engine)
-    return f"Raise {wanted.kind.field}.resources.limits.memory, or set {wanted.kind.field}.maxMemory to allow one larger try."
+        return engines.more_memory(request.engine)
+    return f"Raise {request.kind.field}.resources.limits.memory, or set {request.kind.field}.maxMemory to allow one larger try."
 
 
-def _running(wanted: Wanted, job: JobView, adoption: Any) -> Waiting:
+def _running(request: JobRequest, job: JobView, adoption: Any) -> StageResult:
     line = job.progress
     trouble = _trouble(job.pods[0]) if job.pods else None
-    progress = Progress(message=trouble or f"{wanted.doing}")
+    progress = Progress(message=trouble or f"{request.doing}")
     if line is not None and trouble is None:
         eta = None if line.eta_seconds is None else int(line.eta_seconds)
         progress = Progress(percent=min(100, max(0, int(line.percent))), eta_seconds=eta, message=line.message)
-    reason = "WaitingForPod" if trouble else wanted.stage
-    return Waiting(
-        stage=wanted.stage, reason=reason, message=trouble or wanted.doing, actions=tuple(adoption), progress=progress,
-        watch_progress=(job.meta.name,), requeue_after=float(PROGRESS_SECONDS), revision=wanted.revision,
+    reason = "WaitingForPod" if trouble else request.stage
+    return StageResult(
+        stage=request.stage, reason=reason, message=trouble or request.doing, actions=tuple(adoption), progress=progress,
+        watch_progress=(job.meta.name,), requeue_after=float(PROGRESS_SECONDS), revision=request.revision,
     )  # fmt: skip
 
 

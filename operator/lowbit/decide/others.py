@@ -9,7 +9,7 @@ from typing import Any
 from lowbit.api.names import MANAGED_BY, MANAGED_BY_LABEL, STAGE_LABEL
 from lowbit.api.stages import EVALUATE, FETCH, PREPARE, STAGES, StageKind
 from lowbit.api.status import Failure
-from lowbit.decide.outcome import Clock, Waiting
+from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.plan import Action, Apply, Create
 from lowbit.decide.snapshot import JobView, Owner, Snapshot
 
@@ -18,7 +18,7 @@ OWN_KINDS: Mapping[str, StageKind] = {"ModelRevision": PREPARE, "ModelEvaluation
 
 
 @dataclass(frozen=True)
-class Taken:
+class NameConflict:
     """Why a name cannot be used."""
 
     why: str
@@ -26,21 +26,21 @@ class Taken:
     """It goes by itself."""
 
 
-def whose(snapshot: Snapshot, labels: Mapping[str, str], owners: tuple[Owner, ...]) -> Taken | None:
+def whose(snapshot: Snapshot, labels: Mapping[str, str], owners: tuple[Owner, ...]) -> NameConflict | None:
     """Whose an object is, where it is not this QuantizedModel's (or shared, which has no controller)."""
     if labels.get(MANAGED_BY_LABEL) != MANAGED_BY:
-        return Taken(f"it has no label {MANAGED_BY_LABEL}={MANAGED_BY}")
+        return NameConflict(f"it has no label {MANAGED_BY_LABEL}={MANAGED_BY}")
     return controlled(snapshot, owners)
 
 
-def controlled(snapshot: Snapshot, owners: tuple[Owner, ...]) -> Taken | None:
+def controlled(snapshot: Snapshot, owners: tuple[Owner, ...]) -> NameConflict | None:
     """Which other object controls it."""
     me = snapshot.model.meta
     other = next((owner for owner in owners if owner.controller and owner.uid != me.uid), None)
     if other is None:
         return None
     former = (other.kind, other.name) == ("QuantizedModel", me.name)
-    return Taken(f"it belongs to {'a former ' if former else ''}{other.kind} {other.name}", passing=former)
+    return NameConflict(f"it belongs to {'a former ' if former else ''}{other.kind} {other.name}", passing=former)
 
 
 def own_job(snapshot: Snapshot, name: str) -> JobView | None:
@@ -49,16 +49,16 @@ def own_job(snapshot: Snapshot, name: str) -> JobView | None:
     return None if job is None or whose(snapshot, job.meta.labels, job.meta.owners) is not None else job
 
 
-def own(snapshot: Snapshot) -> tuple[Snapshot, dict[tuple[str, str], Taken]]:
+def own(snapshot: Snapshot) -> tuple[Snapshot, dict[tuple[str, str], NameConflict]]:
     """The snapshot with this QuantizedModel's own revisions and children, and why the names of the others are taken."""
-    taken: dict[tuple[str, str], Taken] = {}
-    foreign: dict[tuple[str, str], Taken] = {}
+    taken: dict[tuple[str, str], NameConflict] = {}
+    foreign: dict[tuple[str, str], NameConflict] = {}
     for seen in snapshot.revisions:
         # Revisions are Lowbit's by their kind: no label is asked for.
         if (other := controlled(snapshot, seen.meta.owners)) is not None:
             foreign["ModelRevision", seen.meta.name] = other
         elif seen.meta.deleting:
-            taken["ModelRevision", seen.meta.name] = Taken("it is being deleted", passing=True)
+            taken["ModelRevision", seen.meta.name] = NameConflict("it is being deleted", passing=True)
     for reference, manifest in snapshot.children.items():
         metadata = manifest["metadata"]
         if _controls(snapshot.model.meta.uid, metadata):
@@ -77,11 +77,11 @@ def own(snapshot: Snapshot) -> tuple[Snapshot, dict[tuple[str, str], Taken]]:
 
 
 def without_taken(
-    snapshot: Snapshot, actions: tuple[Action, ...], taken: Mapping[tuple[str, str], Taken], clock: Clock
-) -> tuple[tuple[Action, ...], Waiting | None]:
+    snapshot: Snapshot, actions: tuple[Action, ...], taken: Mapping[tuple[str, str], NameConflict], clock: Clock
+) -> tuple[tuple[Action, ...], StageResult | None]:
     """The actions less those whose name is taken; and, where there was one, what to say of it."""
     left: list[Action] = []
-    said: Waiting | None = None
+    said: StageResult | None = None
     for action in actions:
         other = _taken(snapshot, action, taken)
         if other is None:
@@ -91,27 +91,27 @@ def without_taken(
     return tuple(left), said
 
 
-def _taken(snapshot: Snapshot, action: Action, taken: Mapping[tuple[str, str], Taken]) -> Taken | None:
+def _taken(snapshot: Snapshot, action: Action, taken: Mapping[tuple[str, str], NameConflict]) -> NameConflict | None:
     if not isinstance(action, (Create, Apply)):
         return None
     kind, name = str(action.manifest["kind"]), str(action.manifest["metadata"]["name"])
     if kind == "Job" and (job := snapshot.jobs.get(name)) is not None:
         return whose(snapshot, job.meta.labels, job.meta.owners)
     if kind == "ModelEvaluation" and (why := snapshot.unreadable.get(name)) is not None:
-        return Taken(f"this version of Lowbit cannot read it: {why}")
+        return NameConflict(f"this version of Lowbit cannot read it: {why}")
     return taken.get((kind, name))
 
 
-def _say(manifest: Mapping[str, Any], taken: Taken, clock: Clock) -> Waiting:
+def _say(manifest: Mapping[str, Any], taken: NameConflict, clock: Clock) -> StageResult:
     kind, metadata = str(manifest["kind"]), manifest["metadata"]
     about = f"{kind} {metadata['name']}"
     stage = stage_of(kind, metadata["labels"])
     if taken.passing:
-        return Waiting(stage.status, "Restarting", f"waiting until {about} is gone, to make it anew: {taken.why}")
+        return StageResult(stage.status, "Restarting", f"waiting until {about} is gone, to make it anew: {taken.why}")
     message = f"{about} is there already, and {taken.why}. Lowbit changes nothing that is not its own."
     action = f"Delete or rename it (kubectl describe {kind.lower()} {metadata['name']} shows whose it is)."
     failure = Failure(stage=stage.title, reason="NameTaken", message=message, action=action, time=clock.text)
-    return Waiting("Failed", "NameTaken", f"{message} {action}", failure=failure)
+    return StageResult("Failed", "NameTaken", f"{message} {action}", failure=failure)
 
 
 def stage_of(kind: str, labels: Mapping[str, str]) -> StageKind:

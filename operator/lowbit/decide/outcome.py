@@ -13,7 +13,7 @@ CLOCK_SKEW_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
-class Waiting:
+class StageResult:
     """The stage is not done. Its actions make it go on; the rest is for the status."""
 
     stage: Stage

@@ -10,10 +10,10 @@ from lowbit.api.recipes import label
 from lowbit.api.status import Failure
 from lowbit.decide.artifact import artifact, create_revision, prepare
 from lowbit.decide.evaluation import judge_revision
-from lowbit.decide.outcome import Clock, Waiting
+from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.remembered import input_hash
 from lowbit.decide.serving import Target, by_name, passed
-from lowbit.decide.snapshot import Seen, Snapshot
+from lowbit.decide.snapshot import Observed, Snapshot
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,10 @@ class Result:
     """What this generation asks to be served, or why there is nothing (yet)."""
 
     target: Target | None = None
-    waiting: Waiting | None = None
+    waiting: StageResult | None = None
 
 
-def usable_store(snapshot: Snapshot) -> ModelStoreSpec | Waiting:
+def usable_store(snapshot: Snapshot) -> ModelStoreSpec | StageResult:
     """The ModelStore's spec, once it is there and Ready. Until then it is waited for: nothing here has to be mended."""
     name, namespace = snapshot.model.body.spec.store_ref, snapshot.model.meta.namespace
     if snapshot.store is None:
@@ -32,12 +32,14 @@ def usable_store(snapshot: Snapshot) -> ModelStoreSpec | Waiting:
             f"waiting for ModelStore {name}, which namespace {namespace} does not have yet: create it, or name another "
             f"one in spec.storeRef (kubectl get mstore -n {namespace})"
         )
-        return Waiting("Pending", "StoreNotFound", message)
+        return StageResult("Pending", "StoreNotFound", message)
     ready = next((c for c in snapshot.store.body.status.conditions if c.type == "Ready"), None)
     if ready is None or ready.status == "Unknown":
-        return Waiting("Pending", "StoreNotReady", f"waiting for ModelStore {name}, which has not been looked at yet")
+        return StageResult(
+            "Pending", "StoreNotReady", f"waiting for ModelStore {name}, which has not been looked at yet"
+        )
     if ready.status == "False":
-        return Waiting("Pending", "StoreNotReady", f"waiting for ModelStore {name}: {ready.message}")
+        return StageResult("Pending", "StoreNotReady", f"waiting for ModelStore {name}: {ready.message}")
     return snapshot.store.body.spec
 
 
@@ -56,7 +58,7 @@ def advance(snapshot: Snapshot, clock: Clock, store: ModelStoreSpec) -> Result:
         revision = mine.get(candidate)
         if revision is None:
             prepared = prepare(snapshot, clock, store)
-            if isinstance(prepared, Waiting):
+            if isinstance(prepared, StageResult):
                 return Result(waiting=prepared)
             return Result(waiting=create_revision(snapshot, clock, candidate, prepared))
         if revision.body.status.verdict is None:
@@ -66,14 +68,14 @@ def advance(snapshot: Snapshot, clock: Clock, store: ModelStoreSpec) -> Result:
         if revision.body.status.verdict.verdict == "Passed":
             # The artifact was wiped from the status, the verdict was not: find it again before anything is served.
             found = artifact(snapshot, clock, store, revision)
-            if isinstance(found, Waiting):
+            if isinstance(found, StageResult):
                 return Result(waiting=found)
     return exhausted(snapshot, clock, [mine[index] for index in sorted(mine)])
 
 
-def _drive(snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, revision: Seen[ModelRevision]) -> Waiting:
+def _drive(snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, revision: Observed[ModelRevision]) -> StageResult:
     record = artifact(snapshot, clock, store, revision)
-    return record if isinstance(record, Waiting) else judge_revision(snapshot, clock, store, revision, record)
+    return record if isinstance(record, StageResult) else judge_revision(snapshot, clock, store, revision, record)
 
 
 def pinned(snapshot: Snapshot, clock: Clock, name: str) -> Result:
@@ -86,10 +88,10 @@ def pinned(snapshot: Snapshot, clock: Clock, name: str) -> Result:
     message = f"spec.serving.revision names {name}, which {'does not exist' if revision is None else 'has not passed'}."
     action = f"Write one that has passed ({', '.join(known) or 'there is none'}), or remove the field."
     failure = Failure(stage="Serve", reason=reason, message=message, action=action, revision=name, time=clock.text)
-    return Result(waiting=Waiting("Failed", reason, f"{message} {action}", failure=failure))
+    return Result(waiting=StageResult("Failed", reason, f"{message} {action}", failure=failure))
 
 
-def exhausted(snapshot: Snapshot, clock: Clock, revisions: list[Seen[ModelRevision]]) -> Result:
+def exhausted(snapshot: Snapshot, clock: Clock, revisions: list[Observed[ModelRevision]]) -> Result:
     """No candidate has passed: say so, and fall back to the source only where that was asked for."""
     words = [
         f"{label(revision.body.spec.recipe)}: {record.verdict}, {record.message}"
@@ -109,7 +111,7 @@ def exhausted(snapshot: Snapshot, clock: Clock, revisions: list[Seen[ModelRevisi
         stage="Gate", reason=reason, message=message, action=action, revision=revisions[-1].meta.name,
         time=last.time if last is not None else clock.text,
     )  # fmt: skip
-    waiting = Waiting("Failed", reason, f"{message} {action}", failure=failure, revision=revisions[-1].meta.name)
+    waiting = StageResult("Failed", reason, f"{message} {action}", failure=failure, revision=revisions[-1].meta.name)
     serving = snapshot.model.body.spec.serving
     fallback = serving is not None and serving.fallback == "Source"
     return Result(target=Target(revisions[0], source=True) if fallback else None, waiting=waiting)

@@ -16,7 +16,7 @@ from lowbit.api.status import Failure
 from lowbit.decide.cleanup import clean
 from lowbit.decide.engines import unread
 from lowbit.decide.others import own, without_taken
-from lowbit.decide.outcome import Clock, Waiting
+from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.pipeline import Result, advance, usable_store
 from lowbit.decide.plan import Action, Plan
 from lowbit.decide.serving import Target, deployed, judged_again, not_ready, serve, stop_serving, trouble
@@ -34,8 +34,8 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
         return _invalid(snapshot, clock, snapshot.invalid)
     snapshot, taken = own(snapshot)
     store = usable_store(snapshot)
-    result = Result(waiting=store) if isinstance(store, Waiting) else advance(snapshot, clock, store)
-    serving, serving_actions = _serving(snapshot, None if isinstance(store, Waiting) else store, result)
+    result = Result(waiting=store) if isinstance(store, StageResult) else advance(snapshot, clock, store)
+    serving, serving_actions = _serving(snapshot, None if isinstance(store, StageResult) else store, result)
     waiting = result.waiting
     wanted: tuple[Action, ...] = (*(waiting.actions if waiting else ()), *serving_actions, *clean(snapshot))
     actions, blocked = without_taken(snapshot, wanted, taken, clock)
@@ -88,7 +88,7 @@ def _invalid(snapshot: Snapshot, clock: Clock, why: str) -> Plan:
         stage="Prepare", reason="InvalidSpec", message=f"the spec cannot be read: {why}",
         action="Write it as the CRD's schema says (kubectl explain qm.spec).", time=clock.text,
     )  # fmt: skip
-    waiting = Waiting("Failed", "InvalidSpec", failure.message, failure=failure)
+    waiting = StageResult("Failed", "InvalidSpec", failure.message, failure=failure)
     status = quantized_model_status(snapshot, Situation(None, None, waiting, failure), clock)
     change = write(snapshot, status)
     return Plan(status=change, events=events(snapshot.model.body.status, status) if change is not None else ())

@@ -9,7 +9,7 @@ from datetime import datetime
 from lowbit.api.stages import FETCH
 from lowbit.api.status import Failure
 from lowbit.decide.others import stage_of
-from lowbit.decide.outcome import Clock, Waiting
+from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.plan import Apply, Create, Plan
 from lowbit.decide.serving import deployed
 from lowbit.decide.snapshot import Snapshot
@@ -24,7 +24,7 @@ def refused(snapshot: Snapshot, plan: Plan, why: str, now: datetime) -> Plan:
         action="Change what it names (spec.serving.pod, spec.jobs, spec.engine), or the policy that refuses it; "
         "it is tried again by itself.",
     )  # fmt: skip
-    waiting = Waiting("Failed", failure.reason, f"{failure.message} {failure.action}", failure=failure)
+    waiting = StageResult("Failed", failure.reason, f"{failure.message} {failure.action}", failure=failure)
     served = deployed(snapshot, spec.serving) if spec.serving is not None else None
     status = quantized_model_status(snapshot, Situation(None, served, waiting, failure), clock)
     change = write(snapshot, status)

@@ -29,7 +29,7 @@ from lowbit.decide.outcome import Clock
 from lowbit.decide.owners import controller
 from lowbit.decide.plan import Action, Apply, Create, Delete
 from lowbit.decide.remembered import MEMORY, input_hash
-from lowbit.decide.snapshot import Metadata, PodView, Seen, Snapshot
+from lowbit.decide.snapshot import Metadata, Observed, PodView, Snapshot
 from lowbit.desired.context import Context, Served
 from lowbit.desired.probes import startup_seconds
 from lowbit.desired.serving import serving as serving_manifests
@@ -43,7 +43,7 @@ SOURCE = "source"
 class Target:
     """What is to be served."""
 
-    revision: Seen[ModelRevision]
+    revision: Observed[ModelRevision]
     """Whose engine, images and source are used."""
     source: bool = False
     """Serve the original itself (fallback)."""
@@ -54,13 +54,13 @@ class Target:
         return SOURCE if self.source else self.revision.meta.name
 
 
-def passed(revision: Seen[ModelRevision]) -> bool:
+def passed(revision: Observed[ModelRevision]) -> bool:
     """Whether a revision may be served."""
     status = revision.body.status
     return status.verdict is not None and status.verdict.verdict == "Passed" and status.artifact is not None
 
 
-def by_name(snapshot: Snapshot, name: str | None) -> Seen[ModelRevision] | None:
+def by_name(snapshot: Snapshot, name: str | None) -> Observed[ModelRevision] | None:
     """This QuantizedModel's revision of that name."""
     return next((revision for revision in snapshot.revisions if revision.meta.name == name), None)
 

@@ -51,7 +51,7 @@ class Metadata:
 
 
 @dataclass(frozen=True)
-class Seen(Generic[Body]):
+class Observed(Generic[Body]):
     """An object of one of Lowbit's own kinds, parsed."""
 
     meta: Metadata
@@ -162,15 +162,15 @@ class DeploymentView:
 class Snapshot:
     """The input of every decision."""
 
-    model: Seen[QuantizedModel]
+    model: Observed[QuantizedModel]
     invalid: str | None = None
     """Why the spec could not be parsed (the object is older or newer than these types); model.body is then empty of use."""
-    store: Seen[ModelStore] | None = None
-    revisions: tuple[Seen[ModelRevision], ...] = ()
+    store: Observed[ModelStore] | None = None
+    revisions: tuple[Observed[ModelRevision], ...] = ()
     """Of this QuantizedModel, by its label, the oldest first."""
-    shared_revisions: Mapping[str, Sequence[Seen[ModelRevision]]] = field(default_factory=dict)
+    shared_revisions: Mapping[str, Sequence[Observed[ModelRevision]]] = field(default_factory=dict)
     """All in the namespace that have an artifact, whoever's they are, by the artifact's hash, the oldest first."""
-    evaluations: Mapping[str, Seen[ModelEvaluation]] = field(default_factory=dict)
+    evaluations: Mapping[str, Observed[ModelEvaluation]] = field(default_factory=dict)
     """All in the namespace, by name."""
     unreadable: Mapping[str, str] = field(default_factory=dict)
     """ModelEvaluations in the namespace that these types cannot read, by name: why."""

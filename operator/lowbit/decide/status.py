@@ -9,12 +9,12 @@ from lowbit.api.names import MODEL_LABEL
 from lowbit.api.quantizedmodel import QuantizedModelStatus, RevisionSummary
 from lowbit.api.recipes import label
 from lowbit.api.status import Condition, Failure, Progress, Stage
-from lowbit.decide.conditions import Observed, condition
-from lowbit.decide.outcome import Clock, Waiting
+from lowbit.decide.conditions import Subject, condition
+from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.plan import Event, WriteStatus
 from lowbit.decide.remembered import input_hash, kept, once
 from lowbit.decide.serving import Target, by_name, restarted, rolled_out
-from lowbit.decide.snapshot import Seen, Snapshot
+from lowbit.decide.snapshot import Observed, Snapshot
 
 SHORT_MESSAGE = 100
 """Characters of the message column in kubectl get."""
@@ -28,13 +28,13 @@ class Situation:
     """What this generation asks to be served."""
     serving: Target | None
     """What the Deployment serves now, if it may be served."""
-    waiting: Waiting | None
+    waiting: StageResult | None
     failure: Failure | None
     setback: Failure | None = None
     """A failure that passes by itself."""
 
 
-def summary(revision: Seen[ModelRevision] | None) -> RevisionSummary | None:
+def summary(revision: Observed[ModelRevision] | None) -> RevisionSummary | None:
     """One revision, in short."""
     return once(_summary, revision.body, revision.meta.name) if revision is not None else None
 
@@ -98,7 +98,7 @@ def conditions(
     snapshot: Snapshot, situation: Situation, ready: bool, reason: str, message: str, clock: Clock
 ) -> list[Condition]:
     """Available and Ready always; Reconciling and Stalled only while they hold (kstatus)."""
-    observed = Observed(snapshot.model.body.status.conditions, snapshot.model.meta.generation, clock)
+    observed = Subject(snapshot.model.body.status.conditions, snapshot.model.meta.generation, clock)
     found = [
         _available(snapshot, situation, clock),
         condition(observed, "Ready", "True" if ready else "False", reason, message),
@@ -111,7 +111,7 @@ def conditions(
 
 
 def _available(snapshot: Snapshot, situation: Situation, clock: Clock) -> Condition:
-    observed = Observed(snapshot.model.body.status.conditions, snapshot.model.meta.generation, clock)
+    observed = Subject(snapshot.model.body.status.conditions, snapshot.model.meta.generation, clock)
     deployment = snapshot.deployment
     if snapshot.model.body.spec.serving is None:
         return condition(observed, "Available", "False", "NotServing", "spec.serving is not set")
@@ -121,7 +121,7 @@ def _available(snapshot: Snapshot, situation: Situation, clock: Clock) -> Condit
     return condition(observed, "Available", "False", "NoPodReady", "no pod of a passed revision is ready")
 
 
-def last_judged(snapshot: Snapshot) -> Seen[ModelRevision] | None:
+def last_judged(snapshot: Snapshot) -> Observed[ModelRevision] | None:
     """The revision of the present input that was judged last."""
     hash_ = input_hash(snapshot.model.body.spec)
     mine = [r for r in snapshot.revisions if r.body.spec.input_hash == hash_ and r.body.status.verdict is not None]
@@ -174,7 +174,7 @@ def is_served(snapshot: Snapshot, situation: Situation) -> bool:
     return snapshot.deployment is not None or (situation.target is not None and situation.waiting is None)
 
 
-def _progress(waiting: Waiting | None) -> Progress | None:
+def _progress(waiting: StageResult | None) -> Progress | None:
     return waiting.progress if waiting is not None and waiting.failure is None else None
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from lowbit.api.modelstore import ModelStore, ModelStoreStatus, PVCStore
-from lowbit.decide.conditions import Observed, condition
+from lowbit.decide.conditions import Subject, condition
 from lowbit.decide.outcome import Clock
 from lowbit.decide.plan import Event, Plan, WriteStatus
-from lowbit.decide.snapshot import Seen
+from lowbit.decide.snapshot import Observed
 
 LOOK_AGAIN_READY = 600.0
 LOOK_AGAIN_NOT_READY = 30.0
@@ -38,7 +38,7 @@ class Finding:
     capacity: str | None = None
 
 
-def decide_store(store: Seen[ModelStore], claim: Claim | None, now: datetime) -> Plan:
+def decide_store(store: Observed[ModelStore], claim: Claim | None, now: datetime) -> Plan:
     """The status of a ModelStore. claim is the one that it names, None when there is none (or it is an s3 store)."""
     if store.meta.deleting:
         return Plan()
@@ -46,7 +46,7 @@ def decide_store(store: Seen[ModelStore], claim: Claim | None, now: datetime) ->
     clock = Clock(now)
     old = store.body.status
     state = "True" if finding.ready else "False"
-    observed = Observed(old.conditions, store.meta.generation, clock)
+    observed = Subject(old.conditions, store.meta.generation, clock)
     ready = condition(observed, "Ready", state, finding.reason, finding.message)
     status = ModelStoreStatus(
         observed_generation=store.meta.generation,
@@ -65,7 +65,7 @@ def decide_store(store: Seen[ModelStore], claim: Claim | None, now: datetime) ->
     return Plan(status=write, events=(event,) if news else (), requeue_after=again)
 
 
-def judge_store(store: Seen[ModelStore], claim: Claim | None) -> Finding:
+def judge_store(store: Observed[ModelStore], claim: Claim | None) -> Finding:
     """Whether it can be used."""
     spec = store.body.spec
     if (spec.pvc is None) == (spec.s3 is None):

@@ -12,7 +12,7 @@ from lowbit.api.modelevaluation import ModelEvaluation
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStore
 from lowbit.api.quantizedmodel import QuantizedModel, QuantizedModelSpec, QuantizedModelStatus
-from lowbit.decide.snapshot import Seen
+from lowbit.decide.snapshot import Observed
 from lowbit.observe.views import metadata_of
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -29,7 +29,7 @@ class Unreadable(Exception):  # noqa: N818
     """The object does not fit these types; the message says where."""
 
 
-def parse(type_: type[Body], manifest: Mapping[str, Any]) -> Seen[Body]:
+def parse(type_: type[Body], manifest: Mapping[str, Any]) -> Observed[Body]:
     """An object of one of Lowbit's kinds. A status that cannot be read counts as none. Raises Unreadable."""
     whole = {"spec": manifest.get("spec") or {}, "status": manifest.get("status") or {}}
     try:
@@ -39,16 +39,16 @@ def parse(type_: type[Body], manifest: Mapping[str, Any]) -> Seen[Body]:
             body = type_.model_validate({"spec": whole["spec"]})
         else:
             raise Unreadable(_say(error)) from error
-    return Seen(metadata_of(manifest), body)
+    return Observed(metadata_of(manifest), body)
 
 
-def empty_model(manifest: Mapping[str, Any]) -> Seen[QuantizedModel]:
+def empty_model(manifest: Mapping[str, Any]) -> Observed[QuantizedModel]:
     """A QuantizedModel whose spec could not be parsed: with its metadata and, where it can be read, its status."""
     status = QuantizedModelStatus()
     with contextlib.suppress(ValidationError):
         status = QuantizedModelStatus.model_validate(manifest.get("status") or {})
     spec = QuantizedModelSpec.model_construct(candidates=[])  # type: ignore[call-arg]
-    return Seen(metadata_of(manifest), QuantizedModel.model_construct(spec=spec, status=status))
+    return Observed(metadata_of(manifest), QuantizedModel.model_construct(spec=spec, status=status))
 
 
 def _say(error: ValidationError) -> str:

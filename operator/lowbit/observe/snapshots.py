@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.names import MODEL_LABEL
-from lowbit.decide.snapshot import PodView, Seen, Snapshot
+from lowbit.decide.snapshot import Observed, PodView, Snapshot
 from lowbit.observe.keys import Key
 from lowbit.observe.parse import Unreadable, empty_model
 
@@ -73,14 +73,14 @@ class Complaints(Mapping[str, str]):
         return sum(1 for _ in self)
 
 
-class Artifacts(Mapping[str, Sequence[Seen[ModelRevision]]]):
+class Artifacts(Mapping[str, Sequence[Observed[ModelRevision]]]):
     """Revisions of a namespace that have an artifact, by the artifact's hash: also those of which it is unclear whose they are."""
 
     def __init__(self, store: Store, namespace: str) -> None:
         self._store, self._namespace = store, namespace
 
-    def __getitem__(self, artifact_hash: str) -> Sequence[Seen[ModelRevision]]:
-        revisions: Views[Seen[ModelRevision]] = Views(self._store, "ModelRevision", self._namespace)
+    def __getitem__(self, artifact_hash: str) -> Sequence[Observed[ModelRevision]]:
+        revisions: Views[Observed[ModelRevision]] = Views(self._store, "ModelRevision", self._namespace)
         names = self._store.revisions_of(self._namespace, artifact_hash)
         seen = [revision for name in names if (revision := revisions.get(name)) is not None]
         found = sorted((each for each in seen if each.body.status.artifact is not None), key=_age)
@@ -129,9 +129,9 @@ def build_snapshot(store: Store, key: Key) -> Snapshot | None:
     )
 
 
-def _revisions(store: Store, key: Key, mine: Members) -> tuple[tuple[Seen[ModelRevision], ...], str | None]:
+def _revisions(store: Store, key: Key, mine: Members) -> tuple[tuple[Observed[ModelRevision], ...], str | None]:
     """Its own revisions, the oldest first, and why one of them could not be read."""
-    own: list[Seen[ModelRevision]] = []
+    own: list[Observed[ModelRevision]] = []
     unreadable: str | None = None
     for name in sorted(name for kind, name in mine if kind == "ModelRevision"):
         try:
@@ -141,7 +141,7 @@ def _revisions(store: Store, key: Key, mine: Members) -> tuple[tuple[Seen[ModelR
     return tuple(sorted(own, key=_age)), unreadable
 
 
-def _age(seen: Seen[Any]) -> tuple[str, str]:
+def _age(seen: Observed[Any]) -> tuple[str, str]:
     return seen.meta.creation_timestamp, seen.meta.name
 
 

@@ -17,7 +17,7 @@ ENDS = frozenset({"Serving", "Passed"})
 """Stages that somebody waits for."""
 
 
-class Untold:
+class StatusDebouncer:
     """Statuses that are put off. clock gives seconds that never go back."""
 
     def __init__(self, clock: Callable[[], float]) -> None:

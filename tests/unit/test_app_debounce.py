@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowbit.app.untold import LATEST, Untold
+from lowbit.app.debounce import LATEST, StatusDebouncer
 from lowbit.decide.plan import Event, Plan, WriteStatus
 from lowbit.observe.keys import Key
 
@@ -27,7 +27,7 @@ def test_a_status_is_told_where_there_is_room_and_never_later_than_it_may_wait(
     steps: list[tuple[float, bool, bool]],
 ) -> None:
     now, since = 0.0, None
-    untold = Untold(lambda: now)
+    untold = StatusDebouncer(lambda: now)
     for seconds, crowded, conflicts in steps:
         now += seconds
         late = since is not None and now >= since + LATEST
@@ -46,13 +46,13 @@ def test_a_status_is_told_where_there_is_room_and_never_later_than_it_may_wait(
     ids=["nothing", "revision", "evaluation", "warning", "serving", "passed"],
 )  # fmt: skip
 def test_what_others_rest_on_what_went_wrong_and_what_is_waited_for_is_told_at_once(plan: Plan) -> None:
-    assert not Untold(lambda: 0.0).put_off(CHAT, plan, crowded=True)
+    assert not StatusDebouncer(lambda: 0.0).put_off(CHAT, plan, crowded=True)
 
 
 @pytest.mark.parametrize("kind", ["ModelRevision", "ModelEvaluation"])
 def test_a_fact_that_is_told_meanwhile_lets_the_model_wait_no_longer(kind: Kind) -> None:
     now = 0.0
-    untold = Untold(lambda: now)
+    untold = StatusDebouncer(lambda: now)
     assert untold.put_off(CHAT, telling(), crowded=True)
     now = LATEST / 2
     assert not untold.put_off(CHAT, telling(kind), crowded=True)
@@ -63,7 +63,7 @@ def test_a_fact_that_is_told_meanwhile_lets_the_model_wait_no_longer(kind: Kind)
 
 def test_a_model_that_is_gone_leaves_nothing_behind() -> None:
     now = 0.0
-    untold = Untold(lambda: now)
+    untold = StatusDebouncer(lambda: now)
     assert untold.put_off(CHAT, telling(), crowded=True)
     untold.forget(CHAT)
     now = LATEST

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowbit.observe.history import Past
 from lowbit.observe.keys import Reference
+from lowbit.observe.restored import RestoreDetector
 from lowbit.observe.store import Store
 
 KIND, SPACE = "ModelRevision", "team"
@@ -41,7 +41,7 @@ class Etcd:
     def copy(self) -> Etcd:
         return Etcd(self.revision, dict(self.objects))
 
-    def contradicts(self, past: Past) -> Reference | None:
+    def contradicts(self, past: RestoreDetector) -> Reference | None:
         """By a LIST of all that there is."""
         past.take(self.objects.values())
         return past.contradicted(str(self.revision))
@@ -56,7 +56,7 @@ def test_an_ordinary_past_is_never_taken_for_a_restored_one(before: Steps, meanw
     store, etcd = Store(), Etcd()
     etcd.run(before)
     etcd.seen_by(store)
-    past = Past(store, KIND, None)
+    past = RestoreDetector(store, KIND, None)
     etcd.run(meanwhile)
     listed = etcd.copy()
     etcd.run(late)
@@ -71,7 +71,7 @@ def test_a_look_that_is_behind_at_first_is_never_taken_for_another_past(
     """As a stream may be: what there was, then what has happened since. Meanwhile a watch and our own writes bring more."""
     store, etcd = Store(), Etcd()
     etcd.run(before)
-    past = Past(store, KIND, None)
+    past = RestoreDetector(store, KIND, None)
     etcd.run(shown)
     first = etcd.copy()
     etcd.run(caught_up)
@@ -97,7 +97,7 @@ def test_whatever_was_seen_of_a_future_that_is_gone_is_noticed_or_does_no_harm(
     if bumped:
         restored.revision += 1_000_000
     restored.run(after)
-    past = Past(store, KIND, SPACE)
+    past = RestoreDetector(store, KIND, SPACE)
     if restored.contradicts(past) is None:
         restored.seen_by(store)
         versions = {name: version for version, (_, _, name) in store.versions(KIND, SPACE)}
@@ -112,7 +112,7 @@ def test_a_restore_to_before_anything_else_happened_is_noticed() -> None:
     restored = etcd.copy()
     etcd.run([("write", "b")])
     etcd.seen_by(store)
-    past = Past(store, KIND, None)
+    past = RestoreDetector(store, KIND, None)
     assert restored.contradicts(past) == (KIND, SPACE, "b")
 
 
@@ -120,4 +120,4 @@ def test_versions_that_are_no_numbers_say_nothing() -> None:
     store, etcd = Store(), Etcd()
     etcd.run([("write", "a")])
     etcd.seen_by(store)
-    assert Past(store, KIND, None).contradicted("abc") is None
+    assert RestoreDetector(store, KIND, None).contradicted("abc") is None

@@ -13,7 +13,7 @@ from lowbit.observe.keys import Reference, reference
 from lowbit.observe.store import Store
 
 
-class Past:
+class RestoreDetector:
     """What is known of a kind (in a namespace, or in all of them) before a LIST is asked for, held against it part by part."""
 
     def __init__(self, store: Store, kind: str, namespace: str | None) -> None:
