@@ -22,7 +22,10 @@ class Interrupt:
     def ignore(self) -> None:
         """From here on SIGINT does nothing, neither here nor in programs that are started from here on."""
         self.closing = True
+        # Blocked first: Python tells of a SIGINT that it got before, and handles after, the change with a traceback.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     def _arrived(self, *_: object) -> None:
         if not self.closing:
