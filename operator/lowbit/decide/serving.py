@@ -160,7 +160,9 @@ def _declared_more(manifest: Mapping[str, Any], seen: Mapping[str, Any]) -> bool
 
 
 def _hash(manifest: Mapping[str, Any]) -> str:
-    return short(digest("applied", manifest))
+    """Without the owners: their uids are others on a cluster that was restored, and declare nothing more."""
+    metadata = {name: value for name, value in manifest["metadata"].items() if name != "ownerReferences"}
+    return short(digest("applied", {**manifest, "metadata": metadata}))
 
 
 def _superfluous(snapshot: Snapshot, manifests: Sequence[Mapping[str, Any]]) -> tuple[Action, ...]:
