@@ -38,7 +38,8 @@ def immutable(what: str, instead: str) -> Rule:
 
 
 def calibration_needed(spec: QuantizedModelSpec) -> bool:
-    return spec.calibration is not None or not any(recipe_of(each)[0].calibrated for each in spec.candidates)
+    candidates = (each for each in spec.candidates if each.is_set)
+    return spec.calibration is not None or not any(recipe_of(each)[0].calibrated for each in candidates)
 
 
 def held_out(spec: QuantizedModelSpec) -> bool:
@@ -53,13 +54,18 @@ def _place(dataset: EvaluationDataset | CalibrationDataset) -> tuple[Wire | None
     return dataset.pvc, dataset.s3, dataset.config_map
 
 
+def _limit(spec: QuantizedModelSpec) -> int | None:
+    """The engine's maxModelLen, if there is one."""
+    return engine_of(spec.engine)[1].max_model_len if spec.engine.is_set else None
+
+
 def texts_fit(spec: QuantizedModelSpec) -> bool:
-    limit = engine_of(spec.engine)[1].max_model_len
+    limit = _limit(spec)
     return limit is None or all(suite.fidelity.max_tokens < limit for suite in spec.evaluation.suites)
 
 
 def speed_fits(spec: QuantizedModelSpec) -> bool:
-    limit = engine_of(spec.engine)[1].max_model_len
+    limit = _limit(spec)
     speed = spec.evaluation.speed
     return limit is None or speed.prompt_tokens + speed.output_tokens <= limit
 

@@ -46,6 +46,11 @@ class Registry(Generic[Kind]):
 class Tagged(Wire):
     """A tagged union: exactly one member is set, which a rule sees to."""
 
+    @property
+    def is_set(self) -> bool:
+        """Whether a member is set. Where none is, that has a finding of its own."""
+        return any(getattr(self, name) is not None for name in type(self).model_fields)
+
     def member(self) -> tuple[str, Wire]:
         """Name and settings of the member that is set. Raises ValueError where none is."""
         for name in type(self).model_fields:
