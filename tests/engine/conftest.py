@@ -1,4 +1,4 @@
-"""The CPU engine's image as a root file system to run programs in, without a cluster."""
+"""The images of engine and worker as root file systems to run programs in, without a cluster."""
 
 from __future__ import annotations
 
@@ -21,9 +21,20 @@ MODEL = "smollm2-2layers"
 
 @pytest.fixture(scope="session")
 def engine_image() -> Iterator[str]:
-    """A container of the image that is built from what is checked out; it goes with the tests."""
-    need_root("the engine's image")
-    reference = build(("engine",))["engine"]
+    """A container of the CPU engine's image."""
+    yield from container_of("engine")
+
+
+@pytest.fixture(scope="session")
+def worker_image() -> Iterator[str]:
+    """A container of the worker's image."""
+    yield from container_of("worker")
+
+
+def container_of(image: str) -> Iterator[str]:
+    """A container of an image that is built from what is checked out; it goes with the tests."""
+    need_root(f"the {image}'s image")
+    reference = build((image,))[image]
     made = subprocess.check_output(buildah("from", "--pull-never", reference), text=True).strip()
     yield made
     subprocess.run(buildah("rm", made), check=False, capture_output=True)

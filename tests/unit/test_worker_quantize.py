@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lowbit.api.calibration import ResolvedCalibration, ResolvedDataset
 from lowbit.api.documents import PVCStoreAccess, QuantizeDocument, StoreAccess
@@ -18,7 +20,7 @@ from lowbit.worker import backends
 from lowbit.worker import quantize as stage
 from lowbit.worker.artifact_files import finish
 from lowbit.worker.backends import BACKENDS, Work, tools
-from lowbit.worker.backends.awq import AWQBackend
+from lowbit.worker.backends.awq import BLOCK_TOKENS, BLOCKS, AWQBackend
 from lowbit.worker.backends.base import Advance, Backend
 from lowbit.worker.backends.gptq import GPTQBackend
 from lowbit.worker.backends.gptqmodel import asked
@@ -264,6 +266,23 @@ def test_every_legal_recipe_asks_for_what_gptqmodel_accepts(group_size: Any, des
 
 def test_every_recipe_that_is_made_here_has_a_backend_of_its_name_and_no_other_has() -> None:
     assert set(BACKENDS) == {kind.name for kind in RECIPES if kind.made_here}
+
+
+@given(st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=700), min_size=1, max_size=40))
+def test_awq_is_shown_blocks_of_one_length_that_hold_all_but_the_rest_of_the_samples(samples: list[list[int]]) -> None:
+    blocks = AWQBackend().calibration(samples)
+    assert len({len(block) for block in blocks}) == 1
+    tokens = [token for sample in samples for token in sample]
+    shown = [token for block in blocks for token in block]
+    assert shown == tokens[: len(shown)]
+    assert len(tokens) - len(shown) < len(blocks[0]) <= BLOCK_TOKENS
+
+
+def test_awq_is_shown_no_more_than_its_authors_showed_it_and_some_of_every_part() -> None:
+    samples = [[number] * (BLOCK_TOKENS + 1) for number in range(4 * BLOCKS)]
+    blocks = AWQBackend().calibration(samples)
+    assert [len(block) for block in blocks] == [BLOCK_TOKENS] * BLOCKS
+    assert {block[-1] // 8 for block in blocks} == set(range(BLOCKS // 2))
 
 
 def test_a_module_that_awq_does_not_scale_has_no_loss_and_is_no_failure() -> None:

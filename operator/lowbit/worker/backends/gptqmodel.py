@@ -31,6 +31,10 @@ class GPTQModelBackend(Backend):
     def settings(self, recipe: Any) -> dict[str, Any]:
         """What gptqmodel is asked for."""
 
+    def calibration(self, samples: Sequence[list[int]]) -> list[list[int]]:
+        """The token ids that gptqmodel is shown, a batch each: the samples as they are, unless the method asks for other batches."""
+        return list(samples)
+
     @abstractmethod
     def judge(self, rows: Sequence[Mapping[str, Any]], layers: int) -> list[ModuleLoss]:
         """Every row as a ModuleLoss. Raises RefusalError where a module was not quantized as it should be, or not at all."""
@@ -56,7 +60,7 @@ class GPTQModelBackend(Backend):
 
         model.subset_callback = on_subset
         rows = model.quantize(
-            [{"input_ids": ids, "attention_mask": [1] * len(ids)} for ids in work.samples],
+            [{"input_ids": ids, "attention_mask": [1] * len(ids)} for ids in self.calibration(work.samples)],
             batch_size=1,
             calibration_data_min_length=0,
             backend=getattr(BACKEND, self.torch_kernel),
