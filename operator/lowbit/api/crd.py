@@ -215,6 +215,13 @@ class Unaliased(yaml.SafeDumper):
     def ignore_aliases(self, data: object) -> bool:
         return True
 
+    def represent_sequence(self, tag: str, sequence: Any, flow_style: bool | None = None) -> yaml.SequenceNode:
+        """A list of one flat item is a line, not two: most rules stand alone."""
+        node = super().represent_sequence(tag, sequence, flow_style)
+        if len(node.value) == 1 and getattr(node.value[0], "flow_style", False):
+            node.flow_style = True
+        return node
+
 
 def files() -> Mapping[str, str]:
     """Every CustomResourceDefinition as YAML, by file name."""

@@ -85,10 +85,9 @@ _ENGINES: Final = tuple(kind.name for kind in ENGINES)
 
 def _limited(rule: str) -> str:
     """A rule on the engine's `maxModelLen`, whichever engine it is; it holds where none is set."""
-    return " && ".join(
-        f"(!has(self.engine.{name}) || !has(self.engine.{name}.maxModelLen) || {rule.format(f'self.engine.{name}.maxModelLen')})"
-        for name in _ENGINES
-    )
+    members = [(f"self.engine.{name}", f"self.engine.{name}.maxModelLen") for name in _ENGINES]
+    parts = [f"!has({engine}) || !has({length}) || {rule.format(length)}" for engine, length in members]
+    return parts[0] if len(parts) == 1 else " && ".join(f"({part})" for part in parts)
 
 
 WHOLE: Final[dict[type[Wire], tuple[Rule, ...]]] = {
