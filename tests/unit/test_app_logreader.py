@@ -200,11 +200,11 @@ async def test_the_last_life_of_an_engine_is_read_and_wakes_whom_it_belongs_to(b
     assert bench.touched == [CHAT]
 
 
-async def test_a_log_that_is_gone_says_nothing_and_is_not_asked_for_again(bench: Bench) -> None:
+async def test_a_log_that_is_gone_is_told_as_that_and_is_not_asked_for_again(bench: Bench) -> None:
     bench.add("baseline-1")
     bench.logs.text = None
     await ask_engine(bench)
-    assert engine_log(bench) == EngineLog(1)
+    assert engine_log(bench) == EngineLog(1, unread="pod team/baseline-1-0 is gone")
     assert bench.touched == [CHAT], "who waits for it goes on"
 
 

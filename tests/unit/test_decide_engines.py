@@ -150,11 +150,17 @@ def test_deaths_in_several_pods_of_one_job_count_together(world: World, evaluati
 
 
 def test_a_log_that_cannot_be_read_keeps_nothing_from_being_told(world: World, evaluating: str) -> None:
+    world.log = lambda pod: None
+    seen(world, evaluating, engine(1))
+    assert "exit code 1; its log could not be read (the pod is gone)" in status(world)["progress"]["message"]
+    seen(world, evaluating, engine(3))
+    assert condition(world, "Stalled")["reason"] == "EngineCrashLoop"
+
+
+def test_a_log_without_an_error_is_told_as_that(world: World, evaluating: str) -> None:
     world.log = lambda pod: ""
     seen(world, evaluating, engine(1))
     assert "exit code 1; its log names no error" in status(world)["progress"]["message"]
-    seen(world, evaluating, engine(3))
-    assert condition(world, "Stalled")["reason"] == "EngineCrashLoop"
 
 
 def test_nothing_is_told_of_an_engine_that_a_drained_node_has_ended(world: World, evaluating: str) -> None:

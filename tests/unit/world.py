@@ -60,8 +60,8 @@ class World:
     datasets: set[str] = field(default_factory=lambda: {"calibration/general", "evaluation/fidelity"})
     """What prepare finds under the names of the spec's datasets."""
     now: datetime = START
-    log: Callable[[str], str] = lambda pod: ""
-    """What the log of a pod's engine says of its last life, by the pod's name."""
+    log: Callable[[str], str | None] = lambda pod: ""
+    """What an engine said before it ended; None where nobody can read it any more."""
     engine_logs: dict[str, EngineLog] = field(default_factory=dict)
     """What was read of it."""
     versions: Any = field(default_factory=lambda: itertools.count(1))
@@ -155,7 +155,9 @@ class World:
             self.put(self.objects[write.kind, write.name] | {"status": dict(write.status)})
             self.events += [(event.reason, event.message) for event in plan.events]
         for wanted in plan.read_logs:
-            self.engine_logs[wanted.pod] = read_engine_log(self.log(wanted.pod), wanted.ends)
+            log = self.log(wanted.pod)
+            gone = EngineLog(wanted.ends, unread="the pod is gone")
+            self.engine_logs[wanted.pod] = gone if log is None else read_engine_log(log, wanted.ends)
 
     def create(self, manifest: Mapping[str, Any]) -> None:
         """POST; AlreadyExists is no error."""

@@ -10,7 +10,7 @@ from functools import partial
 from lowbit.app.logs import about
 from lowbit.decide.engines import ENGINE
 from lowbit.decide.plan import ReadLog
-from lowbit.decide.snapshot import ContainerState, JobView
+from lowbit.decide.snapshot import ContainerState, EngineLog, JobView
 from lowbit.kube.client import Kube
 from lowbit.kube.errors import KubeError
 from lowbit.observe.keys import Key
@@ -61,7 +61,7 @@ class LogReader:
             self._start(("Job", namespace, name), self._read(namespace, name, pod.meta.name))
 
     def ask_engines(self, namespace: str, logs: Iterable[ReadLog]) -> None:
-        """Read the logs of these engines, which have ended. What cannot be read says nothing, and is not asked for again."""
+        """Read the logs of these engines, which have ended. What cannot be read is told, and is not asked for again."""
         for log in logs:
             if ("Pod", namespace, log.pod) not in self._tasks:
                 self._start(("Pod", namespace, log.pod), self._read_engine(namespace, log))
@@ -90,17 +90,18 @@ class LogReader:
         self._touch(self._store.put_progress(namespace, job, line, self._now()))
 
     async def _read_engine(self, namespace: str, log: ReadLog) -> None:
-        text = ""
         async with self._slots:
             try:
                 text = await self._kube.pod_log(
                     namespace, log.pod, ENGINE, ENGINE_LINES, ENGINE_LIMIT_BYTES, previous=log.previous
                 )
+                found = read_engine_log(text, log.ends)
             except KubeError as error:
                 logger.info(
                     "an engine's log was not read: %s", error.message, extra=about(Key(namespace, log.pod, "Pod"))
                 )
-        self._touch(self._store.put_engine_log(namespace, log.pod, read_engine_log(text, log.ends)))
+                found = EngineLog(log.ends, unread=error.message)
+        self._touch(self._store.put_engine_log(namespace, log.pod, found))
 
 
 def _runs(containers: Iterable[ContainerState]) -> bool:

@@ -51,7 +51,10 @@ class Ended:
         code = f"exit code {self.engine.exit_code}"
         if self.out_of_memory:
             return f"{code} ({OUT_OF_MEMORY})"
-        return f"{code}: {self.error}" if self.error else f"{code}; its log names no error"
+        if self.error:
+            return f"{code}: {self.error}"
+        unread = self.pod.engine_log.unread if self.pod.engine_log else None
+        return f"{code}; its log could not be read ({unread})" if unread else f"{code}; its log names no error"
 
     @property
     def out_of_memory(self) -> bool:

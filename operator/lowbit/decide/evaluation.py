@@ -88,16 +88,21 @@ def measured(
         return replace(result, fact=fact) if fact is not None else result
     evaluated = result.result(EvaluateResult)
     if evaluated is None:
-        failure = Failure(
-            stage="Evaluate", reason="NoResult", message=f"Job {request.name} left no result behind.",
-            action="Use a worker image of the operator's version, then delete the Job to try again.", time=clock.text,
-        )  # fmt: skip
-        return StageResult("Failed", "EvaluateFailed", f"{failure.message} {failure.action}", failure=failure)
+        return no_result(request.name, clock)
     image = measured_on(snapshot, request.name, reused=evaluated.reused)
     return StageResult(
         stage, "Evaluated", f"{name} is measured", revision=revision.meta.name,
         fact=record_summary(seen, evaluated.summary, image, clock),
     )  # fmt: skip
+
+
+def no_result(job: str, clock: Clock) -> StageResult:
+    """A Job that has ended well, and says nothing."""
+    failure = Failure(
+        stage="Evaluate", reason="NoResult", message=f"Job {job} left no result behind.",
+        action="Use a worker image of the operator's version, then delete the Job to try again.", time=clock.text,
+    )  # fmt: skip
+    return StageResult("Failed", "EvaluateFailed", f"{failure.message} {failure.action}", failure=failure)
 
 
 def in_store(

@@ -90,6 +90,8 @@ class EngineLog:
     kernels: tuple[str, ...] = ()
     """Kernels of quantized layers that it names."""
     last_lines: str = ""
+    unread: str | None = None
+    """Why the log could not be read; None where it was."""
 
 
 @dataclass(frozen=True)
