@@ -26,7 +26,7 @@ CLUSTER_SCOPED = {
     "Node": "/api/v1/nodes",
     "CustomResourceDefinition": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
 }
-PATIENCE = 180.0
+PATIENCE = 60.0
 """Seconds until a condition counts as never met."""
 
 T = TypeVar("T")

@@ -96,6 +96,17 @@ def test_an_artifact_that_the_engine_cannot_load_is_refused(tmp_path: Path, quan
     with pytest.raises(RefusalError) as error:
         check_artifact({"quantization_config": gptq}, facts, Fitting(facts, 1), "the artifact")
     assert error.value.refusal.reason == "EngineCannotLoad"
+    assert "quantize with 4 or 8 bits" in error.value.refusal.action
+
+
+def test_what_the_engine_loads_of_awq_is_said_in_the_words_of_awq(tmp_path: Path) -> None:
+    facts = inspect(inputs.write_model(tmp_path), "the artifact")
+    awq = {"quant_method": "awq", "bits": 8, "group_size": 32, "zero_point": True}
+    with pytest.raises(RefusalError) as error:
+        check_artifact({"quantization_config": awq}, facts, Fitting(facts, 1), "the artifact")
+    assert error.value.refusal.action == (
+        "quantize with 4 bits with a zero point, and a group size of -1, 32, 64 or 128 that divides every layer"
+    )
 
 
 @pytest.mark.parametrize("bits", [4, 8])

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from lowbit.api.documents import EvaluateDocument, FetchDocument
 from lowbit.api.engines import resolved_engine
 from lowbit.api.engines.base import EngineSettings
-from lowbit.api.engines.vllm import logging_configuration
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.names import (
     DOCUMENT_ANNOTATION,
@@ -46,13 +45,14 @@ def evaluate_job(context: Context, owners: Sequence[OwnerReference], evaluation:
         FETCH_ANNOTATION: FetchDocument(store=store_access(store), model=spec.model),
     }
     model = model_mount(store, spec.model)
-    mounts = [*engine_mounts(model, engine), annotation_mount(LOGGING_ANNOTATION, ENGINE_LOGGING_PATH)]
     kind, settings = resolved_engine(spec.engine)
+    only = kind.measuring(settings)
+    mounts = engine_mounts(model, engine)
+    if only.log_configuration is not None:
+        mounts.append(annotation_mount(LOGGING_ANNOTATION, ENGINE_LOGGING_PATH))
     fetch = fetch_mounts(model, store, platform)
     worker = [document_mount(), *scratch(), *ca_bundle(platform), *store_mounts(store)]
-    sidecar = engine_container(
-        revision.quantized_model, spec.engine, engine.resources, platform, mounts, only=kind.measuring(settings)
-    ) | {
+    sidecar = engine_container(revision.quantized_model, spec.engine, engine.resources, platform, mounts, only=only) | {
         "restartPolicy": "Always",
         "startupProbe": startup_probe(revision.quantized_model, revision.source.facts.weight_bytes),
     }
@@ -61,7 +61,8 @@ def evaluate_job(context: Context, owners: Sequence[OwnerReference], evaluation:
     evaluator = worker_container("worker", revision.images.worker, platform, worker, env, needs)
     before = [fetch_container(revision.images.operator, platform, fetch), sidecar]
     made = job(context, owners, labels_, run, JobPod(documents, [evaluator], [*fetch, *mounts, *worker], before))
-    made["spec"]["template"]["metadata"]["annotations"][LOGGING_ANNOTATION] = logging_configuration()
+    if only.log_configuration is not None:
+        made["spec"]["template"]["metadata"]["annotations"][LOGGING_ANNOTATION] = only.log_configuration
     return made
 
 

@@ -14,7 +14,7 @@ SAME = ("architecture", "model_type", "hidden_size", "intermediate_size", "layer
 
 
 def check_artifact(config: dict[str, Any], own: ModelFacts, fitting: Fitting, what: str) -> None:
-    """Refuse what is not the source's shape, and GPTQ settings that vLLM cannot load. config is the artifact's."""
+    """Refuse what is not the source's shape, and what the engine would not load. config is the artifact's."""
     source = fitting.facts
     different = [name for name in SAME if getattr(own, name) != getattr(source, name)]
     if different:
@@ -28,15 +28,10 @@ def check_artifact(config: dict[str, Any], own: ModelFacts, fitting: Fitting, wh
     method = settings.get("quant_method") if isinstance(settings, dict) else None
     for kind in RECIPES:
         if isinstance(settings, dict) and method in kind.quant_methods:
-            refuse_settings(kind.not_loaded(settings, fitting), what)
-
-
-def refuse_settings(problems: list[str], what: str) -> None:
-    """Raise with every reason why the engine would not load an artifact."""
-    if problems:
-        raise RefusalError(
-            "EngineCannotLoad",
-            f"{what} was quantized in a way that vLLM does not load: {'; '.join(problems)}",
-            "quantize with 4 or 8 bits, sym, a group size of -1, 32, 64 or 128 that divides every layer, "
-            "and desc_act only with group size -1 (AWQ: 4 bits with a zero point)",
-        )
+            problems = kind.not_loaded(settings, fitting)
+            if problems:
+                raise RefusalError(
+                    "EngineCannotLoad",
+                    f"{what} was quantized in a way that the engine does not load: {'; '.join(problems)}",
+                    f"quantize with {kind.loadable}",
+                )

@@ -52,6 +52,8 @@ class Only:
 
     arguments: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
+    log_configuration: str | None = None
+    """A file for the container, at ENGINE_LOGGING_PATH; None where the engine needs none."""
 
 
 Spec = TypeVar("Spec", bound=EngineSettings)

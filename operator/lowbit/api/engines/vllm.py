@@ -155,7 +155,7 @@ class VLLMKind(EngineKind[VLLM, ResolvedVLLM]):
     def measuring(self, resolved: ResolvedVLLM) -> Only:
         """The arguments of MEASURING, and a second copy of the log: the evaluator reads in it which kernels ran."""
         own = any(variable.name in LOGGING_SETTINGS for variable in resolved.env)
-        return Only(MEASURING, {} if own else {LOGGING_VARIABLE: ENGINE_LOGGING_PATH})
+        return Only(MEASURING) if own else Only(MEASURING, {LOGGING_VARIABLE: ENGINE_LOGGING_PATH}, log_configuration())
 
     def serving(self, drain_seconds: int) -> Only:
         """Requests in flight at the end are finished first."""
@@ -182,7 +182,7 @@ class VLLMKind(EngineKind[VLLM, ResolvedVLLM]):
         return []
 
 
-def logging_configuration() -> str:
+def log_configuration() -> str:
     """Python's logging.config.dictConfig as JSON: lines as vLLM writes them, to stdout and to ENGINE_LOG_PATH."""
     handlers = {
         "stdout": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stdout"},

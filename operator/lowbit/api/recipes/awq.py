@@ -35,6 +35,7 @@ class AWQKind(RecipeKind[AWQ, ResolvedAWQ]):
     spec = AWQ
     resolved = ResolvedAWQ
     quant_methods = ("awq",)
+    loadable = f"4 bits with a zero point, and {groups.LOADABLE}"
 
     def label(self, resolved: ResolvedAWQ) -> str:
         """awq-int4-g64."""

@@ -43,6 +43,8 @@ class RecipeKind(ABC, Generic[Spec, Resolved]):
     """The quantizer reads calibration texts."""
     quant_methods: ClassVar[tuple[str, ...]] = ()
     """What the engine calls such artifacts: `quantization_config.quant_method` in their config.json."""
+    loadable: ClassVar[str] = ""
+    """The settings of such artifacts that the engine loads, in words, for who made one elsewhere."""
 
     @abstractmethod
     def label(self, resolved: Resolved) -> str:

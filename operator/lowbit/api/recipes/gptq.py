@@ -47,6 +47,7 @@ class GPTQKind(RecipeKind[GPTQ, ResolvedGPTQ]):
     spec = GPTQ
     resolved = ResolvedGPTQ
     quant_methods = ("gptq",)
+    loadable = f"4 or 8 bits, sym, {groups.LOADABLE}, and desc_act only with group size -1"
     rules = (
         Rule(
             "!self.descAct || self.groupSize == 'Auto' || self.groupSize == -1",

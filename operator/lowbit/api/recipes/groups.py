@@ -15,6 +15,8 @@ SIZES: Final = (128, 64, 32)
 """What Auto chooses from, the largest first."""
 WHOLE_ROW: Final = -1
 """One scale for each output channel."""
+LOADABLE: Final = "a group size of -1, 32, 64 or 128 that divides every layer"
+"""What `not_loaded` lets pass, in words."""
 
 
 def widths(fitting: Fitting) -> dict[str, int]:
