@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from lowbit.api.documents import ProgressLine
+from lowbit.api.documents import FetchResult, ProgressLine
+from lowbit.api.logged import split
+from lowbit.api.termination import TerminationMessage
 from lowbit.app.logreader import AT_ONCE, LogReader
-from lowbit.decide.plan import ReadLog
-from lowbit.decide.snapshot import EngineLog
+from lowbit.decide.plan import ReadLog, ReadResult
+from lowbit.decide.snapshot import EngineLog, ResultRead
 from lowbit.kube.errors import NotFound
 from lowbit.observe.keys import Key
 from lowbit.observe.store import Store
@@ -182,7 +184,7 @@ async def test_stopping_gives_up_what_is_being_read(bench: Bench) -> None:
 
 
 async def ask_engine(bench: Bench, ends: int = 1) -> None:
-    bench.reader.ask_engines("team", (ReadLog("baseline-1-0", ends, previous=True),))
+    bench.reader.ask_once("team", (ReadLog("baseline-1-0", ends, previous=True),))
     await bench.settle()
 
 
@@ -224,8 +226,31 @@ async def test_an_engines_log_is_not_read_twice_at_once(bench: Bench) -> None:
     bench.add("baseline-1")
     bench.logs.answer.clear()
     for _ in range(3):
-        bench.reader.ask_engines("team", (ReadLog("baseline-1-0", 1, previous=False),))
+        bench.reader.ask_once("team", (ReadLog("baseline-1-0", 1, previous=False),))
         await asyncio.sleep(0)
     bench.logs.answer.set()
     await bench.settle()
     assert len(bench.logs.asked) == 1
+
+
+async def test_a_result_in_a_log_is_read_once_and_wakes_whom_it_belongs_to(bench: Bench) -> None:
+    bench.add("baseline-1")
+    message = TerminationMessage.of(FetchResult(digest="sha256:" + "a" * 64, files=3, bytes=12))
+    logged, lines = split(message.model_dump_json(by_alias=True))
+    bench.logs.text = "\n".join(["a line for people", *lines])
+    bench.reader.ask_once("team", (ReadResult("baseline-1-0", logged),))
+    await bench.settle()
+    assert bench.logs.asked == [("baseline-1-0", "worker")]
+    assert bench.store._readings.results["team", "baseline-1-0"] == ResultRead(logged.digest, message)
+    assert bench.touched == [CHAT]
+
+
+async def test_a_result_in_a_log_that_is_gone_is_told_as_that(bench: Bench) -> None:
+    bench.add("baseline-1")
+    bench.logs.text = None
+    logged, _ = split("{}")
+    bench.reader.ask_once("team", (ReadResult("baseline-1-0", logged),))
+    await bench.settle()
+    assert bench.store.view("Job", "team", "baseline-1").pods
+    assert bench.store._readings.results["team", "baseline-1-0"].unread == "pod team/baseline-1-0 is gone"
+    assert bench.touched == [CHAT]

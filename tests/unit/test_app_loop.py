@@ -12,7 +12,7 @@ import pytest
 from lowbit.app.loop import HANGS_AFTER, Reconciler
 from lowbit.app.metrics import Metrics
 from lowbit.app.queue import CROWD, Lane, WorkQueue
-from lowbit.decide.plan import Apply, Delete, Event, Plan, ReadLog, WriteStatus
+from lowbit.decide.plan import Apply, Delete, Event, Plan, ReadLog, ReadResult, WriteStatus
 from lowbit.decide.snapshot import Snapshot
 from lowbit.kube.errors import Conflict, Forbidden, Invalid, KubeError, NotFound, TooManyRequests, Unavailable
 from lowbit.observe.keys import Key
@@ -87,7 +87,7 @@ class Bench:
             raise self.broken
         return self.plan
 
-    def ask_engines(self, _namespace: str, logs: tuple[ReadLog, ...]) -> None:
+    def ask_once(self, _namespace: str, logs: tuple[ReadLog | ReadResult, ...]) -> None:
         """As LogReader."""
         self.engines += [log.pod for log in logs]
 

@@ -11,15 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from lowbit.api.calibration import Calibration
 from lowbit.api.documents import EXIT_REFUSED, EvaluateResult, PrepareResult
 from lowbit.api.evaluation import Evaluation
+from lowbit.api.logged import LINE_LIMIT, join, split
 from lowbit.api.paths import TERMINATION_LIMIT, UNPACKED_LIMIT
-from lowbit.api.status import Estimate, EvaluationSummary, FidelitySummary, SpeedSummary
+from lowbit.api.status import EvaluationSummary, MeanStatistics, Measurement, SpeedSummary
+from lowbit.api.suites import metrics
 from lowbit.api.termination import TerminationMessage
-from lowbit.observe.views import parse_termination
+from lowbit.observe.views import parse_termination, read_result
 from lowbit.worker.__main__ import fitting, write_termination
 from tests.unit.api_inputs import prepared
 
@@ -41,28 +45,26 @@ def digest(chance: random.Random) -> str:
     return "sha256:" + chance.randbytes(32).hex()
 
 
-def estimate(chance: random.Random) -> Estimate:
-    numbers = [f"{chance.uniform(0, 1) * 10 ** chance.randint(-6, 6):.6g}" for _ in range(2)]
-    return Estimate(value=numbers[0], standard_error=numbers[1], count=100_000)
+def measurements(chance: random.Random, suite: str) -> list[Measurement]:
+    found = []
+    for metric in metrics():
+        numbers = [f"{chance.uniform(0, 1) * 10 ** chance.randint(-6, 6):.6g}" for _ in range(3)]
+        mean = MeanStatistics(value=numbers[0], standard_error=numbers[1], skewness=numbers[2])
+        found.append(Measurement(suite=suite, metric=metric, count=100_000, mean=mean))
+    return found
 
 
-def evaluated(suites: int, seed: int) -> TerminationMessage:
-    """A candidate's result; no two names or numbers have anything in common."""
+def evaluated(suites: int, seed: int, slices: int = 0) -> TerminationMessage:
+    """A candidate's result, with some numbers for each class; no two names or numbers have anything in common."""
     chance = random.Random(seed)
-    fidelity = [
-        FidelitySummary(
-            suite=name(chance), samples=100_000, tokens=51_100_000, perplexity=estimate(chance),
-            kl_divergence=estimate(chance), log_perplexity_ratio=estimate(chance), top1_agreement=estimate(chance),
-            covered_mass=f"{chance.random():.6g}",
-        )
-        for _ in range(suites)
-    ]  # fmt: skip
+    rows = [row for _ in range(suites) for row in measurements(chance, name(chance))]
+    rows += [row.model_copy(update={"slice": f"class-{n}"}) for n in range(slices) for row in rows[:: len(metrics())]]
     speed = [
         SpeedSummary(concurrency=n, tokens_per_second="123456.7", time_to_first_token_seconds="0.1234")
         for n in (1, 4096)
     ]
     summary = EvaluationSummary(
-        fidelity=fidelity,
+        measurements=rows,
         speed=speed,
         report_digest=digest(chance),
         report_path="evaluations/eval-0123456789/report.html",
@@ -77,12 +79,46 @@ def written(message: TerminationMessage, folder: Path) -> str:
     return (folder / "message").read_text()
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_an_evaluation_of_as_many_suites_as_are_allowed_fits_and_comes_back_whole(seed: int, tmp_path: Path) -> None:
-    message = evaluated(MOST_SUITES, seed)
-    text = written(message, tmp_path)
+def told(message: TerminationMessage, folder: Path) -> TerminationMessage | None:
+    """What the operator makes of a result: of the termination message, and of the log where that says so."""
+    log = ["a line for people", "{}"]
+    code, short = fitting(0, message, log.append)
+    assert code == 0
+    log.append("a warning at the very end")
+    text = written(short, folder)
     assert len(text.encode()) <= TERMINATION_LIMIT
-    assert parse_termination(text) == message
+    seen = parse_termination(text)
+    if seen is None or seen.logged is None:
+        return seen
+    assert all(len(line) <= LINE_LIMIT for line in log)
+    return read_result("\n".join(log), seen.logged).message
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("slices", [0, 200])
+def test_an_evaluation_of_as_many_suites_as_are_allowed_comes_back_whole(
+    seed: int, slices: int, tmp_path: Path
+) -> None:
+    message = evaluated(MOST_SUITES, seed, slices)
+    assert told(message, tmp_path) == message
+
+
+@given(lines=st.lists(st.integers(0, 20), max_size=4), changed=st.sampled_from(["cut", "other", "damaged"]))
+def test_a_result_in_a_log_that_is_not_whole_is_no_result(lines: list[int], changed: str) -> None:
+    logged, log = split(evaluated(MOST_SUITES, 0, 20).model_dump_json(by_alias=True))
+    assert join("\n".join(reversed(log)), logged), "whatever their order"
+    if changed == "cut":
+        log = [line for number, line in enumerate(log) if number and number not in lines]
+    elif changed == "other":
+        logged = logged.model_copy(update={"digest": "0" * 64})
+    else:
+        log[0] = log[0].replace("A", "B").replace("a", "A")
+    with pytest.raises(ValueError, match=r"the log|log is"):
+        join("\n".join(log), logged)
+
+
+def unwanted(line: str) -> None:
+    raise AssertionError(f"written to the log: {line}")
 
 
 def found(length: int) -> TerminationMessage:
@@ -101,11 +137,11 @@ def test_what_prepare_finds_of_as_many_datasets_as_are_allowed_fits_too(tmp_path
     text = written(message, tmp_path)
     assert len(text.encode()) <= TERMINATION_LIMIT
     assert parse_termination(text) == message
-    assert fitting(0, message) == (0, message)
+    assert fitting(0, message, unwanted) == (0, message)
 
 
 def test_a_result_that_cannot_be_told_is_refused_and_not_cut_off() -> None:
-    code, message = fitting(0, found(63))
+    code, message = fitting(0, evaluated(MOST_SUITES, 0, 2000), unwanted)
     assert code == EXIT_REFUSED
     assert message.refusal is not None
     assert message.refusal.reason == "ResultTooLong"

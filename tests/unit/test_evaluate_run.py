@@ -21,13 +21,17 @@ from lowbit.api.engines import ResolvedEngine
 from lowbit.api.engines.vllm import ResolvedVLLM
 from lowbit.api.evaluation import ResolvedSuite, SpeedMeasurement
 from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol
+from lowbit.api.status import MeanStatistics
 from lowbit.worker import results
+from lowbit.worker.decoding import PROMPTS
 from lowbit.worker.evaluate import evaluate
 from lowbit.worker.manifest import scan
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import EngineError, RefusalError
 from lowbit.worker.store import artifact_index_key, dataset_key
 from lowbit.worker.store.pvc import PVCStore
+from lowbit.worker.suites import RUNNERS
+from lowbit.worker.suites.fidelity import SuiteSamples
 from tests.unit.fake_engine import MODEL, VOCABULARY, FakeEngine, Matrix, damaged, distribution, serve
 
 ARTIFACT = "sha256:" + "a" * 64
@@ -89,12 +93,13 @@ class Bench:
         return self.store.root.parent / "engine.log"
 
     def protocol(self, **changes: Any) -> EvaluationProtocol:
-        suite = {"name": "fidelity", "dataset": self.dataset, "format": "Auto", "samples": 20, "max_tokens": 40,
-                 "top_logprobs": VOCABULARY, **changes}  # fmt: skip
         speed = SpeedMeasurement(requests=6, prompt_tokens=16, output_tokens=8)
-        return EvaluationProtocol(
-            version=1, suites=[ResolvedSuite.model_validate(suite)], tokenizer="c" * 64, speed=speed
-        )
+        return EvaluationProtocol(suites=[self.suite(**changes)], tokenizer="c" * 64, speed=speed)
+
+    def suite(self, name: str = "fidelity", **changes: Any) -> ResolvedSuite:
+        fidelity = {"dataset": self.dataset, "format": "Auto", "samples": 20, "max_tokens": 40,
+                    "top_logprobs": VOCABULARY, **changes}  # fmt: skip
+        return ResolvedSuite.model_validate({"name": name, "version": 1, "fidelity": fidelity})
 
     def document(self, protocol: EvaluationProtocol | None = None, baseline: str | None = None) -> EvaluateDocument:
         model = EvaluatedModel(
@@ -116,10 +121,15 @@ class Bench:
         original = await self.run(FakeEngine(ORIGINAL), self.document())
         return original, await self.run(FakeEngine(candidate), self.document(baseline="baseline-1"))
 
+    def samples_key(self) -> str:
+        stored = results.read_result(self.store, "baseline-1")
+        assert stored is not None
+        return results.samples_key(stored.suites["fidelity"])
+
     def texts(self) -> list[list[int]]:
-        data = self.store.read(results.samples_key("baseline-1"))
-        with np.load(io.BytesIO(data or b"")) as arrays:
-            return results.unpack(arrays, "fidelity", VOCABULARY).texts
+        with np.load(io.BytesIO(self.store.read(self.samples_key()) or b"")) as arrays:
+            samples: SuiteSamples = RUNNERS["fidelity"].unpack(arrays, self.suite().member()[1])
+        return samples.texts
 
 
 @pytest.fixture
@@ -131,6 +141,17 @@ def bench(tmp_path: Path) -> Bench:
     lines += [words(generator, 20), {"text": "w1"}]
     dataset = make_dataset(store, tmp_path, lines)
     return Bench(store, make_source(store), dataset)
+
+
+def mean_of(result: EvaluateResult, metric: str) -> MeanStatistics | None:
+    rows = [row.mean for row in result.summary.measurements if row.metric == metric]
+    return rows[0] if rows else None
+
+
+def value_of(result: EvaluateResult, metric: str) -> float:
+    mean = mean_of(result, metric)
+    assert mean is not None
+    return float(mean.value)
 
 
 def per_text(values: Any, texts: list[list[int]]) -> Any:
@@ -165,21 +186,16 @@ async def test_the_estimates_are_those_of_the_known_distributions(bench: Bench) 
     kl = per_text(lambda a, _: np.exp(ORIGINAL[a]) @ (ORIGINAL[a] - CANDIDATE[a]), texts)
     ratio = per_text(lambda a, b: ORIGINAL[a, b] - CANDIDATE[a, b], texts)
     same = per_text(lambda a, _: ORIGINAL[a].argmax() == CANDIDATE[a].argmax(), texts)
-    found = candidate.summary.fidelity[0]
-    for estimate, values in (
-        (found.kl_divergence, kl), (found.log_perplexity_ratio, ratio), (found.top1_agreement, same),
-    ):  # fmt: skip
-        assert estimate is not None
-        assert float(estimate.value) == pytest.approx(values.mean(), rel=1e-4, abs=1e-5)
-        assert float(estimate.standard_error) == pytest.approx(values.std(ddof=1) / len(values) ** 0.5, rel=1e-3)
-        assert estimate.count == len(texts) == 17
+    for metric, values in (("KLDivergence", kl), ("PerplexityRatio", ratio), ("Top1Agreement", same)):
+        mean = mean_of(candidate, metric)
+        assert mean is not None
+        assert float(mean.value) == pytest.approx(values.mean(), rel=1e-4, abs=1e-5)
+        assert float(mean.standard_error) == pytest.approx(values.std(ddof=1) / len(values) ** 0.5, rel=1e-3)
+        assert mean_of(original, metric) is None, "nothing to compare with"
+    assert {row.count for row in candidate.summary.measurements} == {len(texts)} == {17}
     loss = per_text(lambda a, b: -ORIGINAL[a, b], texts)
-    baseline = original.summary.fidelity[0]
-    assert float(baseline.perplexity.value) == pytest.approx(np.exp(loss.mean()), rel=1e-4)
-    assert float(found.perplexity.value) == pytest.approx(np.exp((loss + ratio).mean()), rel=1e-4)
-    assert (baseline.kl_divergence, baseline.top1_agreement) == (None, None)
-    assert found.samples == 17
-    assert found.tokens == sum(len(text) - 1 for text in texts)
+    assert value_of(original, "Perplexity") == pytest.approx(loss.mean(), rel=1e-4)
+    assert value_of(candidate, "Perplexity") == pytest.approx((loss + ratio).mean(), rel=1e-4)
 
 
 async def test_covered_mass_is_a_mean_over_texts_like_every_other_value(bench: Bench) -> None:
@@ -194,16 +210,13 @@ async def test_covered_mass_is_a_mean_over_texts_like_every_other_value(bench: B
         return float(likely[before].sum()) + (p if p < likely[before, -1] else 0.0)
 
     expected = per_text(listed, texts).mean()
-    assert float(original.summary.fidelity[0].covered_mass or 0) == pytest.approx(expected, rel=1e-4)
+    assert value_of(original, "CoveredMass") == pytest.approx(expected, rel=1e-4)
 
 
 async def test_an_original_measured_against_itself_shows_no_loss(bench: Bench) -> None:
     _, candidate = await bench.both(ORIGINAL)
-    found = candidate.summary.fidelity[0]
-    assert found.kl_divergence is not None
-    assert float(found.kl_divergence.value) < 1e-5
-    assert found.top1_agreement is not None
-    assert found.top1_agreement.value == "1"
+    assert value_of(candidate, "KLDivergence") < 1e-5
+    assert value_of(candidate, "Top1Agreement") == 1
 
 
 async def test_texts_are_cut_and_those_of_one_token_left_out(bench: Bench) -> None:
@@ -234,8 +247,35 @@ async def test_requests_go_out_together(bench: Bench) -> None:
 
 async def test_the_result_is_written_last(bench: Bench) -> None:
     await bench.run(FakeEngine(ORIGINAL), bench.document())
-    folder = "evaluations/baseline-1"
-    assert bench.store.written[-3:] == [f"{folder}/samples.npz", f"{folder}/report.html", f"{folder}/result.json"]
+    parts = [f"{key.split('/')[0]}/{key.rsplit('/', 1)[1]}" for key in bench.store.written]
+    assert parts[-4:] == [
+        "measured/samples.npz", "measured/suite.json", "evaluations/report.html", "evaluations/result.json",
+    ]  # fmt: skip
+
+
+async def test_a_new_suite_is_all_that_is_measured_anew_and_a_name_is_nothing_new(bench: Bench) -> None:
+    first, _ = await bench.both()
+    renamed, added = bench.suite("texts"), bench.suite("short", max_tokens=16)
+    protocol = bench.protocol().model_copy(update={"suites": [renamed, added]})
+    engine = FakeEngine(ORIGINAL)
+    document = bench.document(protocol).model_copy(update={"evaluation": "baseline-2"})
+    second = await bench.run(engine, document)
+    # The first texts are prompts of what is generated besides.
+    assert not any(text in engine.prompts for text in bench.texts()[PROMPTS:])
+    whole = [
+        row.model_copy(update={"suite": "fidelity"}) for row in second.summary.measurements if row.suite == "texts"
+    ]
+    assert whole == first.summary.measurements
+    assert {row.suite for row in second.summary.measurements} == {"texts", "short"}
+
+
+async def test_what_another_version_of_the_engine_gave_is_measured_anew(bench: Bench) -> None:
+    await bench.run(FakeEngine(ORIGINAL), bench.document())
+    engine = FakeEngine(ORIGINAL, release="0.34.0")
+    await bench.run(engine, bench.document().model_copy(update={"evaluation": "baseline-2"}))
+    assert all(text in engine.prompts for text in bench.texts())
+    with pytest.raises(RefusalError, match="measured anew"):
+        await bench.run(FakeEngine(CANDIDATE), bench.document(baseline="baseline-1"))
 
 
 async def test_a_finished_evaluation_is_reused_without_an_engine(bench: Bench) -> None:
@@ -320,7 +360,7 @@ async def test_a_baseline_that_is_gone_is_refused(bench: Bench) -> None:
 
 async def test_a_damaged_baseline_is_refused(bench: Bench) -> None:
     await bench.run(FakeEngine(ORIGINAL), bench.document())
-    bench.store.write(results.samples_key("baseline-1"), b"broken")
+    bench.store.write(bench.samples_key(), b"broken")
     with pytest.raises(RefusalError) as refused:
         await bench.run(FakeEngine(CANDIDATE), bench.document(baseline="baseline-1"))
     assert refused.value.refusal.reason == "Damaged"

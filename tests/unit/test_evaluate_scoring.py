@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowbit.worker import scoring
-from lowbit.worker.fidelity import parse
-from lowbit.worker.scoring import Lists
+from lowbit.worker.suites import scoring
+from lowbit.worker.suites.fidelity import parse
+from lowbit.worker.suites.scoring import Lists
 from tests.unit.fake_engine import VOCABULARY, FakeEngine, Matrix, damaged, distribution, log_softmax
 
 
@@ -131,10 +131,16 @@ def test_the_standard_error_counts_texts_and_not_tokens() -> None:
     values = np.array([1.0, 3.0, 2.0, 4.0])
     few = scoring.mean(scoring.text_means(values, np.array([1, 1, 1, 1])))
     many = scoring.mean(scoring.text_means(np.repeat(values, 10), np.array([10, 10, 10, 10])))
-    assert few == many
+    assert many == few
     assert few.standard_error == pytest.approx(values.std(ddof=1) / 2)
 
 
 def test_texts_of_all_lengths_have_their_own_means() -> None:
     means = scoring.text_means(np.array([1.0, 2.0, 3.0, 10.0]), np.array([3, 1]))
     assert means.tolist() == [2.0, 10.0]
+
+
+def test_skewness_is_the_third_moment_in_deviations() -> None:
+    values = np.array([0.0, 0.0, 0.0, 4.0])
+    assert scoring.mean(values).skewness == pytest.approx(((values - 1) ** 3).mean() / values.std() ** 3)
+    assert np.isnan(scoring.mean(np.array([2.0, 2.0])).skewness), "a constant has none"

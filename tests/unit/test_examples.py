@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from lowbit.api.base import Wire
+from lowbit.api.evaluation import suite_of
 from lowbit.api.freeze import freeze
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.platform import Platform
@@ -92,7 +93,7 @@ def test_the_example_texts_are_distinct_and_the_held_out_ones_share_no_sentence_
     spec = model("smollm2.yaml")
     assert spec.calibration is not None
     assert len(set(calibration)) == len(calibration) >= spec.calibration.samples
-    assert len(set(holdout)) == len(holdout) == spec.evaluation.suites[0].fidelity.samples
+    assert len(set(holdout)) == len(holdout) == suite_of(spec.evaluation.suites[0])[1].wire()["samples"]
 
     def sentences(all_texts: list[str]) -> set[str]:
         return {sentence.strip() for text in all_texts for sentence in text.split(".") if sentence.strip()}

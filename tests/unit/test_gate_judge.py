@@ -12,22 +12,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lowbit.api.evaluation import MaximumThreshold, MinimumThreshold, ResolvedGate
-from lowbit.api.status import Estimate, EvaluationSummary, FidelitySummary, VerdictRecord
+from lowbit.api.status import EvaluationSummary, VerdictRecord
 from lowbit.gate import judge
+from tests.unit.measurements import Estimate, row, summary_of
 
 TIME = "2026-11-21T12:00:00Z"
 ORDER = {"Failed": 0, "Inconclusive": 1, "Passed": 2}
 
 
 def estimate(value: float | str, error: float | str = 0.01, count: int = 64) -> Estimate:
-    return Estimate(value=str(value), standard_error=str(error), count=count)
+    return Estimate(value, error, count)
 
 
-def summary(suite: str = "fidelity", **estimates: Any) -> EvaluationSummary:
-    fidelity = FidelitySummary.model_validate(
-        {"suite": suite, "samples": 64, "tokens": 4096, "perplexity": estimate(21.4), **estimates}
-    )
-    return EvaluationSummary(fidelity=[fidelity], speed=[])
+NAMES = {
+    "kl_divergence": "KLDivergence",
+    "log_perplexity_ratio": "PerplexityRatio",
+    "top1_agreement": "Top1Agreement",
+    "perplexity": "Perplexity",
+}
+
+
+def summary(suite: str = "fidelity", **estimates: Estimate) -> EvaluationSummary:
+    found = {"perplexity": estimate(3.06)} | estimates
+    return summary_of(*(row(NAMES[name], each, suite) for name, each in found.items()))
 
 
 def gate(
@@ -123,7 +130,7 @@ def test_confidence_is_divided_over_the_declared_candidates() -> None:
 def test_with_several_suites_the_message_names_the_one_that_decided() -> None:
     first = summary(kl_divergence=estimate(0.05, 0.001))
     second = summary("code", kl_divergence=estimate(0.9, 0.001))
-    both = EvaluationSummary(fidelity=first.fidelity + second.fidelity, speed=[])
+    both = summary_of(*first.measurements, *second.measurements)
     other = gate({"KLDivergence": "0.15"}).model_copy(update={"suite": "code"})
     found = verdict(both, gate({"KLDivergence": "0.15"}), other)
     assert found.verdict == "Failed"
@@ -131,7 +138,7 @@ def test_with_several_suites_the_message_names_the_one_that_decided() -> None:
 
 
 def test_a_suite_that_was_not_measured_never_passes() -> None:
-    found = verdict(EvaluationSummary(fidelity=[], speed=[]), gate({"KLDivergence": "0.15"}))
+    found = verdict(summary_of(), gate({"KLDivergence": "0.15"}))
     assert found.verdict == "Inconclusive"
     assert found.message == "Suite fidelity was not measured"
 
@@ -172,11 +179,7 @@ def test_an_infinite_divergence_fails() -> None:
 
 
 numbers = st.sampled_from([math.nan, math.inf, -math.inf]) | st.floats(-2, 2)
-METRICS = {
-    "KLDivergence": "kl_divergence",
-    "PerplexityRatio": "log_perplexity_ratio",
-    "Top1Agreement": "top1_agreement",
-}
+METRICS = {metric: name for name, metric in NAMES.items() if metric != "Perplexity"}
 
 
 def values(metric: str, value: float, error: float, count: int) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lowbit.observe.readings import Readings
 from lowbit.observe.views import deployment_view, job_view, last_progress, parse_termination, pod_view
 
 REFUSAL = '{"refusal": {"reason": "RemoteCode", "message": "auto_map", "action": "Remove it."}}'
@@ -28,16 +29,16 @@ def test_the_newest_finished_pod_speaks_for_its_job() -> None:
     old = pod("old", "Failed", ended("worker", 64, REFUSAL), created="2026-01-01T00:00:00Z")
     new = pod("new", "Failed", ended("worker", 1, "Traceback"), created="2026-01-01T00:01:00Z")
     running = pod("run", "Running", {"name": "worker", "state": {"running": {}}}, created="2026-01-01T00:02:00Z")
-    view = job_view(job(), [old, running, new], None)
+    view = job_view(job(), [old, running, new], Readings())
     assert [each.meta.name for each in view.pods] == ["run", "new", "old"]
     assert (view.state, view.exit_code, view.termination) == ("Running", 1, None)
-    assert job_view(job(), [old], None).termination == parse_termination(REFUSAL)
+    assert job_view(job(), [old], Readings()).termination == parse_termination(REFUSAL)
 
 
 def test_an_init_container_that_failed_speaks_where_the_worker_never_ran() -> None:
     failed = pod("p", "Failed", {"name": "worker", "state": {"waiting": {"reason": "PodInitializing"}}})
     failed["status"]["initContainerStatuses"] = [ended("fetch", 64, REFUSAL)]
-    view = job_view(job(), [failed], None)
+    view = job_view(job(), [failed], Readings())
     assert view.exit_code == 64
     assert view.termination is not None and view.termination.refusal is not None
 
@@ -50,7 +51,7 @@ def test_an_engine_that_ran_out_of_memory_and_was_restarted_is_noticed() -> None
         "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
     }
     failed = pod("p", "Failed", ended("worker", 65), initContainerStatuses=[engine])
-    view = job_view(job(), [failed], None)
+    view = job_view(job(), [failed], Readings())
     assert view.out_of_memory
     assert {each.name: each.restarts for each in view.pods[0].containers}["engine"] == 1
 
@@ -59,9 +60,9 @@ def test_a_job_ends_when_its_conditions_say_so() -> None:
     complete = {"type": "Complete", "status": "True", "lastTransitionTime": "2026-01-01T01:00:00Z"}
     failed = {"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "message": "too long"}
     going = {"type": "FailureTarget", "status": "True", "reason": "PodFailurePolicy"}
-    assert job_view(job(conditions=[complete], completionTime="x"), [], None).state == "Succeeded"
-    assert job_view(job(conditions=[going]), [], None).state == "Pending"
-    view = job_view(job(conditions=[failed]), [], None)
+    assert job_view(job(conditions=[complete], completionTime="x"), [], Readings()).state == "Succeeded"
+    assert job_view(job(conditions=[going]), [], Readings()).state == "Pending"
+    view = job_view(job(conditions=[failed]), [], Readings())
     assert (view.state, view.failure_reason, view.failure_message) == ("Failed", "DeadlineExceeded", "too long")
 
 

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
 from lowbit.api.engines import ENGINES
+from lowbit.api.evaluation import MinimumThreshold, Suite
+from lowbit.api.modelchecks import check_suites
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModelSpec
+from lowbit.api.rules import measured_by, reachable
+from lowbit.api.suites import SUITES, metrics
 from lowbit.cli.plan import plan
+from lowbit.gate.bounds import METHODS
+from lowbit.observe.store import Store
 from lowbit.worker.engines import CLIENTS
+from lowbit.worker.suites import RUNNERS
 from tests.unit.life import NAME, condition, status
-from tests.unit.toys import toy_engine, toy_recipe
-from tests.unit.world import FACTS, World, spec
+from tests.unit.toys import SMELL, ToyEngine, toy_engine, toy_recipe, toy_suite
+from tests.unit.world import FACTS, NAMESPACE, World, spec
 
 TOY = spec(candidates=[{"toy": {"level": 5}}], calibration=None)
 
@@ -65,3 +75,66 @@ def test_a_toy_engine_measures_and_serves_without_a_change_of_any_other_file(wor
 
 def test_every_engine_has_a_client_of_its_name_and_no_other_has() -> None:
     assert set(CLIENTS) == set(ENGINES.names())
+
+
+def smelled(least: str) -> dict[str, Any]:
+    """A model that is judged by its smell alone."""
+    toy = {"dataset": {"configMap": {"name": "roses"}}, "loudness": 7}
+    suites = [{"name": "roses", "toy": toy, "gate": {"minimum": [{"metric": "Smell", "value": least}]}}]
+    return spec(evaluation={"suites": suites})
+
+
+def test_a_toy_suite_is_measured_and_judged_without_a_change_of_any_other_file(world: World) -> None:
+    with toy_suite():
+        world.datasets, world.also = {"calibration/general", "evaluation/roses"}, {"Smell": 0.95}
+        world.apply_model(NAME, smelled("0.9"))
+        world.settle(NAME)
+        assert condition(world, "Ready")["status"] == "True"
+        assert status(world)["verdict"]["message"] == "Smell 0.95 (97.5 % lower bound 0.94) is at least 0.9"
+        specs = [world.objects["ModelEvaluation", name]["spec"] for name in world.names("ModelEvaluation")]
+        (suite,) = {json.dumps(each["protocol"]["suites"]) for each in specs}
+        assert json.loads(suite)[0] | {"toy": None} == {"name": "roses", "version": 4, "toy": None}
+        store = Store()
+        for manifest in world.objects.values():
+            store.put(manifest)
+        values = [gist.values for gist in store.gists("ModelEvaluation", NAMESPACE).values()]
+        assert ("roses", "Smell", 0.95) in [value for each in values for value in each]
+
+
+def test_a_toy_suite_that_cannot_decide_asks_for_more_in_its_own_words(world: World) -> None:
+    with toy_suite():
+        world.datasets, world.also = {"calibration/general", "evaluation/roses"}, {"Smell": 0.901}
+        world.apply_model(NAME, smelled("0.9"))
+        world.settle(NAME)
+        message = condition(world, "Ready")["message"]
+        assert "noses would decide" in message
+        assert "Raise evaluation.suites[].toy.loudness" in message
+
+
+def test_a_toy_suite_is_planned_and_its_threshold_is_held_against_the_range_of_its_metric() -> None:
+    with toy_suite():
+        body = QuantizedModelSpec.model_validate(smelled("0.9"))
+        assert plan(NAME, body, Platform(), FACTS).revisions
+        assert not reachable(SMELL).holds(MinimumThreshold(metric="Smell", value="1.5"))  # type: ignore[misc]
+        rule = measured_by(SUITES["fidelity"])
+        wrong = smelled("0.9")["evaluation"]["suites"][0] | {
+            "gate": {"maximum": [{"metric": "KLDivergence", "value": "1"}]}
+        }
+        assert measured_by(SUITES["toy"]).holds(Suite.model_validate(wrong)) is False  # type: ignore[misc]
+        assert rule.holds(Suite.model_validate(wrong))  # type: ignore[misc]
+
+
+def test_every_suite_has_a_runner_of_its_name_and_every_metric_a_way_to_bound_it() -> None:
+    assert set(RUNNERS) == set(SUITES.names())
+    assert {metric.bound for metric in metrics().values()} - {None} <= set(METHODS)
+    every = [metric for kind in SUITES for metric in kind.metrics]
+    assert len({metric.name for metric in every}) == len(set(every)), "a name means the same in every suite"
+
+
+def test_an_engine_that_lacks_what_a_suite_needs_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ToyEngine, "capabilities", frozenset())
+    with toy_engine():
+        body = QuantizedModelSpec.model_validate(spec(engine={"toy": {}}))
+        (problem,) = check_suites(body)
+        assert problem.reason == "EngineLacks"
+        assert "the engine toy has no PromptLogprobs, which a fidelity suite needs" in problem.message

@@ -17,7 +17,7 @@ from lowbit.api.paths import TERMINATION_LIMIT
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.recipes import label
-from lowbit.api.status import ArtifactRecord, Estimate, EvaluationSummary, FidelitySummary
+from lowbit.api.status import ArtifactRecord
 from lowbit.worker.datasets import Places
 from lowbit.worker.fetch import fetch
 from lowbit.worker.manifest import scan
@@ -26,6 +26,7 @@ from lowbit.worker.refuse import RefusalError
 from lowbit.worker.store import artifact_index_key
 from lowbit.worker.store.pvc import PVCStore
 from tests.unit import worker_inputs as inputs
+from tests.unit.measurements import Estimate, row, summary_of
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_an_artifact_and_a_baseline_that_the_store_holds_are_found(store: PVCSto
     record = manifest.as_artifact(100)
     store.write(artifact_index_key(revision.artifact_hash), json.dumps({"artifact": record.wire()}).encode())
     name = evaluation_name(baseline_spec(revision))
-    summary = EvaluationSummary(fidelity=[], speed=[])
+    summary = summary_of()
     store.write(f"evaluations/{name}/result.json", json.dumps({"evaluation": name, "summary": summary.wire()}).encode())
     result = run(store, places)
     assert result.found == {revision.artifact_hash: record}
@@ -87,9 +88,8 @@ def test_an_index_without_its_artifact_is_not_reported_as_found(store: PVCStore,
 
 
 def test_the_message_stays_below_four_kilobytes_whatever_the_store_holds(store: PVCStore, places: Places) -> None:
-    estimate = Estimate(value="0.123456789", standard_error="0.001234567", count=256)
-    fidelity = FidelitySummary(suite="s" * 60, samples=256, tokens=100_000, perplexity=estimate, kl_divergence=estimate)
-    summaries = {f"eval-{n:010}": EvaluationSummary(fidelity=[fidelity] * 2, speed=[]) for n in range(20)}
+    rows = [row("KLDivergence", Estimate("0.123456789", "0.001234567", 256), "s" * 60)] * 4
+    summaries = {f"eval-{n:010}": summary_of(*rows) for n in range(20)}
     result = add_evaluations(run(store, places), summaries)
     assert 0 < len(result.found_evaluations) < 20
     assert message_bytes(result) <= TERMINATION_LIMIT

@@ -13,9 +13,14 @@ from lowbit.api.crd_schema import subclasses
 from lowbit.api.engine import EnvironmentVariable
 from lowbit.api.engines import ENGINES, Engine, ResolvedEngine
 from lowbit.api.engines.base import EngineKind, EngineSettings, Only, ResolvedSettings
+from lowbit.api.evaluation import MinimumThreshold, ResolvedSuite, Suite
 from lowbit.api.platform import Platform
 from lowbit.api.recipes import RECIPES, Recipe, ResolvedRecipe
 from lowbit.api.recipes.base import Fitting, RecipeKind
+from lowbit.api.suites import SUITES
+from lowbit.api.suites.base import SuiteKind
+from lowbit.api.suites.dataset import EvaluationDataset
+from lowbit.api.suites.metric import Metric
 from lowbit.api.tagged import Registry, Tagged
 
 
@@ -63,6 +68,7 @@ class ToyEngine(EngineKind[ToySettings, ResolvedToy]):
     description = "A toy."
     spec = ToySettings
     resolved = ResolvedToy
+    capabilities = frozenset({"PromptLogprobs"})
     command = ("toy", "serve")
 
     def resolve(self, spec: ToySettings, platform: Platform, env: list[EnvironmentVariable]) -> ResolvedToy:
@@ -82,6 +88,56 @@ class ToyEngine(EngineKind[ToySettings, ResolvedToy]):
 
     def serving(self, drain_seconds: int) -> Only:
         return Only(("--serving",))
+
+
+class ToyQuestions(Wire):
+    """What a person writes of the suite."""
+
+    dataset: EvaluationDataset
+    loudness: int = 2
+
+
+class ResolvedToyQuestions(Wire):
+    """With its dataset frozen."""
+
+    dataset: Digest
+    loudness: int
+
+
+SMELL = Metric(
+    name="Smell", title="Smell", meaning="how it smells", better="Higher", greatest=1.0, unit="nose",
+    unreachable='Smell is a share, and none is above 1: write "0.9", say',
+)  # fmt: skip
+
+
+class ToySuite(SuiteKind[ToyQuestions, ResolvedToyQuestions]):
+    """Asks how it smells."""
+
+    name = "toy"
+    description = "Smell at it."
+    spec = ToyQuestions
+    resolved = ResolvedToyQuestions
+    version = 4
+    metrics = (SMELL,)
+    count_field = "loudness"
+
+    def resolve(self, spec: ToyQuestions, datasets: Mapping[str, Digest]) -> ResolvedToyQuestions:
+        return ResolvedToyQuestions(dataset=datasets["dataset"], loudness=spec.loudness)
+
+
+@contextmanager
+def toy_suite() -> Iterator[None]:
+    """The operator knows the suite `toy` and its metric while the block runs."""
+    kind = ToySuite()
+    before = MinimumThreshold.__pydantic_fields__["metric"]
+    MinimumThreshold.__pydantic_fields__["metric"] = FieldInfo(annotation=str)
+    rebuild({MinimumThreshold})
+    try:
+        with added(SUITES, kind, {Suite: kind.spec, ResolvedSuite: kind.resolved}):
+            yield
+    finally:
+        MinimumThreshold.__pydantic_fields__["metric"] = before
+        rebuild({MinimumThreshold})
 
 
 @contextmanager
@@ -116,7 +172,7 @@ def added(registry: Registry[Any], kind: Any, members: Mapping[type[Tagged], typ
         rebuild(set(members))
 
 
-def rebuild(changed: set[type[Tagged]]) -> None:
+def rebuild(changed: set[type[Wire]]) -> None:
     """pydantic has what is below a type inside of it: whatever leads to a changed one is made anew, from below."""
     due: list[type[Wire]] = list(changed)
     done: set[type[Wire]] = set()

@@ -6,21 +6,24 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from lowbit.api.base import API_VERSION
 from lowbit.api.documents import EvaluateResult, PrepareResult, QuantizeResult
 from lowbit.api.facts import ModelFacts
 from lowbit.api.names import GIVEN_UP_ANNOTATION
-from lowbit.api.status import ArtifactRecord, Estimate, EvaluationSummary, FidelitySummary
+from lowbit.api.status import ArtifactRecord, EvaluationSummary, Measurement
 from lowbit.api.termination import TerminationMessage
-from lowbit.decide.plan import Apply, Create, Delete, End, Keep, Plan, SetOwners
+from lowbit.decide.plan import Apply, Create, Delete, End, Keep, Plan, ReadResult, SetOwners
 from lowbit.decide.reconcile import decide
-from lowbit.decide.snapshot import EngineLog, Snapshot
+from lowbit.decide.snapshot import EngineLog, ResultRead, Snapshot
 from lowbit.effects.execute import owner_reference
 from lowbit.observe.keys import Key
 from lowbit.observe.store import Store
-from lowbit.observe.views import read_engine_log
+from lowbit.observe.views import read_engine_log, read_result
+from lowbit.worker.__main__ import fitting
+from tests.unit.measurements import Estimate, row, summary_of
 
 NAMESPACE = "models"
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -51,6 +54,8 @@ class World:
     events: list[tuple[str, str]] = field(default_factory=list)
     kl: Callable[[str], float] = lambda evaluation: 0.05
     """KL divergence that the actor measures, by the evaluation's name."""
+    also: dict[str, float] = field(default_factory=dict)
+    """What else the actor measures on a candidate, by metric."""
     engine_image: Callable[[str], str] = lambda evaluation: "engine@sha256:1"
     """The image that the engine really runs, by the evaluate Job's name."""
     found: dict[str, ArtifactRecord] = field(default_factory=dict)
@@ -63,6 +68,14 @@ class World:
     log: Callable[[str], str | None] = lambda pod: ""
     """What an engine said before it ended; None where nobody can read it any more."""
     engine_logs: dict[str, EngineLog] = field(default_factory=dict)
+    """What was read of it."""
+    rows: list[Measurement] = field(default_factory=list)
+    """What the actor measures on a candidate besides."""
+    lost: bool = False
+    """The kubelet has thrown the logs of workers away."""
+    worker_logs: dict[str, list[str]] = field(default_factory=dict)
+    """What workers have written, by pod."""
+    results: dict[str, ResultRead] = field(default_factory=dict)
     """What was read of it."""
     versions: Any = field(default_factory=lambda: itertools.count(1))
     evaluated: int = 0
@@ -108,9 +121,15 @@ class World:
         store = Store()
         for manifest in self.objects.values():
             store.put(manifest)
+        self.show_read(store)
+        return store.snapshot(Key(NAMESPACE, name))
+
+    def show_read(self, store: Store) -> None:
+        """What was read of logs."""
         for pod, log in self.engine_logs.items():
             store.put_engine_log(NAMESPACE, pod, log)
-        return store.snapshot(Key(NAMESPACE, name))
+        for pod, result in self.results.items():
+            store.put_result(NAMESPACE, pod, result)
 
     def model(self, name: str) -> dict[str, Any]:
         """The QuantizedModel as it is."""
@@ -155,6 +174,11 @@ class World:
             self.put(self.objects[write.kind, write.name] | {"status": dict(write.status)})
             self.events += [(event.reason, event.message) for event in plan.events]
         for wanted in plan.read_logs:
+            if isinstance(wanted, ReadResult):
+                self.results[wanted.pod] = read_result(
+                    "\n".join(() if self.lost else self.worker_logs.get(wanted.pod, ())), wanted.logged
+                )
+                continue
             log = self.log(wanted.pod)
             gone = EngineLog(wanted.ends, unread="the pod is gone")
             self.engine_logs[wanted.pod] = gone if log is None else read_engine_log(log, wanted.ends)
@@ -253,7 +277,12 @@ class World:
         """
         job = self.objects["Job", name]
         stage = job["metadata"]["labels"]["lowbit.dev/stage"]
-        text = (message or self.result(stage, name)).model_dump_json(by_alias=True, exclude_none=True)
+        lines: list[str] = []
+        self.results.pop(name, None)  # it is another pod
+        message = fitting(code, message or self.result(stage, name), lines.append)[1]
+        if lines:
+            self.worker_logs[name] = lines
+        text = message.model_dump_json(by_alias=True, exclude_none=True)
         ended = {"exitCode": code, "reason": "Completed" if code == 0 else "Error", "message": text}
         statuses: list[dict[str, Any]] = [{"name": "worker", "state": {"terminated": ended}, "imageID": ""}]
         if stage == "evaluate":
@@ -291,7 +320,9 @@ class World:
         if stage == "evaluate":
             self.evaluated += 1
             suites = [name.removeprefix(SUITE) for name in sorted(self.datasets) if name.startswith(SUITE)]
-            summary = measured(self.kl(name) if name.startswith("eval-") else None, suites)
+            summary = measured(self.kl(name) if name.startswith("eval-") else None, suites, self.also)
+            if name.startswith("eval-"):
+                summary = summary.model_copy(update={"measurements": [*summary.measurements, *self.rows]})
             self.stored[name] = summary
             return TerminationMessage.of(EvaluateResult(evaluation=name, summary=summary, seconds=1))
         prepared = PrepareResult(
@@ -312,26 +343,14 @@ class World:
             raise Stale(f"stale write to {kind} {name}")
 
 
-def estimate(value: float, error: float = 0.005) -> Estimate:
-    """A value with its standard error, from 200 texts."""
-    return Estimate(value=str(value), standard_error=str(error), count=200)
-
-
-def measured(kl: float | None, suites: Sequence[str] = ("fidelity",)) -> EvaluationSummary:
+def measured(
+    kl: float | None, suites: Sequence[str] = ("fidelity",), also: Mapping[str, float] = MappingProxyType({})
+) -> EvaluationSummary:
     """A summary; of an original where there is no KL divergence."""
-    compared = kl is not None
-    return EvaluationSummary(
-        fidelity=[
-            FidelitySummary(
-                suite=suite, samples=200, tokens=20_000, perplexity=estimate(21.4),
-                kl_divergence=estimate(kl) if kl is not None else None,
-                log_perplexity_ratio=estimate(0.02) if compared else None,
-                top1_agreement=estimate(0.95) if compared else None,
-            )
-            for suite in suites
-        ],
-        speed=[],
-    )  # fmt: skip
+    values = {"Perplexity": 3.063}
+    if kl is not None:
+        values |= {"KLDivergence": kl, "PerplexityRatio": 0.02, "Top1Agreement": 0.95, **also}
+    return summary_of(*(row(metric, Estimate(value), suite) for suite in suites for metric, value in values.items()))
 
 
 def spec(**changes: Any) -> dict[str, Any]:

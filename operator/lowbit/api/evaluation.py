@@ -2,57 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from lowbit.api.base import DecimalString, Digest, ObjectName, Wire
-from lowbit.api.calibration import DatasetFormat
-from lowbit.api.references import ConfigMapLocation, PVCLocation, S3Location
+from lowbit.api.base import DecimalString, ObjectName, Wire
+from lowbit.api.suites import SUITES, AnySuite, gated
+from lowbit.api.suites.base import dataset_key
+from lowbit.api.suites.dataset import EvaluationDataset
+from lowbit.api.tagged import Tagged, union
 
-MaximumMetric = Literal["KLDivergence", "PerplexityRatio"]
-MinimumMetric = Literal["Top1Agreement"]
-Metric = Literal["KLDivergence", "PerplexityRatio", "Top1Agreement"]
-
-
-class EvaluationDataset(Wire):
-    """One JSONL file of held-out texts or chats. Exactly one of pvc, s3 and configMap."""
-
-    format: DatasetFormat = "Auto"
-    """Text: a field `text` (or a JSON string) per line. Chat: a field `messages`. Auto: told from the first line."""
-    pvc: PVCLocation | None = None
-    """A file on a volume."""
-    s3: S3Location | None = None
-    """An object in an S3-compatible bucket."""
-    config_map: ConfigMapLocation | None = None
-    """A key of a ConfigMap."""
+MAXIMA = tuple(metric.name for metric in gated() if metric.better == "Lower")
+MINIMA = tuple(metric.name for metric in gated() if metric.better == "Higher")
 
 
-class Fidelity(Wire):
-    """Teacher forcing: both models read the same held-out texts, and their next-token distributions are compared. Every value is
-    a mean over texts of the mean over their tokens, and its standard error counts texts: tokens of one text are not
-    independent."""
+def explained(names: tuple[str, ...]) -> str:
+    """For `kubectl explain`: what each of these metrics is."""
+    return " ".join(f"{one.name}: {one.explained or one.meaning}." for one in gated() if one.name in names)
 
-    dataset: EvaluationDataset
-    """Held-out texts. They must not be among the calibration texts."""
-    samples: int = Field(default=256, ge=2, le=100_000)
-    """How many texts are read (fewer where the dataset has fewer)."""
-    max_tokens: int = Field(default=512, ge=16, le=32_768)
-    """Texts are cut at so many tokens."""
-    top_logprobs: int = Field(default=100, ge=20, le=100)
-    """Likely tokens that are compared one by one at each position; the rest is one remainder bucket, so that KLDivergence is
-    a lower bound of the true divergence: 0.8 to 0.9 of it with 100 tokens and 0.65 to 0.75 with 20 on good candidates, less on
-    badly damaged ones (0.7 and 0.5 at three bits), as far as was measured.
-    Values of different numbers cannot be compared. Memory, time and the size of the stored samples grow with it."""
+
+if TYPE_CHECKING:
+    MaximumMetric = str
+    MinimumMetric = str
+else:
+    MaximumMetric, MinimumMetric = Literal[MAXIMA], Literal[MINIMA]
 
 
 class MaximumThreshold(Wire):
     """Passed when the upper confidence bound is at most the value, failed when the lower one is above it."""
 
-    metric: MaximumMetric
-    """KLDivergence: KL(original || candidate) of the next token over the topLogprobs likely tokens, in nats, a lower bound of the
-    true divergence; mean over texts of the mean over their tokens. PerplexityRatio: candidate / original, exp of the mean over
-    texts of the difference of their mean losses."""
+    metric: MaximumMetric = Field(description=explained(MAXIMA))
     value: DecimalString
     """The largest value that is good enough."""
 
@@ -60,8 +40,7 @@ class MaximumThreshold(Wire):
 class MinimumThreshold(Wire):
     """Passed when the lower confidence bound is at least the value, failed when the upper one is below it."""
 
-    metric: MinimumMetric
-    """Top1Agreement: share of tokens where both models rank the same token first; mean over texts of the shares in each."""
+    metric: MinimumMetric = Field(description=explained(MINIMA))
     value: DecimalString
     """The smallest value that is good enough."""
 
@@ -76,16 +55,66 @@ class SuiteGate(Wire):
     confidence: DecimalString = "0.95"
     """One-sided confidence of each bound, divided over the declared candidates; from 0.5 to below 1."""
 
+    def asked(self) -> list[str]:
+        """Metrics that it has a threshold for."""
+        return [each.metric for each in self.maximum] + [each.metric for each in self.minimum]
 
-class Suite(Wire):
-    """One thing that is measured, and its gate."""
 
+class GatedSuite(Tagged):
+    """What every suite has."""
+
+    common: ClassVar[frozenset[str]] = frozenset({"name", "gate"})
     name: ObjectName
     """Name of the suite in messages and reports."""
-    fidelity: Fidelity
-    """Compare next-token distributions on held-out texts."""
     gate: SuiteGate
     """What decides. Every suite's gate must pass."""
+
+
+class NamedSuite(Tagged):
+    """What every resolved suite has."""
+
+    common: ClassVar[frozenset[str]] = frozenset({"name", "version"})
+    name: str
+    version: int
+    """Version of the scorer; raised when a number would come out differently."""
+
+
+if TYPE_CHECKING:
+
+    class Suite(GatedSuite):
+        """One thing that is measured, and its gate. Exactly one member."""
+
+    class ResolvedSuite(NamedSuite):
+        """A suite with its datasets frozen. The gate is kept apart, so that a new threshold needs no new measurement."""
+
+else:
+    Suite = union(
+        "Suite", "One thing that is measured, and its gate. Exactly one member.",
+        {kind.name: (kind.spec, kind.description) for kind in SUITES}, GatedSuite,
+    )  # fmt: skip
+    ResolvedSuite = union(
+        "ResolvedSuite", "A suite with its datasets frozen. Exactly one member.",
+        {kind.name: (kind.resolved, kind.description) for kind in SUITES}, NamedSuite,
+    )  # fmt: skip
+
+
+def suite_of(suite: Suite | ResolvedSuite) -> tuple[AnySuite, Wire]:
+    """The kind of a suite, and its settings."""
+    name, member = suite.member()
+    return SUITES[name], member
+
+
+def datasets_of(suite: Suite) -> Mapping[str, EvaluationDataset]:
+    """All that a suite reads, under the names by which prepare finds them."""
+    kind, settings = suite_of(suite)
+    return {dataset_key(suite.name, field): dataset for field, dataset in kind.datasets(settings).items()}
+
+
+def data_of(suite: ResolvedSuite) -> set[tuple[str, str]]:
+    """Digests of all that a resolved suite reads, with the names of its datasets."""
+    kind, settings = suite_of(suite)
+    digests = {field: getattr(settings, field) for field in kind.dataset_fields}
+    return {(dataset_key(suite.name, field), digest) for field, digest in digests.items() if digest is not None}
 
 
 class SpeedMeasurement(Wire):
@@ -106,17 +135,6 @@ class Evaluation(Wire):
     """What is measured; all gates must pass."""
     speed: SpeedMeasurement = SpeedMeasurement()
     """How speed is measured."""
-
-
-class ResolvedSuite(Wire):
-    """A suite with its dataset frozen; the gate is kept apart, so that a new threshold needs no new measurement."""
-
-    name: str
-    dataset: Digest
-    format: DatasetFormat
-    samples: int
-    max_tokens: int
-    top_logprobs: int
 
 
 class ResolvedGate(Wire):

@@ -11,7 +11,7 @@ from lowbit.api.canonical import digest
 from lowbit.api.documents import PrepareResult
 from lowbit.api.engine import EnvironmentVariable
 from lowbit.api.engines import Engine, ResolvedEngine, engine_of
-from lowbit.api.evaluation import ResolvedGate, ResolvedSuite
+from lowbit.api.evaluation import ResolvedGate, ResolvedSuite, Suite, suite_of
 from lowbit.api.modelchecks import check_model, fitting_of
 from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol, ModelEvaluationSpec
 from lowbit.api.modelrevision import ModelRevisionSpec, RevisionImages, RevisionPlatform, RevisionSource
@@ -20,9 +20,8 @@ from lowbit.api.platform import Platform
 from lowbit.api.problem import Refused
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.recipes import Recipe, ResolvedRecipe, recipe_of
+from lowbit.api.suites.base import dataset_key
 
-PROTOCOL_VERSION = 1
-"""Raised when the evaluator would give another number for the same model."""
 QUANTIZE_VERSION = 1
 """Raised when the quantizer would make other weights from the same inputs."""
 
@@ -101,21 +100,18 @@ def resolve_calibration(spec: QuantizedModelSpec, prepared: PrepareResult) -> Re
 def resolve_protocol(spec: QuantizedModelSpec, prepared: PrepareResult) -> EvaluationProtocol:
     """What must be equal on both sides of the comparison."""
     return EvaluationProtocol(
-        version=PROTOCOL_VERSION,
-        suites=[
-            ResolvedSuite(
-                name=s.name,
-                dataset=prepared.datasets[f"evaluation/{s.name}"],
-                format=s.fidelity.dataset.format,
-                samples=s.fidelity.samples,
-                max_tokens=s.fidelity.max_tokens,
-                top_logprobs=s.fidelity.top_logprobs,
-            )
-            for s in spec.evaluation.suites
-        ],
+        suites=[resolve_suite(suite, prepared) for suite in spec.evaluation.suites],
         tokenizer=prepared.facts.tokenizer,
         speed=spec.evaluation.speed,
     )
+
+
+def resolve_suite(suite: Suite, prepared: PrepareResult) -> ResolvedSuite:
+    """The suite with each dataset under its digest."""
+    kind, settings = suite_of(suite)
+    digests = {field: prepared.datasets[dataset_key(suite.name, field)] for field in kind.datasets(settings)}
+    resolved = kind.resolve(settings, digests)
+    return ResolvedSuite.model_validate({"name": suite.name, "version": kind.version, kind.name: resolved})
 
 
 def resolve_engine(engine: Engine, platform: Platform) -> ResolvedEngine:

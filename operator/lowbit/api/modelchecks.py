@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pydantic.alias_generators import to_camel
+
 from lowbit.api.engines import engine_of
+from lowbit.api.evaluation import suite_of
 from lowbit.api.facts import ModelFacts
 from lowbit.api.problem import Problem
 from lowbit.api.quantizedmodel import QuantizedModelSpec
@@ -51,12 +54,33 @@ def check_lengths(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
         )  # fmt: skip
     limit = min(engine_limit or facts.max_position_embeddings, facts.max_position_embeddings)
     for suite in spec.evaluation.suites:
-        if suite.fidelity.max_tokens >= limit:
+        suite_kind, suite_settings = suite_of(suite)
+        name = suite_kind.length_field
+        longest = getattr(suite_settings, name) if name is not None else 0
+        if name is not None and longest >= limit:
             problems.append(
                 Problem(
-                    f"spec.evaluation.suites[{suite.name}].fidelity.maxTokens", "TooLong",
-                    f"{suite.fidelity.max_tokens} leaves no room for an answer in the engine's {limit} tokens",
+                    f"spec.evaluation.suites[{suite.name}].{suite_kind.name}.{to_camel(name)}", "TooLong",
+                    f"{longest} leaves no room for an answer in the engine's {limit} tokens",
                     f"use at most {limit - 1}, or raise {field}",
+                )
+            )  # fmt: skip
+    return problems
+
+
+def check_suites(spec: QuantizedModelSpec) -> list[Problem]:
+    """Every suite needs an engine that can do what it asks for."""
+    engine, _ = engine_of(spec.engine)
+    problems = []
+    for suite in spec.evaluation.suites:
+        kind, _ = suite_of(suite)
+        missing = sorted(kind.needs - engine.capabilities)
+        if missing:
+            problems.append(
+                Problem(
+                    f"spec.evaluation.suites[{suite.name}].{kind.name}", "EngineLacks",
+                    f"the engine {engine.name} has no {', '.join(missing)}, which a {kind.name} suite needs",
+                    "use another suite, or another engine",
                 )
             )  # fmt: skip
     return problems
@@ -65,4 +89,5 @@ def check_lengths(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
 def check_model(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
     """Every problem between the manifest and the model."""
     engine = check_engine(spec, facts)
-    return engine + ([] if engine else check_candidates(spec, facts)) + check_lengths(spec, facts)
+    candidates = [] if engine else check_candidates(spec, facts)
+    return engine + candidates + check_lengths(spec, facts) + check_suites(spec)

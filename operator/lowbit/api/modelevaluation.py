@@ -15,8 +15,6 @@ from lowbit.api.status import Condition, EngineTermination, EvaluationSummary, F
 class EvaluationProtocol(Wire):
     """What must be equal on both sides of a comparison: prompts, template, sampling, sample ids, scorer."""
 
-    version: int
-    """Version of the scorer; raised when a number would come out differently."""
     suites: list[ResolvedSuite]
     tokenizer: str
     """SHA-256 (hex) over the tokenizer files and the chat template of the original."""

@@ -26,19 +26,21 @@ class Rule:
 
 def exactly_one(what: str, *members: str) -> Rule:
     """A tagged union: one member is set, and no other. A union of one member says how to write that."""
+
+    def holds(value: Wire) -> bool:
+        fields = type(value).model_fields.items()
+        given = [getattr(value, name) for name, field in fields if (field.alias or name) in members]
+        return sum(each is not None for each in given) == 1
+
     if len(members) == 1:
-        return Rule(f"has(self.{members[0]})", f"{what} needs {members[0]}: write {members[0]}: {{}}", _one_is_set)
+        return Rule(f"has(self.{members[0]})", f"{what} needs {members[0]}: write {members[0]}: {{...}}", holds)
     listed = " and ".join(filter(None, (", ".join(members[:-1]), members[-1])))
     counted = " + ".join(f"(has(self.{member}) ? 1 : 0)" for member in members)
     return Rule(
         f"{counted} == 1",
         f"{what} needs exactly one of {listed}: write one of them, and remove the others",
-        _one_is_set,
+        holds,
     )
-
-
-def _one_is_set(union: Wire) -> bool:
-    return sum(item is not None for item in dict(union).values() if isinstance(item, (Wire, str))) == 1
 
 
 NUMBER_CEL = "'^[0-9]+([.][0-9]+)?$'"

@@ -11,11 +11,14 @@ from typing import Final
 from lowbit.api.base import Wire
 from lowbit.api.engine import EnvironmentVariable, Resources
 from lowbit.api.engines import ENGINES, Engine
-from lowbit.api.evaluation import EvaluationDataset, MaximumMetric, MaximumThreshold, MinimumThreshold, SuiteGate
+from lowbit.api.evaluation import MaximumThreshold, MinimumThreshold, Suite, SuiteGate
 from lowbit.api.pods import JobOptions, Toleration
 from lowbit.api.recipes import RECIPES, Recipe
 from lowbit.api.references import Source
 from lowbit.api.rule import NUMBER_CEL, Rule, between, exactly_one
+from lowbit.api.suites import SUITES, AnySuite, gated
+from lowbit.api.suites.dataset import EvaluationDataset
+from lowbit.api.suites.metric import Metric
 
 
 def exactly_one_location(what: str) -> Rule:
@@ -26,14 +29,49 @@ def exactly_one_location(what: str) -> Rule:
     )
 
 
-def above_zero(metric: MaximumMetric, message: str) -> Rule:
-    """A maximum of one metric that some result can stay below."""
+def _listed(names: tuple[str, ...]) -> str:
+    return "[" + ", ".join(f"'{name}'" for name in names) + "]"
+
+
+def reachable(metric: Metric) -> Rule:
+    """A threshold that some result is on the right side of."""
+    relation, end = ("> ", metric.least) if metric.better == "Lower" else ("<= ", metric.greatest)
+
+    def holds(threshold: MaximumThreshold | MinimumThreshold) -> bool:
+        value = Decimal(threshold.value)
+        return threshold.metric != metric.name or (value > end if metric.better == "Lower" else value <= end)
+
     return Rule(
-        f"self.metric != '{metric}' || !self.value.matches({NUMBER_CEL}) || double(self.value) > 0.0",
-        message,
-        lambda threshold: threshold.metric != metric or Decimal(threshold.value) > 0,
+        f"self.metric != '{metric.name}' || !self.value.matches({NUMBER_CEL}) || double(self.value) {relation}{end}",
+        metric.unreachable,
+        holds,
         "value",
     )
+
+
+def reachable_all(better: str) -> tuple[Rule, ...]:
+    """For every metric whose values end where a threshold would be out of reach."""
+    return tuple(reachable(metric) for metric in gated() if metric.better == better and metric.unreachable)
+
+
+def measured_by(kind: AnySuite) -> Rule:
+    """A gate asks for what its suite measures."""
+    own = tuple(metric.name for metric in kind.metrics if metric.bound is not None)
+    return Rule(
+        f"!has(self.{kind.name}) || ["
+        "has(self.gate.maximum) ? self.gate.maximum.map(t, t.metric) : [], "
+        "has(self.gate.minimum) ? self.gate.minimum.map(t, t.metric) : []"
+        f"].all(names, names.all(name, name in {_listed(own)}))",
+        f"the gate asks for a metric that a {kind.name} suite does not measure: write one of {', '.join(own)}",
+        lambda suite: getattr(suite, kind.name) is None or set(suite.gate.asked()) <= set(own),
+        "gate",
+    )
+
+
+def measured_by_all() -> tuple[Rule, ...]:
+    """Nothing where each suite measures all metrics that there are: then the schema says it."""
+    every = {metric.name for metric in gated()}
+    return tuple(measured_by(kind) for kind in SUITES if not every <= {metric.name for metric in kind.metrics})
 
 
 SECRET_VARIABLES: Final = (
@@ -43,29 +81,14 @@ SECRET_VARIABLES: Final = (
 """Environment variables that hold secrets, which have fields of their own."""
 
 
-def _listed(names: tuple[str, ...]) -> str:
-    return "[" + ", ".join(f"'{name}'" for name in names) + "]"
-
-
 SHARED: Final[dict[type[Wire], tuple[Rule, ...]]] = {
     Source: (exactly_one("a source", "huggingFace", "pvc", "s3"),),
     Engine: (exactly_one("an engine", *ENGINES.names()),),
     Recipe: (exactly_one("a candidate", *RECIPES.names()),),
     EvaluationDataset: (exactly_one_location("an evaluation dataset"),),
-    MaximumThreshold: (
-        above_zero(
-            "KLDivergence",
-            'no quantized model reaches a KLDivergence of 0: write the most that is good enough, such as "0.05"',
-        ),
-        above_zero(
-            "PerplexityRatio",
-            'no model reaches a PerplexityRatio of 0, and 1 is that of the original: write "1.05", say',
-        ),
-    ),
-    MinimumThreshold: (
-        between("value", "value", "{x} <= 1.0", lambda x: x <= 1,
-                'Top1Agreement is a share, and none is above 1: write "0.95" for 95 percent, say'),
-    ),
+    MaximumThreshold: reachable_all("Lower"),
+    MinimumThreshold: reachable_all("Higher"),
+    Suite: (exactly_one("a suite", *SUITES.names()), *measured_by_all()),
     SuiteGate: (
         Rule(
             "(has(self.maximum) && size(self.maximum) > 0) || (has(self.minimum) && size(self.minimum) > 0)",

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Final
 
+from pydantic.alias_generators import to_camel
+
 from lowbit.api.base import Wire
 from lowbit.api.calibration import Calibration, CalibrationDataset
 from lowbit.api.engines import ENGINES, engine_of
-from lowbit.api.evaluation import EvaluationDataset
+from lowbit.api.evaluation import datasets_of, suite_of
 from lowbit.api.modelevaluation import ModelEvaluation, ModelEvaluationSpec
 from lowbit.api.modelrevision import ModelRevision, ModelRevisionSpec
 from lowbit.api.modelstore import ModelStore, ModelStoreSpec
@@ -20,6 +22,8 @@ from lowbit.api.quantizedmodel import QuantizedModel, QuantizedModelSpec
 from lowbit.api.recipes import RECIPES, recipe_of
 from lowbit.api.rule import Rule, exactly_one
 from lowbit.api.rules import SHARED, exactly_one_location
+from lowbit.api.suites import SUITES, AnySuite
+from lowbit.api.suites.dataset import EvaluationDataset
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,9 @@ def calibration_needed(spec: QuantizedModelSpec) -> bool:
 def held_out(spec: QuantizedModelSpec) -> bool:
     """Whether no evaluation dataset is a calibration dataset as well."""
     calibrated = spec.calibration.datasets if spec.calibration else []
-    return not any(
-        _place(suite.fidelity.dataset) == _place(dataset) for suite in spec.evaluation.suites for dataset in calibrated
-    )
+    suites = [suite for suite in spec.evaluation.suites if suite.is_set]
+    places = [_place(dataset) for suite in suites for dataset in datasets_of(suite).values()]
+    return not any(_place(dataset) in places for dataset in calibrated)
 
 
 def _place(dataset: EvaluationDataset | CalibrationDataset) -> tuple[Wire | None, ...]:
@@ -61,7 +65,9 @@ def _limit(spec: QuantizedModelSpec) -> int | None:
 
 def texts_fit(spec: QuantizedModelSpec) -> bool:
     limit = _limit(spec)
-    return limit is None or all(suite.fidelity.max_tokens < limit for suite in spec.evaluation.suites)
+    suites = [suite_of(suite) for suite in spec.evaluation.suites if suite.is_set]
+    lengths = [getattr(settings, kind.length_field) for kind, settings in suites if kind.length_field]
+    return limit is None or all(length < limit for length in lengths)
 
 
 def speed_fits(spec: QuantizedModelSpec) -> bool:
@@ -74,10 +80,24 @@ def candidates_differ(spec: QuantizedModelSpec) -> bool:
     return all(one != other for one, other in combinations(spec.candidates, 2))
 
 
-_SAME_PLACE = " && ".join(
-    f"has(d.{member}) == has(s.fidelity.dataset.{member}) && "
-    f"(!has(d.{member}) || dyn(d.{member}) == dyn(s.fidelity.dataset.{member}))"
-    for member in ("pvc", "s3", "configMap")
+def _same_place(kind: AnySuite, field: str) -> str:
+    """Whether the calibration dataset d is this dataset of the suite s."""
+    place = f"s.{kind.name}.{to_camel(field)}"
+    same = " && ".join(
+        f"has(d.{member}) == has({place}.{member}) && (!has(d.{member}) || dyn(d.{member}) == dyn({place}.{member}))"
+        for member in ("pvc", "s3", "configMap")
+    )
+    required = kind.spec.model_fields[field].is_required()
+    there = f"has(s.{kind.name})" if required else f"has(s.{kind.name}) && has({place})"
+    return f"{there} && {same}"
+
+
+_SAME_PLACE: Final = " || ".join(_same_place(kind, field) for kind in SUITES for field in kind.dataset_fields)
+_LENGTHS: Final = " or ".join(f"{kind.name}.{to_camel(kind.length_field)}" for kind in SUITES if kind.length_field)
+_ROOM: Final = " && ".join(
+    f"(!has(s.{kind.name}) || s.{kind.name}.{to_camel(kind.length_field)} < {{0}})"
+    for kind in SUITES
+    if kind.length_field
 )
 CALIBRATED: Final = tuple(kind.name for kind in RECIPES if kind.calibrated)
 _ENGINES: Final = tuple(kind.name for kind in ENGINES)
@@ -121,8 +141,8 @@ WHOLE: Final[dict[type[Wire], tuple[Rule, ...]]] = {
             "evaluation",
         ),
         Rule(
-            _limited("self.evaluation.suites.all(s, s.fidelity.maxTokens < {})"),
-            "a suite's fidelity.maxTokens leaves no room for an answer: write less than the engine's maxModelLen",
+            _limited(f"self.evaluation.suites.all(s, {_ROOM})"),
+            f"a suite's {_LENGTHS} leaves no room for an answer: write less than the engine's maxModelLen",
             texts_fit,
             "evaluation",
         ),
@@ -198,5 +218,5 @@ OBJECT_RULES: Final[dict[type[Wire], tuple[ObjectRule, ...]]] = {
 
 def rules_of(kind: type[Wire]) -> list[Rule]:
     """The rules of a type and of its bases."""
-    declared: dict[type[Wire], tuple[Rule, ...]] = {each.spec: each.rules for each in (*RECIPES, *ENGINES)}
+    declared: dict[type[Wire], tuple[Rule, ...]] = {each.spec: each.rules for each in (*RECIPES, *ENGINES, *SUITES)}
     return [rule for base in reversed(kind.__mro__) for rule in (*RULES.get(base, ()), *declared.get(base, ()))]

@@ -67,13 +67,25 @@ class Progress(Tolerant):
     """The worker's last line for people."""
 
 
-class Estimate(Tolerant):
-    """A measured value and its one-sided confidence bounds."""
+class MeanStatistics(Tolerant):
+    """A mean over independent units, on its metric's scale."""
 
     value: str
     standard_error: str
+    skewness: str = "NaN"
+    """Of the units' values; NaN where it is not known."""
+
+
+class Measurement(Tolerant):
+    """One number of one suite, with what the gate needs to bound it."""
+
+    suite: str
+    metric: str
+    slice: str | None = None
+    """A class, a task or a length bucket; absent for the whole suite."""
     count: int
-    """Independent samples behind it (texts, not tokens)."""
+    """Independent units behind it (texts, not tokens)."""
+    mean: MeanStatistics | None = None
 
 
 class GateCheck(Tolerant):
@@ -116,22 +128,6 @@ class ArtifactRecord(Tolerant):
     """source_bytes / bytes."""
 
 
-class FidelitySummary(Tolerant):
-    """What one fidelity suite measured on a candidate against its baseline (or on a baseline alone)."""
-
-    suite: str
-    samples: int
-    tokens: int
-    perplexity: Estimate
-    kl_divergence: Estimate | None = None
-    """Mean over texts of the mean over tokens, in nats; absent on a baseline."""
-    log_perplexity_ratio: Estimate | None = None
-    """ln(candidate perplexity / original perplexity); absent on a baseline."""
-    top1_agreement: Estimate | None = None
-    covered_mass: str | None = None
-    """Mean probability mass of the original that the compared tokens cover; the rest is in the remainder bucket."""
-
-
 class SpeedSummary(Tolerant):
     """Speed in the serving engine at one degree of concurrency."""
 
@@ -159,10 +155,15 @@ class EngineTermination(Tolerant):
     """The last lines of its log."""
 
 
+SHOWN_MEASUREMENTS = 80
+"""16 suites of five metrics."""
+
+
 class EvaluationSummary(Tolerant):
     """What an evaluation measured; the full report is in the store."""
 
-    fidelity: list[FidelitySummary]
+    measurements: list[Measurement] = Field(default_factory=list)
+    """Of every suite."""
     speed: list[SpeedSummary]
     kernels: list[str] = Field(default_factory=list)
     """Kernels of quantized layers that the engine's log names: "CPUWNA16LinearKernel for AutoGPTQLinearMethod"."""
@@ -170,3 +171,8 @@ class EvaluationSummary(Tolerant):
     """SHA-256 of report.html in the store."""
     report_path: str | None = None
     """Path of report.html below the store's root."""
+
+    def brief(self) -> EvaluationSummary:
+        """Without slices, and with so many rows that a status stays readable; all are in the ModelEvaluation."""
+        whole = [row for row in self.measurements if row.slice is None]
+        return self.model_copy(update={"measurements": whole[:SHOWN_MEASUREMENTS]})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import Field, create_model
 
@@ -46,24 +46,35 @@ class Registry(Generic[Kind]):
 class Tagged(Wire):
     """A tagged union: exactly one member is set, which a rule sees to."""
 
+    common: ClassVar[frozenset[str]] = frozenset()
+    """Fields beside the members, which all of them share."""
+
+    @classmethod
+    def members(cls) -> list[str]:
+        """The members' names."""
+        return [name for name in cls.model_fields if name not in cls.common]
+
     @property
     def is_set(self) -> bool:
         """Whether a member is set. Where none is, that has a finding of its own."""
-        return any(getattr(self, name) is not None for name in type(self).model_fields)
+        return any(getattr(self, name) is not None for name in self.members())
 
     def member(self) -> tuple[str, Wire]:
         """Name and settings of the member that is set. Raises ValueError where none is."""
-        for name in type(self).model_fields:
+        for name in self.members():
             value = getattr(self, name)
             if value is not None:
                 return name, value
-        raise ValueError(f"none of {', '.join(type(self).model_fields)} is set")
+        raise ValueError(f"none of {', '.join(self.members())} is set")
 
 
-def union(name: str, description: str, members: Mapping[str, tuple[type[Wire], str]]) -> type[Tagged]:
-    """A type with one optional member for each; descriptions are for `kubectl explain`."""
+Base = TypeVar("Base", bound=Tagged)
+
+
+def union(name: str, description: str, members: Mapping[str, tuple[type[Wire], str]], base: type[Base]) -> type[Base]:
+    """A type with one optional member for each beside the base's fields; descriptions are for `kubectl explain`."""
     fields: dict[str, Any] = {
         member: (kind | None, Field(default=None, description=text)) for member, (kind, text) in members.items()
     }
-    made: type[Tagged] = create_model(name, __base__=Tagged, __doc__=description, __module__=__name__, **fields)
+    made: type[Base] = create_model(name, __base__=base, __doc__=description, __module__=__name__, **fields)
     return made

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from pydantic import create_model, model_validator
 
 from lowbit.api.base import Tolerant, Wire
+from lowbit.api.logged import LoggedResult
 from lowbit.api.paths import TERMINATION_LIMIT, UNPACKED_LIMIT
 from lowbit.api.stages import STAGES
 
@@ -31,10 +32,12 @@ class _Message(Tolerant):
     """What a worker leaves behind: exactly one member.
 
     Where the JSON is longer than TERMINATION_LIMIT (many suites with long names), it is written as {"packed": ...},
-    deflated and in base64, and reads back as if it had not been.
+    deflated and in base64, and reads back as if it had not been. What is longer even so is `logged`.
     """
 
     refusal: Refusal | None = None
+    logged: LoggedResult | None = None
+    """The result is in the worker's log: this message has no room for it."""
 
     @classmethod
     def of(cls, result: Wire) -> Self:

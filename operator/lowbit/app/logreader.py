@@ -7,15 +7,16 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 
+from lowbit.api.logged import LINE_LIMIT
 from lowbit.app.logs import about
 from lowbit.decide.engines import ENGINE
-from lowbit.decide.plan import ReadLog
-from lowbit.decide.snapshot import ContainerState, EngineLog, JobView
+from lowbit.decide.plan import ReadLog, ReadResult
+from lowbit.decide.snapshot import ContainerState, EngineLog, JobView, ResultRead
 from lowbit.kube.client import Kube
 from lowbit.kube.errors import KubeError
 from lowbit.observe.keys import Key
 from lowbit.observe.store import Store
-from lowbit.observe.views import last_progress, read_engine_log
+from lowbit.observe.views import last_progress, read_engine_log, read_result
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +24,8 @@ LINES = 40
 LIMIT_BYTES = 64 * 1024
 ENGINE_LINES, ENGINE_LIMIT_BYTES = 400, 256 * 1024
 """Enough to hold all that an engine says from its start to an early end."""
+AFTER_LINES = 20
+"""Lines that something may have written behind a result."""
 AT_ONCE = 4
 """Logs that are read at the same time."""
 
@@ -60,11 +63,15 @@ class LogReader:
                 continue
             self._start(("Job", namespace, name), self._read(namespace, name, pod.meta.name))
 
-    def ask_engines(self, namespace: str, logs: Iterable[ReadLog]) -> None:
-        """Read the logs of these engines, which have ended. What cannot be read is told, and is not asked for again."""
+    def ask_once(self, namespace: str, logs: Iterable[ReadLog | ReadResult]) -> None:
+        """Read these logs: of engines that have ended, and of workers that left a result there. What cannot be read is told,
+        and is not asked for again."""
         for log in logs:
             if ("Pod", namespace, log.pod) not in self._tasks:
-                self._start(("Pod", namespace, log.pod), self._read_engine(namespace, log))
+                read = (
+                    self._read_engine(namespace, log) if isinstance(log, ReadLog) else self._read_result(namespace, log)
+                )
+                self._start(("Pod", namespace, log.pod), read)
 
     def stop(self) -> None:
         """Give up what is being read."""
@@ -102,6 +109,18 @@ class LogReader:
                 )
                 found = EngineLog(log.ends, unread=error.message)
         self._touch(self._store.put_engine_log(namespace, log.pod, found))
+
+    async def _read_result(self, namespace: str, wanted: ReadResult) -> None:
+        lines = wanted.logged.parts + AFTER_LINES
+        async with self._slots:
+            try:
+                log = await self._kube.pod_log(namespace, wanted.pod, "worker", lines, lines * LINE_LIMIT)
+                found = read_result(log, wanted.logged)
+            except KubeError as error:
+                found = ResultRead(wanted.logged.digest, unread=error.message)
+        if found.unread is not None:
+            logger.info("a result was not read: %s", found.unread, extra=about(Key(namespace, wanted.pod, "Pod")))
+        self._touch(self._store.put_result(namespace, wanted.pod, found))
 
 
 def _runs(containers: Iterable[ContainerState]) -> bool:

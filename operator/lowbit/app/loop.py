@@ -221,7 +221,7 @@ class Reconciler:
         if plan.requeue_after is not None:
             self.queue.add_after(key, plan.requeue_after)
         self.progress.ask(key.namespace, plan.watch_progress)
-        self.progress.ask_engines(key.namespace, plan.read_logs)
+        self.progress.ask_once(key.namespace, plan.read_logs)
         if later:
             self.queue.add(key, Lane.PATIENT)
             return "later"

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from lowbit.api.documents import EvaluateResult
 from lowbit.api.engines import engine_of, place, resolved_engine
+from lowbit.api.evaluation import data_of
 from lowbit.api.freeze import frozen_platform
 from lowbit.api.modelevaluation import ModelEvaluation, ModelEvaluationSpec, ModelEvaluationStatus
 from lowbit.api.modelrevision import ModelRevision
@@ -183,15 +184,17 @@ def _without_tag(image: str) -> str:
 
 def attempts(snapshot: Snapshot, revision: Observed[ModelRevision]) -> int:
     """Revisions of this QuantizedModel that were judged on the same evaluation data, this one included."""
-    mine = {(suite.name, suite.dataset) for suite in revision.body.spec.protocol.suites}
+    mine = _data(revision)
     judged = [
         other
         for other in snapshot.revisions
-        if other.body.status.verdict is not None
-        and other.meta.name != revision.meta.name
-        and mine & {(suite.name, suite.dataset) for suite in other.body.spec.protocol.suites}
+        if other.body.status.verdict is not None and other.meta.name != revision.meta.name and mine & _data(other)
     ]
     return len(judged) + 1
+
+
+def _data(revision: Observed[ModelRevision]) -> set[tuple[str, str]]:
+    return {each for suite in revision.body.spec.protocol.suites for each in data_of(suite)}
 
 
 def verdict(

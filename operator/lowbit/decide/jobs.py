@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from lowbit.api.canonical import digest, short
 from lowbit.api.documents import EXIT_REFUSED
 from lowbit.api.engines import engine_of, place
+from lowbit.api.logged import LoggedResult
 from lowbit.api.names import MADE_FOR_ANNOTATION, SETTINGS_ANNOTATION, second_attempt
 from lowbit.api.pods import JobOptions
 from lowbit.api.stages import EVALUATE, StageKind
@@ -20,7 +21,7 @@ from lowbit.decide.memory import larger_memory
 from lowbit.decide.others import own_job
 from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.owners import adopt
-from lowbit.decide.plan import Action, Create, Delete, Keep
+from lowbit.decide.plan import Action, Create, Delete, Keep, ReadResult
 from lowbit.decide.snapshot import JobView, PodView, Snapshot
 from lowbit.desired.context import JobRun
 from lowbit.desired.document import DocumentTooLarge
@@ -212,6 +213,8 @@ def _lasting(request: JobRequest, failure: Failure, actions: tuple[Action, ...])
 
 
 def _finished(clock: Clock, request: JobRequest, job: JobView) -> TerminationMessage | StageResult:
+    if job.termination is not None and job.termination.logged is not None:
+        return _reading(clock, request, job, job.termination.logged)
     if job.termination is not None:
         return job.termination
     if job.exit_code is not None:
@@ -221,6 +224,19 @@ def _finished(clock: Clock, request: JobRequest, job: JobView) -> TerminationMes
     if clock.seconds_since(job.finished) < UNSEEN_RESULT_SECONDS:
         # Pods are told by a watch of their own, as a rule a moment later: that is nothing to tell anybody.
         return replace(_running(request, job, ()), requeue_after=UNSEEN_RESULT_SECONDS, watch_progress=())
+    if clock.seconds_since(job.finished) < UNREADABLE_RESULT_SECONDS:
+        return _waiting(request, "ReadingResult", message, requeue=5.0)
+    again = Delete("Job", job.meta.name, job.meta.uid, job.meta.resource_version)
+    return _waiting(request, "ReadingResult", f"{message}; made again, what is in the store is used", actions=[again])
+
+
+def _reading(clock: Clock, request: JobRequest, job: JobView, logged: LoggedResult) -> StageResult:
+    """The result is in the log. One that cannot be read is asked for once more, by another Job: the store has it."""
+    message = f"{request.doing}: reading the result in the log of pod {job.finished_pod}"
+    if job.result_unread is None:
+        wanted = (ReadResult(job.finished_pod or "", logged),)
+        return replace(_waiting(request, "ReadingResult", message, requeue=float(PROGRESS_SECONDS)), read_logs=wanted)
+    message = f"{message} failed: {job.result_unread}"
     if clock.seconds_since(job.finished) < UNREADABLE_RESULT_SECONDS:
         return _waiting(request, "ReadingResult", message, requeue=5.0)
     again = Delete("Job", job.meta.name, job.meta.uid, job.meta.resource_version)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from lowbit.api.status import Failure, Progress, Stage
-from lowbit.decide.plan import Action, ReadLog, WriteStatus
+from lowbit.decide.plan import Action, ReadLog, ReadResult, WriteStatus
 
 CLOCK_SKEW_SECONDS = 300.0
 """Clocks of two machines differ by less, where somebody looks after them."""
@@ -31,7 +31,7 @@ class StageResult:
     """A passing failure: told, while what failed is tried again."""
     progress: Progress | None = None
     watch_progress: tuple[str, ...] = ()
-    read_logs: tuple[ReadLog, ...] = ()
+    read_logs: tuple[ReadLog | ReadResult, ...] = ()
     requeue_after: float | None = None
     revision: str | None = None
     """The revision that is being made or judged."""

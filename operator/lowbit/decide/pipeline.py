@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pydantic.alias_generators import to_camel
+
+from lowbit.api.evaluation import suite_of
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.recipes import label
@@ -103,7 +106,7 @@ def exhausted(snapshot: Snapshot, clock: Clock, revisions: list[Observed[ModelRe
     reason = "GateInconclusive" if inconclusive else "GateFailed"
     message = f"no candidate has passed the gate ({'; '.join(words)})."
     action = (
-        "Raise evaluation.suites[].fidelity.samples with a larger held-out dataset, or add a candidate."
+        f"Raise {more_units(snapshot)} with a larger held-out dataset, or add a candidate."
         if inconclusive
         else "Add a candidate (more bits, smaller groups), use calibration data nearer to the task, or set a gate that fits."
     )
@@ -115,3 +118,9 @@ def exhausted(snapshot: Snapshot, clock: Clock, revisions: list[Observed[ModelRe
     serving = snapshot.model.body.spec.serving
     fallback = serving is not None and serving.fallback == "Source"
     return Result(target=Target(revisions[0], source=True) if fallback else None, waiting=waiting)
+
+
+def more_units(snapshot: Snapshot) -> str:
+    """The fields that say how much the suites measure."""
+    kinds = {suite_of(suite)[0] for suite in snapshot.model.body.spec.evaluation.suites}
+    return " and ".join(sorted(f"evaluation.suites[].{kind.name}.{to_camel(kind.count_field)}" for kind in kinds))

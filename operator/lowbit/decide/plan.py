@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lowbit.api.logged import LoggedResult
 from lowbit.decide.snapshot import Owner
 
 
@@ -82,6 +83,14 @@ class ReadLog:
 
 
 @dataclass(frozen=True)
+class ReadResult:
+    """Read the result of a worker that its termination message had no room for."""
+
+    pod: str
+    logged: LoggedResult
+
+
+@dataclass(frozen=True)
 class WriteStatus:
     """Replace the status of one of Lowbit's own objects, under the precondition of its resourceVersion."""
 
@@ -114,5 +123,5 @@ class Plan:
     """Seconds after which to look again without a change (a Job's progress, a backoff)."""
     watch_progress: tuple[str, ...] = ()
     """Names of Jobs whose log is to be read for progress, at most every 30 seconds each."""
-    read_logs: tuple[ReadLog, ...] = ()
+    read_logs: tuple[ReadLog | ReadResult, ...] = ()
     """Logs that are to be read once, beside everything else."""

@@ -95,6 +95,17 @@ class EngineLog:
 
 
 @dataclass(frozen=True)
+class ResultRead:
+    """What became of reading a result in a worker's log."""
+
+    digest: str
+    message: TerminationMessage | None = None
+    """None where it could not be read."""
+    unread: str | None = None
+    """Why it could not."""
+
+
+@dataclass(frozen=True)
 class PodView:
     """One pod of a Job or of the serving Deployment."""
 
@@ -132,6 +143,10 @@ class JobView:
     """The newest first."""
     termination: TerminationMessage | None = None
     """What the worker of the newest finished pod left behind, when it could be read."""
+    finished_pod: str | None = None
+    """The newest finished pod."""
+    result_unread: str | None = None
+    """Why a result that is in the log could not be read."""
     exit_code: int | None = None
     """Exit code of the newest finished worker container."""
     out_of_memory: str | None = None

@@ -146,7 +146,9 @@ def quantized_model_status(snapshot: Snapshot, situation: Situation, clock: Cloc
     if spec.serving is None and situation.target is not None:
         current = situation.target.revision
     evaluation = snapshot.evaluations.get(judged.body.status.evaluation or "") if judged else None
-    measured = evaluation.body.status.summary if evaluation else old.evaluation
+    measured = (
+        evaluation.body.status.summary.brief() if evaluation and evaluation.body.status.summary else old.evaluation
+    )
     deployment = snapshot.deployment
     return QuantizedModelStatus(
         observed_generation=meta.generation,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from lowbit.api.base import Wire
 from lowbit.api.documents import PrepareDocument
+from lowbit.api.evaluation import datasets_of
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.names import DOCUMENT_ANNOTATION, MODEL_LABEL, STAGE_LABEL
 from lowbit.api.platform import Platform
@@ -69,7 +70,7 @@ def locations(spec: QuantizedModelSpec) -> Iterator[Location]:
         spec.source,
         *(place for candidate in spec.candidates for place in _reads(candidate)),
         *(spec.calibration.datasets if spec.calibration else ()),
-        *(suite.fidelity.dataset for suite in spec.evaluation.suites),
+        *(dataset for suite in spec.evaluation.suites for dataset in datasets_of(suite).values()),
     ]
     for holder in holders:
         for member in ("hugging_face", "pvc", "s3", "config_map"):

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from math import inf, isinf
 from typing import Literal
 
-from lowbit.api.evaluation import MaximumThreshold, Metric, MinimumThreshold, ResolvedGate
-from lowbit.api.status import EvaluationSummary, FidelitySummary, GateCheck, Verdict, VerdictRecord
+from lowbit.api.evaluation import MaximumThreshold, MinimumThreshold, ResolvedGate
+from lowbit.api.status import EvaluationSummary, GateCheck, Measurement, Verdict, VerdictRecord
+from lowbit.api.suites import metrics
+from lowbit.api.suites.metric import Metric
 from lowbit.gate import wording
 from lowbit.gate.bounds import Bounds, NotANumberError, NotMeasuredError, bounds, needed_count
+from lowbit.gate.wording import Needed
 
 UNKNOWN = "NaN"
 """What stands in a check for a number that there is none of."""
@@ -79,12 +82,13 @@ def divided_confidence(gate: ResolvedGate, candidates: int) -> float:
 def judge_gate(gate: ResolvedGate, summary: EvaluationSummary, candidates: int, several: bool) -> Iterator[Judged]:
     """Every threshold of one suite."""
     confidence = divided_confidence(gate, candidates)
-    fidelity = next((suite for suite in summary.fidelity if suite.suite == gate.suite), None)
+    rows = [row for row in summary.measurements if row.suite == gate.suite and row.slice is None]
+    known = metrics()
     thresholds: list[MaximumThreshold | MinimumThreshold] = [*gate.maximum, *gate.minimum]
     for threshold in thresholds:
         bound: Literal["Maximum", "Minimum"] = "Maximum" if isinstance(threshold, MaximumThreshold) else "Minimum"
-        question = Question(gate.suite, threshold.metric, bound, threshold.value, several)
-        yield judge_threshold(question, fidelity, confidence)
+        question = Question(gate.suite, known[threshold.metric], bound, threshold.value, several)
+        yield judge_threshold(question, rows, confidence)
 
 
 @dataclass(frozen=True)
@@ -101,26 +105,29 @@ class Question:
     @property
     def name(self) -> str:
         """What is judged, for people."""
-        return f"{self.metric} of suite {self.suite}" if self.several else self.metric
+        return f"{self.metric.name} of suite {self.suite}" if self.several else self.metric.name
 
 
-def judge_threshold(question: Question, fidelity: FidelitySummary | None, confidence: float) -> Judged:
+def judge_threshold(question: Question, rows: Sequence[Measurement], confidence: float) -> Judged:
     """One threshold. What cannot be measured is Inconclusive; what came out as nonsense is Failed."""
     if not 0.5 <= confidence < 1:
         return unknown(question, "Inconclusive", f"{question.name}: a confidence of {confidence} cannot be worked with")
-    if fidelity is None:
+    if not rows:
         return unknown(question, "Inconclusive", f"Suite {question.suite} was not measured")
+    measured = next((row for row in rows if row.metric == question.metric.name), None)
+    if measured is None:
+        return unknown(question, "Inconclusive", f"{question.name} was not measured")
     suffix = f" (suite {question.suite})" if question.several else ""
     try:
-        found = bounds(question.metric, fidelity, confidence)
+        found = bounds(question.metric, measured, confidence)
     except NotMeasuredError as missing:
         return unknown(question, "Inconclusive", f"{missing}{suffix}")
     except NotANumberError as broken:
         return unknown(question, "Failed", f"{broken}{suffix}")
-    return compare(question, found, fidelity, confidence)
+    return compare(question, found, measured, confidence)
 
 
-def compare(question: Question, found: Bounds, fidelity: FidelitySummary, confidence: float) -> Judged:
+def compare(question: Question, found: Bounds, measured: Measurement, confidence: float) -> Judged:
     """The rule itself."""
     threshold = float(question.threshold)
     if question.bound == "Maximum":
@@ -131,8 +138,10 @@ def compare(question: Question, found: Bounds, fidelity: FidelitySummary, confid
         passing, failing = found.lower, found.upper
     verdict: Verdict = "Passed" if passed else "Failed" if failed else "Inconclusive"
     if verdict == "Inconclusive":
-        needed = needed_count(question.metric, fidelity, threshold, confidence)
-        sentence = wording.inconclusive(question.name, found, threshold, confidence, needed)
+        needed = needed_count(question.metric, measured, threshold, confidence)
+        sentence = wording.inconclusive(
+            question.name, found, threshold, confidence, Needed(needed, question.metric.unit)
+        )
     else:
         decisive = passing if passed else failing
         relation = wording.RELATIONS[question.bound, verdict]
@@ -140,7 +149,7 @@ def compare(question: Question, found: Bounds, fidelity: FidelitySummary, confid
     nearest = failing if failed else passing
     return Judged(
         check=GateCheck(
-            suite=question.suite, metric=question.metric, bound=question.bound, threshold=question.threshold,
+            suite=question.suite, metric=question.metric.name, bound=question.bound, threshold=question.threshold,
             value=wording.number(found.value), lower=wording.number(found.lower), upper=wording.number(found.upper),
             verdict=verdict,
         ),
@@ -160,7 +169,7 @@ def unknown(question: Question, verdict: Verdict, why: str) -> Judged:
     """A check without numbers. It outweighs every check that has some."""
     return Judged(
         check=GateCheck(
-            suite=question.suite, metric=question.metric, bound=question.bound, threshold=question.threshold,
+            suite=question.suite, metric=question.metric.name, bound=question.bound, threshold=question.threshold,
             value=UNKNOWN, lower=UNKNOWN, upper=UNKNOWN, verdict=verdict,
         ),
         sentence=why,

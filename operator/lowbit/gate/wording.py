@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from lowbit.api.status import Verdict
 from lowbit.gate.bounds import Bounds
@@ -48,15 +49,26 @@ def decided(
     )
 
 
-def inconclusive(name: str, found: Bounds, threshold: float, confidence: float, needed: int | None) -> str:
-    """Says both bounds, and how many texts would decide."""
+@dataclass(frozen=True)
+class Needed:
+    """How many units would decide."""
+
+    count: int | None
+    """None where no number would."""
+    unit: str
+    """What is counted, in the singular."""
+
+
+def inconclusive(name: str, found: Bounds, threshold: float, confidence: float, needed: Needed) -> str:
+    """Says both bounds, and how many units would decide."""
+    units = f"{needed.unit}s"
     sentence = (
         f"{name} {apart(found.value, threshold)} is too close to {threshold:.10g} to call: its {percent(confidence)} "
-        f"bounds are {apart(found.lower, threshold)} and {apart(found.upper, threshold)} over {found.count} texts"
+        f"bounds are {apart(found.lower, threshold)} and {apart(found.upper, threshold)} over {found.count} {units}"
     )
-    if needed is None:
-        return f"{sentence}; no number of texts would tell the two apart"
-    return f"{sentence}; about {rounded_up(needed)} texts would decide"
+    if needed.count is None:
+        return f"{sentence}; no number of {units} would tell the two apart"
+    return f"{sentence}; about {rounded_up(needed.count)} {units} would decide"
 
 
 def rounded_up(count: int) -> int:

@@ -10,6 +10,7 @@ from lowbit.api.modelevaluation import ModelEvaluation
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.quantizedmodel import QuantizedModel
 from lowbit.api.status import EvaluationSummary
+from lowbit.api.suites import metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +65,10 @@ def gist_of(body: object) -> Gist | None:
 
 def evaluation_values(summary: EvaluationSummary) -> Iterator[tuple[str, str, float]]:
     """Suite, metric and value of everything that was measured."""
-    for suite in summary.fidelity:
-        estimates = {
-            "Perplexity": suite.perplexity,
-            "KLDivergence": suite.kl_divergence,
-            "LogPerplexityRatio": suite.log_perplexity_ratio,
-            "Top1Agreement": suite.top1_agreement,
-        }
-        name = sys.intern(suite.suite)
-        yield from (
-            (name, metric, float(estimate.value)) for metric, estimate in estimates.items() if estimate is not None
-        )
+    known = metrics()
+    for row in summary.measurements:
+        if row.slice is None and row.mean is not None and row.metric in known:
+            yield sys.intern(row.suite), sys.intern(row.metric), known[row.metric].of(float(row.mean.value))
     for speed in summary.speed:
         suite_name = sys.intern(f"speed-{speed.concurrency}")
         yield suite_name, "TokensPerSecond", float(speed.tokens_per_second)

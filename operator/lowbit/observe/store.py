@@ -11,12 +11,13 @@ from pydantic import BaseModel
 
 from lowbit.api.documents import ProgressLine
 from lowbit.api.platform import Platform
-from lowbit.decide.snapshot import EngineLog, Snapshot
+from lowbit.decide.snapshot import EngineLog, ResultRead, Snapshot
 from lowbit.observe.compare import Comparison, Difference
 from lowbit.observe.entries import WHOLE, Entry, Shelf
 from lowbit.observe.gist import gist_of
 from lowbit.observe.keys import Key, Reference, newer, reference
 from lowbit.observe.parse import TYPES, Unreadable, parse
+from lowbit.observe.readings import Readings
 from lowbit.observe.snapshots import build_snapshot
 from lowbit.observe.trim import trim
 from lowbit.observe.views import deployment_view, job_view, pod_view
@@ -42,9 +43,7 @@ class Store:
         self._shelf = Shelf(whole)
         self._members: dict[Key, set[tuple[str, str]]] = defaultdict(set)
         self._job_pods: dict[tuple[str, str], set[str]] = defaultdict(set)
-        self._progress: dict[tuple[str, str], tuple[ProgressLine | None, float]] = {}
-        self._engine_logs: dict[tuple[str, str], EngineLog] = {}
-        """What was read of the logs of engines that have ended, by namespace and pod."""
+        self._readings = Readings()
         self._removed: OrderedDict[str, None] = OrderedDict()
         self._bereft: set[Key] = set()
         """Of the QuantizedModels that are known, those of which somebody else has deleted something."""
@@ -83,8 +82,7 @@ class Store:
                 self._removed.popitem(last=False)
         if known is None or (uid and known.uid != uid):
             return UNCHANGED  # gone already, or there is a new one of that name
-        self._progress.pop((namespace, name) if kind == "Job" else ("", ""), None)
-        self._engine_logs.pop((namespace, name) if kind == "Pod" else ("", ""), None)
+        self._readings.forget(kind, namespace, name)
         touched = self._forget(kind, namespace, name)
         if kind == "QuantizedModel":
             self._bereft.discard(Key(namespace, name))
@@ -113,6 +111,7 @@ class Store:
         for kind, name in self._members.get(key, ()):
             self.pack(kind, key.namespace, name)
             for pod in self._job_pods.get((key.namespace, name), ()) if kind == "Job" else ():
+                self._readings.results.pop((key.namespace, pod), None)
                 self.pack("Pod", key.namespace, pod)
 
     def pack(self, kind: str, namespace: str, name: str) -> None:
@@ -140,20 +139,30 @@ class Store:
         entry = self._objects["Job", namespace].get(job)
         if entry is None:
             return UNCHANGED
-        before = self._progress.get((namespace, job), (None, 0.0))[0]
-        self._progress[namespace, job] = (line or before, read_at)
         entry.view = None
-        return entry.keys if line is not None and line != before else UNCHANGED
+        return entry.keys if self._readings.put_progress((namespace, job), line, read_at) else UNCHANGED
 
     def put_engine_log(self, namespace: str, pod: str, log: EngineLog) -> frozenset[Key]:
         """Take what was read of the log of a pod's engine, which has ended."""
         entry = self._entry("Pod", namespace, pod)
         if entry is None:
             return UNCHANGED
-        self._engine_logs[namespace, pod] = log
+        self._readings.engines[namespace, pod] = log
+        return self._read(pod, entry)
+
+    def put_result(self, namespace: str, pod: str, result: ResultRead) -> frozenset[Key]:
+        """Take a result that was read in a worker's log. It is kept until nothing is to be done any more."""
+        entry = self._entry("Pod", namespace, pod)
+        if entry is None:
+            return UNCHANGED
+        self._readings.results[namespace, pod] = result
+        return self._read(pod, entry)
+
+    def _read(self, pod: str, entry: Entry) -> frozenset[Key]:
+        """Something was read of a pod's log: the views that show it are made anew."""
         entry.view = None
         if entry.job is not None:
-            self._stale_job(namespace, entry.job)
+            self._stale_job(entry.namespace, entry.job)
         return self._keys_of(pod, entry)
 
     def _keys_of(self, name: str, entry: Entry) -> frozenset[Key]:
@@ -249,9 +258,9 @@ class Store:
         if kind == "Job":
             seen = [self.get("Pod", namespace, pod) for pod in self._job_pods.get((namespace, name), ())]
             pods = [pod for pod in seen if pod is not None]
-            return job_view(manifest, pods, self._progress.get((namespace, name)), self._logs_of(namespace, name))
+            return job_view(manifest, pods, self._readings)
         if kind == "Pod":
-            return pod_view(manifest, self._engine_logs.get((namespace, name)))
+            return pod_view(manifest, self._readings.engines.get((namespace, name)))
         if kind == "Deployment":
             return deployment_view(manifest)
         type_: type[BaseModel] = TYPES[kind]
@@ -259,11 +268,6 @@ class Store:
             return parse(type_, manifest)
         except Unreadable as error:
             return error.with_traceback(None)
-
-    def _logs_of(self, namespace: str, job: str) -> dict[str, EngineLog]:
-        """What was read of the logs of a Job's engines, by pod."""
-        logs = {pod: self._engine_logs.get((namespace, pod)) for pod in self._job_pods.get((namespace, job), ())}
-        return {pod: log for pod, log in logs.items() if log is not None}
 
     def _entry(self, kind: str, namespace: str, name: str) -> Entry | None:
         held = self._objects.get((kind, namespace))

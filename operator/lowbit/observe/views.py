@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from lowbit.api.documents import ProgressLine
 from lowbit.api.enginelog import error_in, kernels_in, last_lines
+from lowbit.api.logged import LoggedResult, join
 from lowbit.api.names import REVISION_LABEL
 from lowbit.api.termination import TerminationMessage
 from lowbit.decide.snapshot import (
@@ -20,14 +21,15 @@ from lowbit.decide.snapshot import (
     Metadata,
     Owner,
     PodView,
+    ResultRead,
 )
+from lowbit.observe.readings import Readings
 
 JobState = Literal["Pending", "Running", "Succeeded", "Failed"]
 WORKERS = ("worker", "fetch")
 """Containers that leave a termination message, the one that counts most first."""
 MEASURED = ("worker", "engine", "fetch")
 """Containers whose running out of memory is the Job's."""
-NO_LOGS: Mapping[str, EngineLog] = {}
 
 
 def metadata_of(manifest: Mapping[str, Any]) -> Metadata:
@@ -85,16 +87,8 @@ def deployment_view(manifest: Mapping[str, Any]) -> DeploymentView:
     )
 
 
-def job_view(
-    manifest: Mapping[str, Any],
-    pods: Iterable[Mapping[str, Any]],
-    progress: tuple[ProgressLine | None, float] | None,
-    engine_logs: Mapping[str, EngineLog] = NO_LOGS,
-) -> JobView:
-    """A Job with its pods, what its worker left behind, and the last progress line with the time it was read.
-
-    engine_logs: what was read of the logs of its pods' engines, by pod.
-    """
+def job_view(manifest: Mapping[str, Any], pods: Iterable[Mapping[str, Any]], readings: Readings) -> JobView:
+    """A Job with its pods, what its worker left behind, and what was read of their logs."""
     status = manifest.get("status") or {}
     conditions = _conditions(status)
     newest = sorted(pods, key=lambda pod: (pod["metadata"].get("creationTimestamp") or "", _name(pod)), reverse=True)
@@ -102,9 +96,15 @@ def job_view(
     finished_pod = next((pod for pod in newest if _finished(pod)), None)
     last = _last_termination(finished_pod) if finished_pod is not None else None
     message = parse_termination(last.get("message")) if last else None
-    line, read_at = progress or (None, None)
+    meta = metadata_of(manifest)
+    line, read_at = readings.progress.get((meta.namespace, meta.name), (None, None))
+    names = [_name(pod) for pod in newest]
+    engine_logs = readings.engines_of(meta.namespace, names)
+    read = readings.results_of(meta.namespace, names).get(_name(finished_pod)) if finished_pod is not None else None
+    if message is not None and message.logged is not None and read is not None and read.message is not None:
+        message = read.message if read.digest == message.logged.digest else message
     return JobView(
-        meta=metadata_of(manifest),
+        meta=meta,
         state=_job_state(status, conditions, newest),
         expires=(manifest.get("spec") or {}).get("ttlSecondsAfterFinished") is not None,
         failure_reason=failed.get("reason"),
@@ -114,6 +114,8 @@ def job_view(
         failed_pods=status.get("failed", 0),
         pods=tuple(pod_view(pod, engine_logs.get(_name(pod))) for pod in newest),
         termination=message,
+        finished_pod=_name(finished_pod) if finished_pod is not None else None,
+        result_unread=read.unread if read is not None else None,
         exit_code=last.get("exitCode") if last else None,
         out_of_memory=_ran_out_of_memory(finished_pod, message) if finished_pod is not None else None,
         engine_image_ids=_engine_images(newest),
@@ -147,6 +149,14 @@ def last_progress(log: str) -> ProgressLine | None:
 def read_engine_log(log: str, ends: int) -> EngineLog:
     """What the log of an engine that has ended so often says."""
     return EngineLog(ends, error_in(log), tuple(kernels_in(log)), last_lines(log))
+
+
+def read_result(log: str, logged: LoggedResult) -> ResultRead:
+    """The result in a worker's log."""
+    try:
+        return ResultRead(logged.digest, TerminationMessage.model_validate_json(join(log, logged)))
+    except ValueError as error:
+        return ResultRead(logged.digest, unread=str(error))
 
 
 def _job_state(status: Mapping[str, Any], conditions: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]) -> JobState:

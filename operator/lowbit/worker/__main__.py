@@ -17,6 +17,7 @@ from pkgutil import resolve_name
 from types import FrameType
 
 from lowbit.api.documents import EXIT_ENGINE, EXIT_REFUSED, StageDocument
+from lowbit.api.logged import LOGGED_LIMIT, split
 from lowbit.api.paths import DOCUMENT_PATH, TERMINATION_LIMIT, TERMINATION_PATH
 from lowbit.api.stages import STAGES
 from lowbit.api.termination import Refusal, TerminationMessage
@@ -100,17 +101,30 @@ def _failed(error: Exception) -> tuple[int, TerminationMessage]:
     )
 
 
-def fitting(code: int, message: TerminationMessage) -> tuple[int, TerminationMessage]:
-    """The same end; or a refusal, where the result does not even fit when it is packed: cut off, it would be no result."""
-    size = len(message.text().encode())
-    if message.refusal is not None or size <= TERMINATION_LIMIT:
+def fitting(code: int, message: TerminationMessage, write: Callable[[str], None]) -> tuple[int, TerminationMessage]:
+    """The same end. A result that does not even fit when it is packed goes to the log, by write, and the message says so.
+
+    Or a refusal, where it is too long for that: cut off, it would be no result.
+    """
+    if message.refusal is not None or len(message.text().encode()) <= TERMINATION_LIMIT:
         return code, message
+    whole = _json(message)
+    if len(whole.encode()) <= LOGGED_LIMIT:
+        logged, lines = split(whole)
+        for line in lines:
+            write(line)
+        return code, TerminationMessage(logged=logged)
     refusal = Refusal(
         reason="ResultTooLong",
-        message=f"the result takes {size} bytes, and the operator can be told {TERMINATION_LIMIT}",
+        message=f"the result takes {len(whole.encode())} bytes, and the operator can be told {LOGGED_LIMIT}",
         action="use fewer datasets and suites, or shorter names for them",
     )
     return EXIT_REFUSED, TerminationMessage(refusal=refusal)
+
+
+def write_line(line: str) -> None:
+    """To the log, at once."""
+    print(line, flush=True)
 
 
 def write_termination(message: TerminationMessage, path: Path) -> None:
@@ -126,7 +140,7 @@ def write_termination(message: TerminationMessage, path: Path) -> None:
 def main(document_path: Path = Path(DOCUMENT_PATH), termination_path: Path = Path(TERMINATION_PATH)) -> int:
     """Returns the exit code."""
     signal.signal(signal.SIGTERM, stop)
-    code, message = fitting(*outcome(lambda: run_stage(read_document(document_path))))
+    code, message = fitting(*outcome(lambda: run_stage(read_document(document_path))), write_line)
     # A second SIGTERM must not keep the message from being written.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     write_termination(message, termination_path)

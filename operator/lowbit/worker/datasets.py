@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from lowbit.api.calibration import CalibrationDataset, DatasetFormat
-from lowbit.api.evaluation import EvaluationDataset
 from lowbit.api.paths import CONFIG_MAPS_PATH, SCRATCH_PATH, SECRETS_PATH, VOLUMES_PATH
 from lowbit.api.references import S3Location
+from lowbit.api.suites.dataset import EvaluationDataset
 from lowbit.worker.manifest import hash_file, silent
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.store import Store

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lowbit.api.base import Tolerant
-from lowbit.worker.engines.vllm import EngineClient
-from lowbit.worker.fidelity import pairs_of
+from lowbit.worker.engines.vllm import EngineClient, pairs_of
 from lowbit.worker.together import together
 
 PROMPTS = 8

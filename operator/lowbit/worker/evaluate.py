@@ -1,8 +1,8 @@
 """evaluate: one model, measured in the engine beside this process, and compared with its baseline.
 
-The original is measured once: its texts as token ids, and what it gave for every token, go into the store. A candidate
-reads those very token ids, so that nothing but the model differs. result.json is written last; an evaluation that
-has one is finished, and is never measured again.
+What a model gave for a suite goes into the store under a key of its own: a new suite, or a changed one, is all that is measured
+anew, and an original is measured once for all candidates. A candidate is asked the very same as its original, so that nothing but
+the model differs. result.json is written last; an evaluation that has one is finished, and is never measured again.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,15 +24,15 @@ from lowbit.api.canonical import digest
 from lowbit.api.documents import EvaluateDocument, EvaluateResult
 from lowbit.api.enginelog import kernels_in
 from lowbit.api.engines import place, resolved_engine
+from lowbit.api.evaluation import ResolvedSuite, suite_of
 from lowbit.api.paths import ENGINE_LOG_PATH
-from lowbit.api.status import EvaluationSummary, FidelitySummary, SpeedSummary
-from lowbit.worker import decoding, fidelity, report, results, scoring, speed, texts
+from lowbit.api.status import EvaluationSummary, SpeedSummary
+from lowbit.worker import decoding, report, results, speed
 from lowbit.worker.engines import CLIENTS, ENGINE_URL, UNKNOWN_VERSION, EngineClient
-from lowbit.worker.fidelity import SuiteSamples
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import RefusalError
-from lowbit.worker.scoring import Comparison
 from lowbit.worker.store import Store
+from lowbit.worker.suites import RUNNERS, AnyRunner, Ask
 
 LOG_LIMIT = 4 * 1024 * 1024
 """Bytes of the engine's log that are read."""
@@ -40,11 +41,24 @@ READY_SHARE, READ_SHARE, SPEED_SHARE = 0.05, 0.75, 0.93
 
 
 @dataclass(frozen=True)
+class SuiteOf:
+    """One suite of the protocol, with its runner."""
+
+    suite: ResolvedSuite
+    settings: Any
+    runner: AnyRunner
+    key: str
+    """Of the model's samples in the store."""
+
+
+@dataclass(frozen=True)
 class Measured:
     """Everything that the engine told."""
 
-    samples: list[SuiteSamples]
+    samples: list[Any]
     """By suite, in the protocol's order."""
+    new: list[bool]
+    """By suite: whether it was measured now. The others were in the store."""
     generated: list[decoding.Generated]
     speed: list[SpeedSummary]
     engine_version: str
@@ -55,10 +69,11 @@ class Measured:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The original's result and its every token."""
+    """The original's result, and what it gave."""
 
     result: results.StoredResult
-    samples: list[SuiteSamples]
+    samples: list[Any]
+    """By suite, in the protocol's order."""
 
 
 def run(document: EvaluateDocument, store: Store, progress: Progress) -> EvaluateResult:
@@ -103,12 +118,30 @@ def read_log(path: Path) -> str:
         return ""
 
 
+def suites_of(document: EvaluateDocument) -> list[SuiteOf]:
+    """What is measured, in the protocol's order."""
+    found = []
+    for suite in document.protocol.suites:
+        kind, settings = suite_of(suite)
+        found.append(SuiteOf(suite, settings, RUNNERS[kind.name], results.suite_key(document, suite)))
+    return found
+
+
 def load_baseline(document: EvaluateDocument, store: Store, protocol_key: str) -> Baseline | None:
     """What the candidate is compared with; None where the original itself is measured."""
     if document.baseline is None:
         return None
     result = results.read_baseline(store, document, protocol_key)
-    return Baseline(result, results.read_samples(store, document.baseline, document.protocol))
+    version = result.versions.get("engine", UNKNOWN_VERSION)
+    samples = []
+    for suite in document.protocol.suites:
+        found = results.read_suite(store, result.suites.get(suite.name, "none"), suite, version)
+        if found is None:
+            raise results.damaged(
+                document.baseline, f"what it gave for suite {suite.name} is missing, or was measured anew"
+            )
+        samples.append(found)
+    return Baseline(result, samples)
 
 
 async def measure(
@@ -118,42 +151,33 @@ async def measure(
     baseline: Baseline | None,
     progress: Progress,
 ) -> Measured:
-    """Ask the engine everything: the texts, a few answers, the speed."""
+    """Ask the engine everything that the store does not hold: the suites; and a few answers and the speed, each time."""
     version = await client.version()
     if baseline is not None:
         check_engine(document, baseline, version)
     longest = await client.max_model_len()
     # One token is generated with every text, so a text must leave room for it.
     room = longest - 1 if longest else None
-    suites = [one.texts for one in baseline.samples] if baseline else None
-    if suites is None:
-        progress.report(0.0, "tokenizing the texts", force=True)
-        suites = await tokenize(document, store, client, room)
-    check_room(document, suites, room)
-    samples = []
-    for index, (suite, suite_texts) in enumerate(zip(document.protocol.suites, suites, strict=True)):
+    suites = suites_of(document)
+    if baseline is not None:
+        check_room(document, suites, baseline, room)
+    samples, new = [], []
+    for index, one in enumerate(suites):
+        original = baseline.samples[index] if baseline else None
         step = (READ_SHARE - READY_SHARE) / len(suites)
         part = progress.part(READY_SHARE + index * step, READY_SHARE + (index + 1) * step)
-        samples.append(await fidelity.measure(client, suite_texts, suite.top_logprobs, part))
+        known = await asyncio.to_thread(results.read_suite, store, one.key, one.suite, version)
+        ask = Ask(one.suite.name, one.settings, client, store.dataset, room, part)
+        samples.append(known if known is not None else await one.runner.measure(ask, original))
+        new.append(known is None)
     progress.report(READ_SHARE, "generating a few answers", force=True)
+    texts = [one.runner.texts(found) for one, found in zip(suites, samples, strict=True)]
     prompt_tokens, output_tokens = decoding.lengths(room)
-    prompts = decoding.prompts_of(suites[0], prompt_tokens)
-    generated = await decoding.generate(client, prompts, output_tokens)
-    every_text = [text for one in suites for text in one]
+    generated = await decoding.generate(client, decoding.prompts_of(texts[0], prompt_tokens), output_tokens)
+    every_text = [text for one in texts for text in one]
     fitting = speed.fit(document.protocol.speed, longest)
     speeds = await speed.measure(client, every_text, fitting, progress.part(READ_SHARE, SPEED_SHARE))
-    return Measured(samples, generated, speeds, version, longest)
-
-
-async def tokenize(
-    document: EvaluateDocument, store: Store, client: EngineClient, room: int | None
-) -> list[list[list[int]]]:
-    """Token ids of every text of every suite, by the engine of the original."""
-    suites = []
-    for suite in document.protocol.suites:
-        dataset = await asyncio.to_thread(store.dataset, suite.dataset)
-        suites.append(await texts.tokenize_suite(client, suite, dataset, room))
-    return suites
+    return Measured(samples, new, generated, speeds, version, longest)
 
 
 def check_engine(document: EvaluateDocument, baseline: Baseline, version: str) -> None:
@@ -168,9 +192,10 @@ def check_engine(document: EvaluateDocument, baseline: Baseline, version: str) -
         )
 
 
-def check_room(document: EvaluateDocument, suites: list[list[list[int]]], room: int | None) -> None:
+def check_room(document: EvaluateDocument, suites: list[SuiteOf], baseline: Baseline, room: int | None) -> None:
     """A candidate's engine must take the very texts that the original has read."""
-    most = max(len(text) for suite in suites for text in suite)
+    texts = (one.runner.texts(samples) for one, samples in zip(suites, baseline.samples, strict=True))
+    most = max((len(text) for one in texts for text in one), default=0)
     if room is not None and most > room:
         raise RefusalError(
             "TextsTooLong",
@@ -187,38 +212,34 @@ def write(
     measured: Measured,
     seconds: float,
 ) -> EvaluateResult:
-    """Work out the summary, and put everything into the store: samples, report, and result.json last."""
-    arrays: results.Arrays = {}
-    comparisons: list[Comparison] = []
-    summaries: list[FidelitySummary] = []
-    for index, (suite, samples) in enumerate(zip(document.protocol.suites, measured.samples, strict=True)):
-        arrays.update(results.pack(suite.name, samples))
-        if baseline is None:
-            summaries.append(fidelity.summarize_alone(suite.name, samples))
-            continue
-        original = baseline.samples[index]
-        comparison = scoring.compare(original.lists, samples.lists, suite.top_logprobs)
-        arrays.update(results.pack_comparison(suite.name, comparison))
-        comparisons.append(comparison)
-        summaries.append(fidelity.summarize(suite.name, original, samples, comparison))
-    store.write(results.samples_key(document.evaluation), results.to_bytes(arrays))
+    """Work out the summary, and put everything into the store: samples, details, report, and result.json last."""
+    suites = suites_of(document)
+    summaries = []
+    for index, (one, samples) in enumerate(zip(suites, measured.samples, strict=True)):
+        if measured.new[index]:
+            results.write_suite(store, one.key, one.suite, samples, measured.engine_version)
+        summaries.append(one.runner.summarize(one.suite.name, samples, baseline.samples[index] if baseline else None))
+    rows = [row for summary in summaries for row in summary.rows]
     result = results.StoredResult(
         evaluation=document.evaluation,
-        summary=EvaluationSummary(fidelity=summaries, speed=measured.speed, kernels=measured.kernels),
+        summary=EvaluationSummary(measurements=rows, speed=measured.speed, kernels=measured.kernels),
         seconds=seconds,
         model=document.model,
         baseline=document.baseline,
         protocol=document.protocol,
         protocol_key=protocol_key,
+        suites={one.suite.name: one.key for one in suites},
         engine=document.engine,
         versions=versions(measured.engine_version),
         max_model_len=measured.max_model_len,
         decoding=decoding.summarize(measured.generated, baseline.result.generated if baseline else []),
         generated=measured.generated,
     )
-    lengths = [samples.lengths.tolist() for samples in measured.samples]
-    before = baseline.result if baseline else None
-    page = report.render(report.gather(document, store, result, before, comparisons, lengths))
+    results.write_details(
+        store, document.evaluation, {one.suite.name: s.details for one, s in zip(suites, summaries, strict=True)}
+    )
+    sections = [section for summary in summaries for section in summary.sections]
+    page = report.render(report.gather(document, store, result, baseline.result if baseline else None, sections))
     key = results.report_key(document.evaluation)
     store.write(key, page.encode())
     summary = result.summary.model_copy(

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from lowbit.api.calibration import CalibrationDataset
 from lowbit.api.documents import PrepareDocument, PrepareResult
-from lowbit.api.evaluation import EvaluationDataset
+from lowbit.api.evaluation import datasets_of
 from lowbit.api.facts import ModelFacts
 from lowbit.api.freeze import baseline_spec, candidate_spec, freeze
 from lowbit.api.modelchecks import check_model, fitting_of
@@ -22,6 +22,7 @@ from lowbit.api.problem import Refused
 from lowbit.api.recipes import recipe_of
 from lowbit.api.recipes.artifact import ArtifactRecipe, ResolvedArtifact
 from lowbit.api.status import ArtifactRecord, EvaluationSummary
+from lowbit.api.suites.dataset import EvaluationDataset
 from lowbit.api.termination import TerminationMessage
 from lowbit.worker.calibration import check_enough
 from lowbit.worker.check_artifact import check_artifact
@@ -75,7 +76,11 @@ def prepare_datasets(document: PrepareDocument, store: Store, places: Places) ->
     calibration: dict[str, CalibrationDataset] = {
         d.name: d for d in (spec.calibration.datasets if spec.calibration else [])
     }
-    evaluation: dict[str, EvaluationDataset] = {s.name: s.fidelity.dataset for s in spec.evaluation.suites}
+    evaluation = {
+        key.removeprefix("evaluation/"): dataset
+        for suite in spec.evaluation.suites
+        for key, dataset in datasets_of(suite).items()
+    }
     paths: dict[str, Path] = {}
     chats: list[str] = []
 

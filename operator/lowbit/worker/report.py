@@ -11,34 +11,23 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import jinja2
-import numpy as np
 import pydantic
 
 from lowbit.api.documents import EvaluateDocument, QuantizeResult
 from lowbit.api.engines import resolved_engine
-from lowbit.api.evaluation import Metric
-from lowbit.api.status import ArtifactRecord, FidelitySummary, SpeedSummary
+from lowbit.api.evaluation import ResolvedSuite, suite_of
+from lowbit.api.status import ArtifactRecord, Measurement, SpeedSummary
+from lowbit.api.suites import metrics
 from lowbit.gate.bounds import NotANumberError, NotMeasuredError, bounds
 from lowbit.worker import report_plots as plots
 from lowbit.worker.results import StoredResult
-from lowbit.worker.scoring import Comparison
 from lowbit.worker.store import Store, artifact_index_key
+from lowbit.worker.suites import RUNNERS, Section
 
 TEMPLATE = Path(__file__).with_name("report_template.html")
 CONFIDENCE = 0.95
 """Of the bounds in the report. The gate may ask for more; it judges by itself."""
-LEAST_KL = 1e-6
-"""Left end of the histogram, in nats: below this, two models say the same."""
-WORST_TEXTS = 5
-METRICS: tuple[tuple[Metric, str, str], ...] = (
-    (
-        "KLDivergence",
-        "KL divergence",
-        "nats per token over the top logprobs, a lower bound of the true one; 0 is equal",
-    ),
-    ("Top1Agreement", "Top-1 agreement", "share of tokens where both rank the same token first"),
-    ("PerplexityRatio", "Perplexity ratio", "candidate / original; 1 is equal"),
-)
+WORST_MODULES = 5
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 BLOCK = re.compile(r"(?:^|\.)(?:layers|h|blocks|block)\.(\d+)\.(.+)$")
 
@@ -57,10 +46,8 @@ class ReportInput:
 
     result: StoredResult
     baseline: StoredResult | None
-    comparisons: Sequence[Comparison]
-    """By suite; empty on a baseline."""
-    lengths: Sequence[Sequence[int]]
-    """Scored tokens of each text, by suite; empty on a baseline."""
+    sections: Sequence[Section]
+    """What only one suite has."""
     source_bytes: int
     artifact: ArtifactRecord | None
     quantize: QuantizeResult | None
@@ -72,8 +59,7 @@ def gather(
     store: Store,
     result: StoredResult,
     baseline: StoredResult | None,
-    comparisons: Sequence[Comparison],
-    lengths: Sequence[Sequence[int]] = (),
+    sections: Sequence[Section],
 ) -> ReportInput:
     """Add what the quantizer left in the store. A report lacks what is missing there: it decides nothing."""
     index: dict[str, Any] = {}
@@ -82,8 +68,7 @@ def gather(
     return ReportInput(
         result=result,
         baseline=baseline,
-        comparisons=comparisons,
-        lengths=lengths,
+        sections=sections,
         source_bytes=document.source_bytes,
         artifact=_parse(ArtifactRecord, index.get("artifact")),
         quantize=_parse(QuantizeResult, index.get("quantize")),
@@ -128,19 +113,20 @@ def render(shown: ReportInput) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["short"] = lambda number: f"{float(number):.4g}"
     result = shown.result
+    kinds = {suite_of(suite)[0].name: None for suite in result.protocol.suites}
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         result=result,
         baseline=shown.baseline,
-        metrics=[row for fidelity in result.summary.fidelity for row in metric_rows(fidelity)],
-        fidelity=result.summary.fidelity,
-        original={one.suite: one for one in shown.baseline.summary.fidelity} if shown.baseline else {},
-        protocol={suite.name: suite for suite in result.protocol.suites},
-        kl_plots=kl_plots(shown),
-        worst=worst_texts(shown),
+        gated=gated_rows(result.summary.measurements),
+        reported=reported_rows(
+            result.summary.measurements, shown.baseline.summary.measurements if shown.baseline else []
+        ),
+        protocol=[protocol_row(suite) for suite in result.protocol.suites],
+        methods=[RUNNERS[name].method for name in kinds],
+        sections=shown.sections,
         modules=modules_plot(shown.modules),
-        worst_modules=sorted((m for m in shown.modules if isfinite(m.loss)), key=lambda m: -m.loss)[:WORST_TEXTS],
+        worst_modules=sorted((m for m in shown.modules if isfinite(m.loss)), key=lambda m: -m.loss)[:WORST_MODULES],
         module_count=len(shown.modules),
         sizes=sizes_plot(shown),
         artifact=shown.artifact,
@@ -159,51 +145,58 @@ def engine_shown(result: StoredResult) -> dict[str, Any]:
     return {"name": kind.name, "arguments": arguments} | dict(settings)
 
 
-def metric_rows(fidelity: FidelitySummary) -> list[dict[str, str]]:
+def gated_rows(measurements: Sequence[Measurement]) -> list[dict[str, str]]:
     """What a gate can look at, with one-sided bounds; nothing on a baseline."""
     rows = []
-    for metric, title, meaning in METRICS:
+    known = metrics()
+    for row in measurements:
+        metric = known.get(row.metric)
+        if metric is None:
+            continue
         try:
-            found = bounds(metric, fidelity, CONFIDENCE)
+            found = bounds(metric, row, CONFIDENCE)
         except (NotMeasuredError, NotANumberError):
             continue
         rows.append(
-            {"suite": fidelity.suite, "metric": metric, "title": title, "meaning": meaning,
+            {"suite": shown_suite(row), "title": metric.title, "meaning": metric.meaning,
              "value": f"{found.value:.4g}", "lower": f"{found.lower:.4g}", "upper": f"{found.upper:.4g}",
-             "count": str(found.count)}
+             "count": f"{found.count} {metric.unit}s"}
         )  # fmt: skip
     return rows
 
 
-def kl_plots(shown: ReportInput) -> list[tuple[str, str, list[str]]]:
-    """By suite: its name, the histogram over tokens, and the quantiles."""
-    found = []
-    for fidelity, comparison in zip(shown.result.summary.fidelity, shown.comparisons, strict=False):
-        values = comparison.kl_divergence
-        quantiles = np.quantile(values, [0.5, 0.9, 0.99, 1.0])
-        names = ("median", "90 %", "99 %", "largest")
-        words = [f"{name} {value:.3g}" for name, value in zip(names, quantiles, strict=True)]
-        plot = plots.histogram(values.tolist(), LEAST_KL, "KL divergence of a token, nats", float(np.mean(values)))
-        found.append((fidelity.suite, plot, words))
-    return found
+def reported_rows(measurements: Sequence[Measurement], original: Sequence[Measurement]) -> list[dict[str, str]]:
+    """What decides nothing, beside the original's value."""
+    before = {(row.suite, row.metric, row.slice): row for row in original}
+    known = metrics()
+    return [
+        {"suite": shown_suite(row), "title": known[row.metric].title, "meaning": known[row.metric].meaning,
+         "value": plain(row), "original": plain(before.get((row.suite, row.metric, row.slice)))}
+        for row in measurements
+        if row.metric in known and known[row.metric].bound is None
+    ]  # fmt: skip
 
 
-def worst_texts(shown: ReportInput) -> list[dict[str, Any]]:
-    """The texts on which the two differ most."""
-    rows: list[dict[str, Any]] = []
-    for fidelity, comparison, lengths in zip(
-        shown.result.summary.fidelity, shown.comparisons, shown.lengths, strict=False
-    ):
-        start = 0
-        for number, length in enumerate(lengths):
-            part = slice(start, start + length)
-            start += length
-            rows.append(
-                {"suite": fidelity.suite, "text": number, "tokens": length,
-                 "kl": float(np.mean(comparison.kl_divergence[part])),
-                 "agreement": float(np.mean(comparison.agreement[part]))}
-            )  # fmt: skip
-    return sorted(rows, key=lambda row: -row["kl"])[:WORST_TEXTS]
+def plain(row: Measurement | None) -> str:
+    """A value and its standard error, to first order on the metric's own scale."""
+    if row is None or row.mean is None:
+        return "–"
+    metric = metrics()[row.metric]
+    value = metric.of(float(row.mean.value))
+    error = float(row.mean.standard_error) * (value if metric.scale == "Logarithmic" else 1.0)
+    return f"{value:.4g} ± {error:.4g}"
+
+
+def shown_suite(row: Measurement) -> str:
+    """With the slice."""
+    return f"{row.suite} · {row.slice}" if row.slice else row.suite
+
+
+def protocol_row(suite: ResolvedSuite) -> dict[str, str]:
+    """What a suite asks for, in the words of the manifest."""
+    kind, settings = suite_of(suite)
+    asked = ", ".join(f"{name} {value}" for name, value in settings.wire().items())
+    return {"name": suite.name, "kind": kind.name, "asked": asked}
 
 
 def modules_plot(modules: Sequence[Module]) -> str:

@@ -1,4 +1,8 @@
-"""An evaluation in the store: samples.npz (every token), report.html, and result.json, which is written last."""
+"""What evaluations leave in the store.
+
+measured/<key>: what one model gave for one suite (samples.npz), whoever asked for it; suite.json is written last.
+evaluations/<name>: details.npz, report.html, and result.json, which is written last.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +11,25 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
+from lowbit.api.base import Tolerant
+from lowbit.api.canonical import digest
 from lowbit.api.documents import EvaluateDocument, EvaluateResult
 from lowbit.api.engines import ResolvedEngine
+from lowbit.api.evaluation import ResolvedSuite, suite_of
 from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol
 from lowbit.worker.decoding import DecodingSummary, Generated
-from lowbit.worker.fidelity import SuiteSamples
+from lowbit.worker.engines import UNKNOWN_VERSION
 from lowbit.worker.refuse import RefusalError
-from lowbit.worker.scoring import Comparison, Lists
 from lowbit.worker.store import Store
+from lowbit.worker.suites import RUNNERS, Arrays
 
-Arrays = dict[str, npt.NDArray[Any]]
+
+class StoredSuite(Tolerant):
+    """suite.json."""
+
+    engine_version: str
 
 
 class StoredResult(EvaluateResult):
@@ -29,6 +39,8 @@ class StoredResult(EvaluateResult):
     baseline: str | None = None
     protocol: EvaluationProtocol
     protocol_key: str
+    suites: dict[str, str] = Field(default_factory=dict)
+    """Keys of what was measured, by the suite's name."""
     engine: ResolvedEngine
     versions: dict[str, str] = Field(default_factory=dict)
     """Of the engine and of what measured."""
@@ -43,9 +55,19 @@ def result_key(evaluation: str) -> str:
     return f"evaluations/{evaluation}/result.json"
 
 
-def samples_key(evaluation: str) -> str:
-    """Where every token's numbers are."""
-    return f"evaluations/{evaluation}/samples.npz"
+def samples_key(key: str) -> str:
+    """Where what a model gave for a suite is."""
+    return f"measured/{key}/samples.npz"
+
+
+def marker_key(key: str) -> str:
+    """Where it says that the samples are whole, and which engine gave them."""
+    return f"measured/{key}/suite.json"
+
+
+def details_key(evaluation: str) -> str:
+    """Where the comparison of every unit is."""
+    return f"evaluations/{evaluation}/details.npz"
 
 
 def report_key(evaluation: str) -> str:
@@ -84,54 +106,54 @@ def read_baseline(store: Store, document: EvaluateDocument, protocol_key: str) -
     return baseline
 
 
-def read_samples(store: Store, evaluation: str, protocol: EvaluationProtocol) -> list[SuiteSamples]:
-    """Every token of a finished evaluation, by suite. Raises RefusalError where it cannot be read."""
-    data = store.read(samples_key(evaluation))
-    if data is None:
-        raise damaged(evaluation, "samples.npz is missing")
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            return [unpack(arrays, suite.name, suite.top_logprobs) for suite in protocol.suites]
-    except (ValueError, KeyError, OSError) as error:
-        raise damaged(evaluation, f"samples.npz cannot be read: {error}") from error
+def suite_key(document: EvaluateDocument, suite: ResolvedSuite) -> str:
+    """Hash of all that a model's samples of one suite depend on. What the suite is called is not in it."""
+    return digest(
+        "suite",
+        {
+            "model": document.model.digest,
+            "suite": suite.model_copy(update={"name": ""}),
+            "tokenizer": document.protocol.tokenizer,
+            "runtime": digest("runtime", document.engine),
+        },
+    )
 
 
-def pack(suite: str, samples: SuiteSamples) -> Arrays:
-    """One model's numbers of one suite, as arrays under <suite>/<name>.
+def read_suite(store: Store, key: str, suite: ResolvedSuite, version: str) -> Any | None:
+    """The samples of one model and suite. None where there are none, or where another version of the engine gave them.
 
-    tokens: all texts one after another, lengths: of each. ids, logprobs, tokenLogprobs: of all scored positions.
+    Raises RefusalError where they cannot be read.
     """
-    return {
-        f"{suite}/tokens": np.array([token for text in samples.texts for token in text], dtype=np.int32),
-        f"{suite}/lengths": np.array([len(text) for text in samples.texts], dtype=np.int32),
-        f"{suite}/ids": samples.lists.ids,
-        f"{suite}/logprobs": samples.lists.logprobs,
-        f"{suite}/tokenLogprobs": samples.lists.token_logprobs,
-    }
+    data = store.read(marker_key(key))
+    if data is None:
+        return None
+    try:
+        before = StoredSuite.model_validate_json(data).engine_version
+        if UNKNOWN_VERSION not in (before, version) and before != version:
+            return None
+        kind, settings = suite_of(suite)
+        with np.load(io.BytesIO(store.read(samples_key(key)) or b""), allow_pickle=False) as arrays:
+            return RUNNERS[kind.name].unpack(arrays, settings)
+    except (ValueError, KeyError, OSError, EOFError) as error:
+        raise RefusalError(
+            "Damaged",
+            f"the store's samples of suite {suite.name} are damaged: {error}",
+            f"delete the folder measured/{key} in the store, and the ModelEvaluation that is compared with it",
+        ) from error
 
 
-def pack_comparison(suite: str, comparison: Comparison) -> Arrays:
-    """The comparison with the baseline, position by position."""
-    return {
-        f"{suite}/klDivergence": comparison.kl_divergence.astype(np.float32),
-        f"{suite}/agreement": comparison.agreement,
-        f"{suite}/covered": comparison.covered.astype(np.float32),
-    }
+def write_suite(store: Store, key: str, suite: ResolvedSuite, samples: Any, version: str) -> None:
+    """The marker last: with it, the samples count."""
+    kind, _ = suite_of(suite)
+    store.write(samples_key(key), to_bytes(RUNNERS[kind.name].pack(samples)))
+    store.write(marker_key(key), StoredSuite(engine_version=version).model_dump_json(by_alias=True).encode())
 
 
-def unpack(arrays: Mapping[str, npt.NDArray[Any]], suite: str, top: int) -> SuiteSamples:
-    """The inverse of pack. Raises KeyError or ValueError where something is missing or does not fit together."""
-    tokens, lengths = arrays[f"{suite}/tokens"], arrays[f"{suite}/lengths"]
-    if int(lengths.sum()) != len(tokens) or len(lengths) == 0:
-        raise ValueError(f"the texts of suite {suite} do not fit their lengths")
-    texts = [part.tolist() for part in np.split(tokens, np.cumsum(lengths)[:-1])]
-    scored = np.array([token for text in texts for token in text[1:]], dtype=np.int32)
-    lists = Lists(
-        arrays[f"{suite}/ids"], arrays[f"{suite}/logprobs"], scored, arrays[f"{suite}/tokenLogprobs"]
-    )  # fmt: skip
-    if not len(scored) == len(lists.ids) == len(lists.logprobs) == len(lists.token_logprobs):
-        raise ValueError(f"the numbers of suite {suite} do not fit its texts")
-    return SuiteSamples(texts, top, lists)
+def write_details(store: Store, evaluation: str, details: Mapping[str, Arrays]) -> None:
+    """The comparison of every unit, by suite; nothing where no suite has any."""
+    arrays = {f"{suite}/{name}": values for suite, found in details.items() for name, values in found.items()}
+    if arrays:
+        store.write(details_key(evaluation), to_bytes(arrays))
 
 
 def to_bytes(arrays: Arrays) -> bytes:

@@ -16,8 +16,9 @@ from tests.bench.inside import marks
 
 with marks.part("imports"):
     from lowbit.worker import __main__ as worker
-    from lowbit.worker import decoding, evaluate, fidelity, speed
+    from lowbit.worker import decoding, evaluate, speed
     from lowbit.worker.engines.vllm import CONCURRENCY, EngineClient
+    from lowbit.worker.suites import fidelity
 
 requests: list[dict[str, Any]] = []
 phase = ["start"]
@@ -59,14 +60,14 @@ def phases() -> list[dict[str, Any]]:
     ]
 
 
-named(fidelity, "measure", "read")
+named(fidelity, "read_all", "read")
 named(decoding, "generate", "generate")
 named(speed, "measure", "speed")
 marks.clock(EngineClient, "wait_ready", "start")
-marks.clock(fidelity, "measure", "read the texts")
+marks.clock(fidelity, "read_all", "read the texts")
 marks.clock(decoding, "generate", "generate")
 marks.clock(speed, "measure", "speed")
-marks.clock(evaluate, "tokenize", "tokenizing")
+marks.clock(fidelity, "tokenize", "tokenizing")
 marks.clock(evaluate, "load_baseline", "baseline's results")
 marks.clock(evaluate, "write", "scores, report, results")
 if "BENCH_REQUESTS" in os.environ:

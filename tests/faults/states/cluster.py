@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -19,7 +20,6 @@ from lowbit.decide.plan import Apply, Plan
 from lowbit.observe.entries import Entry
 from lowbit.observe.keys import Key
 from lowbit.observe.store import Store
-from lowbit.observe.views import read_engine_log
 from tests.unit.world import NAMESPACE, Reference, Stale, World
 
 OWN_KINDS = ("QuantizedModel", "ModelStore", "ModelRevision", "ModelEvaluation")
@@ -84,7 +84,7 @@ def fork(store: Store) -> Store:
         copy._job_pods[job] = set(pods)
     for artifact, revisions in store._revisions.items():
         copy._revisions[artifact] = set(revisions)
-    copy._engine_logs = dict(store._engine_logs)
+    copy._readings = deepcopy(store._readings)
     copy._removed = store._removed.copy()
     return copy
 
@@ -198,8 +198,8 @@ class Cluster(World):
                 super().execute(Plan(actions=(action,)))
         if plan.status is not None:
             super().execute(Plan(status=plan.status, events=plan.events))
-        for wanted in plan.read_logs:
-            self.seen.store.put_engine_log(NAMESPACE, wanted.pod, read_engine_log("", wanted.ends))
+        super().execute(Plan(read_logs=plan.read_logs))
+        self.show_read(self.seen.store)
 
     def create(self, manifest: Mapping[str, Any]) -> None:
         """POST; AlreadyExists makes the operator look at what is there."""

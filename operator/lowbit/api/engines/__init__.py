@@ -22,10 +22,10 @@ if TYPE_CHECKING:
         """An engine with nothing left open. Exactly one member."""
 
 else:
-    Engine = union("Engine", "Exactly one member.", {k.name: (k.spec, k.description) for k in ENGINES})
+    Engine = union("Engine", "Exactly one member.", {k.name: (k.spec, k.description) for k in ENGINES}, Tagged)
     ResolvedEngine = union(
         "ResolvedEngine", "An engine with nothing left open. Exactly one member.",
-        {k.name: (k.resolved, k.description) for k in ENGINES},
+        {k.name: (k.resolved, k.description) for k in ENGINES}, Tagged,
     )  # fmt: skip
 
 

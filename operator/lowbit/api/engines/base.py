@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Generic, TypeVar
+from typing import Annotated, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import Field, StringConstraints
 
@@ -15,6 +15,9 @@ from lowbit.api.facts import ModelFacts
 from lowbit.api.platform import Platform
 from lowbit.api.problem import Problem
 from lowbit.api.rule import Rule
+
+Capability = Literal["PromptLogprobs"]
+"""What not every engine can do, and a suite may need. PromptLogprobs: it says how likely it finds each token of a prompt."""
 
 
 class EngineSettings(Wire):
@@ -73,6 +76,8 @@ class EngineKind(ABC, Generic[Spec, Resolved]):
     """The same with nothing left open, as it is frozen in a ModelRevision."""
     rules: ClassVar[tuple[Rule, ...]] = ()
     """Rules on `spec` that a schema cannot say."""
+    capabilities: ClassVar[frozenset[Capability]] = frozenset()
+    """What it can do beside generating."""
     command: ClassVar[tuple[str, ...]]
     """Of the container, before its arguments."""
 

@@ -94,6 +94,7 @@ class VLLMKind(EngineKind[VLLM, ResolvedVLLM]):
     description = "vLLM."
     spec = VLLM
     resolved = ResolvedVLLM
+    capabilities = frozenset({"PromptLogprobs"})
     command = ("vllm", "serve", MODEL_PATH)
     rules = (
         between("gpuMemoryUtilization", "gpu_memory_utilization", "{x} > 0.0 && {x} <= 1.0", lambda x: 0 < x <= 1,

@@ -24,10 +24,12 @@ if TYPE_CHECKING:
         """A recipe with nothing left open. Exactly one member."""
 
 else:
-    Recipe = union("Recipe", "One candidate. Exactly one member.", {k.name: (k.spec, k.description) for k in RECIPES})
+    Recipe = union(
+        "Recipe", "One candidate. Exactly one member.", {k.name: (k.spec, k.description) for k in RECIPES}, Tagged
+    )
     ResolvedRecipe = union(
         "ResolvedRecipe", "A recipe with nothing left open. Exactly one member.",
-        {k.name: (k.resolved, k.description) for k in RECIPES},
+        {k.name: (k.resolved, k.description) for k in RECIPES}, Tagged,
     )  # fmt: skip
 
 

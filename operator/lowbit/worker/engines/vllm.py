@@ -229,3 +229,14 @@ async def connect(
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=60, sock_read=SILENCE_SECONDS)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False) as session:
         yield EngineClient(session, model, url, clock)
+
+
+def pairs_of(entry: Any) -> list[tuple[int, float]]:
+    """(token id, logprob) pairs of one position. Raises EngineError where they are none."""
+    try:
+        return [
+            (int(token), float(value["logprob"] if isinstance(value, Mapping) else value))
+            for token, value in (entry or {}).items()
+        ]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise EngineError(f"the engine gave logprobs that cannot be read: {str(entry)[:200]}") from error

@@ -7,40 +7,40 @@ and the evaluator needs no tokenizer of its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from lowbit.api.evaluation import ResolvedSuite
+from lowbit.api.calibration import DatasetFormat
 from lowbit.worker.datasets import Record, bad_line, read_dataset
 from lowbit.worker.engines.vllm import CONCURRENCY, BadRequestError, EngineClient
-from lowbit.worker.refuse import RefusalError
 from lowbit.worker.together import together
 
 LEAST_TOKENS = 2
 """The first token has no logprob: a text of one token measures nothing."""
 
 
-async def tokenize_suite(
-    client: EngineClient, suite: ResolvedSuite, dataset: Path, longest: int | None
-) -> list[list[int]]:
-    """The token ids of a suite's first texts, each cut at maxTokens (and at what the engine takes, longest tokens).
+@dataclass(frozen=True)
+class Texts:
+    """A dataset to be read."""
 
-    Texts of fewer than two tokens are left out. Raises EngineError, and RefusalError where fewer than two texts are left.
+    what: str
+    """Its name in messages."""
+    path: Path
+    format: DatasetFormat
+
+
+async def tokenize(client: EngineClient, texts: Texts, count: int, limit: int) -> list[list[int]]:
+    """The token ids of the first texts, at most count, each cut at limit tokens.
+
+    Texts of fewer than two tokens are left out. Raises EngineError.
     """
-    what = f"the dataset of suite {suite.name}"
-    limit = suite.max_tokens if longest is None else min(suite.max_tokens, longest)
     samples: list[list[int]] = []
-    records = read_dataset(dataset, suite.format, what)
+    records = read_dataset(texts.path, texts.format, texts.what)
     for start in range(0, len(records), CONCURRENCY):
-        samples += await _tokenize(client, what, records[start : start + CONCURRENCY], limit)
-        if len(samples) >= suite.samples:
+        samples += await _tokenize(client, texts.what, records[start : start + CONCURRENCY], limit)
+        if len(samples) >= count:
             break
-    if len(samples) < 2:
-        raise RefusalError(
-            "TooFewTexts",
-            f"suite {suite.name} has {len(samples)} texts of at least {LEAST_TOKENS} tokens, and needs two",
-            "give the suite a dataset with more, longer texts",
-        )
-    return samples[: suite.samples]
+    return samples[:count]
 
 
 async def _tokenize(client: EngineClient, what: str, records: Sequence[Record], limit: int) -> list[list[int]]:

@@ -77,6 +77,8 @@ class Mean:
 
     value: float
     standard_error: float
+    skewness: float
+    """Of the texts' values, third central moment over the cubed deviation."""
     count: int
 
 
@@ -188,7 +190,9 @@ def text_means(values: npt.NDArray[Any], lengths: Integers) -> Floats:
 
 
 def mean(values: Floats) -> Mean:
-    """Mean over independent texts; the standard error is NaN where there is but one."""
+    """Mean over independent texts; the standard error is NaN where there is but one, and the skewness where all are equal."""
     count = len(values)
     error = float(np.std(values, ddof=1) / np.sqrt(count)) if count > 1 else float("nan")
-    return Mean(float(np.mean(values)), error, count)
+    spread = float(np.std(values))
+    skewness = float(np.mean((values - np.mean(values)) ** 3)) / spread**3 if spread > 0 else float("nan")
+    return Mean(float(np.mean(values)), error, skewness, count)

@@ -1,0 +1,25 @@
+"""Suites: what is measured. Members of `evaluation.suites[]`, and their metrics, from the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lowbit.api.suites.base import SuiteKind
+from lowbit.api.suites.fidelity import FidelityKind
+from lowbit.api.suites.metric import Metric
+from lowbit.api.tagged import Registry
+
+AnySuite = SuiteKind[Any, Any]
+
+SUITES: Registry[AnySuite] = Registry("suite", FidelityKind())
+
+
+def metrics() -> Mapping[str, Metric]:
+    """Every metric by its name, in the order of the suites."""
+    return {metric.name: metric for kind in SUITES for metric in kind.metrics}
+
+
+def gated() -> list[Metric]:
+    """The metrics that a gate may ask for."""
+    return [metric for metric in metrics().values() if metric.bound is not None]

@@ -1,0 +1,57 @@
+"""What a suite declares. Each kind is one file here, one runner of the same name in worker/suites, and one line in the registry."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar, Generic, TypeVar
+
+from lowbit.api.base import Digest, Wire
+from lowbit.api.engines.base import Capability
+from lowbit.api.rule import Rule
+from lowbit.api.suites.dataset import EvaluationDataset
+from lowbit.api.suites.metric import Metric
+
+Spec = TypeVar("Spec", bound=Wire)
+Resolved = TypeVar("Resolved", bound=Wire)
+
+
+class SuiteKind(ABC, Generic[Spec, Resolved]):
+    """One member of `evaluation.suites[]`."""
+
+    name: ClassVar[str]
+    """The member's name in a manifest, and its runner's in the worker."""
+    description: ClassVar[str]
+    """For `kubectl explain`."""
+    spec: type[Spec]
+    """What a person writes."""
+    resolved: type[Resolved]
+    """The same with datasets under their digests, as it is frozen in a protocol: what must be equal on both sides."""
+    version: ClassVar[int]
+    """Raised when its runner would give another number for the same model."""
+    metrics: ClassVar[tuple[Metric, ...]]
+    """What its runner measures."""
+    needs: ClassVar[frozenset[Capability]] = frozenset()
+    """What the engine must be able to do."""
+    rules: ClassVar[tuple[Rule, ...]] = ()
+    """Rules on `spec` that a schema cannot say."""
+    dataset_fields: ClassVar[tuple[str, ...]] = ("dataset",)
+    """Attributes of `spec` that are EvaluationDatasets, or None; those of `resolved` are their digests."""
+    length_field: ClassVar[str | None] = None
+    """Attribute of `spec` with the longest text in tokens: the engine must have room for it, and for an answer."""
+    count_field: ClassVar[str] = "samples"
+    """Attribute of `spec` to raise where a verdict is Inconclusive."""
+
+    @abstractmethod
+    def resolve(self, spec: Spec, datasets: Mapping[str, Digest]) -> Resolved:
+        """Nothing left open. datasets: digests by the attribute."""
+
+    def datasets(self, spec: Spec) -> Mapping[str, EvaluationDataset]:
+        """What prepare puts into the store, by the attribute."""
+        found = {name: getattr(spec, name) for name in self.dataset_fields}
+        return {name: dataset for name, dataset in found.items() if dataset is not None}
+
+
+def dataset_key(suite: str, field: str) -> str:
+    """Names a suite's dataset in what prepare found."""
+    return f"evaluation/{suite}" if field == "dataset" else f"evaluation/{suite}/{field}"

@@ -1,0 +1,20 @@
+"""Where a suite finds what it asks the models."""
+
+from __future__ import annotations
+
+from lowbit.api.base import Wire
+from lowbit.api.calibration import DatasetFormat
+from lowbit.api.references import ConfigMapLocation, PVCLocation, S3Location
+
+
+class EvaluationDataset(Wire):
+    """One JSONL file of held-out texts or chats. Exactly one of pvc, s3 and configMap."""
+
+    format: DatasetFormat = "Auto"
+    """Text: a field `text` (or a JSON string) per line. Chat: a field `messages`. Auto: told from the first line."""
+    pvc: PVCLocation | None = None
+    """A file on a volume."""
+    s3: S3Location | None = None
+    """An object in an S3-compatible bucket."""
+    config_map: ConfigMapLocation | None = None
+    """A key of a ConfigMap."""

@@ -1,0 +1,66 @@
+"""A metric: what a suite's numbers mean, which way is better, and how a gate may bound them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import exp, inf, log
+from typing import Final, Literal
+
+Scale = Literal["Linear", "Logarithmic"]
+
+
+def _identity(value: float) -> float:
+    return value
+
+
+def _exp(value: float) -> float:
+    try:
+        return exp(value)
+    except OverflowError:
+        return inf
+
+
+def _log(value: float) -> float:
+    return log(value) if value > 0 else -inf
+
+
+SCALES: Final[Mapping[Scale, tuple[Callable[[float], float], Callable[[float], float]]]] = {
+    "Linear": (_identity, _identity),
+    "Logarithmic": (_exp, _log),
+}
+"""From an estimate to the metric, and back."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric. The same name means the same in every suite."""
+
+    name: str
+    title: str
+    """For tables: "KL divergence"."""
+    meaning: str
+    """What the number is, in a clause, for reports."""
+    better: Literal["Lower", "Higher"]
+    """Lower: a gate asks for a maximum. Higher: for a minimum."""
+    explained: str = ""
+    """What the number is, for `kubectl explain`; where nothing is said, `meaning`."""
+    unreachable: str = ""
+    """Says what to write in place of a threshold that no result, or every result, is on the right side of."""
+    scale: Scale = "Linear"
+    """The scale of the estimate, on which its error is symmetric."""
+    least: float = 0.0
+    greatest: float = inf
+    """Ends of the metric's values."""
+    bound: str | None = "StudentT"
+    """How its confidence bounds are computed (gate/bounds.py); None where it is only reported."""
+    unit: str = "text"
+    """What is counted, in the singular: units are independent."""
+
+    def of(self, estimate: float) -> float:
+        """The metric's value for an estimate on its scale."""
+        return SCALES[self.scale][0](estimate)
+
+    def estimate(self, value: float) -> float:
+        """The inverse of `of`."""
+        return SCALES[self.scale][1](value)

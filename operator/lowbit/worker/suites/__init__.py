@@ -1,0 +1,15 @@
+"""Runners of suites, by the suite's name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lowbit.worker.suites.base import Arrays, Ask, Runner, Section, Summary
+from lowbit.worker.suites.fidelity import FidelityRunner
+
+__all__ = ["RUNNERS", "AnyRunner", "Arrays", "Ask", "Runner", "Section", "Summary"]
+
+AnyRunner = Runner[Any, Any]
+
+RUNNERS: Mapping[str, AnyRunner] = {"fidelity": FidelityRunner()}

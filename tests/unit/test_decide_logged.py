@@ -1,0 +1,64 @@
+"""A result that is longer than a termination message: it is read in the worker's log, judged whole, and then let go."""
+
+from __future__ import annotations
+
+import pytest
+
+from lowbit.api.status import Measurement
+from lowbit.observe.keys import Key
+from lowbit.observe.store import Store
+from tests.unit.life import NAME, condition, only_passed_is_served, status
+from tests.unit.measurements import Estimate, row
+from tests.unit.world import NAMESPACE, World, spec
+
+CLASSES = [
+    row("Top1Agreement", Estimate(0.9 + n / 1e4, 0.01 + n / 1e5), slice_=f"class-{n * 7919}") for n in range(400)
+]
+"""More than 4 KB hold, packed."""
+
+
+@pytest.fixture
+def large(world: World) -> World:
+    """Every candidate has numbers for 400 classes."""
+    world.rows = CLASSES
+    world.apply_model(NAME, spec())
+    return world
+
+
+def rows(world: World) -> list[Measurement]:
+    (name,) = (name for name in world.names("ModelEvaluation") if name.startswith("eval-"))
+    found = world.objects["ModelEvaluation", name]["status"]["summary"]["measurements"]
+    return [Measurement.model_validate(each) for each in found]
+
+
+def test_a_result_of_any_length_is_judged_whole(large: World) -> None:
+    large.settle(NAME, after=only_passed_is_served(large))
+    assert condition(large, "Ready")["status"] == "True"
+    assert large.worker_logs, "it was told in the log"
+    assert [each for each in rows(large) if each.slice] == CLASSES
+    shown = status(large)["evaluation"]["measurements"]
+    assert {each["metric"] for each in shown} >= {"KLDivergence", "Top1Agreement"}
+    assert not [each for each in shown if "slice" in each], "the model's status stays readable"
+
+
+def test_a_result_that_is_gone_from_the_log_is_asked_for_again_and_nothing_is_served_meanwhile(large: World) -> None:
+    large.lost = True
+    large.settle_waiting(NAME, after=only_passed_is_served(large))
+    assert condition(large, "Ready")["reason"] == "ReadingResult"
+    assert "the log holds 0 of the result's" in condition(large, "Ready")["message"]
+    evaluated = large.evaluated
+    large.lost = False
+    large.settle(NAME, after=only_passed_is_served(large))
+    assert condition(large, "Ready")["status"] == "True"
+    assert large.evaluated == evaluated + 1, "another Job, which finds it in the store"
+
+
+def test_what_was_read_is_let_go_at_rest(large: World) -> None:
+    large.settle(NAME)
+    store = Store()
+    for manifest in large.objects.values():
+        store.put(manifest)
+    large.show_read(store)
+    assert store._readings.results
+    store.rest(Key(NAMESPACE, NAME))
+    assert not store._readings.results
