@@ -209,6 +209,10 @@ def definition(kind: Kind) -> dict[str, Any]:
     }
 
 
+FLAT: Final = 300
+"""Characters of a mapping that is written as one line."""
+
+
 class Unaliased(yaml.SafeDumper):
     """YAML without anchors, which kubectl reads but people do not."""
 
@@ -219,6 +223,14 @@ class Unaliased(yaml.SafeDumper):
         """A list of one flat item is a line, not two: most rules stand alone."""
         node = super().represent_sequence(tag, sequence, flow_style)
         if len(node.value) == 1 and getattr(node.value[0], "flow_style", False):
+            node.flow_style = True
+        return node
+
+    def represent_mapping(self, tag: str, mapping: Any, flow_style: bool | None = None) -> yaml.MappingNode:
+        """A short one is a line: half of such a file is indentation."""
+        node = super().represent_mapping(tag, mapping, flow_style)
+        flat = all(getattr(value, "flow_style", True) for _, value in node.value)
+        if flat and len(str(mapping)) <= FLAT:
             node.flow_style = True
         return node
 

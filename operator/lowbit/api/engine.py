@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from lowbit.api.base import QuantityString, Wire
 
@@ -18,6 +18,23 @@ class EnvironmentVariable(Wire):
     """Name of the variable."""
     value: str = Field(default="", max_length=4096)
     """Its value."""
+
+
+Argument = Annotated[str, StringConstraints(max_length=1024)]
+
+
+class EngineChanges(Wire):
+    """What a candidate changes in the engine: it is judged and served with this, and the original without it. For instance
+    a KV cache in FP8: args: ["--kv-cache-dtype=fp8"]."""
+
+    args: list[Argument] = Field(default_factory=list, max_length=16)
+    """Arguments behind those of the engine. What Lowbit sets itself is refused."""
+    env: list[EnvironmentVariable] = Field(default_factory=list, max_length=16)
+    """Environment of the engine; a variable of the same name is replaced."""
+
+    def words(self) -> str:
+        """For people: --kv-cache-dtype=fp8, VLLM_X=1."""
+        return ", ".join([" ".join(self.args)] * bool(self.args) + [f"{each.name}={each.value}" for each in self.env])
 
 
 class Resources(Wire):

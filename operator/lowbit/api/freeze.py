@@ -9,7 +9,7 @@ from lowbit.api.base import Digest
 from lowbit.api.calibration import ResolvedCalibration, ResolvedDataset
 from lowbit.api.canonical import digest
 from lowbit.api.documents import PrepareResult
-from lowbit.api.engine import EnvironmentVariable
+from lowbit.api.engine import EngineChanges, EnvironmentVariable
 from lowbit.api.engines import Engine, ResolvedEngine, engine_of
 from lowbit.api.evaluation import ResolvedGate, ResolvedSuite, Suite, suite_of
 from lowbit.api.modelchecks import check_model, fitting_of
@@ -38,6 +38,7 @@ def freeze_candidate(
     name: str, index: int, spec: QuantizedModelSpec, platform: Platform, prepared: PrepareResult
 ) -> ModelRevisionSpec:
     """The revision spec of one candidate."""
+    changes = spec.candidates[index].engine
     recipe = resolve_recipe(index, spec.candidates[index], spec, prepared)
     calibration = resolve_calibration(spec, prepared) if recipe_of(recipe)[0].calibrated else None
     return ModelRevisionSpec(
@@ -56,7 +57,9 @@ def freeze_candidate(
             )
             for s in spec.evaluation.suites
         ],
-        engine=resolve_engine(spec.engine, platform),
+        engine=resolve_engine(spec.engine, platform, changes),
+        engine_changes=changes,
+        baseline_engine=resolve_engine(spec.engine, platform) if changes is not None else None,
         images=RevisionImages(
             operator=platform.operator_image, worker=platform.worker_image, guard=platform.guard_image
         ),
@@ -114,9 +117,13 @@ def resolve_suite(suite: Suite, prepared: PrepareResult) -> ResolvedSuite:
     return ResolvedSuite.model_validate({"name": suite.name, "version": kind.version, kind.name: resolved})
 
 
-def resolve_engine(engine: Engine, platform: Platform) -> ResolvedEngine:
-    """The engine with the platform's defaults; the QuantizedModel's own environment wins."""
+def resolve_engine(engine: Engine, platform: Platform, changes: EngineChanges | None = None) -> ResolvedEngine:
+    """The engine with the platform's defaults; the QuantizedModel's own environment wins, and before it the candidate's."""
     kind, settings = engine_of(engine)
+    if changes is not None:
+        replaced = {variable.name for variable in changes.env}
+        kept = [variable for variable in settings.env if variable.name not in replaced]
+        settings = settings.model_copy(update={"args": settings.args + changes.args, "env": kept + changes.env})
     own = {variable.name for variable in settings.env}
     env = [EnvironmentVariable(name=k, value=v) for k, v in sorted(platform.engine_env.items()) if k not in own]
     return ResolvedEngine.model_validate({kind.name: kind.resolve(settings, platform, env + settings.env)})
@@ -130,24 +137,26 @@ def artifact_hash(source: Digest, recipe: ResolvedRecipe, calibration: ResolvedC
 
 
 def baseline_spec(revision: ModelRevisionSpec) -> ModelEvaluationSpec:
-    """The evaluation of the original, in the engine setting that is asked for."""
-    return _evaluation(revision, EvaluatedModel(kind="Source", digest=revision.source.digest), None)
+    """The evaluation of the original, in the engine that is asked for."""
+    original = EvaluatedModel(kind="Source", digest=revision.source.digest)
+    return _evaluation(revision, revision.original_engine, original, None)
 
 
 def candidate_spec(revision: ModelRevisionSpec, artifact: Digest) -> ModelEvaluationSpec:
     """The evaluation of the revision's artifact, compared with its baseline."""
-    return _evaluation(
-        revision, EvaluatedModel(kind="Artifact", digest=artifact), evaluation_name(baseline_spec(revision))
-    )
+    made = EvaluatedModel(kind="Artifact", digest=artifact)
+    return _evaluation(revision, revision.engine, made, evaluation_name(baseline_spec(revision)))
 
 
-def _evaluation(revision: ModelRevisionSpec, model: EvaluatedModel, baseline: str | None) -> ModelEvaluationSpec:
+def _evaluation(
+    revision: ModelRevisionSpec, engine: ResolvedEngine, model: EvaluatedModel, baseline: str | None
+) -> ModelEvaluationSpec:
     return ModelEvaluationSpec(
         store_ref=revision.store_ref,
         model=model,
         protocol=revision.protocol,
         protocol_key=digest("protocol", revision.protocol),
-        engine=revision.engine,
-        runtime_key=digest("runtime", revision.engine),
+        engine=engine,
+        runtime_key=digest("runtime", engine),
         baseline=baseline,
     )

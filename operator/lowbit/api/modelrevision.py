@@ -6,6 +6,7 @@ from pydantic import Field
 
 from lowbit.api.base import Digest, ObjectName, Tolerant, Wire
 from lowbit.api.calibration import ResolvedCalibration
+from lowbit.api.engine import EngineChanges
 from lowbit.api.engines import ResolvedEngine
 from lowbit.api.evaluation import ResolvedGate
 from lowbit.api.facts import ModelFacts
@@ -56,10 +57,20 @@ class ModelRevisionSpec(Wire):
     protocol: EvaluationProtocol
     gates: list[ResolvedGate]
     engine: ResolvedEngine
+    """What the candidate is judged and served in."""
+    engine_changes: EngineChanges | None = None
+    """What of it is the candidate's own."""
+    baseline_engine: ResolvedEngine | None = None
+    """What the original is measured in, where the candidate changes something."""
     images: RevisionImages
     platform: RevisionPlatform = RevisionPlatform()
     artifact_hash: str
     """Hash of source, recipe and calibration: equal hashes share one artifact."""
+
+    @property
+    def original_engine(self) -> ResolvedEngine:
+        """What the original is measured in, and served in where it is the fallback."""
+        return self.baseline_engine or self.engine
 
 
 class ModelRevisionStatus(Tolerant):

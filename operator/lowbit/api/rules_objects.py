@@ -12,6 +12,7 @@ from pydantic.alias_generators import to_camel
 
 from lowbit.api.base import Wire
 from lowbit.api.calibration import Calibration, CalibrationDataset
+from lowbit.api.engine import EngineChanges
 from lowbit.api.engines import ENGINES, engine_of
 from lowbit.api.evaluation import datasets_of, suite_of
 from lowbit.api.modelevaluation import ModelEvaluation, ModelEvaluationSpec
@@ -218,5 +219,8 @@ OBJECT_RULES: Final[dict[type[Wire], tuple[ObjectRule, ...]]] = {
 
 def rules_of(kind: type[Wire]) -> list[Rule]:
     """The rules of a type and of its bases."""
-    declared: dict[type[Wire], tuple[Rule, ...]] = {each.spec: each.rules for each in (*RECIPES, *ENGINES, *SUITES)}
+    changes = tuple(rule for each in ENGINES for rule in each.rules if rule.field in ("args", "env"))
+    declared: dict[type[Wire], tuple[Rule, ...]] = {EngineChanges: changes} | {
+        each.spec: each.rules for each in (*RECIPES, *ENGINES, *SUITES)
+    }
     return [rule for base in reversed(kind.__mro__) for rule in (*RULES.get(base, ()), *declared.get(base, ()))]

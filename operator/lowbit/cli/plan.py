@@ -14,7 +14,7 @@ from lowbit.api.platform import Platform
 from lowbit.api.pods import JobOptions
 from lowbit.api.problem import Problem
 from lowbit.api.quantizedmodel import QuantizedModelSpec
-from lowbit.api.recipes import Recipe, recipe_of
+from lowbit.api.recipes import Recipe, changed, recipe_of
 from lowbit.cli.estimates import Estimate, estimate, quantize_bytes
 
 NOT_CHECKED_WITHOUT_CONFIG: Final = (
@@ -102,7 +102,7 @@ def planned_revision(index: int, recipe: Recipe, spec: QuantizedModelSpec, facts
     """One candidate with its label and sizes, as far as they are known."""
     kind, member = recipe_of(recipe)
     fitting = fitting_of(spec, facts) if facts is not None else None
-    label = kind.draft_label(member, fitting)
+    label = changed(kind.draft_label(member, fitting), recipe.engine)
     artifact = kind.artifact_bytes(member, fitting) if fitting is not None else None
     if facts is None or fitting is None or artifact is None:
         return PlannedRevision(index, label, when(index))

@@ -97,7 +97,7 @@ def pinned(snapshot: Snapshot, clock: Clock, name: str) -> Result:
 def exhausted(snapshot: Snapshot, clock: Clock, revisions: list[Observed[ModelRevision]]) -> Result:
     """No candidate has passed: say so, and fall back to the source only where that was asked for."""
     words = [
-        f"{label(revision.body.spec.recipe)}: {record.verdict}, {record.message}"
+        f"{label(revision.body.spec.recipe, revision.body.spec.engine_changes)}: {record.verdict}, {record.message}"
         for revision in revisions
         if (record := revision.body.status.verdict) is not None
     ]

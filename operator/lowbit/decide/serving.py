@@ -112,6 +112,7 @@ def served(target: Target, serving: Serving, engine: EngineSettings) -> Served:
     spec, record = target.revision.body.spec, target.revision.body.status.artifact
     if target.source or record is None:
         original = EvaluatedModel(kind="Source", digest=spec.source.digest)
+        spec = spec.model_copy(update={"engine": spec.original_engine})
         return Served(target.label, spec, original, spec.source.facts.weight_bytes, serving, engine)
     artifact = EvaluatedModel(kind="Artifact", digest=record.digest)
     return Served(target.label, spec, artifact, record.bytes, serving, engine)

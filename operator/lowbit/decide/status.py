@@ -42,7 +42,7 @@ def summary(revision: Observed[ModelRevision] | None) -> RevisionSummary | None:
 def _summary(body: ModelRevision, name: str) -> RevisionSummary:
     spec, status = body.spec, body.status
     return RevisionSummary(
-        name=name, candidate=spec.candidate, recipe=label(spec.recipe),
+        name=name, candidate=spec.candidate, recipe=label(spec.recipe, spec.engine_changes),
         verdict=status.verdict.verdict if status.verdict else None, artifact=status.artifact,
     )  # fmt: skip
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Generic, Literal, TypeVar
+from typing import ClassVar, Generic, Literal, TypeVar
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from lowbit.api.base import QuantityString, Wire
-from lowbit.api.engine import Device, EnvironmentVariable, Resources
+from lowbit.api.engine import Argument, Device, EnvironmentVariable, Resources
 from lowbit.api.facts import ModelFacts
 from lowbit.api.platform import Platform
 from lowbit.api.problem import Problem
@@ -31,7 +31,7 @@ class EngineSettings(Wire):
     """Longest prompt and answer together, in tokens; where nothing is said, what the model's config allows."""
     shm_size: QuantityString = "1Gi"
     """Size of /dev/shm, which the engine's processes share."""
-    args: list[Annotated[str, StringConstraints(max_length=1024)]] = Field(default_factory=list, max_length=64)
+    args: list[Argument] = Field(default_factory=list, max_length=64)
     """Further arguments of the engine. What Lowbit sets itself is refused."""
     env: list[EnvironmentVariable] = Field(default_factory=list, max_length=64)
     """Environment of the engine."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from lowbit.api.base import Wire
+from lowbit.api.engine import EngineChanges
 from lowbit.api.recipes.artifact import ArtifactKind
 from lowbit.api.recipes.awq import AWQKind
 from lowbit.api.recipes.base import RecipeKind
@@ -15,9 +16,18 @@ AnyRecipe = RecipeKind[Any, Any]
 
 RECIPES: Registry[AnyRecipe] = Registry("recipe", GPTQKind(), AWQKind(), ArtifactKind())
 
+
+class Candidate(Tagged):
+    """What every candidate may have."""
+
+    common: ClassVar[frozenset[str]] = frozenset({"engine"})
+    engine: EngineChanges | None = None
+    """What it changes in the engine; the original is measured without it."""
+
+
 if TYPE_CHECKING:
 
-    class Recipe(Tagged):
+    class Recipe(Candidate):
         """One candidate. Exactly one member."""
 
     class ResolvedRecipe(Tagged):
@@ -25,7 +35,7 @@ if TYPE_CHECKING:
 
 else:
     Recipe = union(
-        "Recipe", "One candidate. Exactly one member.", {k.name: (k.spec, k.description) for k in RECIPES}, Tagged
+        "Recipe", "One candidate. Exactly one member.", {k.name: (k.spec, k.description) for k in RECIPES}, Candidate
     )
     ResolvedRecipe = union(
         "ResolvedRecipe", "A recipe with nothing left open. Exactly one member.",
@@ -39,7 +49,12 @@ def recipe_of(recipe: Recipe | ResolvedRecipe) -> tuple[AnyRecipe, Wire]:
     return RECIPES[name], member
 
 
-def label(recipe: ResolvedRecipe) -> str:
-    """The recipe in a word: gptq-int4-g64."""
+def label(recipe: ResolvedRecipe, changes: EngineChanges | None = None) -> str:
+    """The recipe in a word, and what changes in the engine: "gptq-int4-g64 with --kv-cache-dtype=fp8"."""
     kind, member = recipe_of(recipe)
-    return kind.label(member)
+    return changed(kind.label(member), changes)
+
+
+def changed(label: str, changes: EngineChanges | None) -> str:
+    """A label with what changes in the engine."""
+    return f"{label} with {changes.words()}" if changes is not None and changes.words() else label
