@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,9 +13,12 @@ import aiohttp
 import pytest
 import yaml
 
+from lowbit.api.paths import BUSYBOX_PATH
 from lowbit.desired import probes
 from lowbit.desired.guard_config import bootstrap
 from tests.guard.conftest import KEY, Guard
+
+BUSYBOX = "/bin/busybox"
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -138,11 +140,11 @@ async def test_health_is_the_engines(guard: Guard) -> None:
 async def test_the_drain_hook_waits_for_the_last_answer(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probes, "ADMIN_PORT", guard.admin_port)
     monkeypatch.setattr(probes, "ENDPOINTS_MOVE_SECONDS", 0)
-    program = probes.drain_hook(600)["preStop"]["exec"]["command"][-1]
+    program = probes.drain_hook(600)["preStop"]["exec"]["command"][-1].replace(BUSYBOX_PATH, BUSYBOX)
     request = asyncio.create_task(guard.get("/v1/slow"))
     await until(lambda: bool(guard.upstream.seen))
     environment = os.environ | {"http_proxy": "http://127.0.0.1:9"}  # a proxy in between would break it
-    hook = await asyncio.create_subprocess_exec(sys.executable, "-c", program, env=environment)
+    hook = await asyncio.create_subprocess_exec(BUSYBOX, "sh", "-c", program, env=environment)
     while (await guard.get("/health", key=None))[0] != 503:  # noqa: ASYNC110 - another process changes it
         await asyncio.sleep(0.01)
     assert hook.returncode is None

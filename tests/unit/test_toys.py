@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from lowbit.api.engines import ENGINES
 from lowbit.api.evaluation import MinimumThreshold, Suite
-from lowbit.api.modelchecks import check_suites
+from lowbit.api.modelchecks import check_candidates, check_suites
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.rules import measured_by, reachable
@@ -138,3 +138,11 @@ def test_an_engine_that_lacks_what_a_suite_needs_is_refused_by_name(monkeypatch:
         (problem,) = check_suites(body)
         assert problem.reason == "EngineLacks"
         assert "the engine toy has no PromptLogprobs, which a fidelity suite needs" in problem.message
+
+
+def test_an_engine_that_does_not_load_what_a_recipe_makes_is_refused_before_anything_is_made() -> None:
+    with toy_engine():
+        body = QuantizedModelSpec.model_validate(spec(engine={"toy": {}}, candidates=[{"gptq": {}}, {"awq": {}}]))
+        (problem,) = check_candidates(body, FACTS)
+        assert (problem.field, problem.reason) == ("spec.candidates[1].awq", "FormatNotLoaded")
+        assert problem.action == "use a recipe that makes one of gptq"

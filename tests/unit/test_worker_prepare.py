@@ -161,19 +161,34 @@ def test_killed_at_any_point_the_next_attempt_completes(places: Places, tmp_path
     assert scan(store.folder("sources", run(store, places).source))
 
 
+@pytest.fixture
+def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the tool for the probes is laid; something small stands for it."""
+    busybox = tmp_path / "busybox"
+    busybox.write_text("#!/bin/true\n")
+    monkeypatch.setattr("lowbit.worker.fetch.BUSYBOX", busybox)
+    return tmp_path / "scratch" / "tools" / "busybox"
+
+
 def fetch_document(digest: str) -> FetchDocument:
     model = EvaluatedModel(kind="Source", digest=digest)
     return FetchDocument(store=StoreAccess(pvc=PVCStoreAccess()), model=model)
 
 
-def test_fetch_lets_pass_what_was_judged(store: PVCStore, places: Places) -> None:
+def test_fetch_lets_pass_what_was_judged_and_lays_out_what_probes_run(
+    store: PVCStore, places: Places, tool: Path
+) -> None:
     digest = run(store, places).source
     folder = store.folder("sources", digest)
-    assert fetch(fetch_document(digest), store, inputs.silence(), folder=folder).digest == digest
+    for _ in range(2):  # a pod that is started anew finds it there
+        assert fetch(fetch_document(digest), store, inputs.silence(), folder=folder, tool=tool).digest == digest
+    assert tool.stat().st_mode & 0o777 == 0o755
 
 
 @pytest.mark.parametrize("change", ["flip a bit", "add a file", "remove a file", "remove all"])
-def test_fetch_stops_whatever_was_tampered_with(store: PVCStore, places: Places, tmp_path: Path, change: str) -> None:
+def test_fetch_stops_whatever_was_tampered_with(
+    store: PVCStore, places: Places, tmp_path: Path, tool: Path, change: str
+) -> None:
     digest = run(store, places).source
     folder = inputs.write_model(tmp_path / "mounted")
     if change == "flip a bit":
@@ -186,7 +201,7 @@ def test_fetch_stops_whatever_was_tampered_with(store: PVCStore, places: Places,
     else:
         folder = tmp_path / "nothing"
     with pytest.raises(RefusalError) as error:
-        fetch(fetch_document(digest), store, inputs.silence(), folder=folder)
+        fetch(fetch_document(digest), store, inputs.silence(), folder=folder, tool=tool)
     assert error.value.refusal.reason == "DigestMismatch"
     assert digest in error.value.refusal.message
 

@@ -12,7 +12,7 @@ from lowbit.api.base import Digest, Wire
 from lowbit.api.crd_schema import subclasses
 from lowbit.api.engine import EnvironmentVariable
 from lowbit.api.engines import ENGINES, Engine, ResolvedEngine
-from lowbit.api.engines.base import EngineKind, EngineSettings, Only, ResolvedSettings
+from lowbit.api.engines.base import EngineKind, EngineSettings, Only, Request, ResolvedSettings
 from lowbit.api.evaluation import MinimumThreshold, ResolvedSuite, Suite
 from lowbit.api.platform import Platform
 from lowbit.api.recipes import RECIPES, Recipe, ResolvedRecipe
@@ -68,6 +68,7 @@ class ToyEngine(EngineKind[ToySettings, ResolvedToy]):
     description = "A toy."
     spec = ToySettings
     resolved = ResolvedToy
+    formats = frozenset({"gptq"})
     capabilities = frozenset({"PromptLogprobs"})
     command = ("toy", "serve")
 
@@ -82,6 +83,9 @@ class ToyEngine(EngineKind[ToySettings, ResolvedToy]):
 
     def arguments(self, served_name: str, resolved: ResolvedToy) -> Sequence[str]:
         return [served_name, f"--speed={resolved.speed}"]
+
+    def first_request(self, served_name: str) -> Request:
+        return Request("/play", "{}", "fun")
 
     def measuring(self, resolved: ResolvedToy) -> Only:
         return Only(("--measuring",))

@@ -25,10 +25,15 @@ def check_engine(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
 def check_candidates(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
     """What each candidate's recipe has to say of model and engine."""
     fitting = fitting_of(spec, facts)
+    engine, _ = engine_of(spec.engine)
     found: list[Problem] = []
     for index, candidate in enumerate(spec.candidates):
         kind, member = recipe_of(candidate)
         place = f"spec.candidates[{index}].{kind.name}"
+        if kind.quant_methods and not engine.formats & set(kind.quant_methods):
+            message = f"the engine {engine.name} does not load what {kind.name} makes"
+            formats = ", ".join(sorted(engine.formats))
+            found.append(Problem(place, "FormatNotLoaded", message, f"use a recipe that makes one of {formats}"))
         found += [replace(problem, field=f"{place}.{problem.field}") for problem in kind.problems(member, fitting)]
     return found
 

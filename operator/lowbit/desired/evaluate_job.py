@@ -54,7 +54,7 @@ def evaluate_job(context: Context, owners: Sequence[OwnerReference], evaluation:
     worker = [document_mount(), *scratch(), *ca_bundle(platform), *store_mounts(store)]
     sidecar = engine_container(revision.quantized_model, spec.engine, engine.resources, platform, mounts, only=only) | {
         "restartPolicy": "Always",
-        "startupProbe": startup_probe(revision.quantized_model, revision.source.facts.weight_bytes),
+        "startupProbe": startup_probe(spec.engine, revision.quantized_model, revision.source.facts.weight_bytes),
     }
     env = worker_variables(platform, {"HF_HUB_OFFLINE": "1"}, run.options.env)
     needs = resources(run.options.resources, memory_limit=run.memory_limit)

@@ -1,4 +1,6 @@
-"""Probes of the engine, which listens on loopback only: programs in the engine's own image (it has Python), or the guard.
+"""Probes of the engine, which listens on loopback only: by the guard, or by programs that run in the engine's container.
+
+Nothing is assumed of the engine's image: fetch lays a busybox beside the model, and the programs are for its shell.
 
 The start-up gate is one real completion, because /health can be 200 on an engine that dies at its first request.
 After that readiness is health and not draining: with a full queue completions time out on every pod at once.
@@ -6,9 +8,10 @@ After that readiness is health and not draining: with a full queue completions t
 
 from __future__ import annotations
 
-import json
+import shlex
 
-from lowbit.api.paths import ENGINE_PORT, GUARD_PORT, METRICS_PORT
+from lowbit.api.engines import ResolvedEngine, resolved_engine
+from lowbit.api.paths import BUSYBOX_PATH, ENGINE_PORT, GUARD_PORT, METRICS_PORT
 from lowbit.desired.common import Manifest
 from lowbit.desired.guard_config import ADMIN_PORT
 
@@ -20,8 +23,13 @@ BYTES_PER_SECOND = 50_000_000
 """What the slowest store is expected to read."""
 STARTUP_PERIOD = 5
 
-OPENER = "import json, time, urllib.request as u\nopen_ = u.build_opener(u.ProxyHandler({})).open\n"
-"""No proxy of the engine's environment stands between a pod and itself."""
+
+def wget(seconds: int) -> str:
+    """A request that ends in time. -Y off: no proxy of the engine's environment stands between a pod and itself.
+
+    Not by wget's own -T, with which Debian's busybox dies.
+    """
+    return f"{BUSYBOX_PATH} timeout {seconds} {BUSYBOX_PATH} wget -Y off -q"
 
 
 def startup_seconds(size_bytes: int) -> int:
@@ -29,23 +37,26 @@ def startup_seconds(size_bytes: int) -> int:
     return START_SECONDS + size_bytes // BYTES_PER_SECOND
 
 
-def startup_probe(served_name: str, size_bytes: int) -> Manifest:
+def startup_probe(engine: ResolvedEngine, served_name: str, size_bytes: int) -> Manifest:
     """One real completion of one token."""
-    body = json.dumps({"model": served_name, "prompt": "Hello", "max_tokens": 1})
-    program = OPENER + (
-        f"open_('http://127.0.0.1:{ENGINE_PORT}/health', timeout=5)\n"
-        f"body = {body!r}.encode()\n"
-        f"request = u.Request('http://127.0.0.1:{ENGINE_PORT}/v1/completions', body, "
-        "{'Content-Type': 'application/json'})\n"
-        "answer = json.load(open_(request, timeout=110))\n"
-        "assert answer['choices']\n"
+    base = f"http://127.0.0.1:{ENGINE_PORT}"
+    request = resolved_engine(engine)[0].first_request(served_name)
+    program = (
+        f"{wget(5)} -O /dev/null {base}/health &&\n"
+        f"{wget(110)} -O - --header 'Content-Type: application/json' --post-data {shlex.quote(request.body)} "
+        f"{base}{request.path} | {BUSYBOX_PATH} grep -q -F {shlex.quote(request.expected)}\n"
     )
     return {
-        "exec": {"command": ["python3", "-c", program]},
+        "exec": shell(program),
         "periodSeconds": STARTUP_PERIOD,
         "timeoutSeconds": 120,
         "failureThreshold": startup_seconds(size_bytes) // STARTUP_PERIOD,
     }
+
+
+def shell(program: str) -> Manifest:
+    """A program in any image's container."""
+    return {"command": [BUSYBOX_PATH, "sh", "-c", program]}
 
 
 def readiness_probe() -> Manifest:
@@ -75,18 +86,18 @@ def drain_hook(drain_seconds: int) -> Manifest:
     """
     admin = f"http://127.0.0.1:{ADMIN_PORT}"
     active = f"{admin}/stats?filter=%5Ehttp%5C.serving%5C.downstream_rq_active%24"
-    program = OPENER + (
-        "try:\n"
-        f"    open_(u.Request('{admin}/healthcheck/fail', method='POST'), timeout=5)\n"
-        "finally:\n"
-        f"    time.sleep({ENDPOINTS_MOVE_SECONDS})\n"
-        f"end = time.monotonic() + {drain_seconds}\n"
-        "while time.monotonic() < end:\n"
-        f"    if open_('{active}', timeout=5).read().split()[-1:] == [b'0']:\n"
-        "        break\n"
-        "    time.sleep(0.2)\n"
+    program = (
+        f"{wget(5)} -O /dev/null --post-data '' '{admin}/healthcheck/fail'; reached=$?\n"
+        f"{BUSYBOX_PATH} sleep {ENDPOINTS_MOVE_SECONDS}\n"
+        "[ $reached = 0 ] || exit 0\n"
+        f"end=$(($({BUSYBOX_PATH} date +%s) + {drain_seconds}))\n"
+        f"while [ $({BUSYBOX_PATH} date +%s) -lt $end ]; do\n"
+        f"  active=$({wget(5)} -O - '{active}') || break\n"
+        '  case "$active" in *": 0") break ;; esac\n'
+        f"  {BUSYBOX_PATH} sleep 0.2\n"
+        "done\n"
     )
-    return {"preStop": {"exec": {"command": ["python3", "-c", program]}}}
+    return {"preStop": {"exec": shell(program)}}
 
 
 def grace_seconds(drain_seconds: int) -> int:

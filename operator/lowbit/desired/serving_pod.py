@@ -71,7 +71,7 @@ def _pod(context: Context, name: str, served: Served, config_map: str) -> Manife
     mounts = engine_mounts(mount, served.engine)
     only = resolved_engine(revision.engine)[0].serving(serving.drain_seconds)
     container = engine_container(name, revision.engine, served.engine.resources, platform, mounts, only=only) | {
-        "startupProbe": startup_probe(name, served.size_bytes),
+        "startupProbe": startup_probe(revision.engine, name, served.size_bytes),
         "readinessProbe": readiness_probe(),
         "livenessProbe": liveness_probe(),
         "lifecycle": drain_hook(serving.drain_seconds),

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from lowbit.api.documents import FetchDocument, FetchResult
-from lowbit.api.paths import MODEL_PATH
+from lowbit.api.paths import BUSYBOX_PATH, MODEL_PATH
 from lowbit.worker.manifest import scan
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.store import Kind, Store
 from lowbit.worker.store.s3 import S3Store
 
+BUSYBOX = Path("/bin/busybox")
+"""In the operator's image; static, so that it runs in any other."""
+
 KINDS: dict[str, Kind] = {"Source": "sources", "Artifact": "artifacts"}
 
 
-def fetch(document: FetchDocument, store: Store, progress: Progress, *, folder: Path = Path(MODEL_PATH)) -> FetchResult:
-    """Download the model where the store is a bucket (a volume is mounted there already), and hash every file again."""
+def fetch(
+    document: FetchDocument,
+    store: Store,
+    progress: Progress,
+    *,
+    folder: Path = Path(MODEL_PATH),
+    tool: Path = Path(BUSYBOX_PATH),
+) -> FetchResult:
+    """Download the model where the store is a bucket (a volume is mounted there already), and hash every file again.
+
+    Before that lay out the tool that the engine's probes run.
+    """
+    lay_out(tool)
     kind, digest = KINDS[document.model.kind], document.model.digest
     if isinstance(store, S3Store):
         progress.step(f"downloading {digest}")
@@ -30,6 +45,13 @@ def fetch(document: FetchDocument, store: Store, progress: Progress, *, folder: 
     if found.digest != digest:
         raise tampered(digest, f"they have the digest {found.digest}")
     return FetchResult(digest=digest, files=len(found.files), bytes=found.size)
+
+
+def lay_out(tool: Path) -> None:
+    """Put a busybox where the engine's probes find it."""
+    tool.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(BUSYBOX, tool)
+    tool.chmod(0o755)
 
 
 def tampered(digest: str, why: str) -> RefusalError:

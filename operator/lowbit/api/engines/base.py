@@ -59,6 +59,16 @@ class Only:
     """A file for the container, at ENGINE_LOGGING_PATH; None where the engine needs none."""
 
 
+@dataclass(frozen=True)
+class Request:
+    """What is asked of an engine on loopback, and a piece of its answer."""
+
+    path: str
+    body: str
+    """JSON."""
+    expected: str
+
+
 Spec = TypeVar("Spec", bound=EngineSettings)
 Resolved = TypeVar("Resolved", bound=ResolvedSettings)
 
@@ -76,6 +86,8 @@ class EngineKind(ABC, Generic[Spec, Resolved]):
     """The same with nothing left open, as it is frozen in a ModelRevision."""
     rules: ClassVar[tuple[Rule, ...]] = ()
     """Rules on `spec` that a schema cannot say."""
+    formats: ClassVar[frozenset[str]]
+    """What it loads beside unquantized models, as `quantization_config.quant_method` names it."""
     capabilities: ClassVar[frozenset[Capability]] = frozenset()
     """What it can do beside generating."""
     command: ClassVar[tuple[str, ...]]
@@ -104,6 +116,10 @@ class EngineKind(ABC, Generic[Spec, Resolved]):
     @abstractmethod
     def serving(self, drain_seconds: int) -> Only:
         """What only serving adds: requests in flight at the end are finished first."""
+
+    @abstractmethod
+    def first_request(self, served_name: str) -> Request:
+        """A completion of one token: an engine can be healthy, and die at its first request."""
 
     def environment(self) -> Mapping[str, str]:
         """Variables of the container; the manifest's own win."""

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from lowbit.api.base import DecimalString
 from lowbit.api.engine import EnvironmentVariable
-from lowbit.api.engines.base import EngineKind, EngineSettings, Only, ResolvedSettings
+from lowbit.api.engines.base import EngineKind, EngineSettings, Only, Request, ResolvedSettings
 from lowbit.api.facts import ModelFacts
 from lowbit.api.paths import ENGINE_LOG_PATH, ENGINE_LOGGING_PATH, ENGINE_PORT, MODEL_PATH
 from lowbit.api.platform import Platform
@@ -94,6 +94,7 @@ class VLLMKind(EngineKind[VLLM, ResolvedVLLM]):
     description = "vLLM."
     spec = VLLM
     resolved = ResolvedVLLM
+    formats = frozenset({"gptq", "awq"})
     capabilities = frozenset({"PromptLogprobs"})
     command = ("vllm", "serve", MODEL_PATH)
     rules = (
@@ -161,6 +162,11 @@ class VLLMKind(EngineKind[VLLM, ResolvedVLLM]):
     def serving(self, drain_seconds: int) -> Only:
         """Requests in flight at the end are finished first."""
         return Only(("--shutdown-timeout", str(drain_seconds)))
+
+    def first_request(self, served_name: str) -> Request:
+        """Of its OpenAI-compatible API."""
+        body = json.dumps({"model": served_name, "prompt": "Hello", "max_tokens": 1})
+        return Request("/v1/completions", body, '"choices"')
 
     def environment(self) -> Mapping[str, str]:
         """No hub, and no statistics sent home."""
