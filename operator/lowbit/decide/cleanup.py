@@ -10,8 +10,8 @@ from lowbit.decide.others import own_job
 from lowbit.decide.owners import owns, release
 from lowbit.decide.plan import Action, Delete
 from lowbit.decide.remembered import baseline_spec, evaluation_name, input_hash, revision_names
-from lowbit.decide.serving import passed
 from lowbit.decide.snapshot import JobView, Observed, Snapshot
+from lowbit.decide.target import passed
 
 REVISION_HISTORY = 10
 """Passed revisions of former inputs that are kept, so that one can be pinned again."""

@@ -25,8 +25,8 @@ from lowbit.decide.plan import Create, WriteStatus
 from lowbit.decide.remembered import baseline_spec, candidate_spec, evaluation_name
 from lowbit.decide.snapshot import Observed, Snapshot
 from lowbit.desired.context import Context, Evaluation
-from lowbit.desired.evaluate_job import evaluate_job
 from lowbit.desired.evaluation import evaluation as evaluation_manifest
+from lowbit.desired.topology import topology_of
 from lowbit.gate.judge import judge
 
 DIGEST_MARK = "@sha256:"
@@ -78,7 +78,7 @@ def measured(
         name=evaluate_job_name(name), kind=EVALUATE, stage=stage,
         options=model.jobs.evaluate, doing=doing, revision=revision.meta.name,
         engine=place(model.engine),
-        make=lambda run_: evaluate_job(
+        make=lambda run_: topology_of(spec.engine).evaluation(
             Context(revision.meta.namespace, store, frozen_platform(revision.body.spec, snapshot.platform)),
             [user(snapshot)], Evaluation(name, spec, revision.body.spec, engine_of(model.engine)[1]), run_,
         ),

@@ -15,8 +15,9 @@ from lowbit.decide.artifact import artifact, create_revision, prepare
 from lowbit.decide.evaluation import judge_revision
 from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.remembered import input_hash
-from lowbit.decide.serving import Target, by_name, passed
+from lowbit.decide.serving import by_name
 from lowbit.decide.snapshot import Observed, Snapshot
+from lowbit.decide.target import Target, passed
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,12 @@ from lowbit.decide.others import own, without_taken
 from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.pipeline import Result, advance, usable_store
 from lowbit.decide.plan import Action, Plan
-from lowbit.decide.serving import Target, deployed, judged_again, not_ready, serve, stop_serving, trouble
+from lowbit.decide.rollout import rollout_of
+from lowbit.decide.serving import deployed, judged_again, not_ready, progress, serve, stop_serving, trouble
 from lowbit.decide.serving import setback as serving_setback
 from lowbit.decide.snapshot import Snapshot
 from lowbit.decide.status import Situation, events, quantized_model_status, write
+from lowbit.decide.target import Target
 
 
 def decide(snapshot: Snapshot, now: datetime) -> Plan:
@@ -80,7 +82,8 @@ def _serving(
         return None, stop_serving(snapshot) if snapshot.deployment is not None else ()
     if store is None:
         return now_served, ()
-    return now_served, serve(snapshot, store, target)
+    step = rollout_of(spec).next_step(now_served, target, progress(snapshot), None)
+    return now_served, serve(snapshot, store, step.serve)
 
 
 def _invalid(snapshot: Snapshot, clock: Clock, why: str) -> Plan:

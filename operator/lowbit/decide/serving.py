@@ -6,7 +6,6 @@ The safety rule: nothing is served but a revision that has passed, or the source
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from lowbit.api.canonical import digest, short
@@ -29,35 +28,15 @@ from lowbit.decide.outcome import Clock
 from lowbit.decide.owners import controller
 from lowbit.decide.plan import Action, Apply, Create, Delete
 from lowbit.decide.remembered import MEMORY, input_hash
+from lowbit.decide.rollout import Progress
 from lowbit.decide.snapshot import Metadata, Observed, PodView, Snapshot
+from lowbit.decide.target import SOURCE, Target, passed
 from lowbit.desired.context import Context, Served
 from lowbit.desired.probes import startup_seconds
 from lowbit.desired.serving import serving as serving_manifests
+from lowbit.desired.topology import workload_kinds
 
-SERVING_KINDS = ("Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy", "ServiceAccount", "PodMonitor")
-SOURCE = "source"
-"""The revision label of a Deployment that serves the original as fallback."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """What is to be served."""
-
-    revision: Observed[ModelRevision]
-    """Whose engine, images and source are used."""
-    source: bool = False
-    """Serve the original itself (fallback)."""
-
-    @property
-    def label(self) -> str:
-        """The revision label of the pods."""
-        return SOURCE if self.source else self.revision.meta.name
-
-
-def passed(revision: Observed[ModelRevision]) -> bool:
-    """Whether a revision may be served."""
-    status = revision.body.status
-    return status.verdict is not None and status.verdict.verdict == "Passed" and status.artifact is not None
+SERVING_KINDS = (*workload_kinds(), "Service", "PodDisruptionBudget", "NetworkPolicy", "ServiceAccount", "PodMonitor")
 
 
 def by_name(snapshot: Snapshot, name: str | None) -> Observed[ModelRevision] | None:
@@ -188,6 +167,12 @@ def rolled_out(snapshot: Snapshot) -> bool:
         return False
     counts = (deployment.replicas, deployment.updated, deployment.ready, deployment.available)
     return all(count == serving.replicas for count in counts)
+
+
+def progress(snapshot: Snapshot) -> Progress:
+    """How far a rollout is."""
+    deployment = snapshot.deployment
+    return Progress(deployment.revision if deployment else None, rolled_out(snapshot))
 
 
 def trouble(snapshot: Snapshot, clock: Clock, target: Target) -> Failure | None:

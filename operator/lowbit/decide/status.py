@@ -13,8 +13,9 @@ from lowbit.decide.conditions import Subject, condition
 from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.plan import Event, WriteStatus
 from lowbit.decide.remembered import input_hash, kept, once
-from lowbit.decide.serving import Target, by_name, restarted, rolled_out
+from lowbit.decide.serving import by_name, restarted, rolled_out
 from lowbit.decide.snapshot import Observed, Snapshot
+from lowbit.decide.target import Target
 
 SHORT_MESSAGE = 100
 """Characters of the message column in kubectl get."""

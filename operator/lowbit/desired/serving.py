@@ -12,7 +12,7 @@ from lowbit.desired.serving_network import (
     service,
     service_account,
 )
-from lowbit.desired.serving_pod import deployment
+from lowbit.desired.topology import topology_of
 
 
 def serving(context: Context, owner: OwnerReference, name: str, served: Served, *, pod_monitor: bool) -> list[Manifest]:
@@ -25,6 +25,6 @@ def serving(context: Context, owner: OwnerReference, name: str, served: Served, 
         network_policy(namespace, owner, name, context.store),
         service(namespace, owner, name),
         disruption_budget(namespace, owner, name),
-        deployment(context, owner, name, served, guard["metadata"]["name"]),
+        *topology_of(served.revision.engine).workloads(context, owner, name, served, guard["metadata"]["name"]),
         *([pod_monitor_manifest(namespace, owner, name)] if pod_monitor else []),
     ]

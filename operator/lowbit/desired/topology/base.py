@@ -1,0 +1,49 @@
+"""A topology: which pods hold one engine, in evaluation and in serving alike."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from lowbit.api.engines import ResolvedEngine
+from lowbit.desired.common import Manifest, OwnerReference
+from lowbit.desired.context import Context, Evaluation, JobRun, Served
+
+
+@dataclass(frozen=True)
+class EnginePod:
+    """One of the pods that hold an engine."""
+
+    role: str
+    """engine, where it is the only one."""
+    gpus: int
+
+
+class Topology(ABC):
+    """One shape of pods."""
+
+    name: ClassVar[str]
+    workload_kinds: ClassVar[tuple[str, ...]]
+    """Kinds of the objects that keep serving pods."""
+
+    @abstractmethod
+    def holds(self, engine: ResolvedEngine) -> bool:
+        """Whether this is the shape of the engine."""
+
+    @abstractmethod
+    def pods(self, engine: ResolvedEngine) -> tuple[EnginePod, ...]:
+        """The pods of one engine, the one that answers first."""
+
+    @abstractmethod
+    def workloads(
+        self, context: Context, owner: OwnerReference, name: str, served: Served, guard: str
+    ) -> list[Manifest]:
+        """What keeps the serving pods. guard: name of the ConfigMap of their guard."""
+
+    @abstractmethod
+    def evaluation(
+        self, context: Context, owners: Sequence[OwnerReference], evaluation: Evaluation, run: JobRun
+    ) -> Manifest:
+        """The Job that measures a model in such an engine. Raises DocumentTooLarge."""

@@ -1,0 +1,40 @@
+"""One pod: the processes of an engine share its GPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lowbit.api.engines import ResolvedEngine, resolved_engine
+from lowbit.desired.common import Manifest, OwnerReference
+from lowbit.desired.context import Context, Evaluation, JobRun, Served
+from lowbit.desired.evaluate_job import evaluate_job
+from lowbit.desired.serving_pod import deployment
+from lowbit.desired.topology.base import EnginePod, Topology
+
+
+class OnePod(Topology):
+    """A Deployment of such pods serves."""
+
+    name = "onePod"
+    workload_kinds = ("Deployment",)
+
+    def holds(self, engine: ResolvedEngine) -> bool:
+        """Every engine that there is."""
+        return True
+
+    def pods(self, engine: ResolvedEngine) -> tuple[EnginePod, ...]:
+        """With all its GPUs."""
+        kind, settings = resolved_engine(engine)
+        return (EnginePod("engine", kind.devices(settings)),)
+
+    def workloads(
+        self, context: Context, owner: OwnerReference, name: str, served: Served, guard: str
+    ) -> list[Manifest]:
+        """The Deployment."""
+        return [deployment(context, owner, name, served, guard)]
+
+    def evaluation(
+        self, context: Context, owners: Sequence[OwnerReference], evaluation: Evaluation, run: JobRun
+    ) -> Manifest:
+        """The engine is a sidecar of the evaluator."""
+        return evaluate_job(context, owners, evaluation, run)
