@@ -8,7 +8,7 @@ pytest = $(python) -m pytest
 rig = PYTHONPATH=operator:. $(python) -m tests.faults
 lowbit = PYTHONPATH=operator $(python) -m lowbit.cli.main
 
-.PHONY: help venv lint test test-unit test-api faults bench bench-scale tools images cluster-up cluster-down demo demo-down generate plan hooks lock
+.PHONY: help venv lint test test-long test-unit test-api faults bench bench-scale tools images cluster-up cluster-down demo demo-down generate plan hooks lock
 
 help: ## This text
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
@@ -63,8 +63,11 @@ demo: venv ## From a manifest to a served model, on the cluster of KUBECONFIG or
 demo-down: venv ## Leaves nothing running
 	@$(python) -m hack.demo down
 
-test: venv ## Everything, unit to end to end, from nothing
+test: venv ## All tests but those marked long, unit to end to end, from nothing
 	@$(python) -m hack.test
+
+test-long: venv ## All tests, those marked long too
+	@$(python) -m hack.test --long
 
 bench-scale: tools ## The figures at thousands of objects alone, about four hours; the ranges are checked
 	PYTHONPATH=operator $(python) -m tests.bench.scale.growth

@@ -1,11 +1,16 @@
-"""`make test`: everything, unit to end to end, from nothing. Prints how long each part took; pytest's summary comes last."""
+"""`make test`: all tests but the long ones, unit to end to end, from nothing. `make test-long`: those too.
+
+Prints how long each part took; pytest's summary comes last.
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,6 +31,22 @@ PARTS: tuple[tuple[str, list[str]], ...] = (
     ("cluster", [sys.executable, "-m", "tests.cluster", "up"]),
     ("images into the cluster", [sys.executable, "-m", "images", "load"]),
 )
+
+
+TESTS = ("unit", "guard", "engine", "api", "faults", "cluster", "e2e", "last")
+"""Folders of tests/, in this order: the last takes the cluster down."""
+WITHOUT_LONG = ("-m", "not long")
+"""pytest's option that leaves the tests marked `long` out."""
+
+
+def pytest_command(arguments: Sequence[str]) -> list[str]:
+    """All tests in one run of pytest. Without --long those marked `long` are left out; all else goes to pytest."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--long", action="store_true")
+    options, rest = parser.parse_known_args(arguments)
+    paths = [f"tests/{each}" for each in TESTS]
+    selection = () if options.long else WITHOUT_LONG
+    return [sys.executable, "-m", "pytest", *paths, "--durations=20", *selection, *rest]
 
 
 def run(name: str, command: list[str], took: list[tuple[str, float, bool]]) -> bool:
@@ -63,9 +84,7 @@ def main() -> int:
         table(took)
         return 1
     table(took)
-    # The last takes the cluster down.
-    paths = [f"tests/{each}" for each in ("unit", "guard", "engine", "api", "faults", "cluster", "e2e", "last")]
-    tests = run("tests", [sys.executable, "-m", "pytest", *paths, "--durations=20", *sys.argv[1:]], took)
+    tests = run("tests", pytest_command(sys.argv[1:]), took)
     failed = [name for name, _, passed in took if not passed]
     if failed:
         print(f"Failed: {', '.join(failed)}", file=sys.stderr)

@@ -68,6 +68,7 @@ class HubPlace:
         from huggingface_hub import hf_hub_url
         from huggingface_hub.errors import HfHubHTTPError
         from huggingface_hub.file_download import http_get
+        from huggingface_hub.utils import build_hf_headers
 
         partial = partial_path(target)
         partial.touch()
@@ -82,7 +83,8 @@ class HubPlace:
                 writer.seek(done)
                 try:
                     http_get(
-                        url, _Counting(writer, advance), resume_size=done, headers=self.api._build_hf_headers(),
+                        url, _Counting(writer, advance), resume_size=done,
+                        headers=build_hf_headers(token=self.token or False),
                         expected_size=file.size, tqdm_class=_silent_bar(),
                     )  # fmt: skip
                 except HfHubHTTPError as error:
