@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from lowbit.api import crd
-from lowbit.api.rules_objects import OBJECT_RULES, RULES
+from lowbit.schema import crd
+from lowbit.schema.rules_objects import OBJECT_RULES, RULES
 from tests.api.manifests import ROOT, good
 from tests.cluster.kubectl import Kubectl
 

@@ -9,8 +9,8 @@ import yaml
 
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.quantizedmodel import QuantizedModelSpec
-from lowbit.api.rules_check import check_manifest
-from lowbit.api.rules_objects import OBJECT_RULES, RULES
+from lowbit.schema.check import check_manifest
+from lowbit.schema.rules_objects import OBJECT_RULES, RULES
 from tests.api.manifests import Bad, bad, good, good_names
 from tests.cluster.kubectl import Kubectl
 

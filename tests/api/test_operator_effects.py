@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from lowbit.api.names import GIVEN_UP_ANNOTATION
 from lowbit.app.operator import utc_now
-from lowbit.decide.plan import Apply, Create, Delete, End, Event, Keep, Plan, SetOwners, WriteStatus
-from lowbit.decide.snapshot import Owner
 from lowbit.effects.events import EventSender
 from lowbit.effects.execute import Outcome, execute
 from lowbit.kube.client import Kube
 from lowbit.kube.connect import configuration
 from lowbit.kube.errors import AlreadyExists, Conflict, Invalid, NotFound
+from lowbit.naming.names import GIVEN_UP_ANNOTATION
 from lowbit.observe.keys import Key
 from lowbit.observe.store import Store
+from lowbit.state.plan import Apply, Create, Delete, End, Event, Keep, Plan, SetOwners, WriteStatus
+from lowbit.state.snapshot import Owner
 from tests.api.listed import listed
 from tests.api.operator_process import Cluster, quantized_model
 from tests.unit import desired_inputs

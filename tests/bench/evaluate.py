@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from lowbit.api.modelevaluation import ModelEvaluationSpec
-from lowbit.api.names import evaluation_name
 from lowbit.api.paths import ENGINE_PORT, MODEL_PATH
+from lowbit.naming.names import evaluation_name
 from tests.bench.beside import beside, in_turn
 from tests.bench.containers import Container, Usage, container, engine
 from tests.bench.record import figure, surroundings, write

@@ -30,7 +30,7 @@ from images.build import build
 from images.load import load
 from images.model import prepare_models
 from images.targets import ALL
-from lowbit.api.names import STAGE_LABEL
+from lowbit.naming.names import STAGE_LABEL
 from tests.bench.record import ROOT, Figure, figure, memory_of, surroundings, write
 from tests.bench.workbench import EXAMPLE
 from tests.cluster.cluster import Cluster

@@ -17,17 +17,17 @@ import yaml
 from images.model import prepare_models
 from lowbit.api.documents import PrepareDocument, PVCStoreAccess, QuantizeResult, StoreAccess
 from lowbit.api.engines import engine_of
-from lowbit.api.freeze import baseline_spec, candidate_spec, freeze
 from lowbit.api.modelevaluation import ModelEvaluationSpec
 from lowbit.api.modelrevision import ModelRevisionSpec
 from lowbit.api.modelstore import ModelStoreSpec
-from lowbit.api.names import DOCUMENT_ANNOTATION, evaluation_name, quantize_job_name
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.desired.context import Context, Evaluation, JobRun
-from lowbit.desired.evaluate_job import evaluate_job
-from lowbit.desired.quantize_job import quantize_job
-from lowbit.worker.datasets import Places
+from lowbit.desired.jobs.evaluate import evaluate_job
+from lowbit.desired.jobs.quantize import quantize_job
+from lowbit.naming.names import DOCUMENT_ANNOTATION, evaluation_name, quantize_job_name
+from lowbit.resolve.freeze import baseline_spec, candidate_spec, freeze
+from lowbit.worker.data.datasets import Places
 from lowbit.worker.prepare import prepare
 from lowbit.worker.progress import Progress
 from lowbit.worker.store import artifact_index_key

@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from lowbit.api.recipes.awq import BITS, ResolvedAWQ
 from lowbit.worker.backends import Work
 from lowbit.worker.backends.awq import AWQBackend
-from lowbit.worker.inspect_model import inspect
+from lowbit.worker.model.inspect_model import inspect
 from tests.e2e.texts import calibration, holdout
 
 GROUP = 64

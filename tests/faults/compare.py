@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import unified_diff
 from typing import Any
 
-from lowbit.api.names import APPLIED_ANNOTATION, REVISION_LABEL
+from lowbit.naming.names import APPLIED_ANNOTATION, REVISION_LABEL
 from tests.faults.mirror import Happened, Space
 
 State = dict[str, Any]

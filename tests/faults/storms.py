@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from lowbit.api.names import MODEL_LABEL
+from lowbit.naming.names import MODEL_LABEL
 from tests.api.calls import CallError
 from tests.faults.play import Play
 from tests.faults.scenarios import SCENARIOS

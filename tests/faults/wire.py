@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lowbit.api.names import MANAGED_BY, MANAGED_BY_LABEL
+from lowbit.naming.names import MANAGED_BY, MANAGED_BY_LABEL
 from tests.faults.plan import Asked
 
 SLACK = 1.5

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from lowbit.desired.guard_config import Ports, bootstrap
+from lowbit.desired.guard.config import Ports, bootstrap
 from tests.guard.upstream import Upstream
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,7 +15,7 @@ import yaml
 
 from lowbit.api.paths import BUSYBOX_PATH
 from lowbit.desired import probes
-from lowbit.desired.guard_config import bootstrap
+from lowbit.desired.guard.config import bootstrap
 from tests.guard.conftest import KEY, Guard
 
 BUSYBOX = "/bin/busybox"

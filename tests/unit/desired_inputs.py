@@ -7,23 +7,23 @@ from typing import Any, Literal
 from lowbit.api.documents import PrepareResult
 from lowbit.api.engines import engine_of
 from lowbit.api.facts import ModelFacts
-from lowbit.api.freeze import baseline_spec, candidate_spec, freeze
 from lowbit.api.modelevaluation import EvaluatedModel, ModelEvaluationSpec
 from lowbit.api.modelrevision import ModelRevisionSpec
 from lowbit.api.modelstore import ModelStoreSpec
-from lowbit.api.names import evaluate_job_name, evaluation_name, input_hash, prepare_job_name, quantize_job_name
 from lowbit.api.paths import DOCUMENT_PATH
 from lowbit.api.platform import Platform
 from lowbit.api.pods import JobOptions
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.desired.common import Manifest, OwnerReference
 from lowbit.desired.context import Context, Evaluation, JobRun, Served
-from lowbit.desired.evaluate_job import evaluate_job
 from lowbit.desired.evaluation import evaluation
-from lowbit.desired.prepare_job import prepare_job
-from lowbit.desired.quantize_job import quantize_job
+from lowbit.desired.jobs.evaluate import evaluate_job
+from lowbit.desired.jobs.prepare import prepare_job
+from lowbit.desired.jobs.quantize import quantize_job
 from lowbit.desired.revision import revision
-from lowbit.desired.serving import serving
+from lowbit.desired.serving.all import serving
+from lowbit.naming.names import evaluate_job_name, evaluation_name, input_hash, prepare_job_name, quantize_job_name
+from lowbit.resolve.freeze import baseline_spec, candidate_spec, freeze
 
 NAMESPACE = "models"
 NAME = "support-chat"

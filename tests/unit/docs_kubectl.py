@@ -7,7 +7,7 @@ import re
 import shlex
 from pathlib import Path
 
-from lowbit.api.crd import KINDS
+from lowbit.schema.crd import KINDS
 from tests.unit.docs_pages import ROOT
 
 OWN = {name for kind in KINDS for name in (kind.plural, kind.short, kind.name.lower())}

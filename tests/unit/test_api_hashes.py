@@ -10,10 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowbit.api import freeze as freezing
-from lowbit.api import names
 from lowbit.api.base import Wire
-from lowbit.api.canonical import canonical, digest, short
 from lowbit.api.engines import resolved_engine
 from lowbit.api.platform import Platform
 from lowbit.api.pods import Jobs
@@ -24,6 +21,9 @@ from lowbit.api.recipes.artifact import ResolvedArtifact
 from lowbit.api.recipes.gptq import GPTQ
 from lowbit.api.serving import Serving
 from lowbit.cli.facts import facts_of
+from lowbit.naming import names
+from lowbit.naming.canonical import canonical, digest, short
+from lowbit.resolve import freeze as freezing
 from tests.api.manifests import good
 from tests.unit.api_inputs import SMOLLM2, changed_spec, digest_of, prepared, spec
 

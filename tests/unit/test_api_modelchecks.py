@@ -8,12 +8,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from lowbit.api import modelchecks
 from lowbit.api.facts import ModelFacts
 from lowbit.api.recipes import groups
 from lowbit.api.recipes.base import Fitting
 from lowbit.api.recipes.gptq import GPTQ, GPTQKind
 from lowbit.cli.facts import facts_of
+from lowbit.resolve import checks as modelchecks
 from tests.unit.api_inputs import QWEN_7B, SMOLLM2, changed_spec
 
 SIZES = st.sampled_from([1, 2, 3, 4, 6, 8, 16])

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from lowbit.api import crd, crd_reference
 from lowbit.api.engines.vllm import argument_is_allowed
-from lowbit.api.rules_check import check_manifest
 from lowbit.cli.main import PROBLEMS, UNREADABLE, main
+from lowbit.schema import crd
+from lowbit.schema import reference as crd_reference
+from lowbit.schema.check import check_manifest
 from tests.api.manifests import ROOT, changed, good
 from tests.unit.api_inputs import QWEN_7B, SMOLLM2, examples
 

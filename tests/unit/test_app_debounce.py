@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lowbit.app.debounce import LATEST, StatusDebouncer
-from lowbit.decide.plan import Event, Plan, WriteStatus
 from lowbit.observe.keys import Key
+from lowbit.state.plan import Event, Plan, WriteStatus
 
 CHAT = Key("models", "chat")
 Kind = Literal["QuantizedModel", "ModelRevision", "ModelEvaluation"]

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from lowbit.app.ended import HistoryLost
 from lowbit.app.lease import LeaderElection, Terms
 from lowbit.kube.errors import AlreadyExists, Conflict, Forbidden, KubeError, NotFound, Unavailable
+from lowbit.watching.ended import HistoryLost
 
 
 class Leases:

@@ -11,11 +11,11 @@ from lowbit.api.documents import FetchResult, ProgressLine
 from lowbit.api.logged import split
 from lowbit.api.termination import TerminationMessage
 from lowbit.app.logreader import AT_ONCE, LogReader
-from lowbit.decide.plan import ReadLog, ReadResult
-from lowbit.decide.snapshot import EngineLog, ResultRead
 from lowbit.kube.errors import NotFound
 from lowbit.observe.keys import Key
 from lowbit.observe.store import Store
+from lowbit.state.plan import ReadLog, ReadResult
+from lowbit.state.snapshot import EngineLog, ResultRead
 
 CHAT = Key("team", "chat")
 INTERVAL = 30.0

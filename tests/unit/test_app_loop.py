@@ -12,11 +12,11 @@ import pytest
 from lowbit.app.loop import HANGS_AFTER, Reconciler
 from lowbit.app.metrics import Metrics
 from lowbit.app.queue import CROWD, Lane, WorkQueue
-from lowbit.decide.plan import Apply, Delete, Event, Plan, ReadLog, ReadResult, WriteStatus
-from lowbit.decide.snapshot import Snapshot
 from lowbit.kube.errors import Conflict, Forbidden, Invalid, KubeError, NotFound, TooManyRequests, Unavailable
 from lowbit.observe.keys import Key
 from lowbit.observe.store import Store
+from lowbit.state.plan import Apply, Delete, Event, Plan, ReadLog, ReadResult, WriteStatus
+from lowbit.state.snapshot import Snapshot
 from tests.unit import world
 from tests.unit.world import NAMESPACE, World
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from lowbit.api.modelstore import ModelStore
-from lowbit.decide.snapshot import Metadata, Observed
 from lowbit.decide.store import Claim, decide_store
+from lowbit.state.snapshot import Metadata, Observed
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

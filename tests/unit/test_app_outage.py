@@ -13,12 +13,12 @@ from lowbit.app.loop import Reconciler
 from lowbit.app.metrics import Metrics
 from lowbit.app.operator import Operator
 from lowbit.app.queue import LAST_BACKOFF, WorkQueue
-from lowbit.app.streams import WatchStreams
-from lowbit.app.watches import EndlessBackoff
-from lowbit.decide.plan import Delete, Event, Plan
 from lowbit.kube.errors import Unavailable
 from lowbit.observe.keys import Key
 from lowbit.observe.store import Store
+from lowbit.state.plan import Delete, Event, Plan
+from lowbit.watching.streams import WatchStreams
+from lowbit.watching.watches import EndlessBackoff
 from tests.unit import virtual_time, world
 from tests.unit.virtual_time import now
 from tests.unit.world import NAMESPACE, World

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from lowbit.app import resync as module
-from lowbit.app.ended import HistoryLost
-from lowbit.app.resync import ROUNDS_MISSED, Pace, Resync
 from lowbit.kube.errors import KubeError, NotFound, Unavailable
 from lowbit.kube.listing import Part
 from lowbit.kube.resources import OPTIONAL_KINDS, OWN_KINDS, RESOURCES, SHARED_KINDS
 from lowbit.observe.keys import Key
 from lowbit.observe.store import Store
+from lowbit.watching import resync as module
+from lowbit.watching.ended import HistoryLost
+from lowbit.watching.resync import ROUNDS_MISSED, Pace, Resync
 
 CHAT = Key("team", "chat")
 ALWAYS = (*OWN_KINDS, *SHARED_KINDS)
@@ -149,7 +149,7 @@ async def test_the_store_is_filled_in_the_end_however_often_the_api_server_fails
     bench.errors = [NotFound(404, "", "no such kind"), Unavailable(503, "", "busy"), Unavailable(0, "", "no answer")]
     assert bench.resync.pending() == "the cluster has not been read yet"
     told: list[str | None] = []
-    monkeypatch.setattr("lowbit.app.resync.asyncio.sleep", lambda _: said(told, bench))
+    monkeypatch.setattr("lowbit.watching.resync.asyncio.sleep", lambda _: said(told, bench))
     await bench.resync.fill()
     assert [str(each).rpartition(": ")[2] for each in told] == [
         "no such kind; are Lowbit's CRDs installed?", "busy", "no answer",

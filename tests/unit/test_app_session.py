@@ -12,8 +12,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from kubernetes.aio.client.configuration import Configuration
 
-from lowbit.app.session import open_session
-from lowbit.app.streams import RETRY_LIMIT, WatchStreams
+from lowbit.watching.session import open_session
+from lowbit.watching.streams import RETRY_LIMIT, WatchStreams
 
 JOBS = "/apis/batch/v1/jobs"
 PODS = "/api/v1/namespaces/team/pods"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lowbit.app.streams import OPEN_LIMIT, REOPENED, RETRY_LIMIT, WatchStreams
+from lowbit.watching.streams import OPEN_LIMIT, REOPENED, RETRY_LIMIT, WatchStreams
 
 JOBS, PODS = "/apis/batch/v1/jobs", "/api/v1/pods"
 ALWAYS = float("-inf")

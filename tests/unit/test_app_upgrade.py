@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from lowbit.api.platform import Platform
-from lowbit.decide.plan import Plan
 from lowbit.decide.reconcile import decide
 from lowbit.decide.store import Claim, decide_store
 from lowbit.observe.keys import Key
 from lowbit.observe.store import Store
+from lowbit.state.plan import Plan
 from tests.api import corpus
 
 FILES = corpus.versions()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from lowbit.api.names import FETCH_ANNOTATION
 from lowbit.api.status import ArtifactRecord
+from lowbit.naming.names import FETCH_ANNOTATION
 from tests.unit.life import NAME, condition, only_passed_is_served, served, status
 from tests.unit.world import World, spec
 

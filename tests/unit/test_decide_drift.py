@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lowbit.decide.drift import drifted
-from lowbit.decide.plan import Apply
 from lowbit.decide.reconcile import decide
+from lowbit.decide.serving.drift import drifted
+from lowbit.state.plan import Apply
 from tests.unit.world import World, spec
 
 

@@ -10,8 +10,8 @@ import pytest
 from lowbit.api.documents import EXIT_ENGINE, EXIT_REFUSED
 from lowbit.api.termination import Refusal, TerminationMessage
 from lowbit.decide.reconcile import decide
-from lowbit.decide.snapshot import Snapshot
-from lowbit.desired.jobs import EXIT_KILLED
+from lowbit.desired.jobs.job import EXIT_KILLED
+from lowbit.state.snapshot import Snapshot
 from tests.unit.life import NAME, condition, status
 from tests.unit.world import World, spec
 

@@ -18,12 +18,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lowbit.api.documents import EXIT_REFUSED
-from lowbit.api.names import DOCUMENT_ANNOTATION, FETCH_ANNOTATION, second_attempt
 from lowbit.api.termination import Refusal, TerminationMessage
-from lowbit.decide.plan import Apply, Delete, Plan, SetOwners
 from lowbit.decide.reconcile import decide
-from lowbit.decide.snapshot import JobView, Snapshot
-from lowbit.desired.jobs import EXIT_KILLED
+from lowbit.desired.jobs.job import EXIT_KILLED
+from lowbit.naming.names import DOCUMENT_ANNOTATION, FETCH_ANNOTATION, second_attempt
+from lowbit.state.plan import Apply, Delete, Plan, SetOwners
+from lowbit.state.snapshot import JobView, Snapshot
 from tests.unit.world import Stale, World, spec
 
 NAMES = ("one", "two")

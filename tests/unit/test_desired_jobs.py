@@ -12,10 +12,16 @@ from lowbit.api.documents import EXIT_REFUSED, EvaluateDocument, FetchDocument, 
 from lowbit.api.engine import EnvironmentVariable
 from lowbit.api.engines import resolved_engine
 from lowbit.api.engines.vllm import LOGGING_SETTINGS
-from lowbit.api.freeze import candidate_spec, freeze
 from lowbit.api.modelevaluation import ModelEvaluationSpec
 from lowbit.api.modelrevision import ModelRevisionSpec
-from lowbit.api.names import (
+from lowbit.api.paths import DOCUMENT_PATH, ENGINE_LOG_PATH, ENGINE_LOGGING_PATH
+from lowbit.api.recipes import ResolvedRecipe
+from lowbit.desired.common import Manifest
+from lowbit.desired.evaluation import evaluation
+from lowbit.desired.jobs.document import DocumentTooLarge, document_text
+from lowbit.desired.jobs.quantize import quantize_job
+from lowbit.desired.revision import revision
+from lowbit.naming.names import (
     DOCUMENT_ANNOTATION,
     LOGGING_ANNOTATION,
     MODEL_LABEL,
@@ -24,13 +30,7 @@ from lowbit.api.names import (
     input_hash,
     revision_name,
 )
-from lowbit.api.paths import DOCUMENT_PATH, ENGINE_LOG_PATH, ENGINE_LOGGING_PATH
-from lowbit.api.recipes import ResolvedRecipe
-from lowbit.desired.common import Manifest
-from lowbit.desired.document import DocumentTooLarge, document_text
-from lowbit.desired.evaluation import evaluation
-from lowbit.desired.quantize_job import quantize_job
-from lowbit.desired.revision import revision
+from lowbit.resolve.freeze import candidate_spec, freeze
 from tests.unit import desired_inputs as inputs
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from lowbit.api.names import MANAGED_BY, MANAGED_BY_LABEL
 from lowbit.desired.common import Manifest
+from lowbit.naming.names import MANAGED_BY, MANAGED_BY_LABEL
 from tests.unit import desired_inputs as inputs
 from tests.unit.pod_security import violations
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from lowbit.api.documents import FetchDocument
 from lowbit.api.engines.vllm import LOGGING_VARIABLE, MEASURING, VLLMKind
-from lowbit.api.names import REVISION_LABEL
 from lowbit.api.paths import BUSYBOX_PATH, ENGINE_LOGGING_PATH
 from lowbit.desired.common import Manifest
 from lowbit.desired.probes import grace_seconds, startup_probe
+from lowbit.naming.names import REVISION_LABEL
 from tests.unit import desired_inputs as inputs
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lowbit.api.rules_check import WRITTEN_BY_PEOPLE
 from lowbit.cli.main import main
+from lowbit.schema.check import WRITTEN_BY_PEOPLE
 from tests.unit import docs_kubectl
 from tests.unit.api_inputs import SMOLLM2
 from tests.unit.docs_pages import PAGES, ROOT, Command, blocks, commands

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from lowbit.decide.plan import Action, Apply, Create, Delete, SetOwners
-from lowbit.decide.snapshot import Owner
 from lowbit.effects.words import about, described
 from lowbit.observe.keys import Key
+from lowbit.state.plan import Action, Apply, Create, Delete, SetOwners
+from lowbit.state.snapshot import Owner
 
 JOB = {"kind": "Job", "metadata": {"name": "quantize-0a1b2c3d4e"}}
 OWNERS = (Owner("QuantizedModel", "chat", "1"), Owner("QuantizedModel", "twin", "2"))

@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lowbit.api.canonical import digest
 from lowbit.api.documents import EvaluateDocument, EvaluateResult, ProgressLine, PVCStoreAccess, StoreAccess
 from lowbit.api.engines import ResolvedEngine
 from lowbit.api.engines.vllm import ResolvedVLLM
 from lowbit.api.evaluation import ResolvedSuite, SpeedMeasurement
 from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol
 from lowbit.api.status import MeanStatistics
-from lowbit.worker import results
-from lowbit.worker.decoding import PROMPTS
-from lowbit.worker.evaluate import evaluate
-from lowbit.worker.manifest import scan
+from lowbit.naming.canonical import digest
+from lowbit.worker.evaluate import results
+from lowbit.worker.evaluate.decoding import PROMPTS
+from lowbit.worker.evaluate.evaluate import evaluate
+from lowbit.worker.model.manifest import scan
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import EngineError, RefusalError
 from lowbit.worker.store import artifact_index_key, dataset_key

@@ -13,11 +13,11 @@ import yaml
 
 from lowbit.api.base import Wire
 from lowbit.api.evaluation import suite_of
-from lowbit.api.freeze import freeze
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.recipes import label
+from lowbit.resolve.freeze import freeze
 from tests.unit import desired_inputs as inputs
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"

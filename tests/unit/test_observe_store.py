@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lowbit.api.documents import ProgressLine
-from lowbit.api.names import DOCUMENT_ANNOTATION
 from lowbit.decide.reconcile import decide
+from lowbit.naming.names import DOCUMENT_ANNOTATION
 from lowbit.observe.keys import Key
 from lowbit.observe.store import Store
 from tests.unit.world import NAMESPACE, World, spec

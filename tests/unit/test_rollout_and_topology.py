@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from lowbit.api.modelrevision import ModelRevision
-from lowbit.decide.rollout import ROLLOUTS, Progress, rollout_of
-from lowbit.decide.snapshot import Metadata, Observed
-from lowbit.decide.target import Target
+from lowbit.decide.serving.rollout import ROLLOUTS, Progress, rollout_of
+from lowbit.decide.serving.target import Target
 from lowbit.desired.topology import TOPOLOGIES, EnginePod, Topology, topology_of, workload_kinds
 from lowbit.desired.topology.one_pod import OnePod
+from lowbit.state.snapshot import Metadata, Observed
 from tests.unit import desired_inputs as inputs
 from tests.unit.life import NAME, condition
 from tests.unit.toys import toy_engine

@@ -10,14 +10,14 @@ from pydantic import ValidationError
 
 from lowbit.api.engines import ENGINES
 from lowbit.api.evaluation import MinimumThreshold, Suite
-from lowbit.api.modelchecks import check_candidates, check_suites
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModelSpec
-from lowbit.api.rules import measured_by, reachable
 from lowbit.api.suites import SUITES, metrics
 from lowbit.cli.plan import plan
 from lowbit.gate.bounds import METHODS
 from lowbit.observe.store import Store
+from lowbit.resolve.checks import check_candidates, check_suites
+from lowbit.schema.rules import measured_by, reachable
 from lowbit.worker.engines import CLIENTS
 from lowbit.worker.suites import RUNNERS
 from tests.unit.life import NAME, condition, status

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lowbit.api.calibration import ResolvedCalibration, ResolvedDataset
-from lowbit.worker.calibration import draw, shares, tokenize
-from lowbit.worker.datasets import Record, check_overlap, read_dataset, usable
+from lowbit.worker.data.calibration import draw, shares, tokenize
+from lowbit.worker.data.datasets import Record, check_overlap, read_dataset, usable
 from lowbit.worker.refuse import RefusalError
 from tests.unit import worker_inputs as inputs
 

@@ -16,9 +16,9 @@ from lowbit.api.paths import TERMINATION_LIMIT
 from lowbit.api.termination import TerminationMessage
 from lowbit.worker import full as module
 from lowbit.worker.__main__ import outcome
-from lowbit.worker.datasets import Places
+from lowbit.worker.data.datasets import Places
 from lowbit.worker.full import STORE, full, is_full
-from lowbit.worker.manifest import scan
+from lowbit.worker.model.manifest import scan
 from lowbit.worker.prepare import prepare
 from lowbit.worker.store.pvc import PVCStore
 from tests.cluster.fixtures import need_root

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from lowbit.api.recipes.base import Fitting
-from lowbit.worker.check_artifact import check_artifact
-from lowbit.worker.inspect_model import inspect, tokenizer_hash
+from lowbit.worker.model.check_artifact import check_artifact
+from lowbit.worker.model.inspect_model import inspect, tokenizer_hash
 from lowbit.worker.refuse import RefusalError
 from tests.unit import worker_inputs as inputs
 

@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 
 from lowbit.api.documents import FetchDocument, PrepareResult, PVCStoreAccess, StoreAccess
-from lowbit.api.freeze import baseline_spec, freeze
 from lowbit.api.modelevaluation import EvaluatedModel
-from lowbit.api.names import evaluation_name
 from lowbit.api.paths import TERMINATION_LIMIT
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.recipes import label
 from lowbit.api.status import ArtifactRecord
-from lowbit.worker.datasets import Places
+from lowbit.naming.names import evaluation_name
+from lowbit.resolve.freeze import baseline_spec, freeze
+from lowbit.worker.data.datasets import Places
 from lowbit.worker.fetch import fetch
-from lowbit.worker.manifest import scan
+from lowbit.worker.model.manifest import scan
 from lowbit.worker.prepare import add_evaluations, message_bytes, prepare
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.store import artifact_index_key

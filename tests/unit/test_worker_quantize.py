@@ -18,15 +18,15 @@ from lowbit.api.recipes import RECIPES, ResolvedRecipe
 from lowbit.api.recipes.gptq import ResolvedGPTQ
 from lowbit.worker import backends
 from lowbit.worker import quantize as stage
-from lowbit.worker.artifact_files import finish
 from lowbit.worker.backends import BACKENDS, Work, tools
 from lowbit.worker.backends.awq import BLOCK_TOKENS, BLOCKS, AWQBackend
 from lowbit.worker.backends.base import Advance, Backend
 from lowbit.worker.backends.gptq import GPTQBackend
 from lowbit.worker.backends.gptqmodel import asked
-from lowbit.worker.inspect_model import inspect
-from lowbit.worker.losses import ModuleLoss, worst
-from lowbit.worker.manifest import scan
+from lowbit.worker.backends.losses import ModuleLoss, worst
+from lowbit.worker.model.artifact_files import finish
+from lowbit.worker.model.inspect_model import inspect
+from lowbit.worker.model.manifest import scan
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.store import artifact_index_key
 from lowbit.worker.store.pvc import PVCStore

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lowbit.api.references import HuggingFaceLocation, PVCLocation, S3Location
-from lowbit.worker.manifest import scan
+from lowbit.worker.model.manifest import scan
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.sources import import_model
 from lowbit.worker.sources.hub import HubPlace

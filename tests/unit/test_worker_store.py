@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lowbit.api.references import PVCLocation
-from lowbit.worker.manifest import FileEntry, manifest_of, parse, scan
+from lowbit.worker.model.manifest import FileEntry, manifest_of, parse, scan
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.s3client import make_client
 from lowbit.worker.sources import import_model

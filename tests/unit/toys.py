@@ -9,7 +9,6 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from lowbit.api.base import Digest, Wire
-from lowbit.api.crd_schema import subclasses
 from lowbit.api.engine import EnvironmentVariable
 from lowbit.api.engines import ENGINES, Engine, ResolvedEngine
 from lowbit.api.engines.base import EngineKind, EngineSettings, Only, Request, ResolvedSettings
@@ -22,6 +21,7 @@ from lowbit.api.suites.base import SuiteKind
 from lowbit.api.suites.dataset import EvaluationDataset
 from lowbit.api.suites.metric import Metric
 from lowbit.api.tagged import Registry, Tagged
+from lowbit.schema.structural import subclasses
 
 
 class Toy(Wire):

@@ -14,7 +14,7 @@ from typing import Any
 from lowbit.api.documents import PrepareDocument, PVCStoreAccess, StoreAccess
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModelSpec
-from lowbit.worker.datasets import Places
+from lowbit.worker.data.datasets import Places
 from lowbit.worker.progress import Progress
 
 KILLED = 99

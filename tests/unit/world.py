@@ -12,16 +12,16 @@ from typing import Any
 from lowbit.api.base import API_VERSION
 from lowbit.api.documents import EvaluateResult, PrepareResult, QuantizeResult
 from lowbit.api.facts import ModelFacts
-from lowbit.api.names import GIVEN_UP_ANNOTATION
 from lowbit.api.status import ArtifactRecord, EvaluationSummary, Measurement
 from lowbit.api.termination import TerminationMessage
-from lowbit.decide.plan import Apply, Create, Delete, End, Keep, Plan, ReadResult, SetOwners
 from lowbit.decide.reconcile import decide
-from lowbit.decide.snapshot import EngineLog, ResultRead, Snapshot
 from lowbit.effects.execute import owner_reference
+from lowbit.naming.names import GIVEN_UP_ANNOTATION
 from lowbit.observe.keys import Key
 from lowbit.observe.store import Store
 from lowbit.observe.views import read_engine_log, read_result
+from lowbit.state.plan import Apply, Create, Delete, End, Keep, Plan, ReadResult, SetOwners
+from lowbit.state.snapshot import EngineLog, ResultRead, Snapshot
 from lowbit.worker.__main__ import fitting
 from tests.unit.measurements import Estimate, row, summary_of
 

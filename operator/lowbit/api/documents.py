@@ -1,6 +1,6 @@
 """The worker's contract: one JSON document in, JSON lines of progress out, one termination message of at most 4 KB.
 
-The document is an annotation of the pod (api/names.py), mounted at DOCUMENT_PATH (api/paths.py). It names Secrets and holds none.
+The document is an annotation of the pod (naming/names.py), mounted at DOCUMENT_PATH (api/paths.py). It names Secrets and holds none.
 Exit codes: 0 done; EXIT_REFUSED a lasting reason (trying again cannot help);
 anything else a passing one.
 """

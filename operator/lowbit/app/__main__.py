@@ -7,12 +7,12 @@ import gc
 import logging
 import sys
 
-from lowbit.app.ended import PartEnded
 from lowbit.app.logs import set_up_logging
 from lowbit.app.operator import run_operator
 from lowbit.app.settings import SettingsError, from_process
 from lowbit.decide.reconcile import decide
 from lowbit.kube.connect import NoCluster
+from lowbit.watching.ended import PartEnded
 
 RARELY = (10_000, 20, 50)
 """Objects, and collections of the younger generation, until the garbage collector looks at a generation."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lowbit.decide.plan import Plan
 from lowbit.observe.keys import Key
+from lowbit.state.plan import Plan
 
 LATEST = 30.0
 """Seconds after which a status is put off no more: as long as progress waits."""

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from lowbit.app.ended import HistoryLost
 from lowbit.kube.client import Kube
 from lowbit.kube.errors import AlreadyExists, Conflict, KubeError, NotFound
+from lowbit.watching.ended import HistoryLost
 
 logger = logging.getLogger(__name__)
 

@@ -10,13 +10,13 @@ from functools import partial
 from lowbit.api.logged import LINE_LIMIT
 from lowbit.app.logs import about
 from lowbit.decide.engines import ENGINE
-from lowbit.decide.plan import ReadLog, ReadResult
-from lowbit.decide.snapshot import ContainerState, EngineLog, JobView, ResultRead
 from lowbit.kube.client import Kube
 from lowbit.kube.errors import KubeError
 from lowbit.observe.keys import Key
 from lowbit.observe.store import Store
 from lowbit.observe.views import last_progress, read_engine_log, read_result
+from lowbit.state.plan import ReadLog, ReadResult
+from lowbit.state.snapshot import ContainerState, EngineLog, JobView, ResultRead
 
 logger = logging.getLogger(__name__)
 

@@ -15,9 +15,7 @@ from lowbit.app.logreader import LogReader
 from lowbit.app.logs import about
 from lowbit.app.metrics import Metrics
 from lowbit.app.queue import Lane, WorkQueue
-from lowbit.decide.plan import Event, Plan
 from lowbit.decide.refused import refused
-from lowbit.decide.snapshot import Snapshot
 from lowbit.decide.store import Claim, decide_store
 from lowbit.effects.execute import Outcome, Sends, execute
 from lowbit.kube.client import Kube
@@ -25,6 +23,8 @@ from lowbit.kube.errors import Forbidden, Invalid, KubeError, NotFound, TooManyR
 from lowbit.observe.keys import Key
 from lowbit.observe.parse import Unreadable
 from lowbit.observe.store import Store
+from lowbit.state.plan import Event, Plan
+from lowbit.state.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
 

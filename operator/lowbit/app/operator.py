@@ -12,25 +12,25 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from lowbit.app.ended import PartEnded
 from lowbit.app.health import Health, HealthServer
 from lowbit.app.lease import LeaderElection, Terms
 from lowbit.app.logreader import LogReader
 from lowbit.app.loop import Decide, Reconciler
 from lowbit.app.metrics import Metrics
 from lowbit.app.queue import Lane, WorkQueue
-from lowbit.app.resync import Pace, Resync
-from lowbit.app.session import open_session
 from lowbit.app.settings import Settings
 from lowbit.app.standby import Standby
-from lowbit.app.streams import WatchStreams
-from lowbit.app.watches import watch
 from lowbit.effects.events import EventSender
 from lowbit.kube.client import Kube
 from lowbit.kube.connect import configuration
 from lowbit.kube.resources import OPTIONAL_KINDS, OWN_KINDS, RESOURCES, SHARED_KINDS
 from lowbit.observe.keys import Key
 from lowbit.observe.store import Store
+from lowbit.watching.ended import PartEnded
+from lowbit.watching.resync import Pace, Resync
+from lowbit.watching.session import open_session
+from lowbit.watching.streams import WatchStreams
+from lowbit.watching.watches import watch
 
 logger = logging.getLogger(__name__)
 

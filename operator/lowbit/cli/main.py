@@ -12,14 +12,15 @@ import yaml
 from pydantic import ValidationError
 from rich.console import Console
 
-from lowbit.api import crd, crd_reference
 from lowbit.api.facts import ModelFacts
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModel
-from lowbit.api.rules_check import WRITTEN_BY_PEOPLE, check_manifest
 from lowbit.cli.facts import UnreadableConfigError, read_facts
 from lowbit.cli.plan import plan
 from lowbit.cli.show import show_plan, show_problems
+from lowbit.schema import crd
+from lowbit.schema import reference as crd_reference
+from lowbit.schema.check import WRITTEN_BY_PEOPLE, check_manifest
 
 PROBLEMS = 1
 UNREADABLE = 2

@@ -8,14 +8,14 @@ from typing import Final, NamedTuple
 from lowbit.api.engine import Device
 from lowbit.api.engines import engine_of
 from lowbit.api.facts import ModelFacts
-from lowbit.api.modelchecks import check_model, fitting_of
-from lowbit.api.names import input_hash, prepare_job_name
 from lowbit.api.platform import Platform
 from lowbit.api.pods import JobOptions
 from lowbit.api.problem import Problem
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.recipes import Recipe, changed, recipe_of
 from lowbit.cli.estimates import Estimate, estimate, quantize_bytes
+from lowbit.naming.names import input_hash, prepare_job_name
+from lowbit.resolve.checks import check_model, fitting_of
 
 NOT_CHECKED_WITHOUT_CONFIG: Final = (
     "whether the tensor parallel size divides the attention and key-value heads",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from lowbit.api.base import Digest
 from lowbit.api.modelrevision import ModelRevision
-from lowbit.api.names import first_attempt, prepare_job_name, second_attempt
 from lowbit.api.status import ArtifactRecord
 from lowbit.decide.others import own_job
 from lowbit.decide.owners import owns, release
-from lowbit.decide.plan import Action, Delete
 from lowbit.decide.remembered import baseline_spec, evaluation_name, input_hash, revision_names
-from lowbit.decide.snapshot import JobView, Observed, Snapshot
-from lowbit.decide.target import passed
+from lowbit.decide.serving.target import passed
+from lowbit.naming.names import first_attempt, prepare_job_name, second_attempt
+from lowbit.state.plan import Action, Delete
+from lowbit.state.snapshot import JobView, Observed, Snapshot
 
 REVISION_HISTORY = 10
 """Passed revisions of former inputs that are kept, so that one can be pinned again."""

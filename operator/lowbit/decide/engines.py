@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from lowbit.api.modelevaluation import ModelEvaluation
-from lowbit.api.names import GIVEN_UP_ANNOTATION
 from lowbit.api.status import EngineTermination, Failure
 from lowbit.api.termination import Refusal
 from lowbit.decide.outcome import Clock
-from lowbit.decide.plan import End, ReadLog, WriteStatus
-from lowbit.decide.snapshot import ContainerState, JobView, Observed, PodView
+from lowbit.naming.names import GIVEN_UP_ANNOTATION
+from lowbit.state.plan import End, ReadLog, WriteStatus
+from lowbit.state.snapshot import ContainerState, JobView, Observed, PodView
 
 ENGINE = "engine"
 OUT_OF_MEMORY = "OOMKilled"

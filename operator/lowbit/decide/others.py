@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lowbit.api.names import MANAGED_BY, MANAGED_BY_LABEL, STAGE_LABEL
 from lowbit.api.stages import EVALUATE, FETCH, PREPARE, STAGES, StageKind
 from lowbit.api.status import Failure
 from lowbit.decide.outcome import Clock, StageResult
-from lowbit.decide.plan import Action, Apply, Create
-from lowbit.decide.snapshot import JobView, Owner, Snapshot
+from lowbit.naming.names import MANAGED_BY, MANAGED_BY_LABEL, STAGE_LABEL
+from lowbit.state.plan import Action, Apply, Create
+from lowbit.state.snapshot import JobView, Owner, Snapshot
 
 OWN_KINDS: Mapping[str, StageKind] = {"ModelRevision": PREPARE, "ModelEvaluation": EVALUATE}
 """The stages that make objects of Lowbit's own kinds."""

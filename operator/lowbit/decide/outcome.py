@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from lowbit.api.status import Failure, Progress, Stage
-from lowbit.decide.plan import Action, ReadLog, ReadResult, WriteStatus
+from lowbit.state.plan import Action, ReadLog, ReadResult, WriteStatus
 
 CLOCK_SKEW_SECONDS = 300.0
 """Clocks of two machines differ by less, where somebody looks after them."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lowbit.decide.plan import Delete, SetOwners
-from lowbit.decide.snapshot import Metadata, Owner, Snapshot
 from lowbit.desired.common import OwnerReference
+from lowbit.state.plan import Delete, SetOwners
+from lowbit.state.snapshot import Metadata, Owner, Snapshot
 
 
 def controller(snapshot: Snapshot) -> OwnerReference:

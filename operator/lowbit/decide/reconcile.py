@@ -17,14 +17,14 @@ from lowbit.decide.cleanup import clean
 from lowbit.decide.engines import unread
 from lowbit.decide.others import own, without_taken
 from lowbit.decide.outcome import Clock, StageResult
-from lowbit.decide.pipeline import Result, advance, usable_store
-from lowbit.decide.plan import Action, Plan
-from lowbit.decide.rollout import rollout_of
-from lowbit.decide.serving import deployed, judged_again, not_ready, progress, serve, stop_serving, trouble
-from lowbit.decide.serving import setback as serving_setback
-from lowbit.decide.snapshot import Snapshot
+from lowbit.decide.serving.rollout import rollout_of
+from lowbit.decide.serving.serve import deployed, judged_again, not_ready, progress, serve, stop_serving, trouble
+from lowbit.decide.serving.serve import setback as serving_setback
+from lowbit.decide.serving.target import Target
+from lowbit.decide.stages.pipeline import Result, advance, usable_store
 from lowbit.decide.status import Situation, events, quantized_model_status, write
-from lowbit.decide.target import Target
+from lowbit.state.plan import Action, Plan
+from lowbit.state.snapshot import Snapshot
 
 
 def decide(snapshot: Snapshot, now: datetime) -> Plan:

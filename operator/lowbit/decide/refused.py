@@ -10,10 +10,10 @@ from lowbit.api.stages import FETCH
 from lowbit.api.status import Failure
 from lowbit.decide.others import stage_of
 from lowbit.decide.outcome import Clock, StageResult
-from lowbit.decide.plan import Apply, Create, Plan
-from lowbit.decide.serving import deployed
-from lowbit.decide.snapshot import Snapshot
+from lowbit.decide.serving.serve import deployed
 from lowbit.decide.status import Situation, events, quantized_model_status, write
+from lowbit.state.plan import Apply, Create, Plan
+from lowbit.state.snapshot import Snapshot
 
 
 def refused(snapshot: Snapshot, plan: Plan, why: str, now: datetime) -> Plan:

@@ -11,11 +11,12 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from lowbit.api import freeze, names
 from lowbit.api.base import Digest
 from lowbit.api.modelevaluation import ModelEvaluationSpec
 from lowbit.api.modelrevision import ModelRevisionSpec
 from lowbit.api.quantizedmodel import QuantizedModelSpec
+from lowbit.naming import names
+from lowbit.resolve import freeze
 
 Result = TypeVar("Result")
 Said = TypeVar("Said", bound=BaseModel)
@@ -54,22 +55,22 @@ def once(function: Callable[..., Result], subject: object, *rest: Hashable) -> R
 
 
 def input_hash(spec: QuantizedModelSpec) -> str:
-    """As lowbit.api.names.input_hash."""
+    """As lowbit.naming.names.input_hash."""
     return once(names.input_hash, spec)
 
 
 def baseline_spec(revision: ModelRevisionSpec) -> ModelEvaluationSpec:
-    """As lowbit.api.freeze.baseline_spec."""
+    """As lowbit.resolve.freeze.baseline_spec."""
     return once(freeze.baseline_spec, revision)
 
 
 def candidate_spec(revision: ModelRevisionSpec, artifact: Digest) -> ModelEvaluationSpec:
-    """As lowbit.api.freeze.candidate_spec."""
+    """As lowbit.resolve.freeze.candidate_spec."""
     return once(freeze.candidate_spec, revision, artifact)
 
 
 def evaluation_name(spec: ModelEvaluationSpec) -> str:
-    """As lowbit.api.names.evaluation_name."""
+    """As lowbit.naming.names.evaluation_name."""
     return once(names.evaluation_name, spec)
 
 

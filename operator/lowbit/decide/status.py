@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lowbit.api.modelrevision import ModelRevision
-from lowbit.api.names import MODEL_LABEL
 from lowbit.api.quantizedmodel import QuantizedModelStatus, RevisionSummary
 from lowbit.api.recipes import label
 from lowbit.api.status import Condition, Failure, Progress, Stage
 from lowbit.decide.conditions import Subject, condition
 from lowbit.decide.outcome import Clock, StageResult
-from lowbit.decide.plan import Event, WriteStatus
 from lowbit.decide.remembered import input_hash, kept, once
-from lowbit.decide.serving import by_name, restarted, rolled_out
-from lowbit.decide.snapshot import Observed, Snapshot
-from lowbit.decide.target import Target
+from lowbit.decide.serving.serve import by_name, restarted, rolled_out
+from lowbit.decide.serving.target import Target
+from lowbit.naming.names import MODEL_LABEL
+from lowbit.state.plan import Event, WriteStatus
+from lowbit.state.snapshot import Observed, Snapshot
 
 SHORT_MESSAGE = 100
 """Characters of the message column in kubectl get."""

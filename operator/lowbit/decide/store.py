@@ -8,8 +8,8 @@ from datetime import datetime
 from lowbit.api.modelstore import ModelStore, ModelStoreStatus, PVCStore
 from lowbit.decide.conditions import Subject, condition
 from lowbit.decide.outcome import Clock
-from lowbit.decide.plan import Event, Plan, WriteStatus
-from lowbit.decide.snapshot import Observed
+from lowbit.state.plan import Event, Plan, WriteStatus
+from lowbit.state.snapshot import Observed
 
 LOOK_AGAIN_READY = 600.0
 LOOK_AGAIN_NOT_READY = 30.0

@@ -8,10 +8,10 @@ from typing import Any
 
 from lowbit.api.base import API_VERSION
 from lowbit.api.engine import EnvironmentVariable, Resources
-from lowbit.api.names import MANAGED_BY, MANAGED_BY_LABEL
 from lowbit.api.paths import CA_BUNDLE_PATH, SCRATCH_PATH
 from lowbit.api.platform import Platform
 from lowbit.api.pods import PodOptions
+from lowbit.naming.names import MANAGED_BY, MANAGED_BY_LABEL
 
 Manifest = dict[str, Any]
 

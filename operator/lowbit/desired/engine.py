@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from lowbit.api.engine import Resources
 from lowbit.api.engines import ResolvedEngine, resolved_engine
 from lowbit.api.engines.base import Only
-from lowbit.api.names import MANAGED_BY
 from lowbit.api.paths import SCRATCH_PATH
 from lowbit.api.platform import Platform
 from lowbit.desired.common import Manifest, container_security, environment, resources, without_empty
 from lowbit.desired.volumes import Mount, volume_mounts
+from lowbit.naming.names import MANAGED_BY
 
 ENVIRONMENT = {
     "HOME": SCRATCH_PATH,

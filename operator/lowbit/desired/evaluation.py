@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from lowbit.api.base import API_VERSION
 from lowbit.api.modelevaluation import ModelEvaluationSpec
-from lowbit.api.names import evaluation_name
 from lowbit.desired.common import Manifest, OwnerReference, labels, metadata
+from lowbit.naming.names import evaluation_name
 
 
 def evaluation(namespace: str, owners: Sequence[OwnerReference], spec: ModelEvaluationSpec) -> Manifest:

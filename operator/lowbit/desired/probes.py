@@ -13,7 +13,7 @@ import shlex
 from lowbit.api.engines import ResolvedEngine, resolved_engine
 from lowbit.api.paths import BUSYBOX_PATH, ENGINE_PORT, GUARD_PORT, METRICS_PORT
 from lowbit.desired.common import Manifest
-from lowbit.desired.guard_config import ADMIN_PORT
+from lowbit.desired.guard.config import ADMIN_PORT
 
 ENDPOINTS_MOVE_SECONDS = 10
 """How long clients and proxies may take to learn that a pod no longer wants requests."""

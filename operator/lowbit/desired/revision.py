@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from lowbit.api.base import API_VERSION
-from lowbit.api.canonical import short
 from lowbit.api.modelrevision import ModelRevisionSpec
-from lowbit.api.names import ARTIFACT_LABEL, INPUT_ANNOTATION, MODEL_LABEL, revision_name
 from lowbit.desired.common import Manifest, OwnerReference, labels, metadata
+from lowbit.naming.canonical import short
+from lowbit.naming.names import ARTIFACT_LABEL, INPUT_ANNOTATION, MODEL_LABEL, revision_name
 
 
 def revision(namespace: str, owner: OwnerReference, spec: ModelRevisionSpec) -> Manifest:

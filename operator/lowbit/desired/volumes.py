@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from lowbit.api.canonical import digest, short
 from lowbit.api.documents import PVCStoreAccess, S3StoreAccess, StoreAccess
 from lowbit.api.modelevaluation import EvaluatedModel
 from lowbit.api.modelstore import ModelStoreSpec
@@ -24,6 +23,7 @@ from lowbit.api.paths import (
 )
 from lowbit.api.platform import Platform
 from lowbit.desired.common import Manifest, without_empty
+from lowbit.naming.canonical import digest, short
 
 MAX_VOLUME_NAME = 63
 STORE_FOLDERS = {"Source": "sources", "Artifact": "artifacts"}

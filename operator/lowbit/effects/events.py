@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from lowbit.api.base import API_VERSION, GROUP
-from lowbit.decide.plan import Event
 from lowbit.kube.client import Kube
 from lowbit.kube.errors import AlreadyExists
+from lowbit.state.plan import Event
 
 CONTROLLER = f"{GROUP}/operator"
 NOTE_LIMIT = 1024

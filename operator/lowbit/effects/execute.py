@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from lowbit.api.base import API_VERSION
-from lowbit.api.names import GIVEN_UP_ANNOTATION
-from lowbit.decide.plan import Action, Apply, Create, Delete, End, Event, Keep, Plan, SetOwners, WriteStatus
-from lowbit.decide.snapshot import Owner
 from lowbit.effects.words import about, described
 from lowbit.kube.client import Kube
 from lowbit.kube.errors import AlreadyExists, Conflict, KubeError, NotFound
 from lowbit.kube.resources import RESOURCES
+from lowbit.naming.names import GIVEN_UP_ANNOTATION
 from lowbit.observe.keys import Key
+from lowbit.state.plan import Action, Apply, Create, Delete, End, Event, Keep, Plan, SetOwners, WriteStatus
+from lowbit.state.snapshot import Owner
 
 logger = logging.getLogger(__name__)
 

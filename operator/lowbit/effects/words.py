@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lowbit.decide.plan import Action, Apply, Create, Delete, End, Keep, SetOwners
 from lowbit.observe.keys import Key
+from lowbit.state.plan import Action, Apply, Create, Delete, End, Keep, SetOwners
 
 
 def about(key: Key) -> dict[str, Any]:

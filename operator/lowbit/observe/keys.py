@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from lowbit.api.base import GROUP
-from lowbit.api.names import MODEL_LABEL
-from lowbit.decide.serving import SERVING_KINDS
+from lowbit.decide.serving.serve import SERVING_KINDS
+from lowbit.naming.names import MODEL_LABEL
 
 JOB_NAME_LABELS = ("batch.kubernetes.io/job-name", "job-name")
 """Set on the pods of a Job by its controller."""

@@ -12,8 +12,8 @@ from lowbit.api.modelevaluation import ModelEvaluation
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStore
 from lowbit.api.quantizedmodel import QuantizedModel, QuantizedModelSpec, QuantizedModelStatus
-from lowbit.decide.snapshot import Observed
 from lowbit.observe.views import metadata_of
+from lowbit.state.snapshot import Observed
 
 Body = TypeVar("Body", bound=BaseModel)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lowbit.api.documents import ProgressLine
-from lowbit.decide.snapshot import EngineLog, ResultRead
+from lowbit.state.snapshot import EngineLog, ResultRead
 
 Progress = tuple[ProgressLine | None, float]
 """The last line, and when it was read (seconds since the epoch)."""

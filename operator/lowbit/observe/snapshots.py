@@ -7,10 +7,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lowbit.api.modelrevision import ModelRevision
-from lowbit.api.names import MODEL_LABEL
-from lowbit.decide.snapshot import Observed, PodView, Snapshot
+from lowbit.naming.names import MODEL_LABEL
 from lowbit.observe.keys import Key
 from lowbit.observe.parse import Unreadable, empty_model
+from lowbit.state.snapshot import Observed, PodView, Snapshot
 
 if TYPE_CHECKING:
     from lowbit.observe.store import Store

@@ -11,7 +11,6 @@ from pydantic import BaseModel
 
 from lowbit.api.documents import ProgressLine
 from lowbit.api.platform import Platform
-from lowbit.decide.snapshot import EngineLog, ResultRead, Snapshot
 from lowbit.observe.compare import Comparison, Difference
 from lowbit.observe.entries import WHOLE, Entry, Shelf
 from lowbit.observe.gist import gist_of
@@ -21,6 +20,7 @@ from lowbit.observe.readings import Readings
 from lowbit.observe.snapshots import build_snapshot
 from lowbit.observe.trim import trim
 from lowbit.observe.views import deployment_view, job_view, pod_view
+from lowbit.state.snapshot import EngineLog, ResultRead, Snapshot
 
 TOMBSTONES = 10_000
 """Uids of removed objects that are remembered, so that a late event brings none of them back."""

@@ -11,9 +11,10 @@ from pydantic import ValidationError
 from lowbit.api.documents import ProgressLine
 from lowbit.api.enginelog import error_in, kernels_in, last_lines
 from lowbit.api.logged import LoggedResult, join
-from lowbit.api.names import REVISION_LABEL
 from lowbit.api.termination import TerminationMessage
-from lowbit.decide.snapshot import (
+from lowbit.naming.names import REVISION_LABEL
+from lowbit.observe.readings import Readings
+from lowbit.state.snapshot import (
     ContainerState,
     DeploymentView,
     EngineLog,
@@ -23,7 +24,6 @@ from lowbit.decide.snapshot import (
     PodView,
     ResultRead,
 )
-from lowbit.observe.readings import Readings
 
 JobState = Literal["Pending", "Running", "Succeeded", "Failed"]
 WORKERS = ("worker", "fetch")

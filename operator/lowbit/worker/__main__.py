@@ -31,7 +31,7 @@ EXIT_STOPPED = 128 + signal.SIGTERM
 RUNNERS: Mapping[str, str] = {
     "prepare": "lowbit.worker.prepare:prepare",
     "quantize": "lowbit.worker.quantize:quantize",
-    "evaluate": "lowbit.worker.evaluate:run",
+    "evaluate": "lowbit.worker.evaluate.evaluate:run",
     "fetch": "lowbit.worker.fetch:fetch",
 }
 """By stage: a function from its document, the store and the progress to its result."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lowbit.api.documents import FetchDocument, FetchResult
 from lowbit.api.paths import BUSYBOX_PATH, MODEL_PATH
-from lowbit.worker.manifest import scan
+from lowbit.worker.model.manifest import scan
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.store import Kind, Store

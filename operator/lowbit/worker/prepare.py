@@ -13,10 +13,7 @@ from lowbit.api.calibration import CalibrationDataset
 from lowbit.api.documents import PrepareDocument, PrepareResult
 from lowbit.api.evaluation import datasets_of
 from lowbit.api.facts import ModelFacts
-from lowbit.api.freeze import baseline_spec, candidate_spec, freeze
-from lowbit.api.modelchecks import check_model, fitting_of
 from lowbit.api.modelrevision import ModelRevisionSpec
-from lowbit.api.names import evaluation_name
 from lowbit.api.paths import TERMINATION_LIMIT
 from lowbit.api.problem import Refused
 from lowbit.api.recipes import recipe_of
@@ -24,11 +21,22 @@ from lowbit.api.recipes.artifact import ArtifactRecipe, ResolvedArtifact
 from lowbit.api.status import ArtifactRecord, EvaluationSummary
 from lowbit.api.suites.dataset import EvaluationDataset
 from lowbit.api.termination import TerminationMessage
-from lowbit.worker.calibration import check_enough
-from lowbit.worker.check_artifact import check_artifact
-from lowbit.worker.datasets import Places, Record, check_overlap, import_dataset, locate, no_chat_template, read_dataset
-from lowbit.worker.inspect_model import inspect, read_json
-from lowbit.worker.manifest import Manifest
+from lowbit.naming.names import evaluation_name
+from lowbit.resolve.checks import check_model, fitting_of
+from lowbit.resolve.freeze import baseline_spec, candidate_spec, freeze
+from lowbit.worker.data.calibration import check_enough
+from lowbit.worker.data.datasets import (
+    Places,
+    Record,
+    check_overlap,
+    import_dataset,
+    locate,
+    no_chat_template,
+    read_dataset,
+)
+from lowbit.worker.model.check_artifact import check_artifact
+from lowbit.worker.model.inspect_model import inspect, read_json
+from lowbit.worker.model.manifest import Manifest
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import from_problems
 from lowbit.worker.sources import import_model, open_place

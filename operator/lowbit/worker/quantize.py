@@ -14,17 +14,17 @@ from lowbit import __version__
 from lowbit.api.documents import QuantizeDocument, QuantizeResult
 from lowbit.api.paths import SCRATCH_PATH
 from lowbit.api.recipes import recipe_of
-from lowbit.worker.artifact_files import finish
 from lowbit.worker.backends import BACKENDS, Backend, Work
+from lowbit.worker.backends.losses import ModuleLoss, worst
 from lowbit.worker.backends.tools import peak_bytes, pick_device, quiet
-from lowbit.worker.calibration import Sample, draw, tokenize
-from lowbit.worker.datasets import read_dataset
-from lowbit.worker.losses import ModuleLoss, worst
-from lowbit.worker.manifest import scan
+from lowbit.worker.data.calibration import Sample, draw, tokenize
+from lowbit.worker.data.datasets import read_dataset
+from lowbit.worker.data.tokens import Tokenizer
+from lowbit.worker.model.artifact_files import finish
+from lowbit.worker.model.manifest import scan
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import RefusalError, cut
 from lowbit.worker.store import Store, artifact_index_key
-from lowbit.worker.tokens import Tokenizer
 
 LOADED, QUANTIZED, TESTED = 0.05, 0.9, 0.95
 """Shares of the time, by experience."""

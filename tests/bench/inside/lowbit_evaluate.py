@@ -16,8 +16,8 @@ from tests.bench.inside import marks
 
 with marks.part("imports"):
     from lowbit.worker import __main__ as worker
-    from lowbit.worker import decoding, evaluate, speed
     from lowbit.worker.engines.vllm import CONCURRENCY, EngineClient
+    from lowbit.worker.evaluate import decoding, evaluate, speed
     from lowbit.worker.suites import fidelity
 
 requests: list[dict[str, Any]] = []

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lowbit.api.documents import PrepareResult
-from lowbit.api.names import MANAGED_SELECTOR
 from lowbit.api.termination import TerminationMessage
 from lowbit.kube.resources import RESOURCES
+from lowbit.naming.names import MANAGED_SELECTOR
 from tests.api.calls import CallError
 from tests.cluster.apiserver import ApiServer
 from tests.faults.client import Admin

@@ -15,8 +15,8 @@ import os
 import time
 from typing import Any
 
-from lowbit.api.names import MODEL_LABEL
 from lowbit.decide.reconcile import decide
+from lowbit.naming.names import MODEL_LABEL
 from lowbit.observe.keys import JOB_NAME_LABELS, Key
 from lowbit.observe.store import Store
 from tests.bench.record import Figure, figure, memory_of, surroundings, write

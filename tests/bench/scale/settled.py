@@ -28,11 +28,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from lowbit.api.names import MANAGED_SELECTOR
 from lowbit.decide.reconcile import decide
 from lowbit.kube.client import Kube
 from lowbit.kube.connect import configuration
 from lowbit.kube.resources import OWN_KINDS, SHARED_KINDS
+from lowbit.naming.names import MANAGED_SELECTOR
 from lowbit.observe.keys import Key
 from lowbit.observe.store import Store
 from tests.api.listed import listed

@@ -6,7 +6,7 @@ from typing import Any
 
 from lowbit.api.documents import EXIT_ENGINE, EXIT_REFUSED
 from lowbit.api.termination import Refusal, TerminationMessage
-from lowbit.desired.jobs import EXIT_KILLED
+from lowbit.desired.jobs.job import EXIT_KILLED
 from tests.faults.states.cluster import Cluster
 
 OUTCOMES = (

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from lowbit.api.names import DOCUMENT_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL, MODEL_LABEL
-from lowbit.decide.drift import LIST_KEYS
-from lowbit.decide.plan import Apply, Plan
+from lowbit.decide.serving.drift import LIST_KEYS
+from lowbit.naming.names import DOCUMENT_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL, MODEL_LABEL
 from lowbit.observe.entries import Entry
 from lowbit.observe.keys import Key
 from lowbit.observe.store import Store
+from lowbit.state.plan import Apply, Plan
 from tests.unit.world import NAMESPACE, Reference, Stale, World
 
 OWN_KINDS = ("QuantizedModel", "ModelStore", "ModelRevision", "ModelEvaluation")

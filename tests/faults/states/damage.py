@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lowbit.api.base import API_VERSION
-from lowbit.api.names import FETCH_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL, MODEL_LABEL, REVISION_LABEL, STAGE_LABEL
+from lowbit.naming.names import FETCH_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL, MODEL_LABEL, REVISION_LABEL, STAGE_LABEL
 from tests.faults.states.actor import MESSAGES, OUTCOMES, end, finished
 from tests.faults.states.cluster import OWN_KINDS, Cluster, Manifest
 from tests.faults.states.specs import SPECS

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from lowbit.api.freeze import baseline_spec, candidate_spec
-from lowbit.api.names import FETCH_ANNOTATION, evaluation_name, input_hash
-from lowbit.decide.snapshot import Snapshot
+from lowbit.naming.names import FETCH_ANNOTATION, evaluation_name, input_hash
+from lowbit.resolve.freeze import baseline_spec, candidate_spec
+from lowbit.state.snapshot import Snapshot
 from tests.faults.states.cluster import Cluster, Manifest, document_of, read
 from tests.faults.states.rules import broken, check_conditions
 

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from lowbit.api.names import FETCH_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL, second_attempt
-from lowbit.decide.plan import Apply, Create, Delete, End, Keep, Plan, SetOwners, WriteStatus
-from lowbit.decide.snapshot import Snapshot
+from lowbit.naming.names import FETCH_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL, second_attempt
+from lowbit.state.plan import Apply, Create, Delete, End, Keep, Plan, SetOwners, WriteStatus
+from lowbit.state.snapshot import Snapshot
 from tests.faults.states.actor import finished
 from tests.faults.states.cluster import OWN_KINDS, Cluster, Manifest, document_of, read
 

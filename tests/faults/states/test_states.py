@@ -8,10 +8,10 @@ from unittest import mock
 
 from hypothesis import HealthCheck, example, given, settings
 
-from lowbit.decide.plan import Plan
 from lowbit.decide.reconcile import decide
 from lowbit.decide.remembered import MEMORY, Memory
-from lowbit.decide.snapshot import Snapshot
+from lowbit.state.plan import Plan
+from lowbit.state.snapshot import Snapshot
 from tests.faults.states.starts import STARTS, directed
 from tests.faults.states.walk import Start, walk
 
@@ -43,7 +43,7 @@ def with_and_without_memory(snapshot: Snapshot, now: datetime) -> Plan:
     """Decide, and decide again as an operator would that has just started."""
     plan = decide(snapshot, now)
     none = Memory()
-    with mock.patch("lowbit.decide.remembered.MEMORY", none), mock.patch("lowbit.decide.serving.MEMORY", none):
+    with mock.patch("lowbit.decide.remembered.MEMORY", none), mock.patch("lowbit.decide.serving.serve.MEMORY", none):
         assert decide(snapshot, now) == plan
     return plan
 

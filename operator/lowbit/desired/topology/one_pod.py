@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from lowbit.api.engines import ResolvedEngine, resolved_engine
 from lowbit.desired.common import Manifest, OwnerReference
 from lowbit.desired.context import Context, Evaluation, JobRun, Served
-from lowbit.desired.evaluate_job import evaluate_job
-from lowbit.desired.serving_pod import deployment
+from lowbit.desired.jobs.evaluate import evaluate_job
+from lowbit.desired.serving.pod import deployment
 from lowbit.desired.topology.base import EnginePod, Topology
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from lowbit.api.recipes.awq import BITS, ResolvedAWQ
 from lowbit.worker.backends.gptqmodel import GPTQModelBackend
-from lowbit.worker.losses import ModuleLoss, judge_rows, loss_of
+from lowbit.worker.backends.losses import ModuleLoss, judge_rows, loss_of
 
 NOT_SCALED = "not applicable"
 """In place of a loss: a module whose inputs AWQ does not scale (the attention's output with grouped queries) has no search."""

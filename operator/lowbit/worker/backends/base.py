@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from lowbit.api.facts import ModelFacts
-from lowbit.worker.losses import ModuleLoss
+from lowbit.worker.backends.losses import ModuleLoss
 
 Advance = Callable[[float, str], None]
 """Is told the share that is done, and what is being done."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from lowbit.api.recipes.gptq import ResolvedGPTQ
 from lowbit.worker.backends.gptqmodel import GPTQModelBackend
-from lowbit.worker.losses import ModuleLoss, NotQuantizedError, judge_rows, loss_of
+from lowbit.worker.backends.losses import ModuleLoss, NotQuantizedError, judge_rows, loss_of
 
 WORST_DAMP = 1.0
 """Damping that replaces the Hessian by its diagonal: nothing of the calibration is left in the weights."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from lowbit.worker.backends.base import Advance, Backend, Work
+from lowbit.worker.backends.losses import ModuleLoss
 from lowbit.worker.backends.tools import release
-from lowbit.worker.losses import ModuleLoss
 from lowbit.worker.refuse import RefusalError
 
 SMOKE_PROMPT = "The capital of France is"

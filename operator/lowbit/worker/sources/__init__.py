@@ -10,8 +10,8 @@ from pathlib import Path
 from lowbit.api.paths import SECRETS_PATH, VOLUMES_PATH
 from lowbit.api.recipes.artifact import ArtifactRecipe
 from lowbit.api.references import Source
-from lowbit.worker.inspect_model import check_names
-from lowbit.worker.manifest import Manifest, scan
+from lowbit.worker.model.inspect_model import check_names
+from lowbit.worker.model.manifest import Manifest, scan
 from lowbit.worker.progress import Progress
 from lowbit.worker.sources.base import Place, RemoteFile
 from lowbit.worker.store import Kind, Store

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from lowbit.worker.manifest import Advance, Manifest, parse, silent
+from lowbit.worker.model.manifest import Advance, Manifest, parse, silent
 from lowbit.worker.refuse import RefusalError
 
 Kind = Literal["sources", "artifacts"]

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from lowbit.worker.manifest import Advance, Manifest, check_path, list_files, scan, silent
+from lowbit.worker.model.manifest import Advance, Manifest, check_path, list_files, scan, silent
 from lowbit.worker.store.base import (
     SPARE,
     STALE_SECONDS,

@@ -9,7 +9,7 @@ from typing import Any
 import botocore.exceptions
 
 from lowbit.worker import s3client
-from lowbit.worker.manifest import Advance, FileEntry, Manifest, check_path, hash_file, silent
+from lowbit.worker.model.manifest import Advance, FileEntry, Manifest, check_path, hash_file, silent
 from lowbit.worker.store.base import SPARE, Kind, Store, damaged, folder_key, manifest_key, no_space
 
 HASH_FIELD = "sha256"

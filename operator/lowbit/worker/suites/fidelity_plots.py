@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lowbit.worker import report_plots as plots
+from lowbit.worker.report import plots
 from lowbit.worker.suites.base import Section
 from lowbit.worker.suites.scoring import Comparison, Integers, text_means
 

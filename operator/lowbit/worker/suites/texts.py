@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lowbit.api.calibration import DatasetFormat
-from lowbit.worker.datasets import Record, bad_line, read_dataset
+from lowbit.worker.data.datasets import Record, bad_line, read_dataset
 from lowbit.worker.engines.vllm import CONCURRENCY, BadRequestError, EngineClient
 from lowbit.worker.together import together
 

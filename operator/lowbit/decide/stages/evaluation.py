@@ -1,0 +1,220 @@
+"""evaluate and gate: the baseline first, then the candidate, then the verdict."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lowbit.api.documents import EvaluateResult
+from lowbit.api.engines import engine_of, place, resolved_engine
+from lowbit.api.evaluation import data_of
+from lowbit.api.modelevaluation import ModelEvaluation, ModelEvaluationSpec, ModelEvaluationStatus
+from lowbit.api.modelrevision import ModelRevision
+from lowbit.api.modelstore import ModelStoreSpec
+from lowbit.api.stages import EVALUATE
+from lowbit.api.status import ArtifactRecord, Condition, EvaluationSummary, Failure, Stage
+from lowbit.decide.conditions import Subject, condition
+from lowbit.decide.engines import record_engine
+from lowbit.decide.jobs.run import JobRequest, latest, run
+from lowbit.decide.others import own_job
+from lowbit.decide.outcome import Clock, StageResult
+from lowbit.decide.owners import adopt, user
+from lowbit.decide.remembered import baseline_spec, candidate_spec, evaluation_name
+from lowbit.decide.stages.artifact import prepare
+from lowbit.desired.context import Context, Evaluation
+from lowbit.desired.evaluation import evaluation as evaluation_manifest
+from lowbit.desired.topology import topology_of
+from lowbit.gate.judge import judge
+from lowbit.naming.names import evaluate_job_name, second_attempt
+from lowbit.resolve.freeze import frozen_platform
+from lowbit.state.plan import Create, WriteStatus
+from lowbit.state.snapshot import Observed, Snapshot
+
+DIGEST_MARK = "@sha256:"
+
+
+def judge_revision(
+    snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, revision: Observed[ModelRevision], record: ArtifactRecord
+) -> StageResult:
+    """Measure what is not measured yet; then write the verdict, once."""
+    baseline = measured(snapshot, clock, store, revision, baseline_spec(revision.body.spec), "EvaluatingBaseline")
+    if isinstance(baseline, StageResult):
+        return baseline
+    candidate = measured(
+        snapshot, clock, store, revision, candidate_spec(revision.body.spec, record.digest), "Evaluating"
+    )
+    if isinstance(candidate, StageResult):
+        return candidate
+    moved = engine_moved(baseline, candidate, revision, clock)
+    return moved or verdict(snapshot, clock, revision, baseline, candidate)
+
+
+def measured(
+    snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, revision: Observed[ModelRevision], spec: ModelEvaluationSpec,
+    stage: Stage,
+) -> Observed[ModelEvaluation] | StageResult:  # fmt: skip
+    """The finished ModelEvaluation, or how far it is."""
+    name = evaluation_name(spec)
+    seen = snapshot.evaluations.get(name)
+    what = "the original" if spec.baseline is None else f"{revision.meta.name}'s artifact"
+    doing = f"evaluating {what} in the engine ({name})"
+    if seen is None:
+        manifest = evaluation_manifest(revision.meta.namespace, [user(snapshot)], spec)
+        return StageResult(
+            stage, "EvaluationCreated", doing, actions=(Create(manifest),), passing=True, revision=revision.meta.name
+        )
+    adoption = adopt(snapshot, "ModelEvaluation", seen.meta)
+    if adoption or seen.meta.deleting:
+        return StageResult(
+            stage, "EvaluationShared", doing, actions=adoption, requeue_after=5.0, revision=revision.meta.name
+        )
+    if seen.body.status.summary is not None:
+        return seen
+    if latest(snapshot, evaluate_job_name(name)) is None:
+        found = in_store(snapshot, clock, store, seen)
+        if found is not None:
+            return found
+    model = snapshot.model.body.spec
+    request = JobRequest(
+        name=evaluate_job_name(name), kind=EVALUATE, stage=stage,
+        options=model.jobs.evaluate, doing=doing, revision=revision.meta.name,
+        engine=place(model.engine),
+        make=lambda run_: topology_of(spec.engine).evaluation(
+            Context(revision.meta.namespace, store, frozen_platform(revision.body.spec, snapshot.platform)),
+            [user(snapshot)], Evaluation(name, spec, revision.body.spec, engine_of(model.engine)[1]), run_,
+        ),
+    )  # fmt: skip
+    result = run(snapshot, clock, request)
+    if isinstance(result, StageResult):
+        fact = record_engine(seen, latest(snapshot, request.name), clock)
+        return replace(result, fact=fact) if fact is not None else result
+    evaluated = result.result(EvaluateResult)
+    if evaluated is None:
+        return no_result(request.name, clock)
+    image = measured_on(snapshot, request.name, reused=evaluated.reused)
+    return StageResult(
+        stage, "Evaluated", f"{name} is measured", revision=revision.meta.name,
+        fact=record_summary(seen, evaluated.summary, image, clock),
+    )  # fmt: skip
+
+
+def no_result(job: str, clock: Clock) -> StageResult:
+    """A Job that has ended well, and says nothing."""
+    failure = Failure(
+        stage="Evaluate", reason="NoResult", message=f"Job {job} left no result behind.",
+        action="Use a worker image of the operator's version, then delete the Job to try again.", time=clock.text,
+    )  # fmt: skip
+    return StageResult("Failed", "EvaluateFailed", f"{failure.message} {failure.action}", failure=failure)
+
+
+def in_store(
+    snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, seen: Observed[ModelEvaluation]
+) -> StageResult | None:
+    """What the store holds of an evaluation is not measured again: prepare, on a CPU, says so before an engine starts."""
+    prepared = prepare(snapshot, clock, store)
+    if isinstance(prepared, StageResult):
+        return prepared
+    summary = prepared.found_evaluations.get(seen.meta.name)
+    if summary is None:
+        return None
+    fact = record_summary(seen, summary, None, clock)
+    return StageResult("Evaluating", "EvaluationFound", f"{seen.meta.name} is in the store", fact=fact)
+
+
+def record_summary(
+    seen: Observed[ModelEvaluation], summary: EvaluationSummary, image: str | None, clock: Clock
+) -> WriteStatus:
+    """Write what came out into the evaluation's status."""
+    complete = condition(
+        Subject(seen.body.status.conditions, seen.meta.generation, clock),
+        "Complete", "True", "Measured", "measured; the report is in the store",
+    )  # fmt: skip
+    status = ModelEvaluationStatus(
+        observed_generation=seen.meta.generation, conditions=[complete], phase="Complete", engine_image_id=image,
+        summary=summary,
+    )  # fmt: skip
+    meta = seen.meta
+    return WriteStatus("ModelEvaluation", meta.name, meta.uid, meta.resource_version, status.wire())
+
+
+def measured_on(snapshot: Snapshot, job_name: str, *, reused: bool) -> str | None:
+    """The image of the engine that measured. What a pod found in the store was written by the first one, before it was
+    killed.
+    """
+    jobs = [own_job(snapshot, name) for name in (second_attempt(job_name), job_name)]
+    images = [image for job in jobs if job is not None for image in job.engine_image_ids]
+    if not images:
+        return None
+    return images[-1] if reused else images[0]
+
+
+def engine_moved(
+    baseline: Observed[ModelEvaluation],
+    candidate: Observed[ModelEvaluation],
+    revision: Observed[ModelRevision],
+    clock: Clock,
+) -> StageResult | None:
+    """Two images under one tag make two results that cannot be compared: nothing passes. A digest cannot move.
+
+    Where the image of a result from the store is not known any more, the evaluator has compared the engines' versions.
+    """
+    kind, settings = resolved_engine(revision.body.spec.engine)
+    image = settings.image
+    first, second = baseline.body.status.engine_image_id, candidate.body.status.engine_image_id
+    if DIGEST_MARK in image or not first or not second or first == second:
+        return None
+    message = (
+        f"{image} is not the image that it was: the original was measured in {first} ({baseline.meta.name}), "
+        f"{revision.meta.name} in {second} ({candidate.meta.name}), and the two cannot be compared."
+    )
+    example = second if DIGEST_MARK in second else f"{_without_tag(image)}{DIGEST_MARK}..."
+    action = f"Write spec.engine.{kind.name}.image with a digest ({example}): both are then measured anew, in the same engine."
+    failure = Failure(
+        stage="Gate", reason="EngineImageMoved", message=message, action=action, revision=revision.meta.name,
+        time=clock.text,
+    )  # fmt: skip
+    return StageResult(
+        "Failed", "EngineImageMoved", f"{message} {action}", failure=failure, revision=revision.meta.name
+    )
+
+
+def _without_tag(image: str) -> str:
+    path, slash, name = image.rpartition("/")
+    return path + slash + name.partition(":")[0]
+
+
+def attempts(snapshot: Snapshot, revision: Observed[ModelRevision]) -> int:
+    """Revisions of this QuantizedModel that were judged on the same evaluation data, this one included."""
+    mine = _data(revision)
+    judged = [
+        other
+        for other in snapshot.revisions
+        if other.body.status.verdict is not None and other.meta.name != revision.meta.name and mine & _data(other)
+    ]
+    return len(judged) + 1
+
+
+def _data(revision: Observed[ModelRevision]) -> set[tuple[str, str]]:
+    return {each for suite in revision.body.spec.protocol.suites for each in data_of(suite)}
+
+
+def verdict(
+    snapshot: Snapshot, clock: Clock, revision: Observed[ModelRevision], baseline: Observed[ModelEvaluation],
+    candidate: Observed[ModelEvaluation],
+) -> StageResult:  # fmt: skip
+    """Judge, and write the verdict into the revision's status."""
+    spec, summary = revision.body.spec, candidate.body.status.summary
+    if summary is None:
+        raise ValueError(f"ModelEvaluation {candidate.meta.name} is not measured")
+    record = judge(spec.gates, summary, spec.candidates, attempts(snapshot, revision), clock.text)
+    state = {"Passed": "True", "Failed": "False", "Inconclusive": "Unknown"}[record.verdict]
+    observed = Subject(revision.body.status.conditions, revision.meta.generation, clock)
+    passed: Condition = condition(observed, "Passed", state, record.verdict, record.message)
+    status = revision.body.status.model_copy(
+        update={
+            "verdict": record, "baseline": baseline.meta.name, "evaluation": candidate.meta.name, "conditions": [passed],
+            "observed_generation": revision.meta.generation,
+        }
+    )  # fmt: skip
+    meta = revision.meta
+    fact = WriteStatus("ModelRevision", meta.name, meta.uid, meta.resource_version, status.wire())
+    return StageResult("Gating", "Judged", record.message, fact=fact, revision=meta.name)

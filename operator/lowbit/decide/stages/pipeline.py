@@ -1,0 +1,127 @@
+"""The way of one generation: candidates in order of preference until one has passed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic.alias_generators import to_camel
+
+from lowbit.api.evaluation import suite_of
+from lowbit.api.modelrevision import ModelRevision
+from lowbit.api.modelstore import ModelStoreSpec
+from lowbit.api.recipes import label
+from lowbit.api.status import Failure
+from lowbit.decide.outcome import Clock, StageResult
+from lowbit.decide.remembered import input_hash
+from lowbit.decide.serving.serve import by_name
+from lowbit.decide.serving.target import Target, passed
+from lowbit.decide.stages.artifact import artifact, create_revision, prepare
+from lowbit.decide.stages.evaluation import judge_revision
+from lowbit.state.snapshot import Observed, Snapshot
+
+
+@dataclass(frozen=True)
+class Result:
+    """What this generation asks to be served, or why there is nothing (yet)."""
+
+    target: Target | None = None
+    waiting: StageResult | None = None
+
+
+def usable_store(snapshot: Snapshot) -> ModelStoreSpec | StageResult:
+    """The ModelStore's spec, once it is there and Ready. Until then it is waited for: nothing here has to be mended."""
+    name, namespace = snapshot.model.body.spec.store_ref, snapshot.model.meta.namespace
+    if snapshot.store is None:
+        message = (
+            f"waiting for ModelStore {name}, which namespace {namespace} does not have yet: create it, or name another "
+            f"one in spec.storeRef (kubectl get mstore -n {namespace})"
+        )
+        return StageResult("Pending", "StoreNotFound", message)
+    ready = next((c for c in snapshot.store.body.status.conditions if c.type == "Ready"), None)
+    if ready is None or ready.status == "Unknown":
+        return StageResult(
+            "Pending", "StoreNotReady", f"waiting for ModelStore {name}, which has not been looked at yet"
+        )
+    if ready.status == "False":
+        return StageResult("Pending", "StoreNotReady", f"waiting for ModelStore {name}: {ready.message}")
+    return snapshot.store.body.spec
+
+
+def advance(snapshot: Snapshot, clock: Clock, store: ModelStoreSpec) -> Result:
+    """One step on the way from the present spec to something that may be served."""
+    serving = snapshot.model.body.spec.serving
+    if serving is not None and serving.revision is not None:
+        return pinned(snapshot, clock, serving.revision)
+    hash_ = input_hash(snapshot.model.body.spec)
+    mine = {
+        revision.body.spec.candidate: revision
+        for revision in snapshot.revisions
+        if revision.body.spec.input_hash == hash_ and not revision.meta.deleting
+    }
+    for candidate in range(len(snapshot.model.body.spec.candidates)):
+        revision = mine.get(candidate)
+        if revision is None:
+            prepared = prepare(snapshot, clock, store)
+            if isinstance(prepared, StageResult):
+                return Result(waiting=prepared)
+            return Result(waiting=create_revision(snapshot, clock, candidate, prepared))
+        if revision.body.status.verdict is None:
+            return Result(waiting=_drive(snapshot, clock, store, revision))
+        if passed(revision):
+            return Result(target=Target(revision))
+        if revision.body.status.verdict.verdict == "Passed":
+            # The artifact was wiped from the status, the verdict was not: find it again before anything is served.
+            found = artifact(snapshot, clock, store, revision)
+            if isinstance(found, StageResult):
+                return Result(waiting=found)
+    return exhausted(snapshot, clock, [mine[index] for index in sorted(mine)])
+
+
+def _drive(snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, revision: Observed[ModelRevision]) -> StageResult:
+    record = artifact(snapshot, clock, store, revision)
+    return record if isinstance(record, StageResult) else judge_revision(snapshot, clock, store, revision, record)
+
+
+def pinned(snapshot: Snapshot, clock: Clock, name: str) -> Result:
+    """A pinned revision is served as it is, if it is ours and has passed."""
+    revision = by_name(snapshot, name)
+    if revision is not None and passed(revision):
+        return Result(target=Target(revision))
+    known = [r.meta.name for r in snapshot.revisions if passed(r)]
+    reason = "PinnedRevisionNotFound" if revision is None else "PinnedRevisionNotPassed"
+    message = f"spec.serving.revision names {name}, which {'does not exist' if revision is None else 'has not passed'}."
+    action = f"Write one that has passed ({', '.join(known) or 'there is none'}), or remove the field."
+    failure = Failure(stage="Serve", reason=reason, message=message, action=action, revision=name, time=clock.text)
+    return Result(waiting=StageResult("Failed", reason, f"{message} {action}", failure=failure))
+
+
+def exhausted(snapshot: Snapshot, clock: Clock, revisions: list[Observed[ModelRevision]]) -> Result:
+    """No candidate has passed: say so, and fall back to the source only where that was asked for."""
+    words = [
+        f"{label(revision.body.spec.recipe, revision.body.spec.engine_changes)}: {record.verdict}, {record.message}"
+        for revision in revisions
+        if (record := revision.body.status.verdict) is not None
+    ]
+    last = revisions[-1].body.status.verdict
+    inconclusive = last is not None and last.verdict == "Inconclusive"
+    reason = "GateInconclusive" if inconclusive else "GateFailed"
+    message = f"no candidate has passed the gate ({'; '.join(words)})."
+    action = (
+        f"Raise {more_units(snapshot)} with a larger held-out dataset, or add a candidate."
+        if inconclusive
+        else "Add a candidate (more bits, smaller groups), use calibration data nearer to the task, or set a gate that fits."
+    )
+    failure = Failure(
+        stage="Gate", reason=reason, message=message, action=action, revision=revisions[-1].meta.name,
+        time=last.time if last is not None else clock.text,
+    )  # fmt: skip
+    waiting = StageResult("Failed", reason, f"{message} {action}", failure=failure, revision=revisions[-1].meta.name)
+    serving = snapshot.model.body.spec.serving
+    fallback = serving is not None and serving.fallback == "Source"
+    return Result(target=Target(revisions[0], source=True) if fallback else None, waiting=waiting)
+
+
+def more_units(snapshot: Snapshot) -> str:
+    """The fields that say how much the suites measure."""
+    kinds = {suite_of(suite)[0] for suite in snapshot.model.body.spec.evaluation.suites}
+    return " and ".join(sorted(f"evaluation.suites[].{kind.name}.{to_camel(kind.count_field)}" for kind in kinds))

@@ -1,0 +1,104 @@
+"""The evaluate Job: the engine as serving will run it, as a native sidecar, and the evaluator beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lowbit.api.documents import EvaluateDocument, FetchDocument
+from lowbit.api.engines import resolved_engine
+from lowbit.api.engines.base import EngineSettings
+from lowbit.api.modelstore import ModelStoreSpec
+from lowbit.api.paths import ENGINE_LOGGING_PATH
+from lowbit.api.platform import Platform
+from lowbit.api.stages import EVALUATE
+from lowbit.desired.common import Manifest, OwnerReference, labels, resources
+from lowbit.desired.context import Context, Evaluation, JobRun
+from lowbit.desired.engine import engine_container
+from lowbit.desired.jobs.document import annotation_mount, document_mount
+from lowbit.desired.jobs.job import JobPod, job, worker_container, worker_variables
+from lowbit.desired.probes import startup_probe
+from lowbit.desired.volumes import (
+    Mount,
+    ca_bundle,
+    model_mount,
+    scratch,
+    shared_memory,
+    store_access,
+    store_mounts,
+)
+from lowbit.naming.names import (
+    DOCUMENT_ANNOTATION,
+    EVALUATION_LABEL,
+    FETCH_ANNOTATION,
+    LOGGING_ANNOTATION,
+    STAGE_LABEL,
+)
+
+
+def evaluate_job(context: Context, owners: Sequence[OwnerReference], evaluation: Evaluation, run: JobRun) -> Manifest:
+    """The Job of one ModelEvaluation. Raises DocumentTooLarge."""
+    platform, store = context.platform, context.store
+    spec, revision, engine = evaluation.spec, evaluation.revision, evaluation.engine
+    labels_ = labels(component="job") | {EVALUATION_LABEL: evaluation.name, STAGE_LABEL: EVALUATE.name}
+    documents = {
+        DOCUMENT_ANNOTATION: _document(evaluation, store),
+        FETCH_ANNOTATION: FetchDocument(store=store_access(store), model=spec.model),
+    }
+    model = model_mount(store, spec.model)
+    kind, settings = resolved_engine(spec.engine)
+    only = kind.measuring(settings)
+    mounts = engine_mounts(model, engine)
+    if only.log_configuration is not None:
+        mounts.append(annotation_mount(LOGGING_ANNOTATION, ENGINE_LOGGING_PATH))
+    fetch = fetch_mounts(model, store, platform)
+    worker = [document_mount(), *scratch(), *ca_bundle(platform), *store_mounts(store)]
+    sidecar = engine_container(revision.quantized_model, spec.engine, engine.resources, platform, mounts, only=only) | {
+        "restartPolicy": "Always",
+        "startupProbe": startup_probe(spec.engine, revision.quantized_model, revision.source.facts.weight_bytes),
+    }
+    env = worker_variables(platform, {"HF_HUB_OFFLINE": "1"}, run.options.env)
+    needs = resources(run.options.resources, memory_limit=run.memory_limit)
+    evaluator = worker_container("worker", revision.images.worker, platform, worker, env, needs)
+    before = [fetch_container(revision.images.operator, platform, fetch), sidecar]
+    made = job(context, owners, labels_, run, JobPod(documents, [evaluator], [*fetch, *mounts, *worker], before))
+    if only.log_configuration is not None:
+        made["spec"]["template"]["metadata"]["annotations"][LOGGING_ANNOTATION] = only.log_configuration
+    return made
+
+
+def engine_mounts(model: Mount, engine: EngineSettings) -> list[Mount]:
+    """What the engine sees: its model (read-only), scratch and shared memory. No store, no document."""
+    return [model.readable(), *scratch(), shared_memory(engine.shm_size)]
+
+
+def fetch_mounts(model: Mount, store: ModelStoreSpec, platform: Platform) -> list[Mount]:
+    """What fetch sees: the store (read-only), and the very folder that the engine will read (to fill, from a bucket)."""
+    return [
+        document_mount(FETCH_ANNOTATION),
+        *scratch(),
+        *ca_bundle(platform),
+        *store_mounts(store, read_only=True),
+        model,
+    ]
+
+
+def fetch_container(image: str, platform: Platform, mounts: Sequence[Mount]) -> Manifest:
+    """The init container that verifies the model's digest: without a match the engine is not started."""
+    needs = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}}
+    return worker_container("fetch", image, platform, mounts, worker_variables(platform), needs)
+
+
+def _document(evaluation: Evaluation, store: ModelStoreSpec) -> EvaluateDocument:
+    spec, revision = evaluation.spec, evaluation.revision
+    return EvaluateDocument(
+        store=store_access(store),
+        evaluation=evaluation.name,
+        model=spec.model,
+        source=revision.source.digest,
+        source_bytes=revision.source.facts.weight_bytes,
+        protocol=spec.protocol,
+        engine=spec.engine,
+        served_name=revision.quantized_model,
+        baseline=spec.baseline,
+        artifact_hash=revision.artifact_hash if spec.model.kind == "Artifact" else None,
+    )

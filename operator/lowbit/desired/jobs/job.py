@@ -1,0 +1,108 @@
+"""What the Jobs of all stages share: how they fail, how they end, and the containers that run Lowbit's worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lowbit.api.base import Wire
+from lowbit.api.documents import EXIT_REFUSED
+from lowbit.api.engine import EnvironmentVariable
+from lowbit.api.platform import Platform
+from lowbit.desired.common import (
+    Manifest,
+    OwnerReference,
+    container_security,
+    environment,
+    metadata,
+    placement,
+    pod_security,
+    without_empty,
+    worker_environment,
+)
+from lowbit.desired.context import Context, JobRun
+from lowbit.desired.jobs.document import document_annotations
+from lowbit.desired.volumes import Mount, pod_volumes, volume_mounts
+
+BACKOFF_LIMIT = 4
+EXIT_KILLED = 137
+"""Killed: for memory, by a person or by a node in trouble. decide tells them apart, and tries once more."""
+WORKER_COMMAND = ["python3", "-m", "lowbit.worker"]
+
+POD_FAILURE_POLICY: Manifest = {
+    "rules": [
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [EXIT_REFUSED]}},
+        {
+            "action": "FailJob",
+            "onExitCodes": {"containerName": "worker", "operator": "In", "values": [EXIT_KILLED]},
+        },
+    ]
+}
+"""A lost node costs no attempt; a lasting reason and a lack of memory end the Job at once."""
+
+
+def worker_container(
+    name: str, image: str, platform: Platform, mounts: Sequence[Mount], env: list[Manifest], needs: Manifest | None
+) -> Manifest:
+    """A container that runs Lowbit's worker on the document at DOCUMENT_PATH. env: of worker_variables()."""
+    return {
+        "name": name,
+        "image": image,
+        "imagePullPolicy": platform.image_pull_policy,
+        "command": WORKER_COMMAND,
+        "env": env,
+        "volumeMounts": volume_mounts(mounts),
+        "securityContext": container_security(),
+        "terminationMessagePath": "/dev/termination-log",
+        "terminationMessagePolicy": "File",
+    } | without_empty({"resources": needs})
+
+
+def worker_variables(
+    platform: Platform, plain: Mapping[str, str] | None = None, own: Sequence[EnvironmentVariable] = ()
+) -> list[Manifest]:
+    """A worker's environment: what every worker has, what its stage needs, and the manifest's own, which wins."""
+    return environment(worker_environment(platform) | dict(plain or {}), own)
+
+
+@dataclass(frozen=True)
+class JobPod:
+    """What is in a Job's pod."""
+
+    documents: Mapping[str, Wire]
+    """By their annotations."""
+    containers: Sequence[Manifest]
+    mounts: Sequence[Mount]
+    init_containers: Sequence[Manifest] = ()
+
+
+def job(
+    context: Context, owners: Sequence[OwnerReference], labels_: dict[str, str], run: JobRun, inside: JobPod
+) -> Manifest:
+    """A Job of one pod. Raises DocumentTooLarge."""
+    platform, options = context.platform, run.options
+    pod = {
+        "restartPolicy": "Never",
+        "securityContext": pod_security(platform),
+        "containers": list(inside.containers),
+        "volumes": pod_volumes(inside.mounts),
+    }
+    annotations = dict(options.annotations) | document_annotations(f"Job {run.name}", inside.documents)
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata(run.name, context.namespace, owners, labels_),
+        "spec": {
+            "backoffLimit": BACKOFF_LIMIT,
+            "activeDeadlineSeconds": options.deadline_seconds,
+            "ttlSecondsAfterFinished": run.ttl,
+            "podFailurePolicy": POD_FAILURE_POLICY,
+            "template": {
+                "metadata": {"labels": labels_, "annotations": annotations},
+                "spec": pod
+                | without_empty({"initContainers": list(inside.init_containers)})
+                | placement(options, priority_class=platform.priority_class_name),
+            },
+        },
+    }

@@ -1,0 +1,1 @@
+"""Hashes, names and labels."""

@@ -1,0 +1,90 @@
+"""Names and labels. Every name follows from what the object is, so that a create is idempotent."""
+
+from __future__ import annotations
+
+from lowbit.api.base import GROUP
+from lowbit.api.engine import Resources
+from lowbit.api.engines import engine_of
+from lowbit.api.engines.base import EngineSettings
+from lowbit.api.modelevaluation import ModelEvaluationSpec
+from lowbit.api.modelrevision import ModelRevisionSpec
+from lowbit.api.pods import Jobs
+from lowbit.api.quantizedmodel import QuantizedModelSpec
+from lowbit.naming.canonical import digest, short
+
+MAX_MODEL_NAME = 42
+"""Longest name of a QuantizedModel: 63 less the longest suffix (-prepare-, a hash, and -2 of a second attempt)."""
+
+DEFAULT_SHM_SIZE: str = EngineSettings().shm_size
+_NO_RESOURCES, _NO_JOBS = Resources(), Jobs()
+
+MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
+MANAGED_BY = "lowbit"
+MANAGED_SELECTOR = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
+MODEL_LABEL = f"{GROUP}/quantizedmodel"
+REVISION_LABEL = f"{GROUP}/revision"
+STAGE_LABEL = f"{GROUP}/stage"
+EVALUATION_LABEL = f"{GROUP}/evaluation"
+ARTIFACT_LABEL = f"{GROUP}/artifact"
+INPUT_ANNOTATION = f"{GROUP}/input-hash"
+SETTINGS_ANNOTATION = f"{GROUP}/settings"
+"""Of a Job: hash of how the manifest let it run (memory, deadline, node), which no other hash covers."""
+MADE_FOR_ANNOTATION = f"{GROUP}/made-for"
+"""Of a Job: the QuantizedModel whose settings these are."""
+GIVEN_UP_ANNOTATION = f"{GROUP}/given-up"
+"""Of a Job that Lowbit has ended: why, as a Refusal in JSON."""
+APPLIED_ANNOTATION = f"{GROUP}/applied"
+"""Of what serves: hash of all that is declared of it. Without it nobody would notice what is declared no more."""
+DOCUMENT_ANNOTATION = f"{GROUP}/document"
+"""Of a pod: the document that its worker reads."""
+FETCH_ANNOTATION = f"{GROUP}/fetch-document"
+"""Of a pod: the document that its fetch reads."""
+LOGGING_ANNOTATION = f"{GROUP}/engine-logging"
+"""Of an evaluation's pod: how its engine writes its log."""
+
+
+def input_hash(spec: QuantizedModelSpec) -> str:
+    """Hash of what a revision is made from: the spec without serving, jobs, and the engine's CPU and memory.
+
+    Platform settings are not in it, so that a changed platform default starts nothing by itself.
+    """
+    kind, settings = engine_of(spec.engine)
+    same = settings.model_copy(update={"resources": _NO_RESOURCES, "shm_size": DEFAULT_SHM_SIZE})
+    engine = spec.engine.model_copy(update={kind.name: same})
+    return digest("input", spec.model_copy(update={"serving": None, "jobs": _NO_JOBS, "engine": engine}))
+
+
+def revision_name(spec: ModelRevisionSpec) -> str:
+    """<QuantizedModel>-<hash>."""
+    return f"{spec.quantized_model}-{short(digest('revision', spec))}"
+
+
+def evaluation_name(spec: ModelEvaluationSpec) -> str:
+    """eval-<hash>, or baseline-<hash> for an original: shared by all in the namespace that ask for the same."""
+    prefix = "baseline" if spec.baseline is None else "eval"
+    return f"{prefix}-{short(digest('evaluation', spec))}"
+
+
+def prepare_job_name(model: str, hash_: str) -> str:
+    """The prepare Job of one QuantizedModel for one input hash."""
+    return f"{model}-prepare-{short(hash_)}"
+
+
+def quantize_job_name(artifact_hash: str) -> str:
+    """The quantize Job of one artifact, shared by all that need it."""
+    return f"quantize-{short(artifact_hash)}"
+
+
+def evaluate_job_name(evaluation: str) -> str:
+    """The evaluate Job of one ModelEvaluation has its name."""
+    return evaluation
+
+
+def second_attempt(job: str) -> str:
+    """The one further attempt of a Job that was killed, or that ran out of memory and may have more."""
+    return f"{job}-2"
+
+
+def first_attempt(job: str) -> str:
+    """The Job whose further attempt it is; itself where it is none."""
+    return job.removesuffix("-2")

@@ -1,0 +1,162 @@
+"""From a QuantizedModel and what prepare found to the immutable specs of its revisions and evaluations.
+
+The operator, the prepare Job and ``lowbit plan`` all come through here, so that they name the same objects.
+"""
+
+from __future__ import annotations
+
+from lowbit.api.base import Digest
+from lowbit.api.calibration import ResolvedCalibration, ResolvedDataset
+from lowbit.api.documents import PrepareResult
+from lowbit.api.engine import EngineChanges, EnvironmentVariable
+from lowbit.api.engines import Engine, ResolvedEngine, engine_of
+from lowbit.api.evaluation import ResolvedGate, ResolvedSuite, Suite, suite_of
+from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol, ModelEvaluationSpec
+from lowbit.api.modelrevision import ModelRevisionSpec, RevisionImages, RevisionPlatform, RevisionSource
+from lowbit.api.platform import Platform
+from lowbit.api.problem import Refused
+from lowbit.api.quantizedmodel import QuantizedModelSpec
+from lowbit.api.recipes import Recipe, ResolvedRecipe, recipe_of
+from lowbit.api.suites.base import dataset_key
+from lowbit.naming.canonical import digest
+from lowbit.naming.names import evaluation_name, input_hash
+from lowbit.resolve.checks import check_model, fitting_of
+
+QUANTIZE_VERSION = 1
+"""Raised when the quantizer would make other weights from the same inputs."""
+
+
+def freeze(name: str, spec: QuantizedModelSpec, platform: Platform, prepared: PrepareResult) -> list[ModelRevisionSpec]:
+    """One revision spec per candidate, in order of preference. Raises Refused with every problem found."""
+    problems = check_model(spec, prepared.facts)
+    if problems:
+        raise Refused(problems)
+    return [freeze_candidate(name, index, spec, platform, prepared) for index in range(len(spec.candidates))]
+
+
+def freeze_candidate(
+    name: str, index: int, spec: QuantizedModelSpec, platform: Platform, prepared: PrepareResult
+) -> ModelRevisionSpec:
+    """The revision spec of one candidate."""
+    changes = spec.candidates[index].engine
+    recipe = resolve_recipe(index, spec.candidates[index], spec, prepared)
+    calibration = resolve_calibration(spec, prepared) if recipe_of(recipe)[0].calibrated else None
+    return ModelRevisionSpec(
+        quantized_model=name,
+        candidate=index,
+        candidates=len(spec.candidates),
+        input_hash=input_hash(spec),
+        store_ref=spec.store_ref,
+        source=RevisionSource(digest=prepared.source, facts=prepared.facts),
+        recipe=recipe,
+        calibration=calibration,
+        protocol=resolve_protocol(spec, prepared),
+        gates=[
+            ResolvedGate(
+                suite=s.name, maximum=s.gate.maximum, minimum=s.gate.minimum, confidence=s.gate.confidence
+            )
+            for s in spec.evaluation.suites
+        ],
+        engine=resolve_engine(spec.engine, platform, changes),
+        engine_changes=changes,
+        baseline_engine=resolve_engine(spec.engine, platform) if changes is not None else None,
+        images=RevisionImages(
+            operator=platform.operator_image, worker=platform.worker_image, guard=platform.guard_image
+        ),
+        platform=RevisionPlatform(
+            image_pull_policy=platform.image_pull_policy, gpu_resource=platform.gpu_resource,
+            run_as_user=platform.run_as_user, ca_bundle_config_map=platform.ca_bundle_config_map,
+        ),
+        artifact_hash=artifact_hash(prepared.source, recipe, calibration),
+    )  # fmt: skip
+
+
+def frozen_platform(revision: ModelRevisionSpec, platform: Platform) -> Platform:
+    """The platform's settings, as far as a pod shows them those that the revision was made with."""
+    return platform.model_copy(update=dict(revision.platform))
+
+
+def resolve_recipe(index: int, recipe: Recipe, spec: QuantizedModelSpec, prepared: PrepareResult) -> ResolvedRecipe:
+    """The recipe with nothing left open. Raises KeyError where prepare lacks an artifact that was made elsewhere."""
+    kind, member = recipe_of(recipe)
+    resolved = kind.resolve(member, fitting_of(spec, prepared.facts), prepared.artifacts.get(str(index)))
+    return ResolvedRecipe.model_validate({kind.name: resolved})
+
+
+def resolve_calibration(spec: QuantizedModelSpec, prepared: PrepareResult) -> ResolvedCalibration | None:
+    """Calibration with each dataset under its digest."""
+    if spec.calibration is None:
+        return None
+    return ResolvedCalibration(
+        samples=spec.calibration.samples,
+        max_tokens=spec.calibration.max_tokens,
+        seed=spec.calibration.seed,
+        datasets=[
+            ResolvedDataset(
+                name=d.name, digest=prepared.datasets[f"calibration/{d.name}"], weight=d.weight, format=d.format
+            )
+            for d in spec.calibration.datasets
+        ],
+    )
+
+
+def resolve_protocol(spec: QuantizedModelSpec, prepared: PrepareResult) -> EvaluationProtocol:
+    """What must be equal on both sides of the comparison."""
+    return EvaluationProtocol(
+        suites=[resolve_suite(suite, prepared) for suite in spec.evaluation.suites],
+        tokenizer=prepared.facts.tokenizer,
+        speed=spec.evaluation.speed,
+    )
+
+
+def resolve_suite(suite: Suite, prepared: PrepareResult) -> ResolvedSuite:
+    """The suite with each dataset under its digest."""
+    kind, settings = suite_of(suite)
+    digests = {field: prepared.datasets[dataset_key(suite.name, field)] for field in kind.datasets(settings)}
+    resolved = kind.resolve(settings, digests)
+    return ResolvedSuite.model_validate({"name": suite.name, "version": kind.version, kind.name: resolved})
+
+
+def resolve_engine(engine: Engine, platform: Platform, changes: EngineChanges | None = None) -> ResolvedEngine:
+    """The engine with the platform's defaults; the QuantizedModel's own environment wins, and before it the candidate's."""
+    kind, settings = engine_of(engine)
+    if changes is not None:
+        replaced = {variable.name for variable in changes.env}
+        kept = [variable for variable in settings.env if variable.name not in replaced]
+        settings = settings.model_copy(update={"args": settings.args + changes.args, "env": kept + changes.env})
+    own = {variable.name for variable in settings.env}
+    env = [EnvironmentVariable(name=k, value=v) for k, v in sorted(platform.engine_env.items()) if k not in own]
+    return ResolvedEngine.model_validate({kind.name: kind.resolve(settings, platform, env + settings.env)})
+
+
+def artifact_hash(source: Digest, recipe: ResolvedRecipe, calibration: ResolvedCalibration | None) -> str:
+    """Hash of what an artifact is made from; the shape of evaluation and serving is not in it."""
+    return digest(
+        "artifact", {"source": source, "recipe": recipe, "calibration": calibration, "version": QUANTIZE_VERSION}
+    )
+
+
+def baseline_spec(revision: ModelRevisionSpec) -> ModelEvaluationSpec:
+    """The evaluation of the original, in the engine that is asked for."""
+    original = EvaluatedModel(kind="Source", digest=revision.source.digest)
+    return _evaluation(revision, revision.original_engine, original, None)
+
+
+def candidate_spec(revision: ModelRevisionSpec, artifact: Digest) -> ModelEvaluationSpec:
+    """The evaluation of the revision's artifact, compared with its baseline."""
+    made = EvaluatedModel(kind="Artifact", digest=artifact)
+    return _evaluation(revision, revision.engine, made, evaluation_name(baseline_spec(revision)))
+
+
+def _evaluation(
+    revision: ModelRevisionSpec, engine: ResolvedEngine, model: EvaluatedModel, baseline: str | None
+) -> ModelEvaluationSpec:
+    return ModelEvaluationSpec(
+        store_ref=revision.store_ref,
+        model=model,
+        protocol=revision.protocol,
+        protocol_key=digest("protocol", revision.protocol),
+        engine=engine,
+        runtime_key=digest("runtime", engine),
+        baseline=baseline,
+    )

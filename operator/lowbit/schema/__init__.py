@@ -1,0 +1,1 @@
+"""CRDs, CEL rules, their reference, and the same rules offline."""

@@ -1,0 +1,226 @@
+"""The rules that look at a whole spec, or at the object's name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, Final
+
+from pydantic.alias_generators import to_camel
+
+from lowbit.api.base import Wire
+from lowbit.api.calibration import Calibration, CalibrationDataset
+from lowbit.api.engine import EngineChanges
+from lowbit.api.engines import ENGINES, engine_of
+from lowbit.api.evaluation import datasets_of, suite_of
+from lowbit.api.modelevaluation import ModelEvaluation, ModelEvaluationSpec
+from lowbit.api.modelrevision import ModelRevision, ModelRevisionSpec
+from lowbit.api.modelstore import ModelStore, ModelStoreSpec
+from lowbit.api.quantizedmodel import QuantizedModel, QuantizedModelSpec
+from lowbit.api.recipes import RECIPES, recipe_of
+from lowbit.api.rule import Rule, exactly_one
+from lowbit.api.suites import SUITES, AnySuite
+from lowbit.api.suites.dataset import EvaluationDataset
+from lowbit.naming.names import MAX_MODEL_NAME
+from lowbit.schema.rules import SHARED, exactly_one_location
+
+
+@dataclass(frozen=True)
+class ObjectRule:
+    """A rule on an object with its name; `holds` takes the name and the parsed object."""
+
+    cel: str
+    message: str
+    holds: Callable[[str, Any], bool]
+    field: str
+
+
+def immutable(what: str, instead: str) -> Rule:
+    """Nothing may change once it is there."""
+    return Rule("self == oldSelf", f"{what} cannot be changed: {instead}", None)
+
+
+def calibration_needed(spec: QuantizedModelSpec) -> bool:
+    candidates = (each for each in spec.candidates if each.is_set)
+    return spec.calibration is not None or not any(recipe_of(each)[0].calibrated for each in candidates)
+
+
+def held_out(spec: QuantizedModelSpec) -> bool:
+    """Whether no evaluation dataset is a calibration dataset as well."""
+    calibrated = spec.calibration.datasets if spec.calibration else []
+    suites = [suite for suite in spec.evaluation.suites if suite.is_set]
+    places = [_place(dataset) for suite in suites for dataset in datasets_of(suite).values()]
+    return not any(_place(dataset) in places for dataset in calibrated)
+
+
+def _place(dataset: EvaluationDataset | CalibrationDataset) -> tuple[Wire | None, ...]:
+    return dataset.pvc, dataset.s3, dataset.config_map
+
+
+def _limit(spec: QuantizedModelSpec) -> int | None:
+    """The engine's maxModelLen, if there is one."""
+    return engine_of(spec.engine)[1].max_model_len if spec.engine.is_set else None
+
+
+def texts_fit(spec: QuantizedModelSpec) -> bool:
+    limit = _limit(spec)
+    suites = [suite_of(suite) for suite in spec.evaluation.suites if suite.is_set]
+    lengths = [getattr(settings, kind.length_field) for kind, settings in suites if kind.length_field]
+    return limit is None or all(length < limit for length in lengths)
+
+
+def speed_fits(spec: QuantizedModelSpec) -> bool:
+    limit = _limit(spec)
+    speed = spec.evaluation.speed
+    return limit is None or speed.prompt_tokens + speed.output_tokens <= limit
+
+
+def candidates_differ(spec: QuantizedModelSpec) -> bool:
+    return all(one != other for one, other in combinations(spec.candidates, 2))
+
+
+def _same_place(kind: AnySuite, field: str) -> str:
+    """Whether the calibration dataset d is this dataset of the suite s."""
+    place = f"s.{kind.name}.{to_camel(field)}"
+    same = " && ".join(
+        f"has(d.{member}) == has({place}.{member}) && (!has(d.{member}) || dyn(d.{member}) == dyn({place}.{member}))"
+        for member in ("pvc", "s3", "configMap")
+    )
+    required = kind.spec.model_fields[field].is_required()
+    there = f"has(s.{kind.name})" if required else f"has(s.{kind.name}) && has({place})"
+    return f"{there} && {same}"
+
+
+_SAME_PLACE: Final = " || ".join(_same_place(kind, field) for kind in SUITES for field in kind.dataset_fields)
+_LENGTHS: Final = " or ".join(f"{kind.name}.{to_camel(kind.length_field)}" for kind in SUITES if kind.length_field)
+_ROOM: Final = " && ".join(
+    f"(!has(s.{kind.name}) || s.{kind.name}.{to_camel(kind.length_field)} < {{0}})"
+    for kind in SUITES
+    if kind.length_field
+)
+CALIBRATED: Final = tuple(kind.name for kind in RECIPES if kind.calibrated)
+_ENGINES: Final = tuple(kind.name for kind in ENGINES)
+
+
+def _limited(rule: str) -> str:
+    """A rule on the engine's `maxModelLen`, whichever engine it is; it holds where none is set."""
+    members = [(f"self.engine.{name}", f"self.engine.{name}.maxModelLen") for name in _ENGINES]
+    parts = [f"!has({engine}) || !has({length}) || {rule.format(length)}" for engine, length in members]
+    return parts[0] if len(parts) == 1 else " && ".join(f"({part})" for part in parts)
+
+
+WHOLE: Final[dict[type[Wire], tuple[Rule, ...]]] = {
+    CalibrationDataset: (exactly_one_location("a calibration dataset"),),
+    Calibration: (
+        Rule(
+            "self.datasets.exists(d, d.weight > 0)",
+            "the weights of the datasets sum to zero: give at least one of them a weight above 0",
+            lambda calibration: any(dataset.weight > 0 for dataset in calibration.datasets),
+            "datasets",
+        ),
+    ),
+    QuantizedModelSpec: (
+        Rule(
+            f"has(self.calibration) || !self.candidates.exists(c, {' || '.join(f'has(c.{each})' for each in CALIBRATED)})",
+            f"{' and '.join(CALIBRATED)} need texts to calibrate on: write calibration: {{datasets: [...]}}",
+            calibration_needed,
+        ),
+        Rule(
+            "self.candidates.all(c, self.candidates.exists_one(d, d == c))",
+            "two candidates are identical: the second could only fail like the first; remove it, or change it",
+            candidates_differ,
+            "candidates",
+        ),
+        Rule(
+            "!has(self.calibration) || "
+            f"!self.evaluation.suites.exists(s, self.calibration.datasets.exists(d, {_SAME_PLACE}))",
+            "a suite reads the very texts that the quantizer is calibrated on, and would flatter it: "
+            "give evaluation a dataset of its own, of texts that are held out",
+            held_out,
+            "evaluation",
+        ),
+        Rule(
+            _limited(f"self.evaluation.suites.all(s, {_ROOM})"),
+            f"a suite's {_LENGTHS} leaves no room for an answer: write less than the engine's maxModelLen",
+            texts_fit,
+            "evaluation",
+        ),
+        Rule(
+            _limited("self.evaluation.speed.promptTokens + self.evaluation.speed.outputTokens <= {}"),
+            "evaluation.speed asks for more tokens than the engine takes: promptTokens and outputTokens together "
+            "must be at most the engine's maxModelLen",
+            speed_fits,
+            "evaluation",
+        ),
+        Rule(
+            "self.storeRef == oldSelf.storeRef",
+            "storeRef cannot be changed, because the model's files lie there: make another QuantizedModel instead",
+            None,
+            "storeRef",
+        ),
+    ),
+    ModelStoreSpec: (
+        exactly_one("a ModelStore", "pvc", "s3"),
+        immutable("a ModelStore's spec", "models lie there; make another ModelStore, and name it in storeRef"),
+    ),
+    ModelRevisionSpec: (immutable("a ModelRevision's spec", "change the QuantizedModel, and a new one is made"),),
+    ModelEvaluationSpec: (immutable("a ModelEvaluation's spec", "change the QuantizedModel, and a new one is made"),),
+}
+"""Rules that look at several parts together."""
+
+RULES: Final[dict[type[Wire], tuple[Rule, ...]]] = SHARED | WHOLE
+"""Every rule, by the type that it hangs on; a subclass has those of its bases too."""
+
+MODEL_NAME = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+
+OBJECT_RULES: Final[dict[type[Wire], tuple[ObjectRule, ...]]] = {
+    QuantizedModel: (
+        ObjectRule(
+            f"size(self.metadata.name) <= {MAX_MODEL_NAME}",
+            f"metadata.name is too long for the names of what is made from it: write at most {MAX_MODEL_NAME} letters",
+            lambda name, _: len(name) <= MAX_MODEL_NAME,
+            "metadata.name",
+        ),
+        ObjectRule(
+            f"self.metadata.name.matches('{MODEL_NAME}')",
+            "metadata.name becomes the Service's name: write lower-case letters, digits and - only, "
+            "and begin with a letter",
+            lambda name, _: re.fullmatch(MODEL_NAME, name) is not None,
+            "metadata.name",
+        ),
+        ObjectRule(
+            "!has(self.spec.serving) || !has(self.spec.serving.revision) || "
+            "self.spec.serving.revision.startsWith(self.metadata.name + '-')",
+            "serving.revision names a ModelRevision of another model: write one of this QuantizedModel's "
+            "(kubectl get mrev), which begin with its name",
+            lambda name, body: (
+                body.spec.serving is None
+                or body.spec.serving.revision is None
+                or body.spec.serving.revision.startswith(f"{name}-")
+            ),
+            "spec.serving.revision",
+        ),
+    ),
+    ModelStore: (
+        ObjectRule(
+            "size(self.metadata.name) <= 63 && !self.metadata.name.contains('.')",
+            "metadata.name is what storeRef says: write at most 63 letters, digits and -",
+            lambda name, _: len(name) <= 63 and "." not in name,
+            "metadata.name",
+        ),
+    ),
+    ModelRevision: (),
+    ModelEvaluation: (),
+}
+"""Rules at the root, which see the object's name."""
+
+
+def rules_of(kind: type[Wire]) -> list[Rule]:
+    """The rules of a type and of its bases."""
+    changes = tuple(rule for each in ENGINES for rule in each.rules if rule.field in ("args", "env"))
+    declared: dict[type[Wire], tuple[Rule, ...]] = {EngineChanges: changes} | {
+        each.spec: each.rules for each in (*RECIPES, *ENGINES, *SUITES)
+    }
+    return [rule for base in reversed(kind.__mro__) for rule in (*RULES.get(base, ()), *declared.get(base, ()))]

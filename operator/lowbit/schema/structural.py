@@ -1,0 +1,159 @@
+"""From a pydantic type to the structural schema that a CustomResourceDefinition takes.
+
+Differences from JSON Schema: no $ref, no anyOf with null (what may be absent is not required), no additionalProperties
+beside properties (the API server prunes, and strict validation refuses), no floats, and lists with keys.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from lowbit.api.base import Wire
+from lowbit.api.tagged import Tagged
+from lowbit.schema.patterns import PATTERNS
+from lowbit.schema.rules_objects import rules_of
+
+Schema = dict[str, Any]
+
+COPIED: Final = ("type", "enum", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "pattern")
+LIST_KEYS: Final = ("name", "type", "metric")
+"""A list of objects whose first member is one of these, and is required, is a map by it: no duplicates, easy merges."""
+QUANTITY: Final = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
+
+
+class Converter:
+    """Converts one type's JSON Schema; `rules` says whether people write it (CEL and its messages) or Lowbit does."""
+
+    def __init__(self, model: type[BaseModel], *, rules: bool) -> None:
+        self.source = model.model_json_schema(by_alias=True)
+        self.definitions: dict[str, Schema] = self.source.get("$defs", {})
+        self.rules = rules
+
+    def convert(self) -> Schema:
+        """The structural schema of the whole type."""
+        return self.schema(self.source)
+
+    def schema(self, node: Schema) -> Schema:
+        """One node, everything below it included."""
+        node = self.resolved(node)
+        out: Schema = {}
+        if "description" in node:
+            out["description"] = " ".join(node["description"].split())
+        if "anyOf" in node:
+            out |= self.int_or_string(node["anyOf"])
+        elif node.get("pattern") == QUANTITY:
+            out |= self.quantity(node)
+        elif node.get("type") == "object":
+            out |= self.object(node)
+        else:
+            out |= self.scalar_or_list(node)
+        if "const" in node:
+            out["enum"] = [node["const"]]
+        if self.is_worth_filling_in(node):
+            out["default"] = self.default(node)
+        return out
+
+    def resolved(self, node: Schema) -> Schema:
+        """The node with its reference followed and `or null` taken away; its own description and default win."""
+        kept = {key: value for key, value in node.items() if key in ("description", "default")}
+        if "$ref" in node:
+            name = node["$ref"].rsplit("/", 1)[-1]
+            return self.resolved({**self.definitions[name], "x-type": name, **kept})
+        if "anyOf" in node:
+            members = [member for member in node["anyOf"] if member.get("type") != "null"]
+            if len(members) == 1:
+                return self.resolved({**members[0], **kept})
+        return node
+
+    def is_worth_filling_in(self, node: Schema) -> bool:
+        """Whether the API server is to write the default: not where that would say nothing ({}, [], "")."""
+        default = node.get("default")
+        if not isinstance(default, dict):
+            return default not in (None, [], "")
+        if self.is_union(node):
+            return True
+        return any(self.is_worth_filling_in(self.resolved(child)) for child in node.get("properties", {}).values())
+
+    def default(self, node: Schema) -> Any:
+        """What the API server writes: of an object nothing but the member of a union; what is below fills itself in."""
+        default = node["default"]
+        if not isinstance(default, dict):
+            return default
+        return {member: {} for member, value in default.items() if value is not None} if self.is_union(node) else {}
+
+    def is_union(self, node: Schema) -> bool:
+        """Whether it is a tagged union, of which one member has to be there."""
+        return str(node.get("x-type")) in {kind.__name__ for kind in subclasses(Tagged)}
+
+    def object(self, node: Schema) -> Schema:
+        if "properties" not in node:
+            return self.map(node)
+        out: Schema = {"type": "object"}
+        if node.get("required"):
+            out["required"] = list(node["required"])
+        out["properties"] = {name: self.schema(child) for name, child in node["properties"].items()}
+        return out | self.validations(str(node.get("x-type", node.get("title", ""))))
+
+    def map(self, node: Schema) -> Schema:
+        values = node.get("additionalProperties")
+        if not isinstance(values, dict):
+            return {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+        out: Schema = {"type": "object", "additionalProperties": self.schema(values)}
+        if "maxProperties" in node:
+            out["maxProperties"] = node["maxProperties"]
+        return out
+
+    def scalar_or_list(self, node: Schema) -> Schema:
+        out: Schema = {key: node[key] for key in COPIED if key in node}
+        if out.get("type") == "number":
+            raise TypeError(f"a float in an API object is not portable: {node}")
+        if out.get("type") == "array":
+            out["items"] = self.schema(node["items"])
+            out |= list_kind(out["items"])
+        if self.rules and "pattern" in out:
+            pattern = out.pop("pattern")
+            out["x-kubernetes-validations"] = [validation(f"self.matches(r'{pattern}')", PATTERNS[pattern])]
+        return out
+
+    def quantity(self, node: Schema) -> Schema:
+        """4 or "4" or "500m"."""
+        out: Schema = {"x-kubernetes-int-or-string": True, "maxLength": node["maxLength"]}
+        if not self.rules:
+            return out | {"pattern": QUANTITY}
+        rule = f"type(self) == int || string(self).matches(r'{QUANTITY}')"
+        return out | {"x-kubernetes-validations": [validation(rule, PATTERNS[QUANTITY])]}
+
+    def int_or_string(self, members: list[Schema]) -> Schema:
+        """A union of words and whole numbers, both as enumerations."""
+        values = [value for member in members for value in member.get("enum", [member.get("const")])]
+        if {type(value) for value in values} != {int, str}:
+            raise TypeError(f"no structural schema for {members}")
+        return {"x-kubernetes-int-or-string": True, "enum": values}
+
+    def validations(self, name: str) -> Schema:
+        known = {kind.__name__: kind for kind in subclasses(Wire)}
+        rules = rules_of(known[name]) if name in known else []
+        if not self.rules:
+            rules = [rule for rule in rules if rule.holds is None]
+        found = [validation(rule.cel, rule.message, rule.field) for rule in rules]
+        return {"x-kubernetes-validations": found} if found else {}
+
+
+def validation(rule: str, message: str, field: str | None = None) -> Schema:
+    """One CEL rule as a CustomResourceDefinition holds it."""
+    return {"rule": rule, "message": message} | ({"fieldPath": f".{field}"} if field else {})
+
+
+def list_kind(items: Schema) -> Schema:
+    """listType map where the items have names; else atomic, which is what the API server takes when nothing is said."""
+    first = next(iter(items.get("properties", {})), None)
+    if first in LIST_KEYS and first in items.get("required", []):
+        return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [first]}
+    return {}
+
+
+def subclasses(kind: type[Wire]) -> set[type[Wire]]:
+    """All types of the API that are there so far."""
+    return {kind} | {deeper for below in kind.__subclasses__() for deeper in subclasses(below)}

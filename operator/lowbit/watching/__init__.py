@@ -1,0 +1,1 @@
+"""How kopf is bent: sessions, streams, watches, lists."""

@@ -1,0 +1,204 @@
+"""JSONL datasets: found, read line by line, and put into the store under the SHA-256 of their content."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lowbit.api.calibration import CalibrationDataset, DatasetFormat
+from lowbit.api.paths import CONFIG_MAPS_PATH, SCRATCH_PATH, SECRETS_PATH, VOLUMES_PATH
+from lowbit.api.references import S3Location
+from lowbit.api.suites.dataset import EvaluationDataset
+from lowbit.worker.model.manifest import hash_file, silent
+from lowbit.worker.refuse import RefusalError
+from lowbit.worker.store import Store
+
+LEAST_CHARACTERS = 20
+"""Texts of so many characters or fewer say nothing to a quantizer, and are dropped."""
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One line: a text, or a chat (a list of messages with role and content)."""
+
+    line: int
+    """From 1."""
+    text: str | None = None
+    messages: tuple[Message, ...] | None = None
+
+    @property
+    def characters(self) -> int:
+        """Length of the text, or of all contents of the chat."""
+        if self.messages is None:
+            return len(self.text or "")
+        return sum(len(message["content"]) for message in self.messages)
+
+    @property
+    def key(self) -> str:
+        """Equal for equal texts."""
+        return json.dumps([self.text, self.messages], sort_keys=True, ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the Job's mounts are."""
+
+    volumes: Path = Path(VOLUMES_PATH)
+    config_maps: Path = Path(CONFIG_MAPS_PATH)
+    secrets: Path = Path(SECRETS_PATH)
+    scratch: Path = Path(SCRATCH_PATH)
+
+
+def read_dataset(path: Path, format_: DatasetFormat, what: str) -> list[Record]:
+    """Every line of a JSONL file. Raises RefusalError with the number of the first line that cannot be used."""
+    records: list[Record] = []
+    kind = format_
+    for number, line in enumerate(_lines(path, what), start=1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except ValueError as error:
+            raise bad_line(what, number, f"is not JSON ({error})", "write one JSON value per line") from error
+        if kind == "Auto":
+            kind = tell_format(value, what, number)
+        records.append(_text(value, what, number) if kind == "Text" else _chat(value, what, number))
+    if not records:
+        raise RefusalError("EmptyDataset", f"{what} has no lines", "write one JSON value per line")
+    return records
+
+
+def tell_format(value: Any, what: str, line: int) -> DatasetFormat:
+    """Text or Chat, from the fields of a line."""
+    if isinstance(value, str) or (isinstance(value, dict) and "text" in value):
+        return "Text"
+    if isinstance(value, dict) and "messages" in value:
+        return "Chat"
+    fields = ", ".join(sorted(value)[:8]) if isinstance(value, dict) else type(value).__name__
+    raise bad_line(
+        what, line, f"has neither a field text nor a field messages (found: {fields})",
+        'write {"text": "..."} or {"messages": [{"role": "user", "content": "..."}]} per line',
+    )  # fmt: skip
+
+
+def usable(records: list[Record]) -> list[Record]:
+    """The records that are long enough to count."""
+    return [record for record in records if record.characters > LEAST_CHARACTERS]
+
+
+def bad_line(what: str, line: int, problem: str, action: str) -> RefusalError:
+    """The refusal of one line."""
+    return RefusalError("BadDataset", f"{what}, line {line}: {problem}", action)
+
+
+def no_chat_template(what: str) -> RefusalError:
+    """The refusal of a dataset of chats, for a model that knows texts only."""
+    return RefusalError(
+        "NoChatTemplate",
+        f"{what} holds chats, and the model has no chat template",
+        "give texts (a field `text` per line) instead of chats, or a source with chat_template.jinja",
+    )
+
+
+def locate(dataset: CalibrationDataset | EvaluationDataset, what: str, places: Places) -> Path:
+    """A local file with the dataset's content. Raises RefusalError where there is none."""
+    if dataset.config_map is not None:
+        path = places.config_maps / dataset.config_map.name / dataset.config_map.key
+        action = f"add the key {dataset.config_map.key} to the ConfigMap {dataset.config_map.name}"
+    elif dataset.pvc is not None:
+        from lowbit.worker.sources.pvc import resolve
+
+        path = resolve(dataset.pvc, places.volumes)
+        action = f"give the path of a JSONL file on the claim {dataset.pvc.claim_name}"
+    elif dataset.s3 is not None:
+        path = _download(dataset.s3, what, places)
+        action = "give the key of a JSONL object"
+    else:
+        raise ValueError("a dataset is exactly one of pvc, s3 and configMap")
+    if not path.is_file():
+        raise RefusalError("DatasetMissing", f"{what} is not there, or not a file", action)
+    return path
+
+
+def import_dataset(store: Store, path: Path) -> str:
+    """Put a dataset into the store; returns its digest."""
+    digest = "sha256:" + hash_file(path)
+    store.write_dataset(path, digest)
+    return digest
+
+
+def check_overlap(calibration: dict[str, list[Record]], evaluation: dict[str, list[Record]]) -> None:
+    """Refuse a text that is in a calibration dataset and in an evaluation one: it would measure memory, not quality."""
+    seen = {record.key: (name, record.line) for name, records in calibration.items() for record in records}
+    shared = [
+        (name, record.line, *seen[record.key])
+        for name, records in evaluation.items()
+        for record in records
+        if record.key in seen
+    ]
+    if shared:
+        suite, line, dataset, other = shared[0]
+        raise RefusalError(
+            "DataOverlap",
+            f"line {line} of the evaluation data of suite {suite} is also line {other} of the calibration dataset {dataset}"
+            f" ({len(shared)} such lines in all)",
+            "evaluate on texts that the quantizer has not seen: remove these lines from one of the two",
+        )
+
+
+def _lines(path: Path, what: str) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise RefusalError("BadDataset", f"{what} is not UTF-8: {error}", "save it as UTF-8") from error
+
+
+def _text(value: Any, what: str, line: int) -> Record:
+    text = value.get("text") if isinstance(value, dict) else value
+    if not isinstance(text, str):
+        raise bad_line(what, line, "has no text", 'write {"text": "..."} or a JSON string, or set format: Chat')
+    return Record(line, text=text)
+
+
+def _chat(value: Any, what: str, line: int) -> Record:
+    messages = value.get("messages") if isinstance(value, dict) else None
+    action = 'write {"messages": [{"role": "user", "content": "..."}]}, or set format: Text'
+    if not isinstance(messages, list) or not messages:
+        raise bad_line(what, line, "has no list messages", action)
+    for number, message in enumerate(messages, start=1):
+        if not isinstance(message, dict):
+            raise bad_line(what, line, f"message {number} is not an object with role and content", action)
+        for field in ("role", "content"):
+            if not isinstance(message.get(field), str):
+                raise bad_line(what, line, f"message {number} has no text in {field}", action)
+    return Record(line, messages=tuple(messages))
+
+
+def _download(location: S3Location, what: str, places: Places) -> Path:
+    import botocore.exceptions
+
+    from lowbit.worker import s3client
+    from lowbit.worker.sources.base import RemoteFile
+    from lowbit.worker.sources.s3 import client_of, download
+
+    client = client_of(location, places.secrets)
+    key = location.path or ""
+    try:
+        head = client.head_object(Bucket=location.bucket, Key=key)
+    except botocore.exceptions.ClientError as error:
+        if s3client.is_missing(error):
+            raise RefusalError(
+                "DatasetMissing",
+                f"{what}: there is no object {key} in bucket {location.bucket}",
+                "give the object's key",
+            ) from error
+        raise s3client.explain(error, location.bucket) from error
+    file = RemoteFile(key, head["ContentLength"], head["ETag"])
+    target = places.scratch / "datasets" / location.bucket / key
+    target.parent.mkdir(parents=True, exist_ok=True)
+    download(client, location.bucket, key, file, target, silent)
+    return target

@@ -1,0 +1,1 @@
+"""One model, measured in the engine beside this process."""

@@ -1,0 +1,262 @@
+"""evaluate: one model, measured in the engine beside this process, and compared with its baseline.
+
+What a model gave for a suite goes into the store under a key of its own: a new suite, or a changed one, is all that is measured
+anew, and an original is measured once for all candidates. A candidate is asked the very same as its original, so that nothing but
+the model differs. result.json is written last; an evaluation that has one is finished, and is never measured again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lowbit import __version__
+from lowbit.api.documents import EvaluateDocument, EvaluateResult
+from lowbit.api.enginelog import kernels_in
+from lowbit.api.engines import place, resolved_engine
+from lowbit.api.evaluation import ResolvedSuite, suite_of
+from lowbit.api.paths import ENGINE_LOG_PATH
+from lowbit.api.status import EvaluationSummary, SpeedSummary
+from lowbit.naming.canonical import digest
+from lowbit.worker.engines import CLIENTS, ENGINE_URL, UNKNOWN_VERSION, EngineClient
+from lowbit.worker.evaluate import decoding, results, speed
+from lowbit.worker.progress import Progress
+from lowbit.worker.refuse import RefusalError
+from lowbit.worker.report import report
+from lowbit.worker.store import Store
+from lowbit.worker.suites import RUNNERS, AnyRunner, Ask
+
+LOG_LIMIT = 4 * 1024 * 1024
+"""Bytes of the engine's log that are read."""
+READY_SHARE, READ_SHARE, SPEED_SHARE = 0.05, 0.75, 0.93
+"""Where the parts of the work end, as fractions of the whole."""
+
+
+@dataclass(frozen=True)
+class SuiteOf:
+    """One suite of the protocol, with its runner."""
+
+    suite: ResolvedSuite
+    settings: Any
+    runner: AnyRunner
+    key: str
+    """Of the model's samples in the store."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Everything that the engine told."""
+
+    samples: list[Any]
+    """By suite, in the protocol's order."""
+    new: list[bool]
+    """By suite: whether it was measured now. The others were in the store."""
+    generated: list[decoding.Generated]
+    speed: list[SpeedSummary]
+    engine_version: str
+    max_model_len: int | None
+    kernels: list[str] = field(default_factory=list)
+    """Of quantized layers, as its log names them."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The original's result, and what it gave."""
+
+    result: results.StoredResult
+    samples: list[Any]
+    """By suite, in the protocol's order."""
+
+
+def run(document: EvaluateDocument, store: Store, progress: Progress) -> EvaluateResult:
+    """The stage."""
+    return asyncio.run(evaluate(document, store, progress))
+
+
+async def evaluate(
+    document: EvaluateDocument,
+    store: Store,
+    progress: Progress,
+    *,
+    url: str = ENGINE_URL,
+    clock: Callable[[], float] = time.monotonic,
+    engine_log: Path = Path(ENGINE_LOG_PATH),
+) -> EvaluateResult:
+    """Measure document.model, unless the store holds the result. Raises EngineError (the run is invalid), RefusalError."""
+    done = await asyncio.to_thread(results.read_result, store, document.evaluation)
+    if done is not None:
+        return EvaluateResult(evaluation=done.evaluation, summary=done.summary, seconds=done.seconds, reused=True)
+    begin = clock()
+    protocol_key = digest("protocol", document.protocol)
+    baseline = await asyncio.to_thread(load_baseline, document, store, protocol_key)
+    connect = CLIENTS[resolved_engine(document.engine)[0].name]
+    async with connect(document.served_name, url, clock) as client:
+        await client.wait_ready(lambda what: progress.report(0.0, what))
+        measured = await measure(document, store, client, baseline, progress)
+        await client.check_same_process()
+    measured = replace(measured, kernels=kernels_in(read_log(engine_log)))
+    progress.report(0.97, "writing the results")
+    return await asyncio.to_thread(
+        write, document, store, protocol_key, baseline, measured, round(clock() - begin, 1)
+    )  # fmt: skip
+
+
+def read_log(path: Path) -> str:
+    """The beginning of the engine's log, where it names its kernels; nothing where the engine writes none."""
+    try:
+        with path.open("rb") as log:
+            return log.read(LOG_LIMIT).decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def suites_of(document: EvaluateDocument) -> list[SuiteOf]:
+    """What is measured, in the protocol's order."""
+    found = []
+    for suite in document.protocol.suites:
+        kind, settings = suite_of(suite)
+        found.append(SuiteOf(suite, settings, RUNNERS[kind.name], results.suite_key(document, suite)))
+    return found
+
+
+def load_baseline(document: EvaluateDocument, store: Store, protocol_key: str) -> Baseline | None:
+    """What the candidate is compared with; None where the original itself is measured."""
+    if document.baseline is None:
+        return None
+    result = results.read_baseline(store, document, protocol_key)
+    version = result.versions.get("engine", UNKNOWN_VERSION)
+    samples = []
+    for suite in document.protocol.suites:
+        found = results.read_suite(store, result.suites.get(suite.name, "none"), suite, version)
+        if found is None:
+            raise results.damaged(
+                document.baseline, f"what it gave for suite {suite.name} is missing, or was measured anew"
+            )
+        samples.append(found)
+    return Baseline(result, samples)
+
+
+async def measure(
+    document: EvaluateDocument,
+    store: Store,
+    client: EngineClient,
+    baseline: Baseline | None,
+    progress: Progress,
+) -> Measured:
+    """Ask the engine everything that the store does not hold: the suites; and a few answers and the speed, each time."""
+    version = await client.version()
+    if baseline is not None:
+        check_engine(document, baseline, version)
+    longest = await client.max_model_len()
+    # One token is generated with every text, so a text must leave room for it.
+    room = longest - 1 if longest else None
+    suites = suites_of(document)
+    if baseline is not None:
+        check_room(document, suites, baseline, room)
+    samples, new = [], []
+    for index, one in enumerate(suites):
+        original = baseline.samples[index] if baseline else None
+        step = (READ_SHARE - READY_SHARE) / len(suites)
+        part = progress.part(READY_SHARE + index * step, READY_SHARE + (index + 1) * step)
+        known = await asyncio.to_thread(results.read_suite, store, one.key, one.suite, version)
+        ask = Ask(one.suite.name, one.settings, client, store.dataset, room, part)
+        samples.append(known if known is not None else await one.runner.measure(ask, original))
+        new.append(known is None)
+    progress.report(READ_SHARE, "generating a few answers", force=True)
+    texts = [one.runner.texts(found) for one, found in zip(suites, samples, strict=True)]
+    prompt_tokens, output_tokens = decoding.lengths(room)
+    generated = await decoding.generate(client, decoding.prompts_of(texts[0], prompt_tokens), output_tokens)
+    every_text = [text for one in texts for text in one]
+    fitting = speed.fit(document.protocol.speed, longest)
+    speeds = await speed.measure(client, every_text, fitting, progress.part(READ_SHARE, SPEED_SHARE))
+    return Measured(samples, new, generated, speeds, version, longest)
+
+
+def check_engine(document: EvaluateDocument, baseline: Baseline, version: str) -> None:
+    """Nothing but the model may differ, and a tag can have moved since the original was measured."""
+    before = baseline.result.versions.get("engine", UNKNOWN_VERSION)
+    if UNKNOWN_VERSION not in (before, version) and before != version:
+        raise RefusalError(
+            "EngineMoved",
+            f"the baseline {document.baseline} was measured by version {before} of the engine, and {resolved_engine(document.engine)[1].image} "
+            f"is version {version} now: their numbers cannot be compared",
+            f"write {place(document.engine)}.image with a digest (name@sha256:...), so that both are measured anew by one engine",
+        )
+
+
+def check_room(document: EvaluateDocument, suites: list[SuiteOf], baseline: Baseline, room: int | None) -> None:
+    """A candidate's engine must take the very texts that the original has read."""
+    texts = (one.runner.texts(samples) for one, samples in zip(suites, baseline.samples, strict=True))
+    most = max((len(text) for one in texts for text in one), default=0)
+    if room is not None and most > room:
+        raise RefusalError(
+            "TextsTooLong",
+            f"the baseline {document.baseline} has read texts of {most} tokens, and this engine takes {room}",
+            f"set the same {place(document.engine)}.maxModelLen for both, or a smaller maxTokens in the suite",
+        )
+
+
+def write(
+    document: EvaluateDocument,
+    store: Store,
+    protocol_key: str,
+    baseline: Baseline | None,
+    measured: Measured,
+    seconds: float,
+) -> EvaluateResult:
+    """Work out the summary, and put everything into the store: samples, details, report, and result.json last."""
+    suites = suites_of(document)
+    summaries = []
+    for index, (one, samples) in enumerate(zip(suites, measured.samples, strict=True)):
+        if measured.new[index]:
+            results.write_suite(store, one.key, one.suite, samples, measured.engine_version)
+        summaries.append(one.runner.summarize(one.suite.name, samples, baseline.samples[index] if baseline else None))
+    rows = [row for summary in summaries for row in summary.rows]
+    result = results.StoredResult(
+        evaluation=document.evaluation,
+        summary=EvaluationSummary(measurements=rows, speed=measured.speed, kernels=measured.kernels),
+        seconds=seconds,
+        model=document.model,
+        baseline=document.baseline,
+        protocol=document.protocol,
+        protocol_key=protocol_key,
+        suites={one.suite.name: one.key for one in suites},
+        engine=document.engine,
+        versions=versions(measured.engine_version),
+        max_model_len=measured.max_model_len,
+        decoding=decoding.summarize(measured.generated, baseline.result.generated if baseline else []),
+        generated=measured.generated,
+    )
+    results.write_details(
+        store, document.evaluation, {one.suite.name: s.details for one, s in zip(suites, summaries, strict=True)}
+    )
+    sections = [section for summary in summaries for section in summary.sections]
+    page = report.render(report.gather(document, store, result, baseline.result if baseline else None, sections))
+    key = results.report_key(document.evaluation)
+    store.write(key, page.encode())
+    summary = result.summary.model_copy(
+        update={"report_digest": "sha256:" + hashlib.sha256(page.encode()).hexdigest(), "report_path": key}
+    )
+    result = result.model_copy(update={"summary": summary})
+    store.write(results.result_key(document.evaluation), result.model_dump_json(by_alias=True).encode())
+    return EvaluateResult(evaluation=result.evaluation, summary=summary, seconds=seconds)
+
+
+def versions(engine: str) -> dict[str, str]:
+    """Of the engine and of everything here that a number depends on."""
+    return {
+        "engine": engine,
+        "lowbit": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "aiohttp": metadata.version("aiohttp"),
+    }

@@ -1,0 +1,173 @@
+"""What evaluations leave in the store.
+
+measured/<key>: what one model gave for one suite (samples.npz), whoever asked for it; suite.json is written last.
+evaluations/<name>: details.npz, report.html, and result.json, which is written last.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from lowbit.api.base import Tolerant
+from lowbit.api.documents import EvaluateDocument, EvaluateResult
+from lowbit.api.engines import ResolvedEngine
+from lowbit.api.evaluation import ResolvedSuite, suite_of
+from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol
+from lowbit.naming.canonical import digest
+from lowbit.worker.engines import UNKNOWN_VERSION
+from lowbit.worker.evaluate.decoding import DecodingSummary, Generated
+from lowbit.worker.refuse import RefusalError
+from lowbit.worker.store import Store
+from lowbit.worker.suites import RUNNERS, Arrays
+
+
+class StoredSuite(Tolerant):
+    """suite.json."""
+
+    engine_version: str
+
+
+class StoredResult(EvaluateResult):
+    """result.json. Reads as an EvaluateResult where nothing more is wanted."""
+
+    model: EvaluatedModel
+    baseline: str | None = None
+    protocol: EvaluationProtocol
+    protocol_key: str
+    suites: dict[str, str] = Field(default_factory=dict)
+    """Keys of what was measured, by the suite's name."""
+    engine: ResolvedEngine
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Of the engine and of what measured."""
+    max_model_len: int | None = None
+    """As the engine told it."""
+    decoding: DecodingSummary | None = None
+    generated: list[Generated] = Field(default_factory=list)
+
+
+def result_key(evaluation: str) -> str:
+    """Where the result is; with it, the evaluation counts."""
+    return f"evaluations/{evaluation}/result.json"
+
+
+def samples_key(key: str) -> str:
+    """Where what a model gave for a suite is."""
+    return f"measured/{key}/samples.npz"
+
+
+def marker_key(key: str) -> str:
+    """Where it says that the samples are whole, and which engine gave them."""
+    return f"measured/{key}/suite.json"
+
+
+def details_key(evaluation: str) -> str:
+    """Where the comparison of every unit is."""
+    return f"evaluations/{evaluation}/details.npz"
+
+
+def report_key(evaluation: str) -> str:
+    """Where the report for people is."""
+    return f"evaluations/{evaluation}/report.html"
+
+
+def read_result(store: Store, evaluation: str) -> StoredResult | None:
+    """A finished evaluation, or None. Raises RefusalError where it is there and cannot be read."""
+    data = store.read(result_key(evaluation))
+    if data is None:
+        return None
+    try:
+        return StoredResult.model_validate_json(data)
+    except ValueError as error:
+        raise damaged(evaluation, f"result.json cannot be read: {error}") from error
+
+
+def read_baseline(store: Store, document: EvaluateDocument, protocol_key: str) -> StoredResult:
+    """The baseline's result. Raises RefusalError where it is missing, or was measured in another way."""
+    name = document.baseline or ""
+    baseline = read_result(store, name)
+    if baseline is None:
+        raise RefusalError(
+            "NoBaseline",
+            f"the store holds no result of the baseline {name}: it was removed after it had been measured",
+            f"delete the ModelEvaluation {name}, so that the original is measured again",
+        )
+    if baseline.protocol_key != protocol_key:
+        raise RefusalError(
+            "OtherProtocol",
+            f"the baseline {name} was measured with the protocol {baseline.protocol_key[:10]}, and this evaluation asks "
+            f"for {protocol_key[:10]}: their numbers cannot be compared",
+            f"delete the ModelEvaluation {name} and its results in the store, so that the original is measured again",
+        )
+    return baseline
+
+
+def suite_key(document: EvaluateDocument, suite: ResolvedSuite) -> str:
+    """Hash of all that a model's samples of one suite depend on. What the suite is called is not in it."""
+    return digest(
+        "suite",
+        {
+            "model": document.model.digest,
+            "suite": suite.model_copy(update={"name": ""}),
+            "tokenizer": document.protocol.tokenizer,
+            "runtime": digest("runtime", document.engine),
+        },
+    )
+
+
+def read_suite(store: Store, key: str, suite: ResolvedSuite, version: str) -> Any | None:
+    """The samples of one model and suite. None where there are none, or where another version of the engine gave them.
+
+    Raises RefusalError where they cannot be read.
+    """
+    data = store.read(marker_key(key))
+    if data is None:
+        return None
+    try:
+        before = StoredSuite.model_validate_json(data).engine_version
+        if UNKNOWN_VERSION not in (before, version) and before != version:
+            return None
+        kind, settings = suite_of(suite)
+        with np.load(io.BytesIO(store.read(samples_key(key)) or b""), allow_pickle=False) as arrays:
+            return RUNNERS[kind.name].unpack(arrays, settings)
+    except (ValueError, KeyError, OSError, EOFError) as error:
+        raise RefusalError(
+            "Damaged",
+            f"the store's samples of suite {suite.name} are damaged: {error}",
+            f"delete the folder measured/{key} in the store, and the ModelEvaluation that is compared with it",
+        ) from error
+
+
+def write_suite(store: Store, key: str, suite: ResolvedSuite, samples: Any, version: str) -> None:
+    """The marker last: with it, the samples count."""
+    kind, _ = suite_of(suite)
+    store.write(samples_key(key), to_bytes(RUNNERS[kind.name].pack(samples)))
+    store.write(marker_key(key), StoredSuite(engine_version=version).model_dump_json(by_alias=True).encode())
+
+
+def write_details(store: Store, evaluation: str, details: Mapping[str, Arrays]) -> None:
+    """The comparison of every unit, by suite; nothing where no suite has any."""
+    arrays = {f"{suite}/{name}": values for suite, found in details.items() for name, values in found.items()}
+    if arrays:
+        store.write(details_key(evaluation), to_bytes(arrays))
+
+
+def to_bytes(arrays: Arrays) -> bytes:
+    """A compressed npz; equal arrays give equal bytes."""
+    buffer = io.BytesIO()
+    # numpy's stub takes the keyword allow_pickle before it takes names.
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def damaged(evaluation: str, why: str) -> RefusalError:
+    """The refusal of a result that is there, and is of no use."""
+    return RefusalError(
+        "Damaged",
+        f"the store's results of {evaluation} are damaged: {why}",
+        f"delete the ModelEvaluation {evaluation} and the folder evaluations/{evaluation} in the store",
+    )

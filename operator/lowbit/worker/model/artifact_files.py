@@ -1,0 +1,84 @@
+"""An artifact's files as they go into the store: the source's own where they must be equal, and nothing of this machine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from lowbit.api.facts import ModelFacts
+from lowbit.worker.model.inspect_model import KEPT_FILES, Tensor, read_tensors
+from lowbit.worker.refuse import RefusalError
+
+OWN_FILES = ("config.json", "quantize_config.json")
+PATH_FIELDS = ("offload_to_disk_path", "_name_or_path", "name_or_path")
+
+
+def finish(folder: Path, source: Path, facts: ModelFacts) -> None:
+    """Make a freshly saved artifact fit for the store. Raises RefusalError where its weights are not what they should be."""
+    keep_source_files(folder, source)
+    for name in OWN_FILES:
+        clean_config(folder / name, source / name)
+    remove_others(folder)
+    check_tensors(read_tensors(folder, "the artifact"), facts)
+
+
+def keep_source_files(folder: Path, source: Path) -> None:
+    """Tokenizer, chat template and generation config, byte for byte; what only the quantizer wrote goes."""
+    for name in KEPT_FILES:
+        (folder / name).unlink(missing_ok=True)
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
+
+
+def clean_config(path: Path, original: Path) -> None:
+    """Remove paths of the pod from a JSON file; a model's own _name_or_path becomes what it was."""
+    if not path.is_file():
+        return
+    config = json.loads(path.read_text())
+    before = json.loads(original.read_text()) if original.is_file() else {}
+    _clean(config)
+    if "_name_or_path" in before:
+        config["_name_or_path"] = before["_name_or_path"]
+    path.write_text(json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def remove_others(folder: Path) -> None:
+    """Logs and whatever else the quantizer leaves beside the model."""
+    known = {*KEPT_FILES, *OWN_FILES, "model.safetensors.index.json"}
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in known and path.suffix != ".safetensors":
+            path.unlink()
+
+
+def check_tensors(tensors: list[Tensor], facts: ModelFacts) -> None:
+    """Tied embeddings once, nothing in 32-bit floats, and something quantized."""
+    names = {tensor.name for tensor in tensors}
+    wide = [tensor.name for tensor in tensors if tensor.dtype in ("F32", "F64")]
+    problem = None
+    if facts.tied_embeddings and "lm_head.weight" in names:
+        problem = "the tied embeddings were saved twice"
+    elif wide:
+        problem = f"{wide[0]} was saved as 32-bit floats"
+    elif not any(name.endswith(".qweight") for name in names):
+        problem = "it has no quantized weights"
+    if problem:
+        raise RefusalError(
+            "BadArtifact", f"the quantizer wrote an artifact that is not right: {problem}",
+            "report this to Lowbit's maintainers with the model's config.json; an artifact candidate can be used meanwhile",
+        )  # fmt: skip
+
+
+def _clean(value: Any) -> None:
+    if isinstance(value, dict):
+        for field in PATH_FIELDS:
+            if field in value:
+                value.pop(field)
+        for item in value.values():
+            _clean(item)
+    elif isinstance(value, list):
+        for item in value:
+            _clean(item)

@@ -1,0 +1,251 @@
+"""report.html: one self-contained file with what was measured, how, and the plots that people look at first."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jinja2
+import pydantic
+
+from lowbit.api.documents import EvaluateDocument, QuantizeResult
+from lowbit.api.engines import resolved_engine
+from lowbit.api.evaluation import ResolvedSuite, suite_of
+from lowbit.api.status import ArtifactRecord, Measurement, SpeedSummary
+from lowbit.api.suites import metrics
+from lowbit.gate.bounds import NotANumberError, NotMeasuredError, bounds
+from lowbit.worker.evaluate.results import StoredResult
+from lowbit.worker.report import plots
+from lowbit.worker.store import Store, artifact_index_key
+from lowbit.worker.suites import RUNNERS, Section
+
+TEMPLATE = Path(__file__).with_name("template.html")
+CONFIDENCE = 0.95
+"""Of the bounds in the report. The gate may ask for more; it judges by itself."""
+WORST_MODULES = 5
+Model = TypeVar("Model", bound=pydantic.BaseModel)
+BLOCK = re.compile(r"(?:^|\.)(?:layers|h|blocks|block)\.(\d+)\.(.+)$")
+
+
+@dataclass(frozen=True)
+class Module:
+    """One quantized module and its loss."""
+
+    name: str
+    loss: float
+
+
+@dataclass(frozen=True)
+class ReportInput:
+    """Everything that the report shows."""
+
+    result: StoredResult
+    baseline: StoredResult | None
+    sections: Sequence[Section]
+    """What only one suite has."""
+    source_bytes: int
+    artifact: ArtifactRecord | None
+    quantize: QuantizeResult | None
+    modules: Sequence[Module]
+
+
+def gather(
+    document: EvaluateDocument,
+    store: Store,
+    result: StoredResult,
+    baseline: StoredResult | None,
+    sections: Sequence[Section],
+) -> ReportInput:
+    """Add what the quantizer left in the store. A report lacks what is missing there: it decides nothing."""
+    index: dict[str, Any] = {}
+    if document.artifact_hash:
+        index = parse_index(store.read(artifact_index_key(document.artifact_hash)))
+    return ReportInput(
+        result=result,
+        baseline=baseline,
+        sections=sections,
+        source_bytes=document.source_bytes,
+        artifact=_parse(ArtifactRecord, index.get("artifact")),
+        quantize=_parse(QuantizeResult, index.get("quantize")),
+        modules=parse_modules(index.get("modules")),
+    )
+
+
+def parse_index(data: bytes | None) -> dict[str, Any]:
+    """index/artifacts/<hash>.json, or nothing."""
+    try:
+        index = json.loads(data or b"{}")
+    except ValueError:
+        return {}
+    return index if isinstance(index, dict) else {}
+
+
+def parse_modules(rows: Any) -> list[Module]:
+    """The quantizer's rows: a name (name or module, below a layer where that is given) and a loss."""
+    found = []
+    for row in rows if isinstance(rows, list) else []:
+        if not isinstance(row, Mapping):
+            continue
+        name = str(row.get("name") or row.get("module") or "")
+        if row.get("layer") is not None and not BLOCK.search(name):
+            name = f"layers.{row['layer']}.{name}"
+        try:
+            found.append(Module(name, float(row.get("loss", "nan"))))
+        except (TypeError, ValueError):
+            continue
+    return found
+
+
+def _parse(model: type[Model], value: Any) -> Model | None:
+    try:
+        return model.model_validate(value) if value is not None else None
+    except pydantic.ValidationError:
+        return None
+
+
+def render(shown: ReportInput) -> str:
+    """The whole page."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    result = shown.result
+    kinds = {suite_of(suite)[0].name: None for suite in result.protocol.suites}
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        result=result,
+        baseline=shown.baseline,
+        gated=gated_rows(result.summary.measurements),
+        reported=reported_rows(
+            result.summary.measurements, shown.baseline.summary.measurements if shown.baseline else []
+        ),
+        protocol=[protocol_row(suite) for suite in result.protocol.suites],
+        methods=[RUNNERS[name].method for name in kinds],
+        sections=shown.sections,
+        modules=modules_plot(shown.modules),
+        worst_modules=sorted((m for m in shown.modules if isfinite(m.loss)), key=lambda m: -m.loss)[:WORST_MODULES],
+        module_count=len(shown.modules),
+        sizes=sizes_plot(shown),
+        artifact=shown.artifact,
+        quantize=shown.quantize,
+        speed=speed_rows(result.summary.speed, shown.baseline.summary.speed if shown.baseline else []),
+        speed_plot=speed_plot(result.summary.speed, shown.baseline.summary.speed if shown.baseline else []),
+        confidence=f"{100 * CONFIDENCE:g} %",
+        engine=engine_shown(result),
+    )
+
+
+def engine_shown(result: StoredResult) -> dict[str, Any]:
+    """The engine that measured, in full."""
+    kind, settings = resolved_engine(result.engine)
+    arguments = kind.arguments("MODEL", settings)
+    return {"name": kind.name, "arguments": arguments} | dict(settings)
+
+
+def gated_rows(measurements: Sequence[Measurement]) -> list[dict[str, str]]:
+    """What a gate can look at, with one-sided bounds; nothing on a baseline."""
+    rows = []
+    known = metrics()
+    for row in measurements:
+        metric = known.get(row.metric)
+        if metric is None:
+            continue
+        try:
+            found = bounds(metric, row, CONFIDENCE)
+        except (NotMeasuredError, NotANumberError):
+            continue
+        rows.append(
+            {"suite": shown_suite(row), "title": metric.title, "meaning": metric.meaning,
+             "value": f"{found.value:.4g}", "lower": f"{found.lower:.4g}", "upper": f"{found.upper:.4g}",
+             "count": f"{found.count} {metric.unit}s"}
+        )  # fmt: skip
+    return rows
+
+
+def reported_rows(measurements: Sequence[Measurement], original: Sequence[Measurement]) -> list[dict[str, str]]:
+    """What decides nothing, beside the original's value."""
+    before = {(row.suite, row.metric, row.slice): row for row in original}
+    known = metrics()
+    return [
+        {"suite": shown_suite(row), "title": known[row.metric].title, "meaning": known[row.metric].meaning,
+         "value": plain(row), "original": plain(before.get((row.suite, row.metric, row.slice)))}
+        for row in measurements
+        if row.metric in known and known[row.metric].bound is None
+    ]  # fmt: skip
+
+
+def plain(row: Measurement | None) -> str:
+    """A value and its standard error, to first order on the metric's own scale."""
+    if row is None or row.mean is None:
+        return "–"
+    metric = metrics()[row.metric]
+    value = metric.of(float(row.mean.value))
+    error = float(row.mean.standard_error) * (value if metric.scale == "Logarithmic" else 1.0)
+    return f"{value:.4g} ± {error:.4g}"
+
+
+def shown_suite(row: Measurement) -> str:
+    """With the slice."""
+    return f"{row.suite} · {row.slice}" if row.slice else row.suite
+
+
+def protocol_row(suite: ResolvedSuite) -> dict[str, str]:
+    """What a suite asks for, in the words of the manifest."""
+    kind, settings = suite_of(suite)
+    asked = ", ".join(f"{name} {value}" for name, value in settings.wire().items())
+    return {"name": suite.name, "kind": kind.name, "asked": asked}
+
+
+def modules_plot(modules: Sequence[Module]) -> str:
+    """Loss by layer, one line for each module of a layer."""
+    series: dict[str, list[plots.Point]] = {}
+    for module in modules:
+        if match := BLOCK.search(module.name):
+            series.setdefault(match[2], []).append((float(match[1]), module.loss))
+    return plots.lines({name: sorted(points) for name, points in series.items()}, "layer", "Loss")
+
+
+def sizes_plot(shown: ReportInput) -> str:
+    """Bytes of the original and of the artifact."""
+    rows = [("Original", float(shown.source_bytes), megabytes(shown.source_bytes))]
+    if shown.artifact:
+        size = shown.artifact.bytes
+        rows.append(("Artifact", float(size), f"{megabytes(size)} ({shown.source_bytes / max(size, 1):.2f}x)"))
+    return plots.bars(rows)
+
+
+def megabytes(size: int) -> str:
+    """114.6 MB, 15.2 GB."""
+    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+
+
+def speed_rows(candidate: Sequence[SpeedSummary], original: Sequence[SpeedSummary]) -> list[dict[str, Any]]:
+    """Both models beside each other, by concurrency."""
+    before = {one.concurrency: one for one in original}
+    return [
+        {"concurrency": one.concurrency, "model": one, "original": before.get(one.concurrency),
+         "ratio": _ratio(one, before.get(one.concurrency))}
+        for one in candidate
+    ]  # fmt: skip
+
+
+def _ratio(one: SpeedSummary, other: SpeedSummary | None) -> str | None:
+    if other is None or float(other.tokens_per_second) <= 0:
+        return None
+    return f"{float(one.tokens_per_second) / float(other.tokens_per_second):.2f}x"
+
+
+def speed_plot(candidate: Sequence[SpeedSummary], original: Sequence[SpeedSummary]) -> str:
+    """Generated tokens per second, original and candidate in turn."""
+    before = {one.concurrency: one for one in original}
+    rows = []
+    for one in candidate:
+        at = f", {one.concurrency} at once" if one.concurrency > 1 else ", one by one"
+        if other := before.get(one.concurrency):
+            rows.append(("Original", float(other.tokens_per_second), f"{other.tokens_per_second} tok/s{at}"))
+        name = "Candidate" if original else "Original"
+        rows.append((name, float(one.tokens_per_second), f"{one.tokens_per_second} tok/s{at}"))
+    return plots.bars(rows)
