@@ -26,8 +26,8 @@ test-unit: venv ## The pure rooms; the loop at the desk
 	$(pytest) tests/unit -q -x
 
 tools: venv ## The cluster's programs and Debian packages
-	$(python) -m tests.cluster.packages
-	$(python) -m tests.cluster.build
+	$(python) -m hack.cluster.packages
+	$(python) -m hack.cluster.build
 
 test-api: tools ## Against a real API server
 	$(pytest) tests/api -q
@@ -52,10 +52,10 @@ images: tools ## The container images
 	$(python) -m images build
 
 cluster-up: tools ## The one-node cluster
-	$(python) -m tests.cluster up
+	$(python) -m hack.cluster up
 
 cluster-down: venv ## Nothing of the cluster is left
-	$(python) -m tests.cluster down
+	$(python) -m hack.cluster down
 
 demo: venv ## From a manifest to a served model, on the cluster of KUBECONFIG or on one made here
 	@$(python) -m hack.demo up

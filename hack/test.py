@@ -23,12 +23,12 @@ CHECKS: tuple[tuple[str, list[str]], ...] = (
     ("rooms", [str(BIN / "lint-imports"), "--no-cache"]),
 )
 PARTS: tuple[tuple[str, list[str]], ...] = (
-    ("Debian packages", [sys.executable, "-m", "tests.cluster.packages"]),
-    ("cluster's programs", [sys.executable, "-m", "tests.cluster.build"]),
+    ("Debian packages", [sys.executable, "-m", "hack.cluster.packages"]),
+    ("cluster's programs", [sys.executable, "-m", "hack.cluster.build"]),
     ("the guard's program", ["sh", "hack/envoy.sh"]),
     ("images", [sys.executable, "-m", "images", "build"]),
     ("models", [sys.executable, "-m", "images", "models"]),
-    ("cluster", [sys.executable, "-m", "tests.cluster", "up"]),
+    ("cluster", [sys.executable, "-m", "hack.cluster", "up"]),
     ("images into the cluster", [sys.executable, "-m", "images", "load"]),
 )
 

@@ -6,12 +6,12 @@ import argparse
 import json
 import sys
 
+from hack.cluster.progress import StepError
 from images import targets
 from images.build import build
 from images.load import load
 from images.lock import lock
 from images.model import prepare_models
-from tests.cluster.progress import StepError
 
 
 def main() -> int:

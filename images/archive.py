@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from hack.cluster.progress import StepError
 from images.buildah import buildah, folder, run
-from tests.cluster.progress import StepError
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 # The quickest compression: what is not written to disk is won twice.

@@ -10,9 +10,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from hack.cluster.progress import step
 from images.buildah import buildah, exclusive, exists, folder, install_programs, mounts, run
 from images.targets import REGISTRY, ROOT, Target, build_order, reference
-from tests.cluster.progress import step
 
 # What the base holds, beyond Debian's minimal system.
 BASE_PACKAGES = ("python3", "python3-venv", "ca-certificates", "libgomp1", "libnuma1")

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.cluster import paths
-from tests.cluster.progress import StepError, step
+from hack.cluster import paths
+from hack.cluster.progress import StepError, step
 
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 PACKAGES = {"buildah": "buildah", "mmdebstrap": "mmdebstrap"}

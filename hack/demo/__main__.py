@@ -43,7 +43,7 @@ def _run(command: str) -> int:
 
 
 def _stopped(error: Exception) -> int:
-    from tests.cluster.progress import StepError  # noqa: PLC0415 - SIGINT is taken over first
+    from hack.cluster.progress import StepError  # noqa: PLC0415 - SIGINT is taken over first
 
     if isinstance(error, StepError):
         print(f"\nThe demo stopped at: {error}", file=sys.stderr)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.cluster import paths
-from tests.cluster.progress import StepError
+from hack.cluster import paths
+from hack.cluster.progress import StepError
 
 NAMESPACE = "lowbit-demo"
 SYSTEM = "lowbit-system"

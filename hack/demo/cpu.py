@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.cluster.progress import StepError
+from hack.cluster.progress import StepError
 
 AVX512 = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl"})
 """What torch.cpu._is_avx512_supported asks for."""

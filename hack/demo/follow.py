@@ -10,9 +10,9 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from hack.cluster.progress import StepError
 from hack.demo.cluster import MODEL, NAMESPACE, DemoCluster, why
 from hack.demo.narrator import Narrator, condition, present, stage_of
-from tests.cluster.progress import StepError
 
 POLL_SECONDS = 2.0
 GIVE_UP_SECONDS = 3600

@@ -7,10 +7,10 @@ import os
 import shlex
 from dataclasses import dataclass
 
+from hack.cluster.cluster import Cluster
+from hack.cluster.paths import cache
+from hack.cluster.progress import StepError
 from hack.demo.cluster import MODEL, NAMESPACE, SYSTEM, DemoCluster, typed, why
-from tests.cluster.cluster import Cluster
-from tests.cluster.paths import cache
-from tests.cluster.progress import StepError
 
 LOOK_SECONDS = 10.0
 

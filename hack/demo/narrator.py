@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from hack.cluster.progress import StepError
 from hack.demo.cluster import MODEL
-from tests.cluster.progress import StepError
 
 QUIET_SECONDS = 30.0
 UNREADABLE_SECONDS = 60.0

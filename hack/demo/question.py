@@ -11,9 +11,9 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from hack.cluster import paths
+from hack.cluster.progress import StepError, step
 from hack.demo.cluster import MODEL, NAMESPACE, DemoCluster
-from tests.cluster import paths
-from tests.cluster.progress import StepError, step
 
 QUESTION = "What is the capital of France? Answer in one sentence."
 

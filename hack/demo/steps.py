@@ -10,16 +10,16 @@ from pathlib import Path
 
 import yaml
 
+from hack.cluster import build as programs
+from hack.cluster import packages, volumes
+from hack.cluster.cluster import Cluster
+from hack.cluster.progress import StepError, step
 from hack.demo.cluster import MODEL, NAMESPACE, SYSTEM, DemoCluster
 from hack.demo.interrupt import deferred
 from images.build import build
 from images.load import load
 from images.model import prepare_models
 from images.targets import ALL
-from tests.cluster import build as programs
-from tests.cluster import packages, volumes
-from tests.cluster.cluster import Cluster
-from tests.cluster.progress import StepError, step
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIENTS = ("kubectl", "helm")

@@ -7,8 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from hack.cluster.cluster import Cluster
 from hack.demo.cluster import MODEL, NAMESPACE, DemoCluster, typed
-from tests.cluster.cluster import Cluster
 
 
 def evaluation_table(model: dict[str, Any]) -> None:

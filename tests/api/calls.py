@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.apiserver import ApiServer
+from hack.cluster.apiserver import ApiServer
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cluster import paths
+from hack.cluster import paths
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "lowbit"

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from hack.cluster.apiserver import ApiServer
+from hack.cluster.kubectl import Kubectl
+from hack.cluster.progress import StepError
 from lowbit.kube.resources import OWN_KINDS, RESOURCES
 from tests.api.calls import AuditLog
 from tests.api.installation import Installation
 from tests.api.manifests import ROOT
 from tests.api.operator_process import Cluster, OperatorProcess, model_store, namespace, wait_for
-from tests.cluster.apiserver import ApiServer
-from tests.cluster.kubectl import Kubectl
-from tests.cluster.progress import StepError
 
 StartOperator = Callable[..., OperatorProcess]
 LEFT_BEHIND = ("QuantizedModel", "ModelStore", "ModelRevision", "ModelEvaluation", "Job", "Pod", "Deployment")

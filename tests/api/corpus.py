@@ -17,13 +17,13 @@ from typing import Any
 
 import yaml
 
+from hack.cluster.apiserver import ApiServer
 from tests.api import monitors
 from tests.api.actor import WORKER, Actor
 from tests.api.calls import CallError
 from tests.api.installation import Installation
 from tests.api.manifests import ROOT
 from tests.api.operator_process import Cluster, OperatorProcess, model_store, namespace, quantized_model, wait_for
-from tests.cluster.apiserver import ApiServer
 
 Manifest = dict[str, Any]
 

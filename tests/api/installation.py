@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
+from hack.cluster.apiserver import ApiServer
 from tests.api.calls import APPLY, Client
 from tests.api.chart import Manifest, of_kind, render
-from tests.cluster.apiserver import ApiServer
 
 RIGHTS = {
     "ServiceAccount": ("api/v1", "serviceaccounts"),

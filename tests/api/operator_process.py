@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hack.cluster.apiserver import ApiServer
 from lowbit.kube.resources import RESOURCES
 from tests.api.calls import APPLY, MERGE, CallError, Client
 from tests.api.in_pod import Pod
 from tests.api.installation import Installation
-from tests.cluster.apiserver import ApiServer
 
 ROOT = Path(__file__).parents[2]
 QUICK_LEASE = ("--lease-duration=1", "--lease-renew-deadline=0.6", "--lease-retry=0.15")

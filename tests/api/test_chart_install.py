@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from hack.cluster import paths
 from tests.api.chart import CHART, helm
 from tests.api.conftest import StartOperator
 from tests.api.operator_process import Cluster, OperatorProcess, wait_for
-from tests.cluster import paths
 
 RELEASE, SPACE = "trial", "trial-system"
 NAME = "trial-lowbit"

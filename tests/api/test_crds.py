@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
+from hack.cluster.kubectl import Kubectl
 from lowbit.schema import crd
 from lowbit.schema.rules_objects import OBJECT_RULES, RULES
 from tests.api.manifests import ROOT, good
-from tests.cluster.kubectl import Kubectl
 
 STATUS: dict[str, Any] = {
     "observedGeneration": 1,

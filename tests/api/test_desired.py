@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hack.cluster.apiserver import ApiServer
 from lowbit.desired.common import Manifest
 from tests.api.chart import render
 from tests.api.installation import Installation
-from tests.cluster.apiserver import ApiServer
 from tests.unit import desired_inputs as inputs
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from hack.cluster.apiserver import ApiServer
 from lowbit.kube.client import Kube
 from lowbit.kube.connect import configuration
 from lowbit.kube.errors import NotFound, Unavailable
 from lowbit.kube.listing import Part
 from tests.api.listed import listed
 from tests.api.operator_process import Cluster
-from tests.cluster.apiserver import ApiServer
 
 COUNT = 8
 MINE = "app.kubernetes.io/managed-by=lowbit"

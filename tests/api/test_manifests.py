@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import yaml
 
+from hack.cluster.kubectl import Kubectl
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.schema.check import check_manifest
 from lowbit.schema.rules_objects import OBJECT_RULES, RULES
 from tests.api.manifests import Bad, bad, good, good_names
-from tests.cluster.kubectl import Kubectl
 
 BAD = bad()
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from hack.cluster.apiserver import ApiServer
 from lowbit.api.documents import ProgressLine
 from tests.api.actor import WORKER, Actor, Kubelet
 from tests.api.conftest import StartOperator
 from tests.api.installation import Installation
 from tests.api.manifests import ROOT
 from tests.api.operator_process import Cluster, OperatorProcess, model_store, namespace, quantized_model, wait_for
-from tests.cluster.apiserver import ApiServer
 
 
 def check_with_promtool(metrics: str) -> None:

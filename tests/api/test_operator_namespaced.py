@@ -6,12 +6,12 @@ from functools import partial
 
 import pytest
 
+from hack.cluster.apiserver import ApiServer
 from tests.api.calls import AuditLog
 from tests.api.chart import of_kind
 from tests.api.conftest import StartOperator
 from tests.api.installation import Installation
 from tests.api.operator_process import Cluster, model_store, namespace, quantized_model, wait_for
-from tests.cluster.apiserver import ApiServer
 
 WATCHED, OTHER = ("team-a", "team-b"), "team-c"
 

@@ -6,9 +6,9 @@ import json
 from functools import partial
 from typing import Any
 
+from hack.cluster.apiserver import ApiServer
 from tests.api.conftest import StartOperator
 from tests.api.operator_process import Cluster, model_store, quantized_model, wait_for
-from tests.cluster.apiserver import ApiServer
 
 LEASE = ("lowbit-system", "lowbit")
 

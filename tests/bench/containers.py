@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hack.cluster.progress import tail
 from images.buildah import buildah, folder
 from tests.bench.record import others
-from tests.cluster.progress import tail
 
 HERE = Path(__file__).parent
 SCRIPTS = "tests.bench.inside"

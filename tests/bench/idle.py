@@ -29,9 +29,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from hack.cluster.apiserver import ApiServer
 from tests.api.operator_process import OperatorProcess, model_store, namespace, quantized_model, wait_for
 from tests.bench.record import ROOT, Figure, figure, memory_of, surroundings, write
-from tests.cluster.apiserver import ApiServer
 
 OURS, THE_OPERATORS = "lowbit-bench", "lowbit"
 """User agents."""

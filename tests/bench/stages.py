@@ -24,6 +24,8 @@ from typing import Any
 
 import yaml
 
+from hack.cluster.cluster import Cluster
+from hack.cluster.progress import StepError
 from hack.demo.cluster import DemoCluster
 from hack.demo.steps import install
 from images.build import build
@@ -33,8 +35,6 @@ from images.targets import ALL
 from lowbit.naming.names import STAGE_LABEL
 from tests.bench.record import ROOT, Figure, figure, memory_of, surroundings, write
 from tests.bench.workbench import EXAMPLE
-from tests.cluster.cluster import Cluster
-from tests.cluster.progress import StepError
 from tests.e2e.lab import Lab, condition
 
 NAME = "smollm2"

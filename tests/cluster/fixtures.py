@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.apiserver import ApiServer
-from tests.cluster.cluster import Cluster
+from hack.cluster.apiserver import ApiServer
+from hack.cluster.cluster import Cluster
 
 
 def need_root(why: str) -> None:

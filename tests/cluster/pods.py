@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.cluster import images
-from tests.cluster.kubectl import Kubectl
-from tests.cluster.progress import StepError, wait_until
+from hack.cluster import images
+from hack.cluster.kubectl import Kubectl
+from hack.cluster.progress import StepError, wait_until
 
 WAIT_SECONDS = 90
 

@@ -8,10 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.cluster.apiserver import ApiServer
-from tests.cluster.kubectl import Kubectl
-from tests.cluster.processes import started_at
-from tests.cluster.progress import wait_until
+from hack.cluster.apiserver import ApiServer
+from hack.cluster.kubectl import Kubectl
+from hack.cluster.processes import started_at
+from hack.cluster.progress import wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -67,7 +67,7 @@ def test_stopped_it_leaves_no_process_and_no_folder() -> None:
 
 TERMINATED = """
 import time
-from tests.cluster.apiserver import ApiServer
+from hack.cluster.apiserver import ApiServer
 with ApiServer() as server:
     print(server.folder, *(process.pid() for process in server.control_plane.processes[:2]), flush=True)
     time.sleep(600)

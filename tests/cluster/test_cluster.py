@@ -7,10 +7,11 @@ import socket
 import urllib.request
 from pathlib import Path
 
-from tests.cluster import images, network, node, pods, volumes
-from tests.cluster.cluster import Cluster
-from tests.cluster.progress import wait_until
-from tests.cluster.s3 import S3Server
+from hack.cluster import images, network, node, volumes
+from hack.cluster.cluster import Cluster
+from hack.cluster.progress import wait_until
+from hack.cluster.s3 import S3Server
+from tests.cluster import pods
 
 SERVER = "echo hello > /www/index.html; echo serving; exec httpd -f -p 8080 -h /www"
 

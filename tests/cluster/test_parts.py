@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import addons, build, images, paths
-from tests.cluster.processes import Process
-from tests.cluster.progress import StepError, wait_until
+from hack.cluster import addons, build, images, paths
+from hack.cluster.processes import Process
+from hack.cluster.progress import StepError, wait_until
 
 
 def test_every_tool_of_the_go_modules_is_built_and_no_other() -> None:

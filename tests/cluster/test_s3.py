@@ -8,7 +8,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.cluster.s3 import REGION, S3Server
+from hack.cluster.s3 import REGION, S3Server
 
 
 def client(server: S3Server, secret_key: str) -> Any:

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from hack.cluster.cluster import Cluster
+from hack.cluster.network import NODE_ADDRESS
+from hack.cluster.s3 import S3Server
 from hack.demo.cluster import DemoCluster
 from hack.demo.steps import install
 from images.build import build
 from images.load import load
 from images.model import prepare_models
 from images.targets import ALL
-from tests.cluster.cluster import Cluster
 from tests.cluster.fixtures import need_root
-from tests.cluster.network import NODE_ADDRESS
-from tests.cluster.s3 import S3Server
 from tests.e2e.lab import BUCKET, Lab
 
 

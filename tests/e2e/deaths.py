@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.cluster import Cluster
-from tests.cluster.progress import StepError
+from hack.cluster.cluster import Cluster
+from hack.cluster.progress import StepError
 from tests.e2e.lab import Lab
 
 SYSTEM = "lowbit-system"

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hack.cluster import volumes
+from hack.cluster.cluster import Cluster
+from hack.cluster.progress import StepError
+from hack.cluster.s3 import REGION, S3Server
 from lowbit.api.base import API_VERSION
-from tests.cluster import volumes
-from tests.cluster.cluster import Cluster
-from tests.cluster.progress import StepError
-from tests.cluster.s3 import REGION, S3Server
 from tests.e2e.texts import calibration, holdout
 
 MINUTES = 60.0

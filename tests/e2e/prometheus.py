@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.cluster.progress import StepError
+from hack.cluster.progress import StepError
 
 SCRAPE = "2s"
 WAIT_SECONDS = 180

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.s3 import S3Server
+from hack.cluster.s3 import S3Server
 from tests.e2e.deaths import (
     SYSTEM,
     kill_container,

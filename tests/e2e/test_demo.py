@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from hack.cluster.cluster import Cluster
 from hack.demo.cluster import MODEL, NAMESPACE
 from hack.demo.follow import STAGES
-from tests.cluster.cluster import Cluster
 from tests.e2e.lab import Lab, condition
 
 

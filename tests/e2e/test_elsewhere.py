@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from hack.cluster.cluster import Cluster
+from hack.cluster.progress import StepError
+from hack.cluster.registry import registry, repositories
 from hack.demo import steps
 from hack.demo.cluster import DemoCluster
 from images.build import build
 from images.buildah import buildah, run
 from images.load import load
-from tests.cluster.cluster import Cluster
-from tests.cluster.progress import StepError
-from tests.cluster.registry import registry, repositories
 from tests.e2e.conftest import empty
 from tests.e2e.lab import Lab
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import aiohttp
 
+from hack.cluster.apiserver import ApiServer
 from lowbit.kube.resources import RESOURCES
 from tests.api.calls import APPLY, MERGE, CallError
-from tests.cluster.apiserver import ApiServer
 
 JSON = "application/json"
 LATER = 429

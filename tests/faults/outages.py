@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
-from tests.cluster.apiserver import ApiServer
+from hack.cluster.apiserver import ApiServer
 from tests.faults.away import gone, killed, unavailable
 from tests.faults.lost_lease import lease_deleted, lease_taken
 from tests.faults.pair import MISSED, leader_stopped, points, standby_waits

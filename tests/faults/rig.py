@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hack.cluster.apiserver import ApiServer
 from tests.api.manifests import ROOT
-from tests.cluster.apiserver import ApiServer
 from tests.faults.client import Admin
 from tests.faults.compare import Summary, breaches, more_than, summary
 from tests.faults.mirror import Mirror

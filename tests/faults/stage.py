@@ -14,9 +14,9 @@ from typing import Any
 
 import aiohttp
 
+from hack.cluster.apiserver import ApiServer
 from tests.api.installation import Installation
 from tests.api.manifests import ROOT
-from tests.cluster.apiserver import ApiServer
 from tests.faults.compare import Summary, breaches, more_than, summary
 from tests.faults.patient import PatientAdmin, PatientMirror
 from tests.faults.plan import Call

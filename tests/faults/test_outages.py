@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.cluster.apiserver import ApiServer
+from hack.cluster.apiserver import ApiServer
 from tests.faults.away import gone, killed, unavailable
 from tests.faults.lost_lease import lease_deleted, lease_taken
 from tests.faults.pair import leader_stopped, points, standby_waits

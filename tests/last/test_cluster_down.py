@@ -6,8 +6,9 @@ import os
 import subprocess
 from pathlib import Path
 
-from tests.cluster import network, pods, teardown
-from tests.cluster.cluster import Cluster
+from hack.cluster import network, teardown
+from hack.cluster.cluster import Cluster
+from tests.cluster import pods
 from tests.cluster.fixtures import need_root
 
 PROGRAMS = ("etcd", "kube", "containerd", "coredns", "pause", "runc", "httpd")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from hack.cluster.progress import StepError
 from hack.demo import commands, cpu
 from hack.demo.cluster import DemoCluster
-from tests.cluster.progress import StepError
 
 AVX512 = "fpu sse4_2 avx avx2 avx512f avx512dq avx512cd avx512bw avx512vl"
 AVX2 = "fpu sse4_2 avx avx2 fma"

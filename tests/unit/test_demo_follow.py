@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from hack.cluster.progress import StepError
 from hack.demo import commands, follow
 from hack.demo.cluster import DemoCluster
-from tests.cluster.progress import StepError
 
 FAILURE = {
     "reason": "EngineRestarted",

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.cluster import Cluster
-from tests.cluster.paths import Paths
+from hack.cluster.cluster import Cluster
+from hack.cluster.paths import Paths
 from tests.unit.docs_pages import ROOT
 
 BACKSTOP_SECONDS = 120.0
@@ -23,7 +23,7 @@ import signal, subprocess, sys
 from pathlib import Path
 from hack.demo import commands, steps
 from hack.demo.__main__ import main
-from tests.cluster.progress import StepError, step
+from hack.cluster.progress import StepError, step
 
 blocked = Path({blocked!r})
 
@@ -148,7 +148,7 @@ def test_ctrl_c_says_what_goes_on_running(demo: Demo, cluster: Cluster) -> None:
 def test_ctrl_c_leaves_the_clusters_programs_alone(demo: Demo, cluster: Cluster) -> None:
     """They were started as the demo starts them, by a program in the group that got the SIGINT."""
     process = demo.start(
-        "from tests.cluster.cluster import Cluster\n"
+        "from hack.cluster.cluster import Cluster\n"
         "for each in Cluster().processes():\n"
         "    each.stop()\n"
         "    each.start(['sleep', '3600'])\n"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from hack.cluster.progress import StepError
 from hack.demo.narrator import Narrator, not_served
-from tests.cluster.progress import StepError
 
 RESTARTED = {
     "stage": "Serve",

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from hack.cluster.s3 import S3Server
 from lowbit.api.references import HuggingFaceLocation, PVCLocation, S3Location
 from lowbit.worker.model.manifest import scan
 from lowbit.worker.refuse import RefusalError
@@ -20,7 +21,6 @@ from lowbit.worker.sources.hub import HubPlace
 from lowbit.worker.sources.pvc import PVCPlace
 from lowbit.worker.sources.s3 import S3Place, client_of
 from lowbit.worker.store.pvc import PVCStore
-from tests.cluster.s3 import S3Server
 from tests.unit import worker_inputs as inputs
 from tests.unit.fake_hub import COMMIT, REPO, FakeHub
 from tests.unit.tools import needs

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hack.cluster.s3 import S3Server
 from lowbit.api.references import PVCLocation
 from lowbit.worker.model.manifest import FileEntry, manifest_of, parse, scan
 from lowbit.worker.refuse import RefusalError
@@ -23,7 +24,6 @@ from lowbit.worker.store import Store, folder_key, manifest_key
 from lowbit.worker.store.base import STALE_SECONDS
 from lowbit.worker.store.pvc import PVCStore
 from lowbit.worker.store.s3 import S3Store
-from tests.cluster.s3 import S3Server
 from tests.unit import worker_inputs as inputs
 from tests.unit.tools import needs
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tests.cluster import paths
+from hack.cluster import paths
 
 
 def needs(program: str) -> None:

@@ -13,12 +13,12 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from hack.cluster.apiserver import ApiServer
 from lowbit.api.documents import PrepareResult
 from lowbit.api.termination import TerminationMessage
 from lowbit.kube.resources import RESOURCES
 from lowbit.naming.names import MANAGED_SELECTOR
 from tests.api.calls import CallError
-from tests.cluster.apiserver import ApiServer
 from tests.faults.client import Admin
 from tests.unit.world import World
 

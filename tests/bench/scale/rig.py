@@ -14,6 +14,7 @@ from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
+from hack.cluster.apiserver import ApiServer
 from lowbit.api.base import API_VERSION
 from lowbit.kube.resources import RESOURCES
 from tests.api.calls import CallError
@@ -21,7 +22,6 @@ from tests.api.installation import Installation
 from tests.api.operator_process import OperatorProcess, model_store, namespace
 from tests.bench.record import ROOT, TICKS, memory_of
 from tests.bench.scale.actor import start
-from tests.cluster.apiserver import ApiServer
 from tests.faults.client import Admin
 from tests.unit.world import spec as model_spec
 

@@ -28,6 +28,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from hack.cluster.apiserver import ApiServer
 from lowbit.decide.reconcile import decide
 from lowbit.kube.client import Kube
 from lowbit.kube.connect import configuration
@@ -58,7 +59,6 @@ from tests.bench.scale.rig import (
     watching,
     written,
 )
-from tests.cluster.apiserver import ApiServer
 
 CHILDREN = ("Service", "Deployment", "ServiceAccount", "NetworkPolicy")
 DELETED = 1000

@@ -16,9 +16,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+from hack.cluster import paths
 from tests.bench.record import Figure, figure, surroundings, write
 from tests.bench.scale.rig import Rig, Watch, rig, until_ready, until_rest, watching
-from tests.cluster import paths
 
 PARTS = ("operator", "kube-apiserver", "etcd")
 Samples = dict[int, dict[str, list[float]]]

@@ -15,7 +15,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from tests.cluster.apiserver import ApiServer
+from hack.cluster.apiserver import ApiServer
 from tests.faults import play
 from tests.faults.pair import standby_waits
 from tests.faults.plan import Fault, Plan, parse, told

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hack.cluster.apiserver import ApiServer
 from lowbit.api.base import API_VERSION
 from lowbit.kube.errors import UNTYPED
 from tests.api.calls import CallError
 from tests.api.in_pod import Pod
 from tests.api.operator_process import QUICK_LEASE
-from tests.cluster.apiserver import ApiServer
 from tests.faults.client import Admin
 from tests.faults.compare import State, breaches, difference, state
 from tests.faults.mirror import Happened, Mirror

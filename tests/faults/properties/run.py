@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
+from hack.cluster.apiserver import ApiServer
 from tests.api.manifests import ROOT
-from tests.cluster.apiserver import ApiServer
 from tests.faults.properties.base import broken_changes, model_changes, store_changes
 from tests.faults.properties.changes import Change, by_before
 from tests.faults.properties.life import Fleet, Outcome, fleet

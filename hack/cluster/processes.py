@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster.progress import POLL_SECONDS, StepError
+from hack.cluster.progress import POLL_SECONDS, StepError
 
 STOP_SECONDS = 10
 
@@ -50,7 +50,7 @@ class Process:
                     env={**os.environ, **(environment or {})},
                 )
             except FileNotFoundError as error:
-                why = f"{line[0]} is missing: run python3 -m tests.cluster.packages and python3 -m tests.cluster.build"
+                why = f"{line[0]} is missing: run python3 -m hack.cluster.packages and python3 -m hack.cluster.build"
                 raise StepError(f"start {self.name}", why) from error
         child.returncode = 0  # ours to watch by its id, so that it outlives this interpreter without a warning
         self._pid_file.write_text(f"{child.pid} {started_at(child.pid)}")

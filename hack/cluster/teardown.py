@@ -10,10 +10,10 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.cluster.network import SYSTEM_PATH
-from tests.cluster.node import Node
-from tests.cluster.paths import Paths
-from tests.cluster.progress import POLL_SECONDS, StepError
+from hack.cluster.network import SYSTEM_PATH
+from hack.cluster.node import Node
+from hack.cluster.paths import Paths
+from hack.cluster.progress import POLL_SECONDS, StepError
 
 GROUPS = Path("/sys/fs/cgroup")
 PODS = "kubepods"

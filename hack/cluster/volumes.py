@@ -7,8 +7,8 @@ import os
 import shutil
 from pathlib import Path
 
-from tests.cluster.kubectl import Kubectl
-from tests.cluster.paths import Paths
+from hack.cluster.kubectl import Kubectl
+from hack.cluster.paths import Paths
 
 USER = 65532  # the pods' user; fsGroup does not change a hostPath folder
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.cluster import build
-from tests.cluster.control_plane import Address, ControlPlane
-from tests.cluster.kubectl import Kubectl
-from tests.cluster.progress import StepError
+from hack.cluster import build
+from hack.cluster.control_plane import Address, ControlPlane
+from hack.cluster.kubectl import Kubectl
+from hack.cluster.progress import StepError
 
 
 class ApiServer:
@@ -59,7 +59,7 @@ class ApiServer:
         """Start what does not run. Raises StepError with the last lines of the log that matters."""
         needed = build.API_TOOLS if self.with_controllers else build.API_TOOLS[:3]
         if absent := build.missing(needed):
-            raise StepError("start the API server", f"not built: python3 -m tests.cluster.build {' '.join(absent)}")
+            raise StepError("start the API server", f"not built: python3 -m hack.cluster.build {' '.join(absent)}")
         atexit.register(self.stop)
         _end_as_by_an_error()
         self.control_plane.start_etcd()

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.cluster import addons, build, images, network, packages, teardown
-from tests.cluster.control_plane import Address, ControlPlane
-from tests.cluster.kubectl import Kubectl
-from tests.cluster.node import Node, not_ready
-from tests.cluster.paths import Paths
-from tests.cluster.processes import Process
-from tests.cluster.progress import StepError, step
+from hack.cluster import addons, build, images, network, packages, teardown
+from hack.cluster.control_plane import Address, ControlPlane
+from hack.cluster.kubectl import Kubectl
+from hack.cluster.node import Node, not_ready
+from hack.cluster.paths import Paths
+from hack.cluster.processes import Process
+from hack.cluster.progress import StepError, step
 
 # Not the usual ports: a developer's machine may have another cluster on those.
 API_PORT, ETCD_PORT, ETCD_PEER_PORT = 16443, 12379, 12380
@@ -124,9 +124,9 @@ class Cluster:
     def _check_machine(self) -> None:
         _check_root("up")
         if absent := build.missing(NEEDED_TOOLS):
-            raise StepError("up", f"not built: {', '.join(absent)}. Run: python3 -m tests.cluster.build")
+            raise StepError("up", f"not built: {', '.join(absent)}. Run: python3 -m hack.cluster.build")
         if absent := packages.missing(packages.CLUSTER):
-            raise StepError("up", f"not installed: {', '.join(absent)}. Run: python3 -m tests.cluster.packages")
+            raise StepError("up", f"not installed: {', '.join(absent)}. Run: python3 -m hack.cluster.packages")
         if not self.node.kubelet.alive() and not self.paths.host_before.exists() and teardown.pods_processes():
             raise StepError("up", "pods of another Kubernetes run on this machine; this cluster would disturb them")
         if not self._process("etcd").alive() and (port := _taken(ETCD_PORT, ETCD_PEER_PORT)):

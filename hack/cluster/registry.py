@@ -12,8 +12,8 @@ from pathlib import Path
 
 import yaml
 
-from tests.cluster.processes import Process
-from tests.cluster.progress import wait_until
+from hack.cluster.processes import Process
+from hack.cluster.progress import wait_until
 
 HOST = "127.0.0.1"
 READY_SECONDS = 60

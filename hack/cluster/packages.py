@@ -1,6 +1,6 @@
 """The Debian packages that the cluster and the images need: says what is missing and installs exactly that.
 
-Run with `python3 -m tests.cluster.packages` (installs) or with `--check` (only says). Needs the standard library alone.
+Run with `python3 -m hack.cluster.packages` (installs) or with `--check` (only says). Needs the standard library alone.
 """
 
 from __future__ import annotations

@@ -6,10 +6,10 @@ import ipaddress
 import string
 from pathlib import Path
 
-from tests.cluster import images, network, paths
-from tests.cluster.control_plane import CLUSTER_DOMAIN
-from tests.cluster.kubectl import Kubectl
-from tests.cluster.progress import StepError, wait_until
+from hack.cluster import images, network, paths
+from hack.cluster.control_plane import CLUSTER_DOMAIN
+from hack.cluster.kubectl import Kubectl
+from hack.cluster.progress import StepError, wait_until
 
 READY_SECONDS = 90
 # Where a machine's name servers are written; the second is the one behind a resolver on loopback.

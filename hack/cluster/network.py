@@ -12,8 +12,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.cluster.paths import Paths
-from tests.cluster.progress import StepError
+from hack.cluster.paths import Paths
+from hack.cluster.progress import StepError
 
 BRIDGE = "lowbit0"
 NODE_ADDRESS = "10.231.0.1"

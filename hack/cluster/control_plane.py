@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster import kubeconfig, paths, pki
-from tests.cluster.kubectl import Kubectl
-from tests.cluster.processes import Process
-from tests.cluster.progress import wait_until
+from hack.cluster import kubeconfig, paths, pki
+from hack.cluster.kubectl import Kubectl
+from hack.cluster.processes import Process
+from hack.cluster.progress import wait_until
 
 CLUSTER_DOMAIN = "cluster.local"
 READY_SECONDS = 60

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.cluster import paths
-from tests.cluster.progress import StepError
+from hack.cluster import paths
+from hack.cluster.progress import StepError
 
 
 @dataclass(frozen=True)

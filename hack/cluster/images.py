@@ -12,8 +12,8 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Protocol
 
-from tests.cluster import paths
-from tests.cluster.progress import StepError
+from hack.cluster import paths
+from hack.cluster.progress import StepError
 
 PAUSE = "lowbit.local/pause:1"
 COREDNS = "lowbit.local/coredns:1.15.0"
@@ -56,7 +56,7 @@ def load_small_images(runtime: Runtime, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for image in small_images():
         if not image.program.exists():
-            how = "python3 -m tests.cluster.packages and python3 -m tests.cluster.build"
+            how = "python3 -m hack.cluster.packages and python3 -m hack.cluster.build"
             raise StepError(f"make {image.name}", f"{image.program} is missing: run {how}")
         archive = folder / f"{image.name.rpartition('/')[2].replace(':', '-')}.tar"
         write_archive(image, archive)

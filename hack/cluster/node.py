@@ -8,13 +8,13 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.cluster import images, network, paths
-from tests.cluster.control_plane import CLUSTER_DOMAIN, ControlPlane
-from tests.cluster.kubectl import Kubectl
-from tests.cluster.network import SYSTEM_PATH
-from tests.cluster.paths import Paths
-from tests.cluster.processes import Process
-from tests.cluster.progress import wait_until
+from hack.cluster import images, network, paths
+from hack.cluster.control_plane import CLUSTER_DOMAIN, ControlPlane
+from hack.cluster.kubectl import Kubectl
+from hack.cluster.network import SYSTEM_PATH
+from hack.cluster.paths import Paths
+from hack.cluster.processes import Process
+from hack.cluster.progress import wait_until
 
 NAME = "lowbit-node"
 KUBELET_PORT = 20250

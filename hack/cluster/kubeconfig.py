@@ -6,7 +6,7 @@ import base64
 import json
 from pathlib import Path
 
-from tests.cluster.pki import Pair
+from hack.cluster.pki import Pair
 
 
 def write(path: Path, server: str, authority: Path, client: Pair) -> Path:

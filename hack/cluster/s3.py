@@ -12,9 +12,9 @@ from typing import Any, Self
 
 import boto3
 
-from tests.cluster import paths
-from tests.cluster.processes import Process
-from tests.cluster.progress import wait_until
+from hack.cluster import paths
+from hack.cluster.processes import Process
+from hack.cluster.progress import wait_until
 
 READY_SECONDS = 30
 REGION = "us-east-1"

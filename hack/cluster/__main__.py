@@ -1,4 +1,4 @@
-"""`python -m tests.cluster up | down | status | load ARCHIVE | volume NAMESPACE NAME | gpus COUNT | env`."""
+"""`python -m hack.cluster up | down | status | load ARCHIVE | volume NAMESPACE NAME | gpus COUNT | env`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.cluster import node, paths, volumes
-from tests.cluster.cluster import Cluster
-from tests.cluster.paths import Paths
-from tests.cluster.progress import StepError, step
+from hack.cluster import node, paths, volumes
+from hack.cluster.cluster import Cluster
+from hack.cluster.paths import Paths
+from hack.cluster.progress import StepError, step
 
 
 def main() -> int:
@@ -72,7 +72,7 @@ def _gpus(cluster: Cluster, arguments: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tests.cluster", description="The one-node cluster of the tests.")
+    parser = argparse.ArgumentParser(prog="python -m hack.cluster", description="The one-node cluster of the tests.")
     state = argparse.ArgumentParser(add_help=False)
     state.add_argument("--state", type=Path, default=Paths.default().state, help="state folder (%(default)s)")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
