@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from lowbit.api.base import Digest
 from lowbit.api.modelrevision import ModelRevision
-from lowbit.api.status import ArtifactRecord
 from lowbit.decide.others import own_job
 from lowbit.decide.owners import owns, release
-from lowbit.decide.remembered import baseline_spec, evaluation_name, input_hash, revision_names
+from lowbit.decide.remembered import baseline_of, input_hash, names_used
 from lowbit.decide.serving.target import passed
 from lowbit.naming.names import first_attempt, prepare_job_name, second_attempt
 from lowbit.state.plan import Action, Delete
@@ -55,7 +53,7 @@ def given_up(job: JobView) -> bool:
 def kept_revisions(snapshot: Snapshot) -> set[str]:
     """The present generation's, what is served or pinned, the last few that passed, and what may turn out to be the same."""
     spec = snapshot.model.body.spec
-    hash_ = input_hash(spec)
+    hash_ = input_hash(snapshot.model)
     present = [revision for revision in snapshot.revisions if revision.body.spec.input_hash == hash_]
     kept = {revision.meta.name for revision in present}
     to_come = len(present) < len(spec.candidates)
@@ -78,19 +76,13 @@ def under_way(revision: Observed[ModelRevision]) -> bool:
 
 def needed_names(snapshot: Snapshot, revisions: list[Observed[ModelRevision]]) -> set[str]:
     """Names of the Jobs and evaluations that these revisions, and the present input, use."""
-    prepare = prepare_job_name(snapshot.model.meta.name, input_hash(snapshot.model.body.spec))
-    used = (revision_names(each.body.spec, _digest(each.body.status.artifact)) for each in revisions)
-    return {prepare, second_attempt(prepare)}.union(*used)
-
-
-def _digest(artifact: ArtifactRecord | None) -> Digest | None:
-    return artifact.digest if artifact is not None else None
+    prepare = prepare_job_name(snapshot.model.meta.name, input_hash(snapshot.model))
+    return {prepare, second_attempt(prepare)}.union(*map(names_used, revisions))
 
 
 def open_baselines(revisions: list[Observed[ModelRevision]]) -> set[str]:
     """Names of the baselines of revisions whose artifact is not known (yet, or any more): status is a memory."""
-    open_ = (revision.body.spec for revision in revisions if revision.body.status.artifact is None)
-    return {evaluation_name(baseline_spec(spec)) for spec in open_}
+    return {baseline_of(revision).name for revision in revisions if revision.body.status.artifact is None}
 
 
 def perhaps_needed(snapshot: Snapshot, name: str, open_: set[str]) -> bool:

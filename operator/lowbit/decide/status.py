@@ -37,13 +37,13 @@ class Situation:
 
 def summary(revision: Observed[ModelRevision] | None) -> RevisionSummary | None:
     """One revision, in short."""
-    return once(_summary, revision.body, revision.meta.name) if revision is not None else None
+    return once(revision, _summary) if revision is not None else None
 
 
-def _summary(body: ModelRevision, name: str) -> RevisionSummary:
-    spec, status = body.spec, body.status
+def _summary(revision: Observed[ModelRevision]) -> RevisionSummary:
+    spec, status = revision.body.spec, revision.body.status
     return RevisionSummary(
-        name=name, candidate=spec.candidate, recipe=label(spec.recipe, spec.engine_changes),
+        name=revision.meta.name, candidate=spec.candidate, recipe=label(spec.recipe, spec.engine_changes),
         verdict=status.verdict.verdict if status.verdict else None, artifact=status.artifact,
     )  # fmt: skip
 
@@ -124,7 +124,7 @@ def _available(snapshot: Snapshot, situation: Situation, clock: Clock) -> Condit
 
 def last_judged(snapshot: Snapshot) -> Observed[ModelRevision] | None:
     """The revision of the present input that was judged last."""
-    hash_ = input_hash(snapshot.model.body.spec)
+    hash_ = input_hash(snapshot.model)
     mine = [r for r in snapshot.revisions if r.body.spec.input_hash == hash_ and r.body.status.verdict is not None]
     return max(mine, key=lambda revision: revision.body.spec.candidate, default=None)
 
@@ -158,10 +158,10 @@ def quantized_model_status(snapshot: Snapshot, situation: Situation, clock: Cloc
         reason=reason,
         message=message if len(message) <= SHORT_MESSAGE else message[: SHORT_MESSAGE - 1] + "…",
         progress=_progress(waiting),
-        current=kept(body, "current", old.current, summary(current)),
+        current=kept(snapshot.model, "current", old.current, summary(current)),
         candidate=summary(in_work) if in_work is not current else None,
-        verdict=kept(body, "verdict", old.verdict, verdict or old.verdict),
-        evaluation=kept(body, "evaluation", old.evaluation, measured),
+        verdict=kept(snapshot.model, "verdict", old.verdict, verdict or old.verdict),
+        evaluation=kept(snapshot.model, "evaluation", old.evaluation, measured),
         endpoint=f"http://{meta.name}.{meta.namespace}.svc/v1" if is_served(snapshot, situation) else None,
         replicas=deployment.replicas if deployment else 0,
         ready_replicas=deployment.ready if deployment else 0,

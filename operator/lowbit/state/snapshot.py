@@ -8,7 +8,7 @@ QuantizedModels there are beside its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
@@ -56,6 +56,8 @@ class Observed(Generic[Body]):
 
     meta: Metadata
     body: Body
+    derived: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What decisions have worked out of it (decide/remembered.py)."""
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import gc
+from dataclasses import replace
 from datetime import datetime
 from unittest import mock
 
 from hypothesis import HealthCheck, example, given, settings
 
 from lowbit.decide.reconcile import decide
-from lowbit.decide.remembered import MEMORY, Memory
 from lowbit.state.plan import Plan
-from lowbit.state.snapshot import Snapshot
+from lowbit.state.snapshot import Body, Observed, Snapshot
 from tests.faults.states.starts import STARTS, directed
 from tests.faults.states.walk import Start, walk
 
@@ -42,10 +41,24 @@ def test_from_states_that_are_rare_no_rule_is_broken_either() -> None:
 def with_and_without_memory(snapshot: Snapshot, now: datetime) -> Plan:
     """Decide, and decide again as an operator would that has just started."""
     plan = decide(snapshot, now)
-    none = Memory()
-    with mock.patch("lowbit.decide.remembered.MEMORY", none), mock.patch("lowbit.decide.serving.serve.MEMORY", none):
-        assert decide(snapshot, now) == plan
+    assert decide(forgotten(snapshot), now) == plan
     return plan
+
+
+def forgotten(snapshot: Snapshot) -> Snapshot:
+    """The same, with nothing worked out yet."""
+    return replace(
+        snapshot,
+        model=anew(snapshot.model),
+        store=anew(snapshot.store) if snapshot.store is not None else None,
+        revisions=tuple(map(anew, snapshot.revisions)),
+        shared_revisions={key: tuple(map(anew, held)) for key, held in snapshot.shared_revisions.items()},
+        evaluations={name: anew(seen) for name, seen in snapshot.evaluations.items()},
+    )
+
+
+def anew(seen: Observed[Body]) -> Observed[Body]:
+    return Observed(seen.meta, seen.body)
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
@@ -55,12 +68,3 @@ def with_and_without_memory(snapshot: Snapshot, now: datetime) -> Plan:
 def test_what_is_remembered_changes_no_decision(start: Start) -> None:
     with mock.patch("tests.faults.states.walk.decide", with_and_without_memory):
         walk(start)
-
-
-def test_what_is_remembered_goes_with_what_it_is_of() -> None:
-    walk(WIPED)  # the moments of its life are kept, to start from
-    gc.collect()
-    before = len(MEMORY)
-    walk(WIPED)
-    gc.collect()
-    assert len(MEMORY) <= before

@@ -22,7 +22,7 @@ from lowbit.decide.engines import CRASH_LOOP, ENGINE, RESTARTS_THAT_LAST
 from lowbit.decide.jobs.run import WAITING_IS_WRONG, legible
 from lowbit.decide.outcome import Clock
 from lowbit.decide.owners import controller
-from lowbit.decide.remembered import MEMORY, input_hash
+from lowbit.decide.remembered import input_hash
 from lowbit.decide.serving.drift import drifted
 from lowbit.decide.serving.rollout import Progress
 from lowbit.decide.serving.target import SOURCE, Target, passed
@@ -60,7 +60,7 @@ def judged_again(snapshot: Snapshot) -> bool:
     revision = by_name(snapshot, snapshot.deployment.revision if snapshot.deployment else None)
     if revision is None or revision.meta.deleting or revision.body.status.verdict is not None:
         return False
-    return revision.body.spec.input_hash == input_hash(snapshot.model.body.spec)
+    return revision.body.spec.input_hash == input_hash(snapshot.model)
 
 
 def serve(snapshot: Snapshot, store: ModelStoreSpec, target: Target) -> tuple[Action, ...]:
@@ -72,7 +72,7 @@ def serve(snapshot: Snapshot, store: ModelStoreSpec, target: Target) -> tuple[Ac
         target.revision.body, target.source, store, snapshot.platform, snapshot.has_pod_monitors, meta.uid,
     )  # fmt: skip
     # What it rested on when there was nothing to do: to hold every field of every child against it costs most in a decision.
-    remembered = MEMORY.of(snapshot.model.body)
+    remembered = snapshot.model.derived
     if _same(remembered.get("at rest"), rests_on, snapshot.children):
         return ()
     manifests = serving_manifests(

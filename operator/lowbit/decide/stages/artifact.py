@@ -29,7 +29,7 @@ from lowbit.state.snapshot import Observed, Snapshot
 def prepare(snapshot: Snapshot, clock: Clock, store: ModelStoreSpec) -> PrepareResult | StageResult:
     """What prepare found, or how far it is."""
     meta, spec = snapshot.model.meta, snapshot.model.body.spec
-    hash_ = input_hash(spec)
+    hash_ = input_hash(snapshot.model)
     request = JobRequest(
         name=prepare_job_name(meta.name, hash_), kind=PREPARE, stage=PREPARE.status,
         doing=f"copying source and datasets of {meta.name} into the store and checking them", options=spec.jobs.prepare,

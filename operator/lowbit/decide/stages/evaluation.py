@@ -7,7 +7,7 @@ from dataclasses import replace
 from lowbit.api.documents import EvaluateResult
 from lowbit.api.engines import engine_of, place, resolved_engine
 from lowbit.api.evaluation import data_of
-from lowbit.api.modelevaluation import ModelEvaluation, ModelEvaluationSpec, ModelEvaluationStatus
+from lowbit.api.modelevaluation import ModelEvaluation, ModelEvaluationStatus
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.stages import EVALUATE
@@ -18,7 +18,7 @@ from lowbit.decide.jobs.run import JobRequest, latest, run
 from lowbit.decide.others import own_job
 from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.owners import adopt, user
-from lowbit.decide.remembered import baseline_spec, candidate_spec, evaluation_name
+from lowbit.decide.remembered import NamedEvaluation, baseline_of, candidate_of
 from lowbit.decide.stages.artifact import prepare
 from lowbit.desired.context import Context, Evaluation
 from lowbit.desired.evaluation import evaluation as evaluation_manifest
@@ -36,12 +36,10 @@ def judge_revision(
     snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, revision: Observed[ModelRevision], record: ArtifactRecord
 ) -> StageResult:
     """Measure what is not measured yet; then write the verdict, once."""
-    baseline = measured(snapshot, clock, store, revision, baseline_spec(revision.body.spec), "EvaluatingBaseline")
+    baseline = measured(snapshot, clock, store, revision, baseline_of(revision), "EvaluatingBaseline")
     if isinstance(baseline, StageResult):
         return baseline
-    candidate = measured(
-        snapshot, clock, store, revision, candidate_spec(revision.body.spec, record.digest), "Evaluating"
-    )
+    candidate = measured(snapshot, clock, store, revision, candidate_of(revision, record.digest), "Evaluating")
     if isinstance(candidate, StageResult):
         return candidate
     moved = engine_moved(baseline, candidate, revision, clock)
@@ -49,11 +47,11 @@ def judge_revision(
 
 
 def measured(
-    snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, revision: Observed[ModelRevision], spec: ModelEvaluationSpec,
+    snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, revision: Observed[ModelRevision], wanted: NamedEvaluation,
     stage: Stage,
 ) -> Observed[ModelEvaluation] | StageResult:  # fmt: skip
     """The finished ModelEvaluation, or how far it is."""
-    name = evaluation_name(spec)
+    name, spec = wanted
     seen = snapshot.evaluations.get(name)
     what = "the original" if spec.baseline is None else f"{revision.meta.name}'s artifact"
     doing = f"evaluating {what} in the engine ({name})"

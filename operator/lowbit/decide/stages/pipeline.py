@@ -52,7 +52,7 @@ def advance(snapshot: Snapshot, clock: Clock, store: ModelStoreSpec) -> Result:
     serving = snapshot.model.body.spec.serving
     if serving is not None and serving.revision is not None:
         return pinned(snapshot, clock, serving.revision)
-    hash_ = input_hash(snapshot.model.body.spec)
+    hash_ = input_hash(snapshot.model)
     mine = {
         revision.body.spec.candidate: revision
         for revision in snapshot.revisions
