@@ -2,72 +2,33 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
-from lowbit.api.documents import EXIT_REFUSED
 from lowbit.api.engines import engine_of, place
-from lowbit.api.logged import LoggedResult
-from lowbit.api.pods import JobOptions
-from lowbit.api.stages import EVALUATE, StageKind
-from lowbit.api.status import Failure, Progress, Stage
-from lowbit.api.termination import Refusal, TerminationMessage
+from lowbit.api.stages import EVALUATE
+from lowbit.api.status import Failure, Progress
+from lowbit.api.termination import TerminationMessage
 from lowbit.decide import engines
+from lowbit.decide.jobs.failure import explain, failure_of, killed
 from lowbit.decide.jobs.memory import larger_memory
+from lowbit.decide.jobs.request import JobRequest, Said, lasting, running, waiting
+from lowbit.decide.jobs.result import finished
 from lowbit.decide.others import own_job
 from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.owners import adopt
 from lowbit.desired.context import JobRun
 from lowbit.desired.jobs.document import DocumentTooLarge
-from lowbit.desired.jobs.job import EXIT_KILLED
 from lowbit.naming.canonical import digest, short
 from lowbit.naming.names import MADE_FOR_ANNOTATION, SETTINGS_ANNOTATION, second_attempt
-from lowbit.state.plan import Action, Create, Delete, Keep, ReadResult
-from lowbit.state.snapshot import JobView, PodView, Snapshot
-
-UNSEEN_RESULT_SECONDS = 5.0
-"""A finished Job whose pod is not seen yet is given so long, before that is told."""
-UNREADABLE_RESULT_SECONDS = 60
-"""And so long, before it is made again."""
-PROGRESS_SECONDS = 30
+from lowbit.state.plan import Action, Create, Delete, Keep
+from lowbit.state.snapshot import JobView, Snapshot
 
 MENDED_ELSEWHERE = ("NoSpace",)
 """Reasons that go away by what somebody does to something that is not watched here."""
 MENDED_SECONDS = 600
 """From such a failure to the next try."""
-
-WAITING_IS_WRONG = (
-    "ImagePullBackOff",
-    "ErrImagePull",
-    "InvalidImageName",
-    "CreateContainerConfigError",
-    "CrashLoopBackOff",
-)
-
-REASON = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?")
-"""What Kubernetes takes as the reason of a condition."""
-
-MakeJob = Callable[[JobRun], dict[str, Any]]
-"""From how a Job runs to its manifest."""
-
-
-@dataclass(frozen=True)
-class JobRequest:
-    """A Job that somebody needs the result of."""
-
-    name: str
-    kind: StageKind
-    stage: Stage
-    """Where the QuantizedModel is meanwhile."""
-    doing: str
-    """What it does, for people: "quantizing support-chat-0a1b2c3d4e to gptq-int4-g64"."""
-    options: JobOptions
-    make: MakeJob
-    engine: str = ""
-    """Where the manifest says what its engine is, where it has one: spec.engine.vllm."""
-    revision: str | None = None
 
 
 def run(snapshot: Snapshot, clock: Clock, request: JobRequest) -> TerminationMessage | StageResult:
@@ -81,9 +42,9 @@ def run(snapshot: Snapshot, clock: Clock, request: JobRequest) -> TerminationMes
         # In the words that will be said of it when it is seen: the status is written once for both.
         return replace(started, progress=Progress(message=request.doing))
     if job.meta.deleting:
-        return _waiting(request, "Restarting", f"{request.doing}: the last Job is going away", requeue=5.0)
+        return waiting(request, "Restarting", f"{request.doing}: the last Job is going away", requeue=5.0)
     if job.state == "Succeeded":
-        return _finished(clock, request, job)
+        return finished(clock, request, job)
     adoption = adopt(snapshot, "Job", job.meta)
     setback = explain(clock, request, first) if second is not None and first is not None else None
     if job.state == "Failed":
@@ -97,9 +58,9 @@ def run(snapshot: Snapshot, clock: Clock, request: JobRequest) -> TerminationMes
             tried = [each for each in (first, second) if each is not None]
             return _until_mended(request, failure, clock, tried, adoption)
         keep = (Keep(job.meta.name, job.meta.uid, job.meta.resource_version),) if job.expires else ()
-        return _lasting(request, failure, adoption or keep)
+        return lasting(request, failure, adoption or keep)
     if engines.given_up(job) is not None:
-        return _lasting(request, explain(clock, request, job), adoption)
+        return lasting(request, explain(clock, request, job), adoption)
     return _on_its_way(request, job, adoption, setback, clock)
 
 
@@ -108,38 +69,24 @@ def _on_its_way(
 ) -> StageResult:
     """A Job that runs, or will. Of an engine that has ended it is told once its log was read; the third time it is given up."""
     ended, unread = engines.last_end(job.pods), engines.unread(job.pods)
-    running = replace(_running(request, job, adoption), setback=setback, read_logs=unread)
+    on_its_way = replace(running(request, job, adoption), setback=setback, read_logs=unread)
     if ended is None:
-        return running
+        return on_its_way
     if ended.count >= engines.RESTARTS_THAT_LAST:
         refusal, end = engines.give_up(job, ended, request.engine)
-        return _lasting(request, _failure(request, refusal, job, clock), (*adoption, end))
+        return lasting(request, failure_of(request, refusal, job, clock), (*adoption, end))
     told = engines.restarted(ended, request.kind.title, request.revision, clock, job.meta.name)
-    if ended.engine.ready or running.reason == "WaitingForPod":
-        return replace(running, setback=told)
+    if ended.engine.ready or on_its_way.reason == "WaitingForPod":
+        return replace(on_its_way, setback=told)
     message = f"{request.doing}: {told.message}"
-    return replace(running, reason=told.reason, message=message, progress=Progress(message=told.message), setback=told)
+    return replace(
+        on_its_way, reason=told.reason, message=message, progress=Progress(message=told.message), setback=told
+    )
 
 
 def latest(snapshot: Snapshot, name: str) -> JobView | None:
     """The Job of that name, or its second attempt."""
     return own_job(snapshot, second_attempt(name)) or own_job(snapshot, name)
-
-
-def _waiting(
-    request: JobRequest, reason: str, message: str, *, actions: Any = (), requeue: float | None = None
-) -> StageResult:
-    return StageResult(
-        stage=request.stage, reason=reason, message=message, actions=tuple(actions), requeue_after=requeue,
-        revision=request.revision,
-    )  # fmt: skip
-
-
-class Said(NamedTuple):
-    """Reason and message of what is told."""
-
-    reason: str
-    message: str
 
 
 def _run_of(snapshot: Snapshot, request: JobRequest, name: str, memory: str | None = None) -> JobRun:
@@ -154,9 +101,9 @@ def _create(snapshot: Snapshot, clock: Clock, request: JobRequest, run_: JobRun,
             stage=request.kind.title, reason="DocumentTooLarge", message=f"{error}.", revision=request.revision, time=clock.text,
             action=f"Shorten {place(snapshot.model.body.spec.engine)}.env and args: what is long belongs into a ConfigMap or the image.",
         )  # fmt: skip
-        return _lasting(request, failure, ())
+        return lasting(request, failure, ())
     whose = {MADE_FOR_ANNOTATION: snapshot.model.meta.name, SETTINGS_ANNOTATION: _settings(snapshot, request)}
-    return _waiting(request, said.reason, said.message, actions=[Create(_annotated(manifest, whose))])
+    return waiting(request, said.reason, said.message, actions=[Create(_annotated(manifest, whose))])
 
 
 def _annotated(manifest: Mapping[str, Any], more: Mapping[str, str]) -> dict[str, Any]:
@@ -182,7 +129,7 @@ def _settings_changed(snapshot: Snapshot, request: JobRequest, job: JobView) -> 
 
 def _anew(request: JobRequest, jobs: Sequence[JobView]) -> StageResult:
     message = f"{request.doing}: tried again, {request.kind.field} has changed since it failed"
-    return _waiting(request, "SettingsChanged", message, actions=_away(jobs))
+    return waiting(request, "SettingsChanged", message, actions=_away(jobs))
 
 
 def _away(jobs: Sequence[JobView]) -> list[Action]:
@@ -200,47 +147,9 @@ def _until_mended(
     told = failure.model_copy(update={"action": f"{failure.action.removesuffix('.')}. {minutes}"})
     left = MENDED_SECONDS - clock.seconds_since(job.finished)
     if left > 0:
-        return replace(_lasting(request, told, adoption), requeue_after=left)
+        return replace(lasting(request, told, adoption), requeue_after=left)
     again = f"{request.doing}: tried again, it may be mended by now: {failure.message}"
-    return replace(_waiting(request, "TryingAgain", again, actions=_away(jobs)), setback=told)
-
-
-def _lasting(request: JobRequest, failure: Failure, actions: tuple[Action, ...]) -> StageResult:
-    return StageResult(
-        stage="Failed", reason=f"{request.kind.title}Failed", message=f"{failure.message} {failure.action}".strip(),
-        actions=actions, failure=failure, revision=request.revision,
-    )  # fmt: skip
-
-
-def _finished(clock: Clock, request: JobRequest, job: JobView) -> TerminationMessage | StageResult:
-    if job.termination is not None and job.termination.logged is not None:
-        return _reading(clock, request, job, job.termination.logged)
-    if job.termination is not None:
-        return job.termination
-    if job.exit_code is not None:
-        # It ended well before our eyes and left nothing that can be read: to run it again would go on for ever.
-        return TerminationMessage()
-    message = f"{request.doing}: Job {job.meta.name} has finished, its result is not seen yet"
-    if clock.seconds_since(job.finished) < UNSEEN_RESULT_SECONDS:
-        # Pods are told by a watch of their own, as a rule a moment later: that is nothing to tell anybody.
-        return replace(_running(request, job, ()), requeue_after=UNSEEN_RESULT_SECONDS, watch_progress=())
-    if clock.seconds_since(job.finished) < UNREADABLE_RESULT_SECONDS:
-        return _waiting(request, "ReadingResult", message, requeue=5.0)
-    again = Delete("Job", job.meta.name, job.meta.uid, job.meta.resource_version)
-    return _waiting(request, "ReadingResult", f"{message}; made again, what is in the store is used", actions=[again])
-
-
-def _reading(clock: Clock, request: JobRequest, job: JobView, logged: LoggedResult) -> StageResult:
-    """The result is in the log. One that cannot be read is asked for once more, by another Job: the store has it."""
-    message = f"{request.doing}: reading the result in the log of pod {job.finished_pod}"
-    if job.result_unread is None:
-        wanted = (ReadResult(job.finished_pod or "", logged),)
-        return replace(_waiting(request, "ReadingResult", message, requeue=float(PROGRESS_SECONDS)), read_logs=wanted)
-    message = f"{message} failed: {job.result_unread}"
-    if clock.seconds_since(job.finished) < UNREADABLE_RESULT_SECONDS:
-        return _waiting(request, "ReadingResult", message, requeue=5.0)
-    again = Delete("Job", job.meta.name, job.meta.uid, job.meta.resource_version)
-    return _waiting(request, "ReadingResult", f"{message}; made again, what is in the store is used", actions=[again])
+    return replace(waiting(request, "TryingAgain", again, actions=_away(jobs)), setback=told)
 
 
 def _try_again(snapshot: Snapshot, clock: Clock, request: JobRequest, job: JobView) -> StageResult | None:
@@ -248,88 +157,8 @@ def _try_again(snapshot: Snapshot, clock: Clock, request: JobRequest, job: JobVi
     memory = larger_memory(request.options) if job.out_of_memory == "worker" else None
     if memory is not None:
         said = Said("OutOfMemory", f"{request.doing}: out of memory; tried once more with {memory}")
-    elif _killed(job):
+    elif killed(job):
         said = Said("WorkerKilled", f"{request.doing}: the worker was killed; tried once more")
     else:
         return None
     return _create(snapshot, clock, request, _run_of(snapshot, request, second_attempt(request.name), memory), said)
-
-
-def _killed(job: JobView) -> bool:
-    """Killed from outside (or by a node that left no trace), and not for memory: it can pass by itself."""
-    refused = job.termination is not None and job.termination.refusal is not None
-    untold = job.exit_code in (EXIT_KILLED, None)
-    return job.failure_reason == "PodFailurePolicy" and untold and not refused and job.out_of_memory is None
-
-
-def explain(clock: Clock, request: JobRequest, job: JobView) -> Failure:
-    """The typed failure of a Job."""
-    name, refusal = job.meta.name, legible(job.termination)
-    if (why := engines.given_up(job)) is not None:
-        return _failure(request, why, job, clock)
-    mend = f"Read its log (kubectl logs job/{name}), mend the cause, then delete the Job to try again."
-    if refusal is not None and job.exit_code == EXIT_REFUSED:
-        reason, message, action = refusal.reason, refusal.message, refusal.action
-    elif job.out_of_memory is not None:
-        reason, message = "OutOfMemory", f"The container {job.out_of_memory} of Job {name} ran out of memory."
-        action = memory_advice(request, job.out_of_memory)
-    elif job.failure_reason == "DeadlineExceeded":
-        reason = "DeadlineExceeded"
-        message = f"Job {name} took longer than {request.options.deadline_seconds} s."
-        action = f"Raise {request.kind.field}.deadlineSeconds, or give the stage more resources."
-    elif _killed(job):
-        reason, message, action = "WorkerKilled", f"The worker of Job {name} was killed from outside.", mend
-    elif refusal is not None:
-        reason, action = refusal.reason, mend
-        message = f"Job {name} failed {job.failed_pods or 1} time(s), at last so: {refusal.message}."
-    else:
-        reason = "Refused" if job.exit_code == EXIT_REFUSED else job.failure_reason or "JobFailed"
-        message = f"Job {name} failed {job.failed_pods or 1} time(s), last with exit code {job.exit_code}."
-        action = mend
-    return _failure(request, Refusal(reason=reason, message=message, action=action), job, clock)
-
-
-def _failure(request: JobRequest, why: Refusal, job: JobView, clock: Clock) -> Failure:
-    return Failure(
-        stage=request.kind.title, reason=why.reason, message=why.message, action=why.action, exit_code=job.exit_code,
-        revision=request.revision, time=job.finished or clock.text,
-    )  # fmt: skip
-
-
-def legible(message: TerminationMessage | None) -> Refusal | None:
-    """A refusal that says something: another version's worker, or none of ours, may have written anything."""
-    refusal = message.refusal if message is not None else None
-    if refusal is None or not REASON.fullmatch(refusal.reason):
-        return None
-    return refusal if refusal.message.strip() and refusal.action.strip() else None
-
-
-def memory_advice(request: JobRequest, container: str) -> str:
-    """Where the manifest says how much memory a container has."""
-    if container == "engine":
-        return engines.more_memory(request.engine)
-    return f"Raise {request.kind.field}.resources.limits.memory, or set {request.kind.field}.maxMemory to allow one larger try."
-
-
-def _running(request: JobRequest, job: JobView, adoption: Any) -> StageResult:
-    line = job.progress
-    trouble = _trouble(job.pods[0]) if job.pods else None
-    progress = Progress(message=trouble or f"{request.doing}")
-    if line is not None and trouble is None:
-        eta = None if line.eta_seconds is None else int(line.eta_seconds)
-        progress = Progress(percent=min(100, max(0, int(line.percent))), eta_seconds=eta, message=line.message)
-    reason = "WaitingForPod" if trouble else request.stage
-    return StageResult(
-        stage=request.stage, reason=reason, message=trouble or request.doing, actions=tuple(adoption), progress=progress,
-        watch_progress=(job.meta.name,), requeue_after=float(PROGRESS_SECONDS), revision=request.revision,
-    )  # fmt: skip
-
-
-def _trouble(pod: PodView) -> str | None:
-    if pod.unschedulable:
-        return f"pod {pod.meta.name} fits on no node: {pod.unschedulable}"
-    for container in pod.containers:
-        own_words = container.name == engines.ENGINE and container.reason == engines.CRASH_LOOP
-        if container.reason in WAITING_IS_WRONG and not container.running and not own_words:
-            return f"container {container.name} of pod {pod.meta.name}: {container.reason}: {container.message or ''}"
-    return None

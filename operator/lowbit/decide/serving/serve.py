@@ -19,7 +19,8 @@ from lowbit.api.status import Failure
 from lowbit.api.termination import TerminationMessage
 from lowbit.decide import engines
 from lowbit.decide.engines import CRASH_LOOP, ENGINE, RESTARTS_THAT_LAST
-from lowbit.decide.jobs.run import WAITING_IS_WRONG, legible
+from lowbit.decide.jobs.failure import legible
+from lowbit.decide.jobs.request import WAITING_IS_WRONG
 from lowbit.decide.outcome import Clock
 from lowbit.decide.owners import controller
 from lowbit.decide.remembered import input_hash

@@ -12,7 +12,8 @@ from lowbit.api.recipes import label, recipe_of
 from lowbit.api.recipes.artifact import ResolvedArtifact
 from lowbit.api.stages import PREPARE, QUANTIZE, StageKind
 from lowbit.api.status import ArtifactRecord, Failure
-from lowbit.decide.jobs.run import JobRequest, latest, run
+from lowbit.decide.jobs.request import JobRequest
+from lowbit.decide.jobs.run import latest, run
 from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.owners import controller, user
 from lowbit.decide.remembered import input_hash

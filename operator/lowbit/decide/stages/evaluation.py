@@ -14,7 +14,8 @@ from lowbit.api.stages import EVALUATE
 from lowbit.api.status import ArtifactRecord, Condition, EvaluationSummary, Failure, Stage
 from lowbit.decide.conditions import Subject, condition
 from lowbit.decide.engines import record_engine
-from lowbit.decide.jobs.run import JobRequest, latest, run
+from lowbit.decide.jobs.request import JobRequest
+from lowbit.decide.jobs.run import latest, run
 from lowbit.decide.others import own_job
 from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.owners import adopt, user
