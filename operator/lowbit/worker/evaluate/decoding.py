@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lowbit.api.base import Tolerant
-from lowbit.worker.engines.vllm import EngineClient, pairs_of
+from lowbit.worker.engines import EngineClient, pairs_of
 from lowbit.worker.together import together
 
 PROMPTS = 8

@@ -20,7 +20,7 @@ from lowbit.api.suites.fidelity import (
     ResolvedFidelity,
 )
 from lowbit.api.suites.metric import Metric
-from lowbit.worker.engines.vllm import CONCURRENCY, EngineClient, pairs_of
+from lowbit.worker.engines import CONCURRENCY, EngineClient, pairs_of
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import EngineError, RefusalError
 from lowbit.worker.suites import fidelity_plots, scoring

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lowbit.api.calibration import DatasetFormat
 from lowbit.worker.data.datasets import Record, bad_line, read_dataset
-from lowbit.worker.engines.vllm import CONCURRENCY, BadRequestError, EngineClient
+from lowbit.worker.engines import CONCURRENCY, BadRequestError, EngineClient
 from lowbit.worker.together import together
 
 LEAST_TOKENS = 2
