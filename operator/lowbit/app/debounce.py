@@ -1,7 +1,7 @@
 """When a status is told: at once, or, while many keys wait, after what has to be made.
 
-With a thousand changes at once every status would be written before the next key's children are, and be out of date when
-that is done. So it waits a little, and tells of several steps in one write.
+With a thousand changes at once, each status would be written before the next key's children, and soon be out of date.
+So a status waits a little, and reports several steps in one write.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class StatusDebouncer:
     def put_off(self, key: Key, plan: Plan, *, crowded: bool) -> bool:
         """Whether the status of a plan is put off, since others wait.
 
-        What others rest on, the status of a ModelRevision or ModelEvaluation, what went wrong, and that a model is served now
-        is told at once.
+        Never put off: the status of a ModelRevision or ModelEvaluation, on which others rest; failures; and that a
+        model is served now.
         """
         if not crowded or not _can_wait(plan):
             return False

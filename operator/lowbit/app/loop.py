@@ -90,7 +90,7 @@ class Reconciler:
         """One worker, for ever."""
         while True:
             # A reconcile that writes nothing awaits nothing: what events and the Lease have to do comes between two of
-            # thousands. One worker at a time, or each of an event's several steps would wait for a reconcile of every worker.
+            # thousands. One worker at a time: else each of an event's steps would wait for a reconcile of every worker.
             async with self._between:
                 await asyncio.sleep(0)
             key = await self.queue.get()

@@ -1,7 +1,7 @@
-"""The work queue: each key at most once, never in two hands, later again after a failure; in a lane in the order of arrival.
+"""The work queue: each key at most once, never in two hands, with a backoff after failures. Lanes are in order.
 
-Thousands may be due at once. What has changed goes before what is new, so that what was begun is ended first and little is under
-way at a time; and both go before what can wait.
+Thousands may be due at once. Serve what has changed before what is new, so that work that was begun ends first, and
+both before what can wait.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def given_up(job: JobView) -> bool:
 
 
 def kept_revisions(snapshot: Snapshot) -> set[str]:
-    """The present generation's, what is served or pinned, the last few that passed, and what may turn out to be the same."""
+    """Revisions of the present generation, served, pinned, or that may prove the same; and the last few that passed."""
     spec = snapshot.model.body.spec
     hash_ = input_hash(snapshot.model)
     present = [revision for revision in snapshot.revisions if revision.body.spec.input_hash == hash_]
@@ -86,7 +86,7 @@ def open_baselines(revisions: list[Observed[ModelRevision]]) -> set[str]:
 
 
 def perhaps_needed(snapshot: Snapshot, name: str, open_: set[str]) -> bool:
-    """Whether it is, or measures, the evaluation of a candidate that may be of a revision whose artifact is not known."""
+    """Whether it is, or measures, an evaluation that a revision may need whose artifact is not known."""
     if not open_:
         return False
     seen = (snapshot.evaluations.get(each) for each in (name, first_attempt(name)))

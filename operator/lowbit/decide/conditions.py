@@ -21,7 +21,7 @@ class Subject:
 
 
 def condition(of: Subject, type_: str, status: str, reason: str, message: str) -> Condition:
-    """The condition, with the old transition time where the status is the same; the old one itself where nothing is new."""
+    """The condition. The transition time is kept if the status is the same; the old object is kept if it is equal."""
     before = next((known for known in of.old if known.type == type_), None)
     since = before.last_transition_time if before is not None and before.status == status else of.clock.text
     message = message[:MESSAGE_LIMIT]

@@ -22,7 +22,7 @@ ENGINE = "engine"
 OUT_OF_MEMORY = "OOMKilled"
 CRASH_LOOP = "CrashLoopBackOff"
 RESTARTS_THAT_LAST = 3
-"""Give an engine up at its third restart. The first two can be an accident, and the kubelet's own new start is waited for."""
+"""Report a crash loop from the third restart. The first two can be an accident; the kubelet restarts it."""
 ORDERLY_EXITS = (None, 0, 137, 143)
 """Exit codes of an engine that ended with its pod."""
 
@@ -68,7 +68,7 @@ def container(pod: PodView, name: str) -> ContainerState | None:
 
 
 def ends(pod: PodView) -> int:
-    """How often a pod's engine has ended while it was needed. A node that is drained ends it, too: that counts for nothing."""
+    """How often a pod's engine has ended while it was needed. Ends by the drain of a node do not count."""
     engine = container(pod, ENGINE)
     if engine is None or pod.disrupted:
         return 0
@@ -128,7 +128,7 @@ def more_memory(place: str) -> str:
 
 
 def give_up(job: JobView, ended: Ended, place: str) -> tuple[Refusal, End]:
-    """Why the Job of an engine that does not stay up is ended, and the action. place: where the manifest says what it is."""
+    """Why the Job of a crashing engine is ended, and the action. place: where the manifest says what the engine is."""
     change = f"Change {place} (image, args, env) as its words say, and apply it"
     action = more_memory(place).removesuffix(".") if ended.out_of_memory else change
     elsewhere = (
@@ -175,8 +175,9 @@ def crash_loop(pod: PodView, startup_seconds: float, revision: str, place: str, 
 
 
 def record_engine(seen: Observed[ModelEvaluation], job: JobView | None, clock: Clock) -> WriteStatus | None:
-    """Write into the ModelEvaluation how its engine has ended, and whether it was given up. Everything comes from the Job, so
-    that all who share the evaluation write the same.
+    """Write into the ModelEvaluation how its engine has ended, and whether it was given up.
+
+    Everything comes from the Job, so that all who share the evaluation write the same.
     """
     if job is None:
         return None

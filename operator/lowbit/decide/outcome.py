@@ -49,8 +49,10 @@ class Clock:
         return self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def seconds_since(self, timestamp: str | None) -> float:
-        """Seconds since an RFC 3339 time, never negative; infinite where it is missing, cannot be read or lies so far in
-        the future that a clock was wrong: nobody waits for years.
+        """Seconds since an RFC 3339 time, never negative.
+
+        Infinite if it is missing, cannot be read or lies so far in the future that a clock was wrong: nobody waits for
+        years.
         """
         if not timestamp:
             return float("inf")

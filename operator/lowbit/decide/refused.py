@@ -1,5 +1,7 @@
-"""What to say of a write that the API server refuses: the CRD's schema let it pass, and Kubernetes does not take it (a node
-label that is none, a request above its limit), or a policy does not.
+"""What to say of a write that the API server refuses.
+
+The CRD's schema let it pass, but Kubernetes does not take it (an invalid node label, a request above its limit), or a
+policy does not.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What follows from an observed object is worked out once, and kept with the object until a newer one takes its place."""
+"""Values derived from an observed object: computed once, and kept with the object until a newer one replaces it."""
 
 from __future__ import annotations
 

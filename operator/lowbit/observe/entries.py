@@ -1,6 +1,6 @@
 """Objects as they are kept: whole while somebody asks for them, compressed while nobody does.
 
-Thousands of settled objects are hardly ever looked at. As dicts each of them takes ten times the memory of its JSON, and the
+Thousands of settled objects are hardly ever looked at. As a dict each takes ten times the memory of its JSON, and the
 garbage collector walks through all of them.
 """
 
@@ -56,7 +56,7 @@ class Shelf:
         self._limit = whole
         self._whole: OrderedDict[Entry, None] = OrderedDict()
         self._samples: dict[str, bytes] = {}
-        """By kind: the first object that was packed. Others are much like it, and what is the same is not stored again."""
+        """By kind: the first object that was packed, as the compressor's dictionary for the others."""
 
     def manifest(self, entry: Entry) -> dict[str, Any]:
         """The whole object."""

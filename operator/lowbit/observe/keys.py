@@ -31,7 +31,7 @@ class Key(NamedTuple):
 
 
 def models_of(manifest: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names of the QuantizedModels that an object names itself: it is one, or by its label, or by its owner references."""
+    """Names of the QuantizedModels that an object is, or names in its label or its owner references."""
     metadata = manifest["metadata"]
     if manifest["kind"] == "QuantizedModel":
         return (sys.intern(metadata["name"]),)

@@ -1,7 +1,8 @@
 """Whether what was seen has ever happened: a restored etcd knows nothing of what came after its snapshot. Pure.
 
-resourceVersions of one kind grow with time, and a LIST shows everything up to its own. What contradicts that was seen in a
-past that there is no more; a watch would go on from there and bring nothing, for as long as it takes to get there again.
+resourceVersions of one kind grow with time, and a LIST shows everything up to its own. An object that contradicts that
+is from a state that the restore discarded. A watch would go on from there, and bring nothing until that version is
+reached again.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from lowbit.observe.store import Store
 
 
 class RestoreDetector:
-    """What is known of a kind (in a namespace, or in all of them) before a LIST is asked for, held against it part by part."""
+    """What is known of a kind (in a namespace, or in all) before a LIST, to compare part by part."""
 
     def __init__(self, store: Store, kind: str, namespace: str | None) -> None:
         self._store = store
@@ -25,7 +26,7 @@ class RestoreDetector:
         """What was known in a newer version than the LIST has shown so far, and that version."""
 
     def take(self, items: Iterable[Mapping[str, Any]], gone: Iterable[Mapping[str, Any]] = ()) -> None:
-        """One part of the LIST, before the store takes it. A later part may show an object once more, or that it is gone."""
+        """One part of the LIST, before the store takes it. A later part may show it again, or that it is gone."""
         for item in items:
             name = reference(item)
             known, shown = self._store.version(*name), _number(item["metadata"]["resourceVersion"])

@@ -24,7 +24,7 @@ OWN_FIELDS = frozenset({"QuantizedModel", "ModelStore", "ModelRevision", "ModelE
 
 
 class Views(Mapping[str, T]):
-    """The readable views of one kind in a namespace, by name. Each is made when it is asked for: a decision asks for few.
+    """The readable views of one kind in a namespace, by name. Each is made on demand: a decision asks for few.
 
     It shows the store as it is, so it must be read before anything else is seen: decide awaits nothing.
     """
@@ -74,7 +74,7 @@ class Complaints(Mapping[str, str]):
 
 
 class Artifacts(Mapping[str, Sequence[Observed[ModelRevision]]]):
-    """Revisions of a namespace that have an artifact, by the artifact's hash: also those of which it is unclear whose they are."""
+    """Revisions of a namespace that have an artifact, by the artifact's hash; also those whose owner is unclear."""
 
     def __init__(self, store: Store, namespace: str) -> None:
         self._store, self._namespace = store, namespace

@@ -107,7 +107,7 @@ class Store:
         return comparison.end(listed_at)
 
     def rest(self, key: Key) -> None:
-        """Nothing is to be done for a QuantizedModel: what belongs to it is kept compressed until somebody asks for it."""
+        """Nothing is to be done for a QuantizedModel: keep what belongs to it compressed until somebody asks for it."""
         for kind, name in self._members.get(key, ()):
             self.pack(kind, key.namespace, name)
             for pod in self._job_pods.get((key.namespace, name), ()) if kind == "Job" else ():

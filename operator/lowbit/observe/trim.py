@@ -11,7 +11,7 @@ _POD_STATUS = ("phase", "reason", "conditions", "containerStatuses", "initContai
 
 
 def trim(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy without managedFields; pods without spec, Jobs without most of it, immutable ConfigMaps without their data."""
+    """A copy without managedFields: pods without spec, Jobs with little of it, immutable ConfigMaps without data."""
     kind = manifest["kind"]
     metadata = {
         name: value for name, value in manifest["metadata"].items() if name not in ("managedFields", "selfLink")

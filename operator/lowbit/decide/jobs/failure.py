@@ -64,7 +64,8 @@ def memory_advice(request: JobRequest, container: str) -> str:
     """Where the manifest says how much memory a container has."""
     if container == "engine":
         return engines.more_memory(request.engine)
-    return f"Raise {request.kind.field}.resources.limits.memory, or set {request.kind.field}.maxMemory to allow one larger try."
+    field = request.kind.field
+    return f"Raise {field}.resources.limits.memory, or set {field}.maxMemory to allow one larger try."
 
 
 def killed(job: JobView) -> bool:

@@ -81,7 +81,8 @@ def running(request: JobRequest, job: JobView, adoption: Any) -> StageResult:
         progress = Progress(percent=min(100, max(0, int(line.percent))), eta_seconds=eta, message=line.message)
     reason = "WaitingForPod" if trouble else request.stage
     return StageResult(
-        stage=request.stage, reason=reason, message=trouble or request.doing, actions=tuple(adoption), progress=progress,
+        stage=request.stage, reason=reason, message=trouble or request.doing, actions=tuple(adoption),
+        progress=progress,
         watch_progress=(job.meta.name,), requeue_after=float(PROGRESS_SECONDS), revision=request.revision,
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What became of a Job: still on its way, done, to be tried once more (killed, or with more memory), or failed for good."""
+"""What became of a Job: on its way, done, to be tried once more (killed, or with more memory), or failed for good."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def run(snapshot: Snapshot, clock: Clock, request: JobRequest) -> TerminationMes
 def _on_its_way(
     request: JobRequest, job: JobView, adoption: tuple[Action, ...], setback: Failure | None, clock: Clock
 ) -> StageResult:
-    """A Job that runs, or will. Of an engine that has ended it is told once its log was read; the third time it is given up."""
+    """A Job that runs, or will. Report an engine that ended once its log was read; give it up the third time."""
     ended, unread = engines.last_end(job.pods), engines.unread(job.pods)
     on_its_way = replace(running(request, job, adoption), setback=setback, read_logs=unread)
     if ended is None:
@@ -98,8 +98,10 @@ def _create(snapshot: Snapshot, clock: Clock, request: JobRequest, run_: JobRun,
         manifest = request.make(run_)
     except DocumentTooLarge as error:
         failure = Failure(
-            stage=request.kind.title, reason="DocumentTooLarge", message=f"{error}.", revision=request.revision, time=clock.text,
-            action=f"Shorten {place(snapshot.model.body.spec.engine)}.env and args: what is long belongs into a ConfigMap or the image.",
+            stage=request.kind.title, reason="DocumentTooLarge", message=f"{error}.", revision=request.revision,
+            action=f"Shorten {place(snapshot.model.body.spec.engine)}.env and args: what is long belongs into a "
+            "ConfigMap or the image.",
+            time=clock.text,
         )  # fmt: skip
         return lasting(request, failure, ())
     whose = {MADE_FOR_ANNOTATION: snapshot.model.meta.name, SETTINGS_ANNOTATION: _settings(snapshot, request)}
@@ -119,8 +121,10 @@ def _settings(snapshot: Snapshot, request: JobRequest) -> str:
 
 
 def _settings_changed(snapshot: Snapshot, request: JobRequest, job: JobView) -> bool:
-    """Whether the manifest lets a failed Job run otherwise now. Only the manifest that it was made for is asked: two that
-    share a Job, and differ, would make it anew for ever."""
+    """Whether the manifest lets a failed Job run with other settings now.
+
+    Ask only the manifest that it was made for: two models that share a Job, and differ, would recreate it for ever.
+    """
     marks, me = job.meta.annotations, snapshot.model.meta.name
     users = {owner.name for owner in job.meta.owners}
     mine = marks.get(MADE_FOR_ANNOTATION) == me or marks.get(MADE_FOR_ANNOTATION) not in users

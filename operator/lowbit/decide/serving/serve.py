@@ -72,7 +72,7 @@ def serve(snapshot: Snapshot, store: ModelStoreSpec, target: Target) -> tuple[Ac
     rests_on = (
         target.revision.body, target.source, store, snapshot.platform, snapshot.has_pod_monitors, meta.uid,
     )  # fmt: skip
-    # What it rested on when there was nothing to do: to hold every field of every child against it costs most in a decision.
+    # What it rested on when there was nothing to do: comparing every field of every child costs most in a decision.
     remembered = snapshot.model.derived
     if _same(remembered.get("at rest"), rests_on, snapshot.children):
         return ()
@@ -133,8 +133,9 @@ def _marked(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _declared_more(manifest: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:
-    """Whether something else was declared when it was applied: a field that is declared no more is no drift of the others.
-    What was applied without a hash tells nothing of it.
+    """Whether something else was declared when it was applied. A field that is no longer declared is no drift of others.
+
+    An object that was applied without a hash says nothing.
     """
     before = (seen["metadata"].get("annotations") or {}).get(APPLIED_ANNOTATION)
     return before is not None and before != _hash(manifest)
@@ -191,7 +192,8 @@ def trouble(snapshot: Snapshot, clock: Clock, target: Target) -> Failure | None:
         if text is not None:
             return Failure(
                 stage="Serve", reason="PodNotReady", message=text, revision=label, time=clock.text,
-                action=f"Look at the pod (kubectl describe pod {pod.meta.name}; kubectl logs {pod.meta.name} -c engine).",
+                action=f"Look at the pod (kubectl describe pod {pod.meta.name}; "
+                f"kubectl logs {pod.meta.name} -c engine).",
             )  # fmt: skip
     return None
 

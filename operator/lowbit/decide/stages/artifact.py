@@ -61,7 +61,8 @@ def create_revision(snapshot: Snapshot, clock: Clock, candidate: int, prepared: 
         return _broken(PREPARE, f"The result of prepare lacks {missing}.", clock)
     manifest = revision_manifest(meta.namespace, controller(snapshot), frozen)
     return StageResult(
-        "Preparing", "RevisionCreated", f"candidate {candidate + 1} of {len(spec.candidates)}: {label(frozen.recipe, frozen.engine_changes)}",
+        "Preparing", "RevisionCreated",
+        f"candidate {candidate + 1} of {len(spec.candidates)}: {label(frozen.recipe, frozen.engine_changes)}",
         actions=(Create(manifest),), passing=True,
     )  # fmt: skip
 

@@ -108,7 +108,7 @@ def no_result(job: str, clock: Clock) -> StageResult:
 def in_store(
     snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, seen: Observed[ModelEvaluation]
 ) -> StageResult | None:
-    """What the store holds of an evaluation is not measured again: prepare, on a CPU, says so before an engine starts."""
+    """Use what the store holds of an evaluation: prepare, on a CPU, finds it before an engine starts."""
     prepared = prepare(snapshot, clock, store)
     if isinstance(prepared, StageResult):
         return prepared
@@ -166,7 +166,8 @@ def engine_moved(
         f"{revision.meta.name} in {second} ({candidate.meta.name}), and the two cannot be compared."
     )
     example = second if DIGEST_MARK in second else f"{_without_tag(image)}{DIGEST_MARK}..."
-    action = f"Write spec.engine.{kind.name}.image with a digest ({example}): both are then measured anew, in the same engine."
+    field = f"spec.engine.{kind.name}.image"
+    action = f"Write {field} with a digest ({example}): both are then measured anew, in the same engine."
     failure = Failure(
         stage="Gate", reason="EngineImageMoved", message=message, action=action, revision=revision.meta.name,
         time=clock.text,
@@ -210,7 +211,8 @@ def verdict(
     passed: Condition = condition(observed, "Passed", state, record.verdict, record.message)
     status = revision.body.status.model_copy(
         update={
-            "verdict": record, "baseline": baseline.meta.name, "evaluation": candidate.meta.name, "conditions": [passed],
+            "verdict": record, "baseline": baseline.meta.name, "evaluation": candidate.meta.name,
+            "conditions": [passed],
             "observed_generation": revision.meta.generation,
         }
     )  # fmt: skip

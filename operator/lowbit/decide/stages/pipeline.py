@@ -109,7 +109,8 @@ def exhausted(snapshot: Snapshot, clock: Clock, revisions: list[Observed[ModelRe
     action = (
         f"Raise {more_units(snapshot)} with a larger held-out dataset, or add a candidate."
         if inconclusive
-        else "Add a candidate (more bits, smaller groups), use calibration data nearer to the task, or set a gate that fits."
+        else "Add a candidate (more bits, smaller groups), use calibration data nearer to the task, or set a gate "
+        "that fits."
     )
     failure = Failure(
         stage="Gate", reason=reason, message=message, action=action, revision=revisions[-1].meta.name,
