@@ -1,4 +1,4 @@
-"""The work queue: each key at most once, never in two hands, with a backoff after failures. Lanes are in order.
+"""The work queue: each key at most once, never in two hands, backoff after failures; a lane is first in, first out.
 
 Thousands may be due at once. Serve what has changed before what is new, so that work that was begun ends first, and
 both before what can wait.

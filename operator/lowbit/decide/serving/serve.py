@@ -133,7 +133,7 @@ def _marked(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _declared_more(manifest: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:
-    """Whether something else was declared when it was applied. A field that is no longer declared is no drift of others.
+    """Whether something else was declared when it was applied. A field no longer declared is no drift of others.
 
     An object that was applied without a hash says nothing.
     """
