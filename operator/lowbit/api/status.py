@@ -76,8 +76,27 @@ class MeanStatistics(Tolerant):
     """Of the units' values; NaN where it is not known."""
 
 
+class PairedCounts(Tolerant):
+    """Units that each of two models got right or wrong; the metric is the candidate's share less the original's."""
+
+    both: int
+    original_only: int
+    candidate_only: int
+    neither: int
+
+
+class Quantiles(Tolerant):
+    """A value with quantiles of its bootstrap distribution, on its metric's scale."""
+
+    value: str
+    probabilities: list[str]
+    """Rising, between 0 and 1."""
+    values: list[str]
+    """One for each probability."""
+
+
 class Measurement(Tolerant):
-    """One number of one suite, with what the gate needs to bound it."""
+    """One number of one suite, with what the gate needs to bound it: one of mean, pairs and quantiles."""
 
     suite: str
     metric: str
@@ -86,6 +105,16 @@ class Measurement(Tolerant):
     count: int
     """Independent units behind it (texts, not tokens)."""
     mean: MeanStatistics | None = None
+    pairs: PairedCounts | None = None
+    quantiles: Quantiles | None = None
+
+    @property
+    def estimate(self) -> float | None:
+        """The value on the metric's scale; None where there is none."""
+        if self.pairs is not None:
+            return (self.pairs.candidate_only - self.pairs.original_only) / max(self.count, 1)
+        told = self.mean or self.quantiles
+        return float(told.value) if told is not None else None
 
 
 class GateCheck(Tolerant):

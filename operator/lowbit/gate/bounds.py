@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil, isfinite, isnan
 from statistics import NormalDist
 from typing import Final
@@ -11,6 +12,7 @@ from typing import Final
 from lowbit.api.status import Measurement
 from lowbit.api.suites.metric import Metric
 from lowbit.gate.student_t import upper_quantile
+from lowbit.gate.tango import tango
 
 MINIMUM_COUNT = 2
 """Fewer independent units have no standard error."""
@@ -53,8 +55,7 @@ def student_t(metric: Metric, measured: Measurement, confidence: float) -> Bound
     if isnan(value) or not metric.least <= on_metric <= metric.greatest:
         raise NotANumberError(f"{metric.name} came out as {mean.value}, which it cannot be")
     if measured.count < MINIMUM_COUNT:
-        units = f"{measured.count} {metric.unit}{'s' if measured.count != 1 else ''}"
-        raise NotMeasuredError(f"{metric.name} rests on {units}, and needs {MINIMUM_COUNT}")
+        raise too_few(metric, measured)
     if not isfinite(error) or error < 0:
         raise NotMeasuredError(f"{metric.name} has no standard error ({mean.standard_error})")
     margin = upper_quantile(1 - confidence, measured.count - 1) * error
@@ -66,7 +67,62 @@ def student_t(metric: Metric, measured: Measurement, confidence: float) -> Bound
     )
 
 
-METHODS: Final[Mapping[str, Callable[[Metric, Measurement, float], Bounds]]] = {"StudentT": student_t}
+def paired(metric: Metric, measured: Measurement, confidence: float) -> Bounds:
+    """Of the difference of two paired proportions, by Tango's score interval."""
+    counts = measured.pairs
+    if counts is None:
+        raise NotMeasuredError(f"{metric.name} was not measured")
+    cells = (counts.both, counts.original_only, counts.candidate_only, counts.neither)
+    if min(cells) < 0 or sum(cells) != measured.count:
+        raise NotANumberError(f"{metric.name} came out as counts that do not add up ({cells} of {measured.count})")
+    if measured.count < MINIMUM_COUNT:
+        raise too_few(metric, measured)
+    difference = (counts.candidate_only - counts.original_only) / measured.count
+    lower, upper = tango(counts.candidate_only, counts.original_only, measured.count, confidence)
+    return Bounds(difference, max(metric.least, lower), min(metric.greatest, upper), measured.count)
+
+
+def bootstrap(metric: Metric, measured: Measurement, confidence: float) -> Bounds:
+    """The quantiles of a bootstrap distribution at 1 - confidence and at confidence."""
+    found = measured.quantiles
+    if found is None:
+        raise NotMeasuredError(f"{metric.name} was not measured")
+    grid = [(_number(p), metric.of(_number(v))) for p, v in zip(found.probabilities, found.values, strict=False)]
+    value = metric.of(_number(found.value))
+    if isnan(value) or not metric.least <= value <= metric.greatest or not _rises(grid):
+        raise NotANumberError(f"{metric.name} came out as {found.value}, with quantiles that it cannot have")
+    if measured.count < MINIMUM_COUNT:
+        raise too_few(metric, measured)
+    if not grid[0][0] <= 1 - confidence <= confidence <= grid[-1][0]:
+        raise NotMeasuredError(f"{metric.name} has no quantiles for a confidence of {confidence:g}")
+    lower, upper = (_interpolated(grid, at) for at in (1 - confidence, confidence))
+    return Bounds(value, max(metric.least, lower), min(metric.greatest, upper), measured.count)
+
+
+def _rises(grid: Sequence[tuple[float, float]]) -> bool:
+    """Whether there are points, both coordinates are numbers, and neither ever falls."""
+    numbers = all(isfinite(each) for point in grid for each in point)
+    return bool(grid) and numbers and all(a[0] < b[0] and a[1] <= b[1] for a, b in pairwise(grid))
+
+
+def _interpolated(grid: Sequence[tuple[float, float]], at: float) -> float:
+    for (left, low), (right, high) in pairwise(grid):
+        if left <= at <= right:
+            return low + (high - low) * (at - left) / (right - left)
+    return grid[0][1]
+
+
+def too_few(metric: Metric, measured: Measurement) -> NotMeasuredError:
+    """There are not enough units for any bound."""
+    units = f"{measured.count} {metric.unit}{'s' if measured.count != 1 else ''}"
+    return NotMeasuredError(f"{metric.name} rests on {units}, and needs {MINIMUM_COUNT}")
+
+
+METHODS: Final[Mapping[str, Callable[[Metric, Measurement, float], Bounds]]] = {
+    "StudentT": student_t,
+    "Tango": paired,
+    "Bootstrap": bootstrap,
+}
 """How bounds are computed, by the name that a metric declares."""
 
 
@@ -75,14 +131,15 @@ def needed_count(metric: Metric, measured: Measurement, threshold: float, confid
 
     None where no number of them would: the value lies on the threshold.
     """
-    mean = measured.mean
-    if mean is None:
-        return None
-    distance = abs(_number(mean.value) - metric.estimate(threshold))
-    spread = _number(mean.standard_error) * measured.count**0.5
+    mean, normal = measured.mean, NormalDist()
+    if mean is not None:
+        distance, error = abs(_number(mean.value) - metric.estimate(threshold)), _number(mean.standard_error)
+    else:
+        found = bounds(metric, measured, confidence)
+        distance, error = abs(found.value - threshold), (found.upper - found.lower) / 2 / normal.inv_cdf(confidence)
+    spread = error * measured.count**0.5
     if not isfinite(distance) or not isfinite(spread) or distance == 0:
         return None
-    normal = NormalDist()
     deviations = normal.inv_cdf(confidence) + normal.inv_cdf(POWER)
     root = deviations * spread / distance
     needed = root * root  # a product may be infinite, where a power would raise

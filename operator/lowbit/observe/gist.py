@@ -67,8 +67,9 @@ def evaluation_values(summary: EvaluationSummary) -> Iterator[tuple[str, str, fl
     """Suite, metric and value of everything that was measured."""
     known = metrics()
     for row in summary.measurements:
-        if row.slice is None and row.mean is not None and row.metric in known:
-            yield sys.intern(row.suite), sys.intern(row.metric), known[row.metric].of(float(row.mean.value))
+        estimate = row.estimate if row.slice is None and row.metric in known else None
+        if estimate is not None:
+            yield sys.intern(row.suite), sys.intern(row.metric), known[row.metric].of(estimate)
     for speed in summary.speed:
         suite_name = sys.intern(f"speed-{speed.concurrency}")
         yield suite_name, "TokensPerSecond", float(speed.tokens_per_second)

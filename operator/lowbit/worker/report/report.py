@@ -179,10 +179,12 @@ def reported_rows(measurements: Sequence[Measurement], original: Sequence[Measur
 
 def plain(row: Measurement | None) -> str:
     """A value and its standard error, to first order on the metric's own scale."""
-    if row is None or row.mean is None:
+    if row is None or row.estimate is None:
         return "–"
     metric = metrics()[row.metric]
-    value = metric.of(float(row.mean.value))
+    value = metric.of(row.estimate)
+    if row.mean is None:
+        return f"{value:.4g}"
     error = float(row.mean.standard_error) * (value if metric.scale == "Logarithmic" else 1.0)
     return f"{value:.4g} ± {error:.4g}"
 
