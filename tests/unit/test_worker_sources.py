@@ -1,4 +1,4 @@
-"""Models from the hub, from volumes and from buckets: whole, checked, resumed, and refused before they are downloaded."""
+"""Models from the hub, volumes and buckets: complete, verified, resumed, and refused before the download."""
 
 from __future__ import annotations
 
