@@ -23,16 +23,16 @@ from lowbit.kube.resources import RESOURCES, Resource
 logger = logging.getLogger(__name__)
 
 OnCall = Callable[[str, str, int, float], None]
-"""Told of each call: verb, resource (plural, with /subresource), HTTP status (0: no answer), seconds."""
+"""Called after each request: verb, resource (plural, with /subresource), HTTP status (0: no answer), seconds."""
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 NO_VERSION = "1"
-"""The resourceVersion of no object: etcd's revision before the first write. An apply that carries it makes an object where
-there is none, and conflicts with every one that there is."""
+"""The resourceVersion of no object: etcd's revision before the first write. An apply with it creates a missing object,
+and conflicts with any existing one."""
 STREAM_LONGEST = 300.0
-"""Seconds that a LIST as a stream may take, as long as something comes."""
+"""Seconds that a streamed LIST may take while data keeps coming."""
 
 
 METHODS = {"get": "GET", "list": "GET", "create": "POST", "patch": "PATCH", "update": "PUT", "delete": "DELETE"}
@@ -61,13 +61,13 @@ class Call:
 
 
 def _ignore(_verb: str, _resource: str, _status: int, _seconds: float) -> None:
-    """Nobody counts."""
+    """Count nothing."""
 
 
 class Kube:
-    """An async client. One per process; close it in the end.
+    """An async client. One per process; close it at the end.
 
-    It speaks through kubernetes.aio's REST client, below its models and its dynamic client: those cost 1 ms a call.
+    It uses kubernetes.aio's REST client directly, because its models and dynamic client cost 1 ms a call.
     """
 
     def __init__(self, configuration: Any, on_call: OnCall = _ignore, timeout: float = 30.0) -> None:
@@ -76,9 +76,9 @@ class Kube:
         self._on_call = on_call
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._streams = True
-        """Whether LISTs are asked for as streams."""
+        """Whether to request LISTs as streams."""
         self._in_pages: set[str] = set()
-        """Paths of which the last stream failed."""
+        """Paths whose last stream failed: the next read uses pages."""
 
     async def close(self) -> None:
         """Close the connections."""
@@ -89,11 +89,11 @@ class Kube:
         return await self._json("get", Place(RESOURCES[kind], namespace, name))
 
     async def read(self, kind: str, namespace: str | None, selector: str | None, take: Take) -> str:
-        """A LIST of all objects of a kind in a namespace (None: in all), as fresh as etcd: some hundred of them at a time are handed
-        to `take`, so that of thousands few are in memory whole.
+        """LIST all objects of a kind in a namespace (None: in all), as fresh as etcd.
 
-        Returns the resourceVersion at which all parts together are what there is. An object may come twice: the later one holds.
-        Raises KubeError: begin anew then. What fails as a stream is read in pages next time.
+        They are delivered to `take` in batches of at most CHUNK, to bound memory. An object may come twice; the later
+        one counts. Returns the resourceVersion of the whole. Raises KubeError; the caller starts over then. After a
+        failed stream the next read of the path uses pages.
         """
         resource = RESOURCES[kind]
         query = {"labelSelector": selector} if selector else {}
@@ -131,7 +131,7 @@ class Kube:
             query["continue"] = token
 
     async def serves(self, kind: str) -> bool:
-        """Whether the cluster knows the kind (asked by discovery, which everyone may)."""
+        """Whether the cluster knows the kind. Uses discovery, which needs no rights."""
         try:
             answer = await self._call(Call("get", RESOURCES[kind].group_path, "discovery", f"look for {kind}"))
         except NotFound:
@@ -145,10 +145,12 @@ class Kube:
     async def apply(
         self, manifest: Mapping[str, Any], *, only_new: bool = False, over: Mapping[str, Any] | None = None
     ) -> Object:
-        """Server-side apply, forced, as the field manager lowbit. Raises Conflict where there is one already (only_new), or
-        where it is not the one that was seen any more, uid and resourceVersion (over).
+        """Server-side apply, forced, as the field manager lowbit.
 
-        A POST would leave fields behind that belong to the operation Update, and that no later apply takes away.
+        Raises Conflict if the object exists (only_new), or if its uid or resourceVersion is not that of `over`.
+
+        It creates objects too: fields set by a POST would belong to the operation Update, and no later apply removes
+        those.
         """
         place = _place(manifest)
         if only_new:
@@ -160,7 +162,7 @@ class Kube:
         return await self._json("patch", place, body=manifest, query=query, content=APPLY_PATCH)
 
     async def merge_patch(self, kind: str, namespace: str, name: str, patch: Mapping[str, Any]) -> Object:
-        """JSON merge patch. Put metadata.uid and metadata.resourceVersion into it: they are preconditions."""
+        """JSON merge patch. metadata.uid and metadata.resourceVersion in it are preconditions."""
         place = Place(RESOURCES[kind], namespace, name)
         return await self._json("patch", place, body=patch, query=MANAGED, content=MERGE_PATCH)
 
@@ -171,9 +173,9 @@ class Kube:
     async def delete(
         self, kind: str, namespace: str, name: str, uid: str, resource_version: str | None = None
     ) -> Object:
-        """Delete in the background, under the preconditions of uid and resourceVersion. Raises NotFound, Conflict.
+        """Delete with background propagation and preconditions on uid and resourceVersion. Raises NotFound, Conflict.
 
-        Returns a Status when it is gone, the object itself while a finalizer holds it.
+        Returns a Status if the object is gone, and the object itself if a finalizer holds it.
         """
         preconditions = {"uid": uid} | ({"resourceVersion": resource_version} if resource_version else {})
         options = {
@@ -187,7 +189,7 @@ class Kube:
     async def pod_log(
         self, namespace: str, pod: str, container: str, lines: int, limit_bytes: int, *, previous: bool = False
     ) -> str:
-        """The last lines of a container's log, or (previous) of that of its last life. Raises KubeError."""
+        """The last lines of a container's log, or (previous) of its previous run's. Raises KubeError."""
         asked = {"container": container, "tailLines": lines, "limitBytes": limit_bytes}
         query = urlencode(asked | ({"previous": "true"} if previous else {}))
         path = f"{RESOURCES['Pod'].path(namespace, pod, 'log')}?{query}"
@@ -213,13 +215,13 @@ class Kube:
         return value
 
     async def _call(self, call: Call) -> bytes:
-        """The whole answer to one request. Raises KubeError."""
+        """The body of the response to one request. Raises KubeError."""
         async with self._answer(call, self._timeout) as response:
             return await response.read()
 
     @asynccontextmanager
     async def _answer(self, call: Call, limits: aiohttp.ClientTimeout) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The answer to one request, of which the body is still to be read. Counted when that is done. Raises KubeError."""
+        """The response to one request; the caller reads the body. Counted after that. Raises KubeError."""
         headers = {"Accept": "application/json, */*", "Content-Type": call.content, "User-Agent": "lowbit"}
         started = time.monotonic()
         status = 0

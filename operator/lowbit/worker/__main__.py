@@ -102,7 +102,8 @@ def _failed(error: Exception) -> tuple[int, TerminationMessage]:
 
 
 def fitting(code: int, message: TerminationMessage, write: Callable[[str], None]) -> tuple[int, TerminationMessage]:
-    """The same end. A result that does not even fit when it is packed goes to the log, by write, and the message says so.
+    """The same end. A result that does not even fit when it is packed goes to the log, by write, and the message says
+    so.
 
     Or a refusal, where it is too long for that: cut off, it would be no result.
     """

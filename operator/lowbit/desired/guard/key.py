@@ -1,4 +1,4 @@
-"""The guard's check of the API key, in Lua. It reads the mounted file at each request, so a changed key works at once."""
+"""The guard's check of the API key, in Lua. It reads the mounted file at each request: changes work at once."""
 
 from __future__ import annotations
 

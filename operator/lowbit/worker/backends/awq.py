@@ -37,7 +37,8 @@ class AWQBackend(GPTQModelBackend):
 
 
 def equal_blocks(samples: Sequence[list[int]]) -> list[list[int]]:
-    """The samples one behind the other, cut into blocks of one length: that of the longest sample, at most BLOCK_TOKENS.
+    """The samples one behind the other, cut into blocks of one length: that of the longest sample, at most
+    BLOCK_TOKENS.
 
     At most BLOCKS of them, spread evenly over the samples. What does not fill the last block is left out.
     """

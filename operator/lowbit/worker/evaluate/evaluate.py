@@ -1,8 +1,9 @@
 """evaluate: one model, measured in the engine beside this process, and compared with its baseline.
 
-What a model gave for a suite goes into the store under a key of its own: a new suite, or a changed one, is all that is measured
-anew, and an original is measured once for all candidates. A candidate is asked the very same as its original, so that nothing but
-the model differs. result.json is written last; an evaluation that has one is finished, and is never measured again.
+What a model gave for a suite goes into the store under a key of its own: a new suite, or a changed one, is all that is
+measured anew, and an original is measured once for all candidates. A candidate is asked the very same as its original,
+so that nothing but the model differs. result.json is written last; an evaluation that has one is finished, and is never
+measured again.
 """
 
 from __future__ import annotations

@@ -66,7 +66,8 @@ class Runner(ABC, Generic[Settings, Samples]):
 
     @abstractmethod
     async def measure(self, ask: Ask[Settings], original: Samples | None) -> Samples:
-        """Everything that the engine says. original: what the original was asked, and said; None where that is what is measured.
+        """Everything that the engine says. original: what the original was asked, and said; None where that is what is
+        measured.
 
         Raises EngineError, and RefusalError where the dataset is of no use.
         """

@@ -107,8 +107,8 @@ class FidelityRunner(Runner[ResolvedFidelity, SuiteSamples]):
         )
 
     def pack(self, samples: SuiteSamples) -> Arrays:
-        """tokens [all tokens], lengths [texts], and of all scored positions (every token but the first of each text) ids and
-        logprobs [positions, w] and tokenLogprobs [positions]."""
+        """tokens [all tokens], lengths [texts], and of all scored positions (every token but the first of each text)
+        ids and logprobs [positions, w] and tokenLogprobs [positions]."""
         return {
             "tokens": np.array([token for text in samples.texts for token in text], dtype=np.int32),
             "lengths": np.array([len(text) for text in samples.texts], dtype=np.int32),
