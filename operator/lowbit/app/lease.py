@@ -169,7 +169,7 @@ class LeaderElection:
         return True
 
     def _seen(self, lease: dict[str, Any]) -> dict[str, Any]:
-        """The Lease. Raises HistoryLost if its resourceVersion went back: a restored etcd is noticed before any write."""
+        """The Lease. Raises HistoryLost if its resourceVersion went back: a restored etcd is noticed before a write."""
         version = str(lease["metadata"]["resourceVersion"])
         if version.isdecimal():
             if int(version) < self._newest:

@@ -1,4 +1,4 @@
-"""prepare: source, datasets and foreign artifacts into the store, the model's facts out, every check before a GPU is asked for."""
+"""prepare: stores source, datasets and foreign artifacts, reads the model's facts, runs all checks that need no GPU."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from lowbit.worker.sources import import_model, open_place
 from lowbit.worker.store import Kind, Store, artifact_index_key, facts_index_key, folder_key
 
 SOURCE_SHARE = 0.7
-"""Of the time, by experience: the source is much larger than all else."""
+"""Shares of the stage's time, by experience: the source is much larger than all else."""
 ARTIFACT_SHARE = 0.95
 
 
@@ -55,7 +55,7 @@ def prepare(
     places: Places | None = None,
     clock: Callable[[], float] = time.time,
 ) -> PrepareResult:
-    """Everything that a revision is frozen from. Raises RefusalError with what is wrong with model, data or manifest."""
+    """Everything that a revision is frozen from. Raises RefusalError with the problems of model, data or manifest."""
     places = places or Places()
     store.remove_stale(clock())
     datasets, chats = prepare_datasets(document, store, places)
@@ -79,7 +79,7 @@ def prepare(
 
 
 def prepare_datasets(document: PrepareDocument, store: Store, places: Places) -> tuple[dict[str, str], list[str]]:
-    """Read every dataset, check them, and put them into the store; digests by the dataset's key, and those that hold chats."""
+    """Read, check and store every dataset. Returns digests by dataset key, and the datasets that hold chats."""
     spec = document.spec
     calibration: dict[str, CalibrationDataset] = {
         d.name: d for d in (spec.calibration.datasets if spec.calibration else [])
@@ -111,7 +111,7 @@ def prepare_datasets(document: PrepareDocument, store: Store, places: Places) ->
 def prepare_artifacts(
     document: PrepareDocument, store: Store, places: Places, facts: ModelFacts, progress: Progress
 ) -> dict[str, Manifest]:
-    """Bring every artifact candidate into the store and check it; by the candidate's index as text."""
+    """Store and check every artifact candidate. Returns them by the candidate's index as text."""
     found: dict[str, Manifest] = {}
     for index, candidate in enumerate(document.spec.candidates):
         _, recipe = recipe_of(candidate)
@@ -128,7 +128,7 @@ def prepare_artifacts(
 
 
 def keep_facts(store: Store, what: str) -> Callable[[Path, Manifest], None]:
-    """A check that inspects a model before it is part of the store, and keeps its facts in the index."""
+    """A check that inspects a model before the store has it, and writes its facts to the index."""
 
     def check(folder: Path, manifest: Manifest) -> None:
         facts = inspect(folder, what)
@@ -138,7 +138,7 @@ def keep_facts(store: Store, what: str) -> Callable[[Path, Manifest], None]:
 
 
 def read_facts(store: Store, kind: Kind, manifest: Manifest, what: str) -> ModelFacts:
-    """The facts of a model in the store. A bucket's model is downloaded only where the index does not know them."""
+    """The facts of a model in the store. A model in a bucket is downloaded only if the index lacks its facts."""
     data = None if store.mounted else store.read(facts_index_key(manifest.digest))
     if data is not None:
         try:
@@ -149,14 +149,14 @@ def read_facts(store: Store, kind: Kind, manifest: Manifest, what: str) -> Model
 
 
 def refuse_problems(document: PrepareDocument, facts: ModelFacts) -> None:
-    """Raise with every problem between the manifest and the model."""
+    """Raise RefusalError with every problem between the manifest and the model."""
     problems = check_model(document.spec, facts)
     if problems:
         raise from_problems(document.name, problems)
 
 
 def look_up(document: PrepareDocument, store: Store, result: PrepareResult) -> PrepareResult:
-    """Add what the store already holds of what the revisions need, as far as a termination message has room."""
+    """Add artifacts and evaluations of the revisions that the store holds, as far as a termination message has room."""
     try:
         revisions = freeze(document.name, document.spec, document.platform, result)
     except Refused as refused:
@@ -171,7 +171,7 @@ def look_up(document: PrepareDocument, store: Store, result: PrepareResult) -> P
 
 
 def find_artifact(store: Store, revision: ModelRevisionSpec, result: PrepareResult) -> ArtifactRecord | None:
-    """The artifact of a revision, where the store holds it whole."""
+    """The artifact of a revision, if the store holds it whole."""
     data = store.read(artifact_index_key(revision.artifact_hash))
     _, recipe = recipe_of(revision.recipe)
     if isinstance(recipe, ResolvedArtifact):
@@ -200,7 +200,7 @@ def find_evaluations(
 
 
 def add_evaluations(result: PrepareResult, summaries: dict[str, EvaluationSummary]) -> PrepareResult:
-    """As many as fit: what is left out costs an evaluate Job that finds its result in the store."""
+    """Add as many as fit. One that is left out costs an evaluate Job, which finds its result in the store."""
     for name, summary in summaries.items():
         more = result.model_copy(update={"found_evaluations": result.found_evaluations | {name: summary}})
         if message_bytes(more) <= TERMINATION_LIMIT:

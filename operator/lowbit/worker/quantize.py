@@ -1,4 +1,4 @@
-"""quantize: from a source, a recipe and calibration texts to an artifact in the store, with a report per module."""
+"""quantize: makes an artifact in the store from source, recipe and calibration texts, with a report per module."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from lowbit.worker.refuse import RefusalError, cut
 from lowbit.worker.store import Store, artifact_index_key
 
 LOADED, QUANTIZED, TESTED = 0.05, 0.9, 0.95
-"""Shares of the time, by experience."""
+"""Shares of the stage's time, by experience."""
 SMOKE_LENGTH = 80
 
 
@@ -39,7 +39,7 @@ def quantize(
     scratch: Path = Path(SCRATCH_PATH),
     clock: Callable[[], float] = time.monotonic,
 ) -> QuantizeResult:
-    """Make the artifact, unless the store holds it. Raises RefusalError where data or model do not allow it."""
+    """Make the artifact, unless the store holds it. Raises RefusalError if data or model do not allow it."""
     known = find(store, document.artifact_hash)
     if known is not None:
         return known
@@ -94,7 +94,7 @@ def make(backend: Backend, work: Work, progress: Progress) -> tuple[list[ModuleL
 
 
 def calibration_samples(document: QuantizeDocument, store: Store, source: Path) -> list[Sample]:
-    """The token ids that the quantizer is shown; none where the recipe needs none."""
+    """Token ids of the calibration samples; none if the recipe needs none."""
     if document.calibration is None:
         return []
     records = {
@@ -122,7 +122,7 @@ def load_tokenizer(source: Path) -> Tokenizer:
 
 
 def find(store: Store, artifact_hash: str) -> QuantizeResult | None:
-    """What an earlier Job made, where the store still holds it whole."""
+    """The result of an earlier Job, if the store still holds the whole artifact."""
     data = store.read(artifact_index_key(artifact_hash))
     if data is None:
         return None
@@ -133,7 +133,7 @@ def find(store: Store, artifact_hash: str) -> QuantizeResult | None:
 
 
 def write_index(store: Store, artifact_hash: str, result: QuantizeResult, modules: list[ModuleLoss]) -> None:
-    """After the commit, so that an index never names what is not there."""
+    """Write the index, after the commit, so that it never names a missing artifact."""
     content: dict[str, Any] = {
         "artifact": result.artifact.wire(),
         "quantize": result.wire(),
@@ -143,7 +143,7 @@ def write_index(store: Store, artifact_hash: str, result: QuantizeResult, module
 
 
 def empty(folder: Path) -> Path:
-    """The folder, with nothing in it that a killed attempt left."""
+    """The folder, emptied of what a killed attempt left."""
     for path in folder.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     return folder

@@ -22,7 +22,7 @@ __all__ = ["Place", "RemoteFile", "import_model", "open_place"]
 def open_place(
     source: Source | ArtifactRecipe, *, volumes: Path = Path(VOLUMES_PATH), secrets: Path = Path(SECRETS_PATH)
 ) -> Place:
-    """The place that a source or an artifact candidate names. Raises ValueError where it names none."""
+    """The place that a source or an artifact candidate names. Raises ValueError if it names none."""
     if source.hugging_face is not None:
         from lowbit.worker.sources.hub import HubPlace
 
@@ -45,9 +45,9 @@ def import_model(
     progress: Progress,
     check: Callable[[Path, Manifest], None] = lambda _folder, _manifest: None,
 ) -> Manifest:
-    """Bring a model's files into the store, going on where an earlier attempt stopped. Returns what is there now.
+    """Copy a model's files into the store, resuming an earlier attempt. Returns their manifest.
 
-    check sees the files before they are part of the store, and may raise RefusalError.
+    check gets the files before they are part of the store, and may raise RefusalError.
     """
     known = _known(store, kind, place)
     if known is not None:
@@ -85,7 +85,7 @@ class _Counter:
 
 
 def _fetch(place: Place, files: list[RemoteFile], workspace: Path, progress: Progress) -> None:
-    """Fetch what is missing. A file has its name only once it is whole; one of an older listing is removed."""
+    """Fetch missing files, and remove those that are no longer listed. A file has its name only once it is complete."""
     wanted = {file.path: file for file in files}
     for path in [path for path in workspace.rglob("*") if path.is_file()]:
         name = path.relative_to(workspace).as_posix()
@@ -94,7 +94,7 @@ def _fetch(place: Place, files: list[RemoteFile], workspace: Path, progress: Pro
     counter = _Counter(progress, sum(file.size for file in files), f"copying {place.name}")
     for file in files:
         target = workspace / file.path
-        # Only what can never change under its name may be kept by name and size.
+        # Name and size identify a file only if the place can never change.
         if place.identity is not None and target.is_file() and target.stat().st_size == file.size:
             counter(file.size)
             continue
@@ -109,7 +109,7 @@ def _hash(workspace: Path, total: int, progress: Progress) -> Manifest:
 
 
 def _known(store: Store, kind: Kind, place: Place) -> Manifest | None:
-    """What the store holds of a place whose content cannot change."""
+    """The manifest in the store, for a place whose content cannot change."""
     if place.identity is None:
         return None
     data = store.read(_index_key(kind, place.identity))

@@ -1,4 +1,4 @@
-"""Where models, datasets and results are kept: on a volume or in a bucket, behind one interface."""
+"""The model store: models, datasets and results, on a volume or in a bucket, behind one interface."""
 
 from __future__ import annotations
 

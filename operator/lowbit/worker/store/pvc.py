@@ -1,4 +1,4 @@
-"""A store on a mounted volume. Folders come into place by one rename, files by a rename over a written and synced copy."""
+"""A model store on a mounted volume. A folder appears by one rename, a file by a rename of a synced copy."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class PVCStore(Store):
         make_folders(self.partial)
         folder = self.partial / check_path(name)
         if not self._lock(name):
-            # Another pod writes there, or the volume knows no locks: nothing is shared with an earlier attempt.
+            # Another pod writes there, or the volume has no locks: do not resume an earlier attempt.
             folder = self.partial / f"{name}-{uuid.uuid4().hex[:8]}"
         make_folders(folder)
         return folder
@@ -104,7 +104,7 @@ class PVCStore(Store):
         return removed
 
     def _lock(self, name: str) -> bool:
-        """Take the name for as long as this process lives; False where another one has it."""
+        """Lock the name until this process ends; False if another process has it."""
         if name in self._locks:
             return True
         file = (self.partial / f"{name}.lock").open("w")
@@ -118,7 +118,7 @@ class PVCStore(Store):
 
     @contextmanager
     def _temporary(self) -> Iterator[Path]:
-        """A path for a file that is not in its place yet. On a full volume what was begun takes no room from others."""
+        """A path for an unfinished file. It is removed in the end: on a full volume it would take room from others."""
         make_folders(self.partial)
         path = self.partial / f"file-{uuid.uuid4().hex}"
         try:
@@ -135,8 +135,11 @@ class PVCStore(Store):
         sync(target.parent)
 
     def _move_folder(self, workspace: Path, target: Path, manifest: Manifest) -> None:
-        """Bring the folder into place. One without a manifest there is what a killed commit left, or another's that
-        is about to write the same manifest: its files are kept where they are right."""
+        """Move the folder into place.
+
+        A folder already there, without a manifest, is from a killed commit, or from a process that is about to write
+        the same manifest. It stays if its files are right.
+        """
         if target.exists():
             if scan(target) == manifest:
                 return
@@ -146,7 +149,7 @@ class PVCStore(Store):
 
 
 def settle(workspace: Path, manifest: Manifest) -> None:
-    """Modes that every user can read, and the content on the disk, before anything points to it."""
+    """Make files readable for every user and sync them to disk, before anything refers to them."""
     names = list_files(workspace)
     if names != [file.path for file in manifest.files]:
         raise RuntimeError(f"{workspace} changed after it was hashed")

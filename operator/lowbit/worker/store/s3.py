@@ -1,4 +1,4 @@
-"""A store in an S3-compatible bucket. Objects appear whole; the manifest is the last one to be written."""
+"""A model store in an S3-compatible bucket. Objects appear atomically; the manifest is written last."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from lowbit.worker.model.manifest import Advance, FileEntry, Manifest, check_pat
 from lowbit.worker.store.base import SPARE, Kind, Store, damaged, folder_key, manifest_key, no_space
 
 HASH_FIELD = "sha256"
-"""Metadata of each object of a model: what was uploaded, so that an upload that was cut off goes on where it was."""
+"""Metadata of each object of a model: its SHA-256, so that an interrupted commit skips uploaded files."""
 
 
 class S3Store(Store):
-    """A prefix of a bucket; scratch is a local folder for what has to be local."""
+    """A prefix of a bucket. scratch: a local folder for files that have to be local."""
 
     mounted = False
 
@@ -71,7 +71,7 @@ class S3Store(Store):
         return folder
 
     def download(self, kind: Kind, digest: str, manifest: Manifest, folder: Path, advance: Advance = silent) -> None:
-        """Copy a model's files into a folder, each checked; what is there and right already is kept."""
+        """Copy a model's files into a folder, and check each; files that are already there and right are kept."""
         for file in manifest.files:
             target = folder / file.path
             if target.is_file() and target.stat().st_size == file.size and hash_file(target) == file.sha256:
@@ -82,14 +82,14 @@ class S3Store(Store):
                 raise damaged(kind, digest, f"{file.path} has other content")
 
     def check_space(self, needed: int, what: str) -> None:
-        """A bucket has no end; the scratch volume, where the files pass through, has one."""
+        """Check the scratch volume, through which the files pass; a bucket has no limit."""
         self.scratch.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self.scratch).free
         if needed * SPARE > free:
             raise no_space(needed, free, f"{what}, in the scratch volume,")
 
     def remove_stale(self, now: float) -> list[str]:
-        """Nothing: in a bucket nothing is ever written under partial/."""
+        """Do nothing: in a bucket nothing is ever written under partial/."""
         return []
 
     def _key(self, key: str) -> str:

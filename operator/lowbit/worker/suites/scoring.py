@@ -1,6 +1,6 @@
 """Distances between two models' next-token distributions, from the lists of likely tokens that an engine gives.
 
-An engine tells the k most likely tokens of each distribution and the token that really came, not all. What is compared:
+An engine returns only the k most likely tokens of each distribution, and the real token. What is compared:
 
 - every token that both lists hold: one by one;
 - a token of the original's list that the candidate's list misses: its probability q is not known, but it is at most
@@ -44,11 +44,11 @@ class Lists:
     """The likely tokens at n positions. Rows are sorted by falling logprob, ties by token id."""
 
     ids: Integers
-    """[n, w], NO_TOKEN where there is none."""
+    """[n, w], padded with NO_TOKEN."""
     logprobs: Floats
-    """[n, w], -inf where there is none."""
+    """[n, w], padded with -inf."""
     tokens: Integers
-    """[n]: the token that really came."""
+    """[n]: the real token."""
     token_logprobs: Floats
     """[n]: its logprob in nats."""
 
@@ -89,9 +89,9 @@ def covered_mass(lists: Lists) -> Floats:
 
 
 def compare(original: Lists, candidate: Lists, top: int, block: int = BLOCK) -> Comparison:
-    """Position by position. top: how many tokens each list was asked for (it may hold the real one besides).
+    """Compare position by position. top: requested length of each list, which may hold the real token besides.
 
-    Raises ValueError when the two have not read the same tokens.
+    Raises ValueError if the two have not read the same tokens.
     """
     if len(original) != len(candidate) or not np.array_equal(original.tokens, candidate.tokens):
         raise ValueError("two models are only compared on the same tokens")
@@ -105,7 +105,7 @@ def compare(original: Lists, candidate: Lists, top: int, block: int = BLOCK) -> 
 
 
 def compare_block(original: Lists, candidate: Lists, top: int) -> Comparison:
-    """compare() of so few positions that all of them fit into memory at once."""
+    """compare() for a block of positions that fits into memory."""
     p = np.exp(original.logprobs.astype(np.float64))
     listed = original.ids != NO_TOKEN
     q, found = look_up(original.ids, candidate)
@@ -132,7 +132,7 @@ def compare_block(original: Lists, candidate: Lists, top: int) -> Comparison:
 
 
 def look_up(ids: Integers, lists: Lists) -> tuple[Floats, Booleans]:
-    """The probability that lists gives each of ids [n, w], and whether it holds it at all."""
+    """The probability that lists give each of ids [n, w], and whether they hold it at all."""
     q = np.zeros(ids.shape, dtype=np.float64)
     found = np.zeros(ids.shape, dtype=np.bool_)
     # Column by column: [n, w, w] would be a hundred times the memory.
@@ -190,7 +190,7 @@ def text_means(values: npt.NDArray[Any], lengths: Integers) -> Floats:
 
 
 def mean(values: Floats) -> Mean:
-    """Mean over independent texts; the standard error is NaN where there is but one, and the skewness where all are equal."""
+    """Mean over independent texts. The standard error is NaN for a single text, the skewness if all are equal."""
     count = len(values)
     error = float(np.std(values, ddof=1) / np.sqrt(count)) if count > 1 else float("nan")
     spread = float(np.std(values))
