@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lowbit.api.documents import FetchDocument, FetchResult
 from lowbit.api.paths import BUSYBOX_PATH, MODEL_PATH
-from lowbit.worker.model.manifest import scan
+from lowbit.worker.model.file_list import scan
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.store import Kind, Store
@@ -35,8 +35,8 @@ def fetch(
     kind, digest = KINDS[document.model.kind], document.model.digest
     if isinstance(store, S3Store):
         progress.step(f"downloading {digest}")
-        manifest = store.require(kind, digest)
-        store.download(kind, digest, manifest, folder, _Bytes(progress.part(0.0, 0.7), manifest.size, "downloading"))
+        file_list = store.require(kind, digest)
+        store.download(kind, digest, file_list, folder, _Bytes(progress.part(0.0, 0.7), file_list.size, "downloading"))
     progress.step(f"verifying {digest}")
     if not folder.is_dir():
         raise tampered(digest, f"there is no folder {folder}")

@@ -21,7 +21,7 @@ from lowbit.worker.data.calibration import Sample, draw, tokenize
 from lowbit.worker.data.datasets import read_dataset
 from lowbit.worker.data.tokens import Tokenizer
 from lowbit.worker.model.artifact_files import finish
-from lowbit.worker.model.manifest import scan
+from lowbit.worker.model.file_list import scan
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import RefusalError, cut
 from lowbit.worker.store import Store, artifact_index_key
@@ -60,11 +60,11 @@ def quantize(
     work = Work(source, workspace, recipe, document.facts, samples, device, scratch)
     modules, smoke = make(backend, work, progress)
     progress.report(TESTED, "hashing and committing the artifact", force=True)
-    manifest = scan(workspace)
-    store.commit("artifacts", workspace, manifest)
+    file_list = scan(workspace)
+    store.commit("artifacts", workspace, file_list)
     most = worst(modules)
     result = QuantizeResult(
-        artifact=manifest.as_artifact(document.facts.weight_bytes),
+        artifact=file_list.as_artifact(document.facts.weight_bytes),
         seconds=round(clock() - begin, 1),
         peak_bytes=peak_bytes(device),
         worst_module=most.name if most else None,
@@ -127,7 +127,7 @@ def find(store: Store, artifact_hash: str) -> QuantizeResult | None:
     if data is None:
         return None
     result = QuantizeResult.model_validate(json.loads(data)["quantize"])
-    if store.manifest("artifacts", result.artifact.digest) is None:
+    if store.file_list("artifacts", result.artifact.digest) is None:
         return None
     return result.model_copy(update={"reused": True})
 

@@ -11,7 +11,7 @@ from lowbit.api.calibration import CalibrationDataset, DatasetFormat
 from lowbit.api.paths import CONFIG_MAPS_PATH, SCRATCH_PATH, SECRETS_PATH, VOLUMES_PATH
 from lowbit.api.references import S3Location
 from lowbit.api.suites.dataset import EvaluationDataset
-from lowbit.worker.model.manifest import hash_file, silent
+from lowbit.worker.model.file_list import hash_file, silent
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.store import Store
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from lowbit.api.paths import SECRETS_PATH, VOLUMES_PATH
 from lowbit.api.recipes.artifact import ArtifactRecipe
 from lowbit.api.references import Source
+from lowbit.worker.model.file_list import FileList, scan
 from lowbit.worker.model.inspect_model import check_names
-from lowbit.worker.model.manifest import Manifest, scan
 from lowbit.worker.progress import Progress
 from lowbit.worker.sources.base import Place, RemoteFile
 from lowbit.worker.store import Kind, Store
@@ -43,9 +43,9 @@ def import_model(
     kind: Kind,
     place: Place,
     progress: Progress,
-    check: Callable[[Path, Manifest], None] = lambda _folder, _manifest: None,
-) -> Manifest:
-    """Copy a model's files into the store, resuming an earlier attempt. Returns their manifest.
+    check: Callable[[Path, FileList], None] = lambda _folder, _file_list: None,
+) -> FileList:
+    """Copy a model's files into the store, resuming an earlier attempt. Returns their list.
 
     check gets the files before they are part of the store, and may raise RefusalError.
     """
@@ -61,13 +61,13 @@ def import_model(
     present = sum(path.stat().st_size for path in workspace.rglob("*") if path.is_file())
     store.check_space(max(total - present, 0), place.name)
     _fetch(place, files, workspace, progress.part(0.0, 0.8))
-    manifest = _hash(workspace, total, progress.part(0.8, 0.9))
-    check(workspace, manifest)
+    file_list = _hash(workspace, total, progress.part(0.8, 0.9))
+    check(workspace, file_list)
     counter = _Counter(progress.part(0.9, 1.0), total, f"committing {place.name}")
-    store.commit(kind, workspace, manifest, counter)
+    store.commit(kind, workspace, file_list, counter)
     if place.identity is not None:
-        store.write(_index_key(kind, place.identity), json.dumps({"digest": manifest.digest}).encode())
-    return manifest
+        store.write(_index_key(kind, place.identity), json.dumps({"digest": file_list.digest}).encode())
+    return file_list
 
 
 class _Counter:
@@ -104,16 +104,16 @@ def _fetch(place: Place, files: list[RemoteFile], workspace: Path, progress: Pro
         path.unlink()
 
 
-def _hash(workspace: Path, total: int, progress: Progress) -> Manifest:
+def _hash(workspace: Path, total: int, progress: Progress) -> FileList:
     return scan(workspace, _Counter(progress, total, "hashing"))
 
 
-def _known(store: Store, kind: Kind, place: Place) -> Manifest | None:
-    """The manifest in the store, for a place whose content cannot change."""
+def _known(store: Store, kind: Kind, place: Place) -> FileList | None:
+    """The model's file list in the store, for a place whose content cannot change."""
     if place.identity is None:
         return None
     data = store.read(_index_key(kind, place.identity))
-    return store.manifest(kind, json.loads(data)["digest"]) if data else None
+    return store.file_list(kind, json.loads(data)["digest"]) if data else None
 
 
 def _index_key(kind: Kind, identity: str) -> str:

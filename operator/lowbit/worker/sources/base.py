@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from lowbit.worker.model.manifest import Advance
+from lowbit.worker.model.file_list import Advance
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lowbit.api.references import HuggingFaceLocation
-from lowbit.worker.model.manifest import CHUNK, Advance, check_path, hash_file
+from lowbit.worker.model.file_list import CHUNK, Advance, check_path, hash_file
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.sources.base import RemoteFile, is_hidden, partial_path
 

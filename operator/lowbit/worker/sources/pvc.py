@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lowbit.api.references import PVCLocation
-from lowbit.worker.model.manifest import CHUNK, Advance, check_path
+from lowbit.worker.model.file_list import CHUNK, Advance, check_path
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.sources.base import RemoteFile, is_hidden, partial_path
 

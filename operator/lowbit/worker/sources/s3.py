@@ -9,7 +9,7 @@ import botocore.exceptions
 
 from lowbit.api.references import S3Location
 from lowbit.worker import s3client
-from lowbit.worker.model.manifest import CHUNK, Advance, check_path
+from lowbit.worker.model.file_list import CHUNK, Advance, check_path
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.sources.base import RemoteFile, is_hidden, partial_path
 

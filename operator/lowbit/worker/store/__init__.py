@@ -12,8 +12,8 @@ from lowbit.worker.store.base import (
     artifact_index_key,
     dataset_key,
     facts_index_key,
+    file_list_key,
     folder_key,
-    manifest_key,
 )
 
 __all__ = [
@@ -22,8 +22,8 @@ __all__ = [
     "artifact_index_key",
     "dataset_key",
     "facts_index_key",
+    "file_list_key",
     "folder_key",
-    "manifest_key",
     "open_store",
 ]
 

@@ -1,7 +1,7 @@
 """The store: sources, artifacts, datasets and results under names that follow from their content.
 
-A folder of model files counts only once its manifest exists, and the manifest is written last. Unfinished files lie
-under partial/, which nobody reads.
+A folder of model files counts only once its file list (manifests/<kind>/<digest>.json) exists, which is written last.
+Unfinished files lie under partial/, which nobody reads.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from lowbit.worker.model.manifest import Advance, Manifest, parse, silent
+from lowbit.worker.model.file_list import Advance, FileList, parse, silent
 from lowbit.worker.refuse import RefusalError
 
 Kind = Literal["sources", "artifacts"]
@@ -30,8 +30,8 @@ def folder_key(kind: Kind, digest: str) -> str:
     return f"{kind}/{hexadecimal(digest)}"
 
 
-def manifest_key(kind: Kind, digest: str) -> str:
-    """Key of the manifest that makes the folder count."""
+def file_list_key(kind: Kind, digest: str) -> str:
+    """Key of the file list, which makes the folder count."""
     return f"manifests/{kind}/{hexadecimal(digest)}.json"
 
 
@@ -81,8 +81,8 @@ class Store(ABC):
         """A local folder to write a model's files into, made if needed; the same name gives the same folder."""
 
     @abstractmethod
-    def commit(self, kind: Kind, workspace: Path, manifest: Manifest, advance: Advance = silent) -> None:
-        """Move the workspace's files, which the manifest lists, into the store, and remove the workspace."""
+    def commit(self, kind: Kind, workspace: Path, file_list: FileList, advance: Advance = silent) -> None:
+        """Move the workspace's files, those of the list, into the store, and remove the workspace."""
 
     @abstractmethod
     def folder(self, kind: Kind, digest: str, advance: Advance = silent) -> Path:
@@ -96,29 +96,29 @@ class Store(ABC):
     def remove_stale(self, now: float) -> list[str]:
         """Remove abandoned entries under partial/; returns their names."""
 
-    def manifest(self, kind: Kind, digest: str) -> Manifest | None:
-        """The manifest of a model in the store, or None. Raises RefusalError if it has another digest."""
-        data = self.read(manifest_key(kind, digest))
+    def file_list(self, kind: Kind, digest: str) -> FileList | None:
+        """The file list of a model in the store, or None. Raises RefusalError if it has another digest."""
+        data = self.read(file_list_key(kind, digest))
         if data is None:
             return None
         try:
-            manifest = parse(data)
+            file_list = parse(data)
         except ValueError as error:
             raise damaged(kind, digest, str(error)) from error
-        if manifest.digest != digest:
-            raise damaged(kind, digest, f"its manifest has the digest {manifest.digest}")
-        return manifest
+        if file_list.digest != digest:
+            raise damaged(kind, digest, f"its manifest has the digest {file_list.digest}")
+        return file_list
 
-    def require(self, kind: Kind, digest: str) -> Manifest:
-        """The manifest of a model. Raises RefusalError if the store lacks the model."""
-        manifest = self.manifest(kind, digest)
-        if manifest is None:
+    def require(self, kind: Kind, digest: str) -> FileList:
+        """The file list of a model. Raises RefusalError if the store lacks the model."""
+        file_list = self.file_list(kind, digest)
+        if file_list is None:
             raise RefusalError(
                 "NotInStore",
                 f"the store holds no model {digest} under {kind}/",
                 "use the digest of an artifact that this store holds, or give the place where the files are",
             )
-        return manifest
+        return file_list
 
     def write_dataset(self, path: Path, digest: str) -> None:
         """Store a dataset under its digest, unless it is there."""
@@ -142,7 +142,7 @@ def damaged(kind: Kind, digest: str, why: str) -> RefusalError:
     return RefusalError(
         "Damaged",
         f"the store's copy of {digest} is damaged: {why}",
-        f"remove {folder_key(kind, digest)} and {manifest_key(kind, digest)} from the store, so that it is made again",
+        f"remove {folder_key(kind, digest)} and {file_list_key(kind, digest)} from the store, so that it is made again",
     )
 
 

@@ -11,15 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from lowbit.worker.model.manifest import Advance, Manifest, check_path, list_files, scan, silent
+from lowbit.worker.model.file_list import Advance, FileList, check_path, list_files, scan, silent
 from lowbit.worker.store.base import (
     SPARE,
     STALE_SECONDS,
     Kind,
     Store,
     damaged,
+    file_list_key,
     folder_key,
-    manifest_key,
     no_space,
 )
 
@@ -69,24 +69,24 @@ class PVCStore(Store):
         make_folders(folder)
         return folder
 
-    def commit(self, kind: Kind, workspace: Path, manifest: Manifest, advance: Advance = silent) -> None:
-        target = self.root / folder_key(kind, manifest.digest)
-        if self.manifest(kind, manifest.digest) is None:
-            settle(workspace, manifest)
+    def commit(self, kind: Kind, workspace: Path, file_list: FileList, advance: Advance = silent) -> None:
+        target = self.root / folder_key(kind, file_list.digest)
+        if self.file_list(kind, file_list.digest) is None:
+            settle(workspace, file_list)
             make_folders(target.parent)
-            self._move_folder(workspace, target, manifest)
-            self.write(manifest_key(kind, manifest.digest), manifest.to_json())
-        advance(manifest.size)
+            self._move_folder(workspace, target, file_list)
+            self.write(file_list_key(kind, file_list.digest), file_list.to_json())
+        advance(file_list.size)
         shutil.rmtree(workspace, ignore_errors=True)
 
     def folder(self, kind: Kind, digest: str, advance: Advance = silent) -> Path:
-        manifest = self.require(kind, digest)
+        file_list = self.require(kind, digest)
         folder = self.root / folder_key(kind, digest)
-        for file in manifest.files:
+        for file in file_list.files:
             path = folder / file.path
             if not path.is_file() or path.stat().st_size != file.size:
                 raise damaged(kind, digest, f"{file.path} is missing or has another size")
-        advance(manifest.size)
+        advance(file_list.size)
         return folder
 
     def check_space(self, needed: int, what: str) -> None:
@@ -134,24 +134,24 @@ class PVCStore(Store):
         temporary.replace(target)
         sync(target.parent)
 
-    def _move_folder(self, workspace: Path, target: Path, manifest: Manifest) -> None:
+    def _move_folder(self, workspace: Path, target: Path, file_list: FileList) -> None:
         """Move the folder into place.
 
-        A folder already there, without a manifest, is from a killed commit, or from a process that is about to write
-        the same manifest. It stays if its files are right.
+        A folder already there, without a file list, is from a killed commit, or from a process that is about to write
+        the same list. It stays if its files are right.
         """
         if target.exists():
-            if scan(target) == manifest:
+            if scan(target) == file_list:
                 return
             target.rename(self.partial / f"replaced-{uuid.uuid4().hex}")
         workspace.rename(target)
         sync(target.parent)
 
 
-def settle(workspace: Path, manifest: Manifest) -> None:
+def settle(workspace: Path, file_list: FileList) -> None:
     """Make files readable for every user and sync them to disk, before anything refers to them."""
     names = list_files(workspace)
-    if names != [file.path for file in manifest.files]:
+    if names != [file.path for file in file_list.files]:
         raise RuntimeError(f"{workspace} changed after it was hashed")
     for path in [workspace, *(p for p in workspace.rglob("*") if p.is_dir())]:
         path.chmod(FOLDER_MODE)

@@ -1,4 +1,4 @@
-"""A model store in an S3-compatible bucket. Objects appear atomically; the manifest is written last."""
+"""A model store in an S3-compatible bucket. Objects appear atomically; the file list is written last."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import botocore.exceptions
 
 from lowbit.worker import s3client
-from lowbit.worker.model.manifest import Advance, FileEntry, Manifest, check_path, hash_file, silent
-from lowbit.worker.store.base import SPARE, Kind, Store, damaged, folder_key, manifest_key, no_space
+from lowbit.worker.model.file_list import Advance, FileEntry, FileList, check_path, hash_file, silent
+from lowbit.worker.store.base import SPARE, Kind, Store, damaged, file_list_key, folder_key, no_space
 
 HASH_FIELD = "sha256"
 """Metadata of each object of a model: its SHA-256, so that an interrupted commit skips uploaded files."""
@@ -55,24 +55,24 @@ class S3Store(Store):
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def commit(self, kind: Kind, workspace: Path, manifest: Manifest, advance: Advance = silent) -> None:
-        if self.manifest(kind, manifest.digest) is None:
-            for file in manifest.files:
+    def commit(self, kind: Kind, workspace: Path, file_list: FileList, advance: Advance = silent) -> None:
+        if self.file_list(kind, file_list.digest) is None:
+            for file in file_list.files:
                 self._commit_file(
-                    f"{folder_key(kind, manifest.digest)}/{file.path}", workspace / file.path, file, advance
+                    f"{folder_key(kind, file_list.digest)}/{file.path}", workspace / file.path, file, advance
                 )
-            self.write(manifest_key(kind, manifest.digest), manifest.to_json())
+            self.write(file_list_key(kind, file_list.digest), file_list.to_json())
         shutil.rmtree(workspace, ignore_errors=True)
 
     def folder(self, kind: Kind, digest: str, advance: Advance = silent) -> Path:
-        manifest = self.require(kind, digest)
+        file_list = self.require(kind, digest)
         folder = self.scratch / "models" / folder_key(kind, digest)
-        self.download(kind, digest, manifest, folder, advance)
+        self.download(kind, digest, file_list, folder, advance)
         return folder
 
-    def download(self, kind: Kind, digest: str, manifest: Manifest, folder: Path, advance: Advance = silent) -> None:
+    def download(self, kind: Kind, digest: str, file_list: FileList, folder: Path, advance: Advance = silent) -> None:
         """Copy a model's files into a folder, and check each; files that are already there and right are kept."""
-        for file in manifest.files:
+        for file in file_list.files:
             target = folder / file.path
             if target.is_file() and target.stat().st_size == file.size and hash_file(target) == file.sha256:
                 advance(file.size)
