@@ -40,8 +40,8 @@ METHODS = {"get": "GET", "list": "GET", "create": "POST", "patch": "PATCH", "upd
 MANAGED = {"fieldManager": FIELD_MANAGER}
 
 
-class Place(NamedTuple):
-    """Where an object is."""
+class ResourcePath(NamedTuple):
+    """One object in the API: its resource, namespace and name."""
 
     resource: Resource
     namespace: str
@@ -86,7 +86,7 @@ class Kube:
 
     async def get(self, kind: str, namespace: str, name: str) -> Object:
         """One object. Raises NotFound."""
-        return await self._json("get", Place(RESOURCES[kind], namespace, name))
+        return await self._json("get", ResourcePath(RESOURCES[kind], namespace, name))
 
     async def read(self, kind: str, namespace: str | None, selector: str | None, take: Take) -> str:
         """LIST all objects of a kind in a namespace (None: in all), as fresh as etcd.
@@ -140,7 +140,7 @@ class Kube:
 
     async def create(self, manifest: Mapping[str, Any]) -> Object:
         """POST. Raises AlreadyExists."""
-        return await self._json("create", _place(manifest), body=manifest, query=MANAGED)
+        return await self._json("create", _path_of(manifest), body=manifest, query=MANAGED)
 
     async def apply(
         self, manifest: Mapping[str, Any], *, only_new: bool = False, over: Mapping[str, Any] | None = None
@@ -152,23 +152,23 @@ class Kube:
         It creates objects too: fields set by a POST would belong to the operation Update, and no later apply removes
         those.
         """
-        place = _place(manifest)
+        target = _path_of(manifest)
         if only_new:
             manifest = {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": NO_VERSION}}
         if over is not None:
             precondition = {field: over["metadata"][field] for field in ("uid", "resourceVersion")}
             manifest = {**manifest, "metadata": {**manifest["metadata"], **precondition}}
         query = MANAGED | {"force": "true"}
-        return await self._json("patch", place, body=manifest, query=query, content=APPLY_PATCH)
+        return await self._json("patch", target, body=manifest, query=query, content=APPLY_PATCH)
 
     async def merge_patch(self, kind: str, namespace: str, name: str, patch: Mapping[str, Any]) -> Object:
         """JSON merge patch. metadata.uid and metadata.resourceVersion in it are preconditions."""
-        place = Place(RESOURCES[kind], namespace, name)
-        return await self._json("patch", place, body=patch, query=MANAGED, content=MERGE_PATCH)
+        target = ResourcePath(RESOURCES[kind], namespace, name)
+        return await self._json("patch", target, body=patch, query=MANAGED, content=MERGE_PATCH)
 
     async def replace(self, manifest: Mapping[str, Any], subresource: str | None = None) -> Object:
         """PUT, under the preconditions of the uid and resourceVersion in the manifest. Raises Conflict, NotFound."""
-        return await self._json("update", _place(manifest), body=manifest, query=MANAGED, subresource=subresource)
+        return await self._json("update", _path_of(manifest), body=manifest, query=MANAGED, subresource=subresource)
 
     async def delete(
         self, kind: str, namespace: str, name: str, uid: str, resource_version: str | None = None
@@ -184,7 +184,7 @@ class Kube:
             "preconditions": preconditions,
             "propagationPolicy": "Background",
         }
-        return await self._json("delete", Place(RESOURCES[kind], namespace, name), body=options)
+        return await self._json("delete", ResourcePath(RESOURCES[kind], namespace, name), body=options)
 
     async def pod_log(
         self, namespace: str, pod: str, container: str, lines: int, limit_bytes: int, *, previous: bool = False
@@ -199,14 +199,14 @@ class Kube:
     async def _json(
         self,
         verb: str,
-        place: Place,
+        target: ResourcePath,
         *,
         body: Mapping[str, Any] | None = None,
         query: Mapping[str, str] | None = None,
         content: str = JSON,
         subresource: str | None = None,
     ) -> Object:
-        resource, namespace, name = place
+        resource, namespace, name = target
         path = resource.path(namespace, None if verb == "create" else name, subresource)
         counted = resource.plural + (f"/{subresource}" if subresource else "")
         what = f"{verb} {resource.kind} {namespace}/{name}"
@@ -246,6 +246,6 @@ class Kube:
             self._on_call(call.verb, call.resource, status, time.monotonic() - started)
 
 
-def _place(manifest: Mapping[str, Any]) -> Place:
+def _path_of(manifest: Mapping[str, Any]) -> ResourcePath:
     metadata = manifest["metadata"]
-    return Place(RESOURCES[manifest["kind"]], metadata["namespace"], metadata["name"])
+    return ResourcePath(RESOURCES[manifest["kind"]], metadata["namespace"], metadata["name"])

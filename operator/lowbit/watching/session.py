@@ -97,9 +97,9 @@ class WatchSession:
 
     async def request(self, method: str, url: str, **options: Any) -> aiohttp.ClientResponse | ListedAlready | Expired:
         """One request. Raises aiohttp.ClientError."""
-        place = URL(url)
-        path = place.path.removeprefix(self._prefix)
-        watches = _watches(place)
+        parsed = URL(url)
+        path = parsed.path.removeprefix(self._prefix)
+        watches = _watches(parsed)
         if method.upper() == "GET" and not watches and (version := self._listed.pop(path, "")):
             return ListedAlready(version)
         response = await self._session.request(method, url, **options)
