@@ -36,21 +36,21 @@ class Judged:
 
 
 def judge(
-    gates: Sequence[ResolvedGate], summary: EvaluationSummary, candidates: int, attempts: int, time: str
+    gates: Sequence[ResolvedGate], summary: EvaluationSummary, candidate_count: int, attempts: int, time: str
 ) -> VerdictRecord:
     """The verdict on one candidate. Fails closed: missing or impossible measurements never pass.
 
-    candidates: how many were declared. attempts: revisions judged on the same evaluation data, this one included.
+    candidate_count: how many were declared. attempts: revisions judged on the same evaluation data, this one included.
     time: now (RFC 3339).
     """
-    judged = [one for gate in gates for one in judge_gate(gate, summary, candidates, len(gates) > 1)]
+    judged = [one for gate in gates for one in judge_gate(gate, summary, candidate_count, len(gates) > 1)]
     empty = [gate.suite for gate in gates if not gate.maximum and not gate.minimum]
     verdict = overall([one.check.verdict for one in judged], complete=bool(judged) and not empty)
     return VerdictRecord(
         verdict=verdict,
         basis="Thresholds",
         message=deciding(verdict, judged) or wording.no_gate(empty),
-        confidence=wording.number(min((divided_confidence(gate, candidates) for gate in gates), default=0.0)),
+        confidence=wording.number(min((divided_confidence(gate, candidate_count) for gate in gates), default=0.0)),
         attempts=attempts,
         checks=[one.check for one in judged],
         time=time,
@@ -75,14 +75,14 @@ def deciding(verdict: Verdict, judged: Sequence[Judged]) -> str | None:
     return pick(same, key=lambda one: one.distance).sentence
 
 
-def divided_confidence(gate: ResolvedGate, candidates: int) -> float:
+def divided_confidence(gate: ResolvedGate, candidate_count: int) -> float:
     """One-sided confidence of each bound: the error probability is divided over the declared candidates."""
-    return 1 - (1 - float(gate.confidence)) / max(1, candidates)
+    return 1 - (1 - float(gate.confidence)) / max(1, candidate_count)
 
 
-def judge_gate(gate: ResolvedGate, summary: EvaluationSummary, candidates: int, several: bool) -> Iterator[Judged]:
+def judge_gate(gate: ResolvedGate, summary: EvaluationSummary, candidate_count: int, several: bool) -> Iterator[Judged]:
     """Every threshold of one suite."""
-    confidence = divided_confidence(gate, candidates)
+    confidence = divided_confidence(gate, candidate_count)
     rows = [row for row in summary.measurements if row.suite == gate.suite and row.slice is None]
     known = metrics()
     thresholds: list[MaximumThreshold | MinimumThreshold] = [*gate.maximum, *gate.minimum]
@@ -133,10 +133,10 @@ def compare(question: Question, found: Bounds, measured: Measurement, confidence
     threshold = float(question.threshold)
     if question.bound == "Maximum":
         passed, failed = found.upper <= threshold, found.lower > threshold
-        passing, failing = found.upper, found.lower
+        pass_bound, fail_bound = found.upper, found.lower
     else:
         passed, failed = found.lower >= threshold, found.upper < threshold
-        passing, failing = found.lower, found.upper
+        pass_bound, fail_bound = found.lower, found.upper
     verdict: Verdict = "Passed" if passed else "Failed" if failed else "Inconclusive"
     if verdict == "Inconclusive":
         needed = needed_count(question.metric, measured, threshold, confidence)
@@ -144,10 +144,10 @@ def compare(question: Question, found: Bounds, measured: Measurement, confidence
             question.name, found, threshold, confidence, Needed(needed, question.metric.unit)
         )
     else:
-        decisive = passing if passed else failing
+        decisive = pass_bound if passed else fail_bound
         relation = wording.RELATIONS[question.bound, verdict]
         sentence = wording.decided(question.name, found.value, decisive, threshold, confidence, relation)
-    nearest = failing if failed else passing
+    nearest = fail_bound if failed else pass_bound
     return Judged(
         check=GateCheck(
             suite=question.suite, metric=question.metric.name, bound=question.bound, threshold=question.threshold,

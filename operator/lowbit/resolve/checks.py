@@ -94,5 +94,5 @@ def check_suites(spec: QuantizedModelSpec) -> list[Problem]:
 def check_model(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
     """Every problem between the manifest and the model."""
     engine = check_engine(spec, facts)
-    candidates = [] if engine else check_candidates(spec, facts)
-    return engine + candidates + check_lengths(spec, facts) + check_suites(spec)
+    recipes = [] if engine else check_candidates(spec, facts)
+    return engine + recipes + check_lengths(spec, facts) + check_suites(spec)

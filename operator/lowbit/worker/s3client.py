@@ -13,7 +13,7 @@ from lowbit.api.paths import CA_BUNDLE_PATH, SECRETS_PATH
 from lowbit.worker.refuse import RefusalError
 
 MISSING = {"404", "NoSuchKey", "NotFound"}
-LASTING = {"NoSuchBucket", "AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidBucketName"}
+PERMANENT = {"NoSuchBucket", "AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidBucketName"}
 
 
 def make_client(
@@ -56,7 +56,7 @@ def is_missing(error: Exception) -> bool:
 
 def explain(error: Exception, bucket: str) -> Exception:
     """A refusal for a permanent error; the error itself if it may be transient."""
-    if code(error) not in LASTING:
+    if code(error) not in PERMANENT:
         return error
     return RefusalError(
         "BucketRefused",
