@@ -1,4 +1,4 @@
-"""The sentences of a verdict."""
+"""Sentences that explain a verdict."""
 
 from __future__ import annotations
 

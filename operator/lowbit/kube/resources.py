@@ -77,4 +77,4 @@ SHARED_KINDS = (
 )
 """Kinds that others use too: only objects with Lowbit's label are watched."""
 OPTIONAL_KINDS = ("PodMonitor",)
-"""Watched where the cluster has them."""
+"""Kinds that are watched only if the cluster has them."""

@@ -147,7 +147,7 @@ def validation(rule: str, message: str, field: str | None = None) -> Schema:
 
 
 def list_kind(items: Schema) -> Schema:
-    """listType map where the items have names; else atomic, which is what the API server takes when nothing is said."""
+    """listType map if the items have names; otherwise nothing, which means atomic."""
     first = next(iter(items.get("properties", {})), None)
     if first in LIST_KEYS and first in items.get("required", []):
         return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [first]}

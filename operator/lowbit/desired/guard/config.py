@@ -136,7 +136,7 @@ def _error(kind: str, code: str) -> Manifest:
 
 
 def _health_check() -> Manifest:
-    """/health answers as the engine's. After /healthcheck/fail it is 503, and answers say Connection: close."""
+    """Passes /health to the engine. After /healthcheck/fail it answers 503, and all answers say Connection: close."""
     path = {"name": ":path", "string_match": {"safe_regex": {"regex": r"/health(\?.*)?"}}}
     return _filter("health_check", "health_check.v3.HealthCheck", {"pass_through_mode": True, "headers": [path]})
 

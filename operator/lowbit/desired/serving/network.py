@@ -10,7 +10,7 @@ from lowbit.desired.common import Manifest, OwnerReference, metadata
 from lowbit.desired.serving.pod import selector, serving_labels
 
 METADATA_ADDRESS = "169.254.169.254/32"
-"""Where clouds hand out a pod's identity."""
+"""Address at which clouds give a pod its identity."""
 HTTPS_PORT = 443
 HTTP_PORT = 80
 DNS_PORT = 53

@@ -38,7 +38,7 @@ from lowbit.worker.suites import RUNNERS, AnyRunner, Ask
 LOG_LIMIT = 4 * 1024 * 1024
 """Bytes of the engine's log that are read."""
 READY_SHARE, READ_SHARE, SPEED_SHARE = 0.05, 0.75, 0.93
-"""Where the parts of the work end, as fractions of the whole."""
+"""Ends of the parts of the work, as fractions of the whole."""
 
 
 @dataclass(frozen=True)

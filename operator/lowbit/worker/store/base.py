@@ -54,7 +54,7 @@ class Store(ABC):
     """A model store of any kind. Keys are paths below its root, with forward slashes."""
 
     mounted: ClassVar[bool]
-    """Whether folder() costs nothing because the files are there already."""
+    """Whether folder() is free, because the files are on a mounted volume."""
 
     @abstractmethod
     def read(self, key: str) -> bytes | None:

@@ -78,7 +78,7 @@ class Mean:
     value: float
     standard_error: float
     skewness: float
-    """Of the texts' values, third central moment over the cubed deviation."""
+    """Skewness of the texts' values: third central moment over the cubed standard deviation."""
     count: int
 
 
