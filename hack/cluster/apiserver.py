@@ -31,7 +31,8 @@ class ApiServer:
     There are no controllers, so much that one is used to does not happen: a deleted namespace stays in Terminating,
     dependants outlive their owners (no garbage collection; foreground deletion waits for ever), Jobs and Deployments
     make no pods, no pod runs, a new namespace has neither the `default` service account nor `kube-root-ca.crt`, TTLs
-    and quotas are not looked at, and the aggregated roles (admin, edit, view) are empty. The ServiceAccount admission plugin is therefore off: a pod needs no account.
+    and quotas are not looked at, and the aggregated roles (admin, edit, view) are empty. The ServiceAccount admission
+    plugin is therefore off: a pod needs no account.
 
     `with_controllers=True` starts kube-controller-manager as well, and all of these but the running of pods are there.
     `arguments` are kube-apiserver's, beside ours.
@@ -93,7 +94,7 @@ class ApiServer:
             etcd.signal(signal.SIGCONT)
 
     def restore(self, folder: Path) -> int:
-        """Go back to a snapshot, as from a backup: both programs end, and begin anew with the old data. etcd's revision then."""
+        """Restore a snapshot, as from a backup: restart both programs on the old data. Returns etcd's revision."""
         self.kill_apiserver()
         self.control_plane.etcd.kill()
         shutil.rmtree(self.folder / "etcd")
@@ -142,7 +143,7 @@ class ApiServer:
 
 
 def _end_as_by_an_error() -> None:
-    """A SIGTERM, which would end this process with nothing done, becomes SystemExit: what was started is ended with it."""
+    """Turn SIGTERM, which would end this process without cleanup, into SystemExit, so that its programs end too."""
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 

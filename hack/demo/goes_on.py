@@ -54,7 +54,7 @@ def _find(cluster: DemoCluster, namespace: str, kind: str, name: str) -> dict[st
 
 
 def sentences(command: str, cluster: DemoCluster, found: Found) -> list[str]:
-    """What goes on running, how to go on with `command` (up or down), how to look at the model, how to take all down."""
+    """Sentences: what keeps running, how to continue `command` (up or down), look at the model, and take all down."""
     if nothing(cluster, found):
         return [_nothing(command, cluster)]
     lines = [_state(cluster, found)]
@@ -89,7 +89,8 @@ def _nothing(command: str, cluster: DemoCluster) -> str:
     where = "on this machine" if cluster.ours else f"on the cluster of {cluster.kubeconfig}"
     if command == "down":
         return f"Nothing of the demo runs {where}. {make(cluster, 'demo-down')} removes what may be left of it."
-    return f"Nothing of the demo runs {where}. What is built stays in {cache()}; {make(cluster, 'demo')} goes on from there."
+    built = f"What is built stays in {cache()}; {make(cluster, 'demo')} goes on from there."
+    return f"Nothing of the demo runs {where}. {built}"
 
 
 def _state(cluster: DemoCluster, found: Found) -> str:

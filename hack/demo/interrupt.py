@@ -37,7 +37,7 @@ class Interrupt:
 def deferred() -> Iterator[None]:
     """Hold SIGINT back to the end of the block; programs that the block runs ignore it.
 
-    Linux keeps a signal that is blocked even where it is ignored. Blocked alone would not do for programs: sh unblocks it.
+    Linux keeps a blocked signal even where it is ignored. Blocking alone is not enough for programs: sh unblocks it.
     """
     handler = signal.getsignal(signal.SIGINT)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

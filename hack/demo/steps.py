@@ -128,7 +128,10 @@ def copy_whole(source: Path, folder: Path) -> None:
 
 
 def copy_elsewhere(cluster: DemoCluster, source: Path, image: str) -> None:
-    """The model's files into a cluster that is not ours. Claims from the cluster's default StorageClass, filled through a pod that lives for the copy only."""
+    """Copy the model's files into a cluster that is not ours.
+
+    The claims are of the cluster's default StorageClass. A pod that lives only for the copy fills them.
+    """
     for name in ("models", "sources"):
         claim = {
             "apiVersion": "v1",

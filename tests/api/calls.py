@@ -114,7 +114,7 @@ class AuditLog:
         return [call for call in self.calls(user, since) if call.write and call.resource != "leases"]
 
     def refused(self, user: str | None = None, since: int = 0) -> list[str]:
-        """What the roles do not allow. An API server that has just started refuses for a moment what it allows later."""
+        """Calls that the roles do not allow. A freshly started API server may briefly refuse allowed ones too."""
         calls = self.calls(user, since)
         allowed = {(call.user, call.verb, call.resource) for call in calls if call.code < 400}
         return [

@@ -2,7 +2,8 @@
 
     PYTHONPATH=operator .venv/bin/python -m tests.api.corpus 0.1.0    # makes tests/unit/golden/corpus/0.1.0.yaml
 
-The file of a version that has been released is never changed: that it is left alone is what the tests are for. Each file is one namespace at rest: models that are served, that have passed, that have failed, and whose Jobs run.
+The file of a version that has been released is never changed: that it is left alone is what the tests are for. Each
+file is one namespace at rest: models that are served, that have passed, that have failed, and whose Jobs run.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class OperatorProcess:
         installation: Installation | None = None,
         tree: Path = ROOT,
     ) -> None:
-        """As the admin with a Lease in `default`, from a checkout; or with what an installation of the chart gives to its pod."""
+        """Run as the admin with a Lease in `default`, from a checkout, or with what the chart gives to its pod."""
         self.log = log
         self.port = _free_port()
         settings = [f"--port={self.port}", "--host=127.0.0.1", f"--identity={identity}", *QUICK_LEASE, *arguments]

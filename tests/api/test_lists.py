@@ -25,7 +25,7 @@ Calls = list[tuple[str, str, int]]
 
 @asynccontextmanager
 async def client(server: ApiServer, space: str) -> AsyncIterator[tuple[Kube, Calls]]:
-    """A client; and verb, resource and HTTP status of its calls after it has made so many ConfigMaps of ours, and one of others."""
+    """A client and its calls (verb, resource, HTTP status), after it made COUNT ConfigMaps of ours and one foreign."""
     calls: Calls = []
     kube = Kube(await configuration(str(server.kubeconfig)), lambda *call: calls.append(call[:3]))
     try:
@@ -121,7 +121,7 @@ async def test_a_kind_that_is_not_there_is_told_as_such(cluster: Cluster) -> Non
 async def test_the_collector_is_off_while_a_part_is_taken_and_never_while_one_is_awaited(
     cluster: Cluster, space: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Off for the whole of a LIST of thousands, it left lying what all other work threw away meanwhile: 300 MiB in a wave."""
+    """Off for a whole LIST of thousands, the collector left all other work's garbage: 300 MiB in a wave."""
     for place in ("client", "listing"):
         monkeypatch.setattr(f"lowbit.kube.{place}.CHUNK", 3)
     async with client(cluster.server, space) as (kube, _):

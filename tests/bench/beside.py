@@ -22,7 +22,8 @@ def in_turn(runs: int, lowbit: Callable[[], Usage], bare: Callable[[], Usage], w
             usage = (lowbit, bare)[side]()
             who = ("Lowbit", "bare")[side]
             print(
-                f"run {number} of {runs}, {who}: {usage.seconds:.1f} s, CPU {usage.cpu_seconds:.1f} s, others {usage.others} cores",
+                f"run {number} of {runs}, {who}: {usage.seconds:.1f} s, "
+                f"CPU {usage.cpu_seconds:.1f} s, others {usage.others} cores",
                 flush=True,
             )
             if number > 0:

@@ -2,8 +2,8 @@
 
     .venv/bin/python -m tests.bench.check [--all]
 
-A range is what a figure is held to: a change that leaves it has made the product slower, or the machine was busy. The aim, where
-it is another number, is what is striven for.
+A range is what a figure is held to: a change that leaves it has made the product slower, or the machine was busy. The
+aim, where it is another number, is what is striven for.
 """
 
 from __future__ import annotations

@@ -5,9 +5,10 @@
 etcd and kube-apiserver are real, the operator is a process of its own with the settings that it has in a pod. One
 QuantizedModel is created, changed and deleted again and again, each step when the operator is at rest. The end is the
 arrival of the operator's next write, whatever it is, as the API server's audit log has it. There are three beginnings,
-all by the machine's one clock: the apply's arrival at the API server (audit log), its commit (etcd tells a watch of it),
-and the end of its answer (audit log). The aim is counted from the commit: what comes before it is the API server's work. A machine at
-work adds its own delays, a scheduler's slice at each of about eight hand-overs: --real-time takes them away.
+all by the machine's one clock: the apply's arrival at the API server (audit log), its commit (etcd tells a watch of
+it), and the end of its answer (audit log). The aim is counted from the commit: what comes before it is the API server's
+work. A machine at work adds its own delays, a scheduler's slice at each of about eight hand-overs: --real-time takes
+them away.
 """
 
 from __future__ import annotations

@@ -45,10 +45,12 @@ def circumstances(record: dict[str, Any]) -> str:
     lines = [
         f"`{record['command']}`",
         f"{record['date']}, commit {commit}; {machine['cpu']}{' (virtual)' if machine['virtual'] else ''}, "
-        f"{machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']}, Linux {machine['kernel']}; {versions}.",
+        f"{machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']}, Linux {machine['kernel']}; "
+        f"{versions}.",
         f"Load average {seen['load_before'][0]:.1f} before and {seen['load_after'][0]:.1f} after; "
         f"{seen['busy_before']:.1f} of the cores were busy with other things in the {LOOK_SECONDS:.0f} s before, "
-        f"{seen['niced_during']:.1f} with niced processes of others and {seen.get('pods_during', 0.0):.1f} with pods during the measurement. The measured processes ran at {seen['priority']}.",
+        f"{seen['niced_during']:.1f} with niced processes of others and {seen.get('pods_during', 0.0):.1f} with pods "
+        f"during the measurement. The measured processes ran at {seen['priority']}.",
     ]
     return "\n\n".join([*lines, f"{setting}."] if setting else lines)
 

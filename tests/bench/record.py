@@ -1,4 +1,4 @@
-"""What a figure is written down with: the machine, the commit, the date, what else the machine did, mean and deviation."""
+"""Records a figure: mean and deviation, the machine, what else it did meanwhile, the commit and the date."""
 
 from __future__ import annotations
 
@@ -129,7 +129,8 @@ def write(
         deviation = "" if each.deviation is None else f" ± {each.deviation:g}"
         print(f"{each.name}: {each.mean:g}{deviation} {each.unit} ({each.runs} runs{more})")
     print(
-        f"load before {seen.load_before}, busy before {seen.busy_before} cores, others {seen.niced_during} cores, pods {seen.pods_during}"
+        f"load before {seen.load_before}, busy before {seen.busy_before} cores, "
+        f"others {seen.niced_during} cores, pods {seen.pods_during}"
     )
     print(path.relative_to(ROOT))
     return path

@@ -1,12 +1,13 @@
 """One life on the one-node cluster: seconds and peak memory of each stage.
 
-    PYTHONPATH=operator .venv/bin/python -m tests.bench.stages [--model smollm2-135m-instruct] [--runs 1] [--as-installed]
+    PYTHONPATH=operator .venv/bin/python -m tests.bench.stages [--model smollm2-135m-instruct] [--runs 1]
+        [--as-installed]
 
 A namespace with a store on a volume, the model on another, and the QuantizedModel of examples/smollm2.yaml (for a model
-that was cut to a few layers with a gate that it passes). Seconds are a Job's from its start to its completion, for serving from the Deployment's
-creation to the pod's readiness, as the API server tells them: whole seconds. Memory is of each container's own cgroup,
-looked at every half second: the kernel's own maximum, in which files that were read count, and the largest resident
-memory that was seen, in which they do not.
+that was cut to a few layers with a gate that it passes). Seconds are a Job's from its start to its completion, for
+serving from the Deployment's creation to the pod's readiness, as the API server tells them: whole seconds. Memory is of
+each container's own cgroup, looked at every half second: the kernel's own maximum, in which files that were read count,
+and the largest resident memory that was seen, in which they do not.
 """
 
 from __future__ import annotations

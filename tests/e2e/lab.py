@@ -1,4 +1,4 @@
-"""What an end-to-end test needs: a namespace with a store and a model, manifests in, conditions out, questions to the model."""
+"""Tools of end-to-end tests: a namespace with a store and a model; apply manifests, await conditions, ask the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients that ask a served model all the time: one that keeps its connection, as SDKs do, and one that opens a new one."""
+"""Clients that constantly query a served model: one keeps its connection, as SDKs do, the other opens new ones."""
 
 from __future__ import annotations
 

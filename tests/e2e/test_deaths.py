@@ -42,8 +42,8 @@ def passed_and_answers(lab: Lab, seen: Seen) -> None:
 def test_the_operator_killed_at_every_stage_completes_without_a_duplicate_job(
     bucket_lab: Lab, bucket: S3Server, models: dict[str, Path]
 ) -> None:
-    """Source and store are a bucket here: serving fetches the artifact and verifies it. And int4 runs in Lowbit's kernel,
-    on any CPU."""
+    """Source and store are a bucket here: serving fetches the artifact and verifies it. And int4 runs in Lowbit's
+    kernel, on any CPU."""
     lab = bucket_lab
     source = lab.furnish_bucket(models["smollm2-2layers"], bucket)
     killed: list[str] = []

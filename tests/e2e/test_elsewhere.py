@@ -48,8 +48,8 @@ def space(lowbit: Cluster) -> Iterator[Lab]:
 
 @pytest.fixture
 def image() -> Iterator[str]:
-    """The operator's image under an id of its own. A kubelet that has pulled an image starts no pod by another name of the same
-    id without pulling that, too (it has to see that the pod may): nothing else of these tests could run.
+    """The operator's image under an id of its own. A kubelet that has pulled an image starts no pod by another name of
+    the same id without pulling that, too (it has to see that the pod may): nothing else of these tests could run.
     """
     made = "localhost/lowbit-elsewhere:test"
     container = subprocess.check_output(buildah("from", "--pull-never", build(("operator",))["operator"]), text=True)

@@ -53,7 +53,7 @@ def _watch(lab: Lab, seen: Seen, stop: threading.Event) -> None:
     while not stop.is_set():
         began = time.monotonic()
         try:
-            # Deployments are read before the verdicts: a verdict that comes between the two cannot accuse anybody falsely.
+            # Deployments are read before the verdicts, so that a verdict between the two reads is no false alarm.
             deployments, others = lab.objects("deployments"), lab.objects("jobs,quantizedmodels,modelrevisions")
         except Exception as error:
             print(f"witness: {error}")

@@ -1,8 +1,9 @@
-"""Runs in the engine's image: a whole model in int4 and in int8, through vLLM with the library for CPUs without AVX-512.
+"""Runs in the engine's image: a whole model in int4 and int8, in vLLM with its library for CPUs without AVX-512.
 
     python -m tests.engine.answers_inside MODEL     MODEL: a Hugging Face folder in bf16
 
-Prints one line of JSON: by bits, how far the logprobs of a text are from those of the same weights unpacked, in transformers.
+Prints one line of JSON: by bits, how far the logprobs of a text are from those of the same weights unpacked, in
+transformers.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
     python -m tests.engine.awq_inside MODEL     MODEL: a Hugging Face folder in bf16
 
-Prints one line of JSON: by method, the mean over tokens of KL(original || quantized), in nats, on texts that were not calibrated on.
+Prints one line of JSON: by method, the mean over tokens of KL(original || quantized), in nats, on texts that were not
+calibrated on.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""A whole quantized model in the CPU engine, on a CPU without AVX-512: it answers, where vLLM alone dies at the first request."""
+"""A quantized model in the CPU engine, without AVX-512, answers; vLLM alone dies at the first request."""
 
 from __future__ import annotations
 
 from tests.engine.conftest import MODEL, run_inside
 
 LARGEST = 0.5
-"""Nats, of one token's logprob: bfloat16 against single precision. Another zero point or group would be off by several."""
+"""Nats of one token's logprob, bfloat16 against float32. A wrong zero point or group would be off by several nats."""
 
 
 def test_int4_and_int8_answer_without_avx512_what_the_same_weights_answer_unpacked(engine_image: str) -> None:

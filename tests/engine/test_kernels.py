@@ -1,4 +1,4 @@
-"""Quantized layers in the CPU engine: each is computed as its format says, by vLLM's kernel or by Lowbit's, on any x86-64 CPU."""
+"""Quantized layers in the CPU engine compute what their format says on any x86-64 CPU, by vLLM's or Lowbit's kernel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""python -m tests.faults: every plan; with SCENARIO, its plans; with SCENARIO and PLAN, that one, with the operator's log."""
+"""python -m tests.faults [SCENARIO [PLAN]]: every plan, a scenario's plans, or one plan with the operator's log."""
 
 from __future__ import annotations
 

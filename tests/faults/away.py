@@ -88,7 +88,7 @@ async def _away(stage: Stage, seconds: float, at: str, outage: Callable[[Play], 
 
 
 def _too_eager(calls: list[Call], seconds: float) -> list[str]:
-    """Others come back at the same moment: whoever asks all the time keeps them from it. Of each sort, twice a second at most."""
+    """After an outage all clients reconnect at once; constant retries would starve them. Two a second of each sort."""
     sorts: dict[str, int] = {}
     for call in calls:
         if not call.asked.lease and call.asked.verb != "get":

@@ -19,7 +19,7 @@ LATER = 429
 
 
 class Admin:
-    """Passes every check of rights, by a certificate, or by the token of an account that may do all. Close it in the end."""
+    """A client with all rights, by a certificate or by the token of an account that may do all. Close it at the end."""
 
     def __init__(self, server: ApiServer, token: str | None = None) -> None:
         authority = server.control_plane.authority
@@ -39,7 +39,7 @@ class Admin:
         await self.session.close()
 
     async def call(self, method: str, path: str, body: Any = None, content: str = JSON) -> Any:
-        """The answer's object; asked again where the API server says "later", as every client does. Raises CallError."""
+        """The answer's object; retries while the API server says "later", as every client does. Raises CallError."""
         data = None if body is None else json.dumps(body).encode()
         while True:
             async with self.session.request(

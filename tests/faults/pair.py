@@ -1,4 +1,4 @@
-"""Two operators: one waits while the other leads; the leader is stopped at one of its writes, and goes on when another leads."""
+"""Two operators, one leads, one stands by: the leader is stopped at a write, and resumes when the other leads."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ async def standby_waits(stage: Stage) -> list[str]:
 
 
 async def leader_stopped(stage: Stage, scenario: str, point: str, *, late: bool) -> list[str]:
-    """SIGSTOP while a write is under way; it arrives when another leads, or (late) when that one has brought all to its end."""
+    """SIGSTOP during a write, which arrives when another leads, or (late) when that one has finished everything."""
     await stage.clean(scenario)
     async with stage.play(Cast(seats=2)) as play:
         first, second = play.seats
@@ -128,7 +128,7 @@ def _name(point: str) -> str:
 
 
 def _is_there(play: Play, point: str) -> bool:
-    """Whether there is what a write writes to. Where there is nothing, a create cannot know that this is meant to be so."""
+    """Whether the object of a write exists. If it does not, a create cannot know that it was deleted on purpose."""
     plural = point.split(":")[1].partition("/")[0]
     return any(RESOURCES[kind].plural == plural and name == _name(point) for kind, name in play.space.objects)
 

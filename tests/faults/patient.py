@@ -48,7 +48,7 @@ class PatientMirror(Mirror):
         await asyncio.gather(*ending, return_exceptions=True)
 
     async def go_back(self, spaces: list[Space], revision: int) -> None:
-        """etcd was restored: what came later than that revision never happened. Call it while stopped; it starts again."""
+        """Forget what came after that revision: etcd was restored. Call it while stopped; it starts again."""
         listings = {kind: await self._admin.call("GET", RESOURCES[kind].path(None)) for kind in KINDS}
         for space in spaces:
             space.history[:] = [event for event in space.history if event.version <= revision]

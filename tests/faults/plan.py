@@ -3,8 +3,8 @@
     kill-before@create:jobs:quantize-0a1b2c3d4e#1
     lost@update:quantizedmodels/status:chat#2,delay=0.5@list:jobs#1
 
-A point is a verb, a resource (with its subresource), a name, and the how-manieth of its sort it is. Points survive a change
-of order between runs; a plain number would not.
+A point is a verb, a resource (with its subresource), a name, and the how-manieth of its sort it is. Points survive a
+change of order between runs; a plain number would not.
 """
 
 from __future__ import annotations

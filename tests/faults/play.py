@@ -210,8 +210,8 @@ class Play:
         await self.until(f"all of {name} is gone", nothing)
 
     async def settle(self, wanted: State | None = None, told: frozenset[str] = frozenset()) -> None:
-        """Wait until the operator leads and writes nothing more, the state is the wanted one where one is given, and these
-        Events were sent."""
+        """Wait until the operator leads and writes nothing more, the state is the wanted one where one is given, and
+        these Events were sent."""
 
         def settled() -> bool:
             same = wanted is None or state(self.space) == wanted

@@ -59,8 +59,9 @@ class Proxy:
     away: int = 0
     """While this is an HTTP status, everything is answered so."""
     gate: Callable[[Call], Awaitable[None]] | None = None
-    """Awaited with each call before it is passed on: may hold it, and refuse it by a ConnectionError. It is carried to its end
-    even where the operator has given the call up meanwhile: an outage that was left half done would never end."""
+    """Awaited with each call before it is passed on: may hold it, and refuse it by a ConnectionError. It is carried to
+    its end even where the operator has given the call up meanwhile: an outage that was left half done would never
+    end."""
 
     wire: Wire = field(default_factory=Wire)
     """What no request may be."""

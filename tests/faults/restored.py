@@ -35,7 +35,7 @@ async def restored(stage: Stage, begin: str, end: str) -> list[str]:
 
 
 async def restored_before_a_change(stage: Stage) -> list[str]:
-    """etcd goes back to before a change that is served: the old revision is served again, and the change can be made again."""
+    """etcd goes back to before a served change: the old revision is served again, and the change can be repeated."""
     await stage.clean(LIFE)
     async with stage.play(Cast(kubelet=True)) as play:
         await SCENARIOS["first-apply"](play)

@@ -135,8 +135,8 @@ def sample(plans: Sequence[tuple[str, Plan]], share: int) -> list[tuple[str, Pla
 
 
 async def all_plans(rig: Rig, scenarios: Iterable[str], sort: str = "crashes") -> list[tuple[str, Plan]]:
-    """All plans of these scenarios of one of SORTS, each with its scenario's name. All of those that are WHOLE; of the others what
-    comes after the user's last act, and what comes before it in the first scenario that has it."""
+    """All plans of these scenarios of one of SORTS, each with its scenario's name. All of those that are WHOLE; of the
+    others what comes after the user's last act, and what comes before it in the first scenario that has it."""
     plans: list[tuple[str, Plan]] = []
     known: set[Plan] = set()
     for scenario in scenarios:

@@ -1,4 +1,4 @@
-"""The scenarios: what a user does in a whole life. Each waits for states, never for moments, so that it goes on after a crash."""
+"""Scenarios: what a user does in a model's life. Each waits for states, never for times, and so survives a crash."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _delete_at(stage: str, prefix: str, reason: str) -> None:
         await play.add_store()
         await play.apply("chat")
         await play.held(prefix)
-        # Else a write that was still due would be told that the model is gone, and whatever would make its Job again would not be seen.
+        # Otherwise a pending write would find the model gone, and a Job that is wrongly made again would go unnoticed.
         await play.says("chat", reason)
         await play.settle()
         await play.delete("chat")

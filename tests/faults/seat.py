@@ -35,7 +35,7 @@ class Account:
 
 
 class Seat:
-    """One operator. Whoever ends there is followed by another pod, and whoever ends by itself by the same, where that is asked for."""
+    """One replica of the operator. A killed pod gets a successor; a process that exits is restarted where asked for."""
 
     def __init__(self, name: str, space: str, account: Account, folder: Path, plan: Plan, identity: Callable[[], str]):
         self.name, self._space, self._account, self._folder = name, space, account, folder
@@ -133,7 +133,7 @@ class Seat:
         return self._pod is not None and self.proxy.leases > self._leases
 
     def check(self, kubelet: bool) -> None:
-        """Start a process again that has ended by itself, where there is a kubelet. Raises AssertionError where there is none."""
+        """Restart a process that has exited, as a kubelet does. Raises AssertionError where there is no kubelet."""
         if self._pod is None or self._pod.poll() is None:
             return
         if not kubelet:

@@ -1,4 +1,4 @@
-"""The sorts of plans, made from what a run without faults has recorded: its calls in the order of arrival, and its watch events."""
+"""Sorts of plans, made from the record of a run without faults: its calls in order of arrival, and its watch events."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def crashes(calls: Calls, _: Events) -> list[Plan]:
 
 
 def reads(calls: Calls, events: Events) -> list[Plan]:
-    """For every read: the process ends before it, after its answer, or the answer is lost; for every watch and every event
-    of it: the process ends before it."""
+    """For every read: the process ends before it, after its answer, or the answer is lost; for every watch and every
+    event of it: the process ends before it."""
     gets = [call for call in calls if call.asked.verb in ("get", "list")]
     watches = [call.point for call in calls if call.asked.verb == "watch"]
     plans: list[Plan] = [(Fault(action, call.point),) for call in gets for action in CRASHES]
@@ -36,7 +36,7 @@ def answers(calls: Calls, _: Events) -> list[Plan]:
 
 
 def views(calls: Calls, events: Events) -> list[Plan]:
-    """For every watch event: lost, late, twice, after the next one, the last of its stream; for every watch: not opened."""
+    """For every watch event: lost, late, twice, after the next, last of its stream; for every watch: not opened."""
     faults = (("cut", 0.0), ("gone", 0.0), ("drop", 0.0), ("delay", 0.5), ("duplicate", 0.0), ("reorder", 0.0))
     watches = [call.point for call in calls if call.asked.verb == "watch"]
     opening = [(Fault(action, point),) for point in watches for action in ("refuse", "410", "500", "kill-before")]
@@ -45,8 +45,8 @@ def views(calls: Calls, events: Events) -> list[Plan]:
 
 
 def twice(calls: Calls, _: Events) -> list[Plan]:
-    """For every write: a crash, and another one while that is made good: at the same write again, or at one of the next. Which one, and
-    how, is chosen by a hash, and the same each time."""
+    """For every write: a crash, and another one while that is made good: at the same write again, or at one of the
+    next. Which one, and how, is chosen by a hash, and the same each time."""
     writes = _writes(calls)
     plans: list[Plan] = []
     for place, call in enumerate(writes):
@@ -63,7 +63,7 @@ def twice(calls: Calls, _: Events) -> list[Plan]:
 
 
 def stale(_: Calls, events: Events) -> list[Plan]:
-    """For every watch event: its stream has expired instead, and the LIST that follows shows what there was in the beginning."""
+    """For every watch event: its stream expires instead, and the LIST that follows shows the state at the beginning."""
     return [(Fault("gone", point), Fault("stale", f"list:{point.split(':')[1]}#2")) for point in dict.fromkeys(events)]
 
 

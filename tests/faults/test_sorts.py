@@ -10,7 +10,10 @@ from tests.faults.plan import Asked, Call, Numbering, parse, told
 from tests.faults.sorts import SORTS, twice
 
 ASKED = st.one_of(
-    st.builds(Asked, st.sampled_from(("create", "update", "patch", "delete")), st.sampled_from(("jobs", "pods")), st.just("chat")),
+    st.builds(
+        Asked, st.sampled_from(("create", "update", "patch", "delete")), st.sampled_from(("jobs", "pods")),
+        st.just("chat"),
+    ),
     st.builds(Asked, st.sampled_from(("list", "watch")), st.just("jobs")),
 )  # fmt: skip
 EVENTS = st.lists(st.sampled_from(("event:jobs:ADDED:chat#1", "event:pods:DELETED:chat#1")), unique=True)

@@ -100,7 +100,7 @@ def compared(
 
 
 def deliver(steps: list[tuple[str, bool]], deliveries: list[Delivery], lists: list[Lists]) -> None:
-    """Deliver a history, and in the end a LIST where an event was lost. Raises AssertionError where the store is wrong."""
+    """Deliver a history, then a LIST where an event was lost. Raises AssertionError where the store is wrong."""
     events, store = history(steps), Store()
     queue: list[tuple[int, Callable[[], object]]] = []
     for number, ((type_, what), how) in enumerate(zip(events, deliveries, strict=False)):

@@ -1,4 +1,4 @@
-"""The start-up probe, run by the busybox that fetch lays out: one real completion, whatever the engine's image holds."""
+"""The start-up probe: one real completion, by the busybox that fetch puts there, whatever the engine's image holds."""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ from lowbit.api.enginelog import LAST_LIMIT, LINE_LIMIT, error_in, kernels_in, l
 STARTS = """INFO 11-27 02:25:38 [vllm.entrypoints:214] Using max model len 512
 (EngineCore pid=71) INFO 11-27 02:25:40 [cpu.py:120] Using CPU_ATTN for MMEncoderAttention.
 INFO 11-27 02:25:41 [vllm.model_executor.kernels.linear:923] Using CPUWNA16LinearKernel for mixed-precision linear
-INFO 11-27 02:25:41 [vllm.model_executor.layers.quantization.auto_gptq:352] Using CPUWNA16LinearKernel for AutoGPTQLinearMethod
+INFO 11-27 02:25:41 [vllm.model_executor.layers.quantization.auto_gptq:352] Using CPUWNA16LinearKernel for \
+AutoGPTQLinearMethod
 INFO 11-27 02:25:42 [x:1] Selected CutlassInt8ScaledMMLinearKernel for CompressedTensorsW8A8Int8
 INFO 11-27 02:25:42 [x:1] Using MarlinLinearKernel for NVFP4 GEMM
 INFO 11-27 02:25:42 [x:1] Using MarlinLinearKernel for NVFP4 GEMM
@@ -32,16 +33,20 @@ def test_the_kernels_of_quantized_layers_are_named_each_once_and_nothing_else() 
 @pytest.mark.parametrize(
     ("log", "error"),
     [
-        ("vllm serve: error: unrecognized arguments: --no-such", "vllm serve: error: unrecognized arguments: --no-such"),
-        ("Fatal Python error: Illegal instruction\n\nThread 0x1 (most recent call first):", "Fatal Python error: Illegal instruction"),
+        ("vllm serve: error: unrecognized arguments: --no-such",
+         "vllm serve: error: unrecognized arguments: --no-such"),
+        ("Fatal Python error: Illegal instruction\n\nThread 0x1 (most recent call first):",
+         "Fatal Python error: Illegal instruction"),
         (
-            "(EngineCore pid=9) ERROR 11-27 02:26:01 [core.py:1] ValueError: Failed to find a kernel that can implement the WNA16\n"
+            "(EngineCore pid=9) ERROR 11-27 02:26:01 [core.py:1] "
+            "ValueError: Failed to find a kernel that can implement the WNA16\n"
             "(APIServer pid=1) RuntimeError: Engine core initialization failed. See root cause above.",
             "ValueError: Failed to find a kernel that can implement the WNA16",
         ),
         ("vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue. See stack trace (above)",
          "vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue. See stack trace (above)"),
-        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB"),
+        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB",
+         "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB"),
         ("INFO 11-27 02:25:38 [x:1] all is well\nand then it was killed", None),
         ("", None),
     ],

@@ -47,7 +47,7 @@ def hashes() -> dict[str, str]:
 
 
 def test_the_golden_hashes_hold() -> None:
-    """A change here starts Jobs in every cluster that is upgraded: it is a break, to be made on purpose or not at all."""
+    """A change here starts Jobs in every cluster that is upgraded: a breaking change, made on purpose or not at all."""
     assert hashes() == json.loads(GOLDEN.read_text())
 
 

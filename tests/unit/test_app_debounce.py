@@ -41,8 +41,8 @@ def test_a_status_is_told_where_there_is_room_and_never_later_than_it_may_wait(
 
 
 @pytest.mark.parametrize(
-    "plan", [Plan(), telling("ModelRevision"), telling("ModelEvaluation"), telling(type_="Warning"), telling(stage="Serving"),
-             telling(stage="Passed")],
+    "plan", [Plan(), telling("ModelRevision"), telling("ModelEvaluation"), telling(type_="Warning"),
+             telling(stage="Serving"), telling(stage="Passed")],
     ids=["nothing", "revision", "evaluation", "warning", "serving", "passed"],
 )  # fmt: skip
 def test_what_others_rest_on_what_went_wrong_and_what_is_waited_for_is_told_at_once(plan: Plan) -> None:

@@ -1,4 +1,4 @@
-"""Logs are read beside everything else, seldom, and are never a reason to fail: progress, and why an engine has ended."""
+"""Logs are read in the background, seldom, and never cause a failure: progress, and why an engine has ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A newer Lowbit starts no Job, restarts no engine and writes nothing by itself: shown on the corpus of each version."""
+"""A newer Lowbit starts no Job, restarts no engine and writes nothing: shown on the corpus of each version."""
 
 from __future__ import annotations
 

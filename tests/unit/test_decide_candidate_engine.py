@@ -1,4 +1,4 @@
-"""A candidate may change the engine, as an FP8 KV cache does: it is judged and served with that, the original without."""
+"""A candidate may change the engine (an FP8 KV cache): it is judged and served with that, the original without."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is under way or served is changed, by its user or by somebody else's hand: what goes on, what is done again, what is put right."""
+"""A user or another client changes what is in work or served: what continues, what is redone, what is repaired."""
 
 from __future__ import annotations
 

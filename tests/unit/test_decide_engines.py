@@ -1,4 +1,4 @@
-"""An engine that ends is told of at once with its last words; the third time it is given up, and nothing waits in silence."""
+"""An engine's exit is reported at once with the end of its log; after the third it is given up. No wait is silent."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from tests.unit.life import NAME, condition, status
 from tests.unit.test_decide_failures import STAGES, reach
 from tests.unit.world import World, spec
 
-DYING = """(EngineCore pid=71) INFO 11-27 02:25:38 [auto_gptq.py:352] Using CPUWNA16LinearKernel for AutoGPTQLinearMethod
+DYING = """\
+(EngineCore pid=71) INFO 11-27 02:25:38 [auto_gptq.py:352] Using CPUWNA16LinearKernel for AutoGPTQLinearMethod
 (EngineCore pid=71) ERROR 11-27 02:26:01 [core.py:1100] Traceback (most recent call last):
-(EngineCore pid=71) ERROR 11-27 02:26:01 [core.py:1100] AttributeError: '_OpNamespace' '_C' object has no attribute 'cpu_gemm_wna16'
+(EngineCore pid=71) ERROR 11-27 02:26:01 [core.py:1100] AttributeError: '_OpNamespace' '_C' object has no attribute \
+'cpu_gemm_wna16'
 (APIServer pid=1) RuntimeError: Engine core initialization failed. See root cause above.
 """
 ERROR = "AttributeError: '_OpNamespace' '_C' object has no attribute 'cpu_gemm_wna16'"

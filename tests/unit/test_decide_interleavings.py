@@ -1,7 +1,7 @@
 """Two QuantizedModels that share all they can, in any order of events: what is promised holds in every state.
 
-Safety: nothing is served that is not good enough, and nothing is made twice. Liveness: once nothing happens any more, each
-has what it asks for or says why not, and the operator is at rest. Deleting one leaves the other whole.
+Safety: nothing is served that is not good enough, and nothing is made twice. Liveness: once nothing happens any more,
+each has what it asks for or says why not, and the operator is at rest. Deleting one leaves the other whole.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Disorder:
         self.world.execute(plan)
 
     def takes_nothing_from_others(self, snapshot: Snapshot, action: SetOwners | Delete) -> None:
-        """What another one uses stays, and stays its own. (A finished Job whose result was lost is made again for all.)"""
+        """What another one uses stays, and stays its own. (A finished Job with a lost result is made again for all.)"""
         shared: Any = {"Job": snapshot.jobs, "ModelEvaluation": snapshot.evaluations}.get(action.kind)
         if shared is None:
             return
@@ -220,7 +220,7 @@ class Disorder:
     # When nothing happens any more.
 
     def settle(self) -> list[str]:
-        """Let everything succeed from now on, then let a person remove the Jobs that failed for good. The models there are."""
+        """Let everything succeed from now on, then remove the Jobs that failed for good. Returns the models."""
         self.store_returns(0, 0)
         self.rest()
         for job in self.jobs(finished=True):

@@ -1,4 +1,4 @@
-"""States that no run would make: what is somebody else's stays so, what cannot go on says so, nothing goes on for ever."""
+"""States that no run would make: foreign objects stay untouched, a blocked model says so, nothing loops for ever."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Status is a memory, not the truth: wiped, with every Job collected, it comes back the same; no GPU is asked for, no pod ends."""
+"""A wiped status comes back the same, even with every Job collected: no GPU is asked for, and no pod ends."""
 
 from __future__ import annotations
 

@@ -17,7 +17,8 @@ OLD = "fpu sse4_2 avx"
 
 def processor(number: int, flags: str, model: str = "Test 9000") -> str:
     """One processor's part of /proc/cpuinfo."""
-    return f"processor\t: {number}\nvendor_id\t: GenuineIntel\nmodel name\t: {model}\nflags\t\t: {flags}\npower management:\n\n"
+    head = f"processor\t: {number}\nvendor_id\t: GenuineIntel\nmodel name\t: {model}\n"
+    return f"{head}flags\t\t: {flags}\npower management:\n\n"
 
 
 def machine(*flags: str) -> str:

@@ -42,8 +42,8 @@ def test_a_cluster_that_is_half_up_is_not_called_nothing() -> None:
 
 def test_cluster_operator_and_model_go_on() -> None:
     assert up(OURS, running=ALL, operator=True, stage="Quantizing") == [
-        "The cluster on this machine and the operator go on running. The operator goes on with smollm2, which is at the "
-        "stage Quantizing.",
+        "The cluster on this machine and the operator go on running. "
+        "The operator goes on with smollm2, which is at the stage Quantizing.",
         "Go on:        make demo (picks it up where it is, and shows it)",
         "Look at it:   KUBECONFIG=/cache/cluster/kubeconfig kubectl -n lowbit-demo describe qm smollm2",
         "Take it down: make demo-down",
@@ -54,8 +54,10 @@ def test_cluster_operator_and_model_go_on() -> None:
     ("found", "first"),
     [
         (Found(ALL), "The cluster on this machine goes on running. The operator is not installed."),
-        (Found(ALL, operator=True), "The cluster on this machine and the operator go on running. The model smollm2 is not applied."),
-        (Found(ALL, unknown="refused"), "The cluster on this machine could not be asked what goes on running there: refused"),
+        (Found(ALL, operator=True),
+         "The cluster on this machine and the operator go on running. The model smollm2 is not applied."),
+        (Found(ALL, unknown="refused"),
+         "The cluster on this machine could not be asked what goes on running there: refused"),
     ],
 )  # fmt: skip
 def test_how_far_it_is_is_said_as_it_is(found: Found, first: str) -> None:
@@ -70,8 +72,8 @@ def test_how_far_it_is_is_said_as_it_is(found: Found, first: str) -> None:
 def test_on_somebodys_cluster_only_the_demos_own_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REGISTRY", "registry.example.com/lowbit")
     assert up(SOMEBODYS, operator=True, stage="Evaluating") == [
-        "On the cluster of /home/me/my config the operator goes on running. The operator goes on with smollm2, which is at the "
-        "stage Evaluating.",
+        "On the cluster of /home/me/my config the operator goes on running. "
+        "The operator goes on with smollm2, which is at the stage Evaluating.",
         "Go on:        KUBECONFIG='/home/me/my config' REGISTRY=registry.example.com/lowbit make demo "
         "(picks it up where it is, and shows it)",
         "Look at it:   KUBECONFIG='/home/me/my config' kubectl -n lowbit-demo describe qm smollm2",

@@ -234,7 +234,8 @@ def test_helm_is_given_the_time_to_write_down_that_it_was_cancelled(demo: Demo, 
     recorded = demo.cache / "recorded"
     demo.tool(
         "helm",
-        f"#!/bin/sh\ntrap 'sleep 0.6; touch {recorded}; exit 1' INT\ntouch {demo.blocked}\nwhile :; do sleep 0.05; done\n",
+        f"#!/bin/sh\ntrap 'sleep 0.6; touch {recorded}; exit 1' INT\ntouch {demo.blocked}\n"
+        "while :; do sleep 0.05; done\n",
     )
     process = demo.start(
         "commands.prepare_machine = lambda *_: dict.fromkeys(('operator', 'worker', 'guard', 'engine'), 'image')\n"

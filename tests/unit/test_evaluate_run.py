@@ -25,7 +25,7 @@ from lowbit.naming.canonical import digest
 from lowbit.worker.evaluate import results
 from lowbit.worker.evaluate.decoding import PROMPTS
 from lowbit.worker.evaluate.evaluate import evaluate
-from lowbit.worker.model.manifest import scan
+from lowbit.worker.model.file_list import scan
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import EngineError, RefusalError
 from lowbit.worker.store import artifact_index_key, dataset_key

@@ -68,7 +68,7 @@ def test_an_ordinary_past_is_never_taken_for_a_restored_one(before: Steps, meanw
 def test_a_look_that_is_behind_at_first_is_never_taken_for_another_past(
     before: Steps, shown: Steps, caught_up: Steps, late: Steps
 ) -> None:
-    """As a stream may be: what there was, then what has happened since. Meanwhile a watch and our own writes bring more."""
+    """As a streamed LIST may be: the state, then the changes since. Meanwhile a watch and our own writes bring more."""
     store, etcd = Store(), Etcd()
     etcd.run(before)
     past = RestoreDetector(store, KIND, None)

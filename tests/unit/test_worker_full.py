@@ -18,7 +18,7 @@ from lowbit.worker import full as module
 from lowbit.worker.__main__ import outcome
 from lowbit.worker.data.datasets import Places
 from lowbit.worker.full import STORE, full, is_full
-from lowbit.worker.model.manifest import scan
+from lowbit.worker.model.file_list import scan
 from lowbit.worker.prepare import prepare
 from lowbit.worker.store.pvc import PVCStore
 from tests.cluster.fixtures import need_root

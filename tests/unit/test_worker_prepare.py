@@ -20,7 +20,7 @@ from lowbit.naming.names import evaluation_name
 from lowbit.resolve.freeze import baseline_spec, freeze
 from lowbit.worker.data.datasets import Places
 from lowbit.worker.fetch import fetch
-from lowbit.worker.model.manifest import scan
+from lowbit.worker.model.file_list import scan
 from lowbit.worker.prepare import add_evaluations, message_bytes, prepare
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.store import artifact_index_key

@@ -25,8 +25,8 @@ from lowbit.worker.backends.gptq import GPTQBackend
 from lowbit.worker.backends.gptqmodel import asked
 from lowbit.worker.backends.losses import ModuleLoss, worst
 from lowbit.worker.model.artifact_files import finish
+from lowbit.worker.model.file_list import scan
 from lowbit.worker.model.inspect_model import inspect
-from lowbit.worker.model.manifest import scan
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.store import artifact_index_key
 from lowbit.worker.store.pvc import PVCStore

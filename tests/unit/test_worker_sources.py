@@ -1,4 +1,4 @@
-"""Models from the hub, from volumes and from buckets: whole, checked, resumed, and refused before they are downloaded."""
+"""Models from the hub, volumes and buckets: complete, verified, resumed, and refused before the download."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from hack.cluster.s3 import S3Server
 from lowbit.api.references import HuggingFaceLocation, PVCLocation, S3Location
-from lowbit.worker.model.manifest import scan
+from lowbit.worker.model.file_list import scan
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.sources import import_model
 from lowbit.worker.sources.hub import HubPlace

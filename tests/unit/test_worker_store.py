@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from hack.cluster.s3 import S3Server
 from lowbit.api.references import PVCLocation
-from lowbit.worker.model.manifest import FileEntry, manifest_of, parse, scan
+from lowbit.worker.model.file_list import FileEntry, file_list_of, parse, scan
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.s3client import make_client
 from lowbit.worker.sources import import_model
 from lowbit.worker.sources.pvc import PVCPlace
-from lowbit.worker.store import Store, folder_key, manifest_key
+from lowbit.worker.store import Store, file_list_key, folder_key
 from lowbit.worker.store.base import STALE_SECONDS
 from lowbit.worker.store.pvc import PVCStore
 from lowbit.worker.store.s3 import S3Store
@@ -112,10 +112,10 @@ def test_a_changed_manifest_is_refused(make_store: MakeStore, folder: Path) -> N
     store = make_store(folder)
     digest = expected(folder)
     import_model(store, "sources", place(folder), inputs.silence())
-    other = manifest_of([FileEntry("config.json", 1, "0" * 64)])
-    store.write(manifest_key("sources", digest), other.to_json())
+    other = file_list_of([FileEntry("config.json", 1, "0" * 64)])
+    store.write(file_list_key("sources", digest), other.to_json())
     with pytest.raises(RefusalError) as error:
-        store.manifest("sources", digest)
+        store.file_list("sources", digest)
     assert error.value.refusal.reason == "Damaged"
 
 
@@ -138,7 +138,7 @@ def test_work_that_would_fill_the_volume_is_refused_before_it_starts(make_store:
 
 def visible_models_are_whole(store: Store, digest: str) -> bool:
     """Whether the model is visible; it is whole where it is."""
-    if store.manifest("sources", digest) is None:
+    if store.file_list("sources", digest) is None:
         return False
     assert scan(store.folder("sources", digest)).digest == digest
     return True
@@ -244,9 +244,9 @@ ENTRIES = st.builds(
 
 @given(st.lists(ENTRIES, max_size=6, unique_by=lambda entry: entry.path))
 def test_a_manifest_reads_back_and_does_not_depend_on_the_order(entries: list[FileEntry]) -> None:
-    manifest = manifest_of(entries)
-    assert parse(manifest.to_json()) == manifest
-    assert manifest_of(reversed(entries)).digest == manifest.digest
+    file_list = file_list_of(entries)
+    assert parse(file_list.to_json()) == file_list
+    assert file_list_of(reversed(entries)).digest == file_list.digest
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[1]", b'[{"path": "../a", "size": 1, "sha256": ""}]', b"[ ]"])

@@ -82,7 +82,10 @@ def spec(**changes: Any) -> QuantizedModelSpec:
     base: dict[str, Any] = {
         "source": {"pvc": {"claimName": "models", "path": "small"}},
         "candidates": [{"gptq": {"bits": 4}}],
-        "calibration": {"samples": 8, "datasets": [{"name": "talk", "configMap": {"name": "texts", "key": "calibration.jsonl"}}]},
+        "calibration": {
+            "samples": 8,
+            "datasets": [{"name": "talk", "configMap": {"name": "texts", "key": "calibration.jsonl"}}],
+        },
         "evaluation": {"suites": [{
             "name": "fidelity",
             "fidelity": {"dataset": {"configMap": {"name": "texts", "key": "holdout.jsonl"}}, "maxTokens": 64},

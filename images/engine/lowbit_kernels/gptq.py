@@ -1,6 +1,6 @@
 """GPTQ on CPUs with 8 bit as well: vLLM takes 4 bit only there, because its own kernel does.
 
-A quantization config in the place of vLLM's own (register_quantization_config), that leaves the question to the kernels.
+Replaces vLLM's own quantization config (register_quantization_config) by one that leaves the question to the kernels.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The plugin's entry point (vllm.general_plugins): vLLM calls it once in each of its processes, before a model is loaded."""
+"""The plugin's entry point (vllm.general_plugins): vLLM calls it once in each process, before it loads a model."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A kernel in plain torch for weight-only quantized linear layers: the weights are unpacked once, when they are loaded.
 
-It runs on any CPU, and takes the memory of the original model. What it computes is what the artifact says, so its answers are
-those of every other kernel, up to rounding.
+It runs on any CPU, and takes the memory of the original model. What it computes is what the artifact says, so its
+answers are those of every other kernel, up to rounding.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class LowbitUnpackedLinearKernel(MPLinearKernel):  # type: ignore[misc] # vLLM i
         return True, None
 
     def process_weights_after_loading(self, layer: torch.nn.Module) -> None:
-        """Put the unpacked weights, [outputs, inputs] in the type of the activations, in the place of the packed ones."""
+        """Replace the packed weights by unpacked ones: [outputs, inputs], in the type of the activations."""
         packed = _inputs_first(getattr(layer, self.w_q_name), packed_along_inputs=True)
         scales = _inputs_first(getattr(layer, self.w_s_name))
         zero_points = None

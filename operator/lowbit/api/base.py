@@ -21,7 +21,7 @@ DecimalString = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?$",
 
 
 def _quantity(value: object) -> object:
-    """`cpu: 4` is what people write, and what Kubernetes takes."""
+    """A whole number as text: people write `cpu: 4`, and Kubernetes accepts it."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 

@@ -20,7 +20,7 @@ class CalibrationDataset(Wire):
     weight: int = Field(default=1, ge=0, le=1_000_000)
     """Share of the samples, relative to the sum of all weights."""
     format: DatasetFormat = "Auto"
-    """Text: a field `text` (or a JSON string) per line. Chat: a field `messages`. Auto: told from the first line."""
+    """Text: a field `text` (or a JSON string) per line. Chat: a field `messages`. Auto: decided by the first line."""
     pvc: PVCLocation | None = None
     """A file on a volume."""
     s3: S3Location | None = None
@@ -30,12 +30,12 @@ class CalibrationDataset(Wire):
 
 
 class Calibration(Wire):
-    """What a quantizer is shown: samples drawn by weight from the datasets, the same ones for the same seed."""
+    """What a quantizer reads: samples drawn by weight from the datasets, the same ones for the same seed."""
 
     samples: int = Field(default=512, ge=1, le=100_000)
     """How many samples are drawn."""
     max_tokens: int = Field(default=2048, ge=16, le=131_072)
-    """Samples are cut at so many tokens."""
+    """Longest sample in tokens; longer ones are cut."""
     seed: int = Field(default=42, ge=0, le=2**31 - 1)
     """Seed of the drawing."""
     datasets: list[CalibrationDataset] = Field(min_length=1, max_length=32)

@@ -1,8 +1,9 @@
 """The worker's contract: one JSON document in, JSON lines of progress out, one termination message of at most 4 KB.
 
-The document is an annotation of the pod (naming/names.py), mounted at DOCUMENT_PATH (api/paths.py). It names Secrets and holds none.
-Exit codes: 0 done; EXIT_REFUSED a lasting reason (trying again cannot help);
-anything else a passing one.
+The document is an annotation of the pod (naming/names.py), mounted at DOCUMENT_PATH (api/paths.py). It names Secrets
+and holds none.
+
+Exit codes: 0: done. EXIT_REFUSED: a permanent error, which no retry can fix. Anything else: a transient error.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from lowbit.api.recipes import ResolvedRecipe
 from lowbit.api.status import ArtifactRecord, EvaluationSummary
 
 EXIT_REFUSED = 64
-"""A lasting reason: bad data, a model that is refused."""
+"""A permanent error: bad data, or a model that is refused."""
 EXIT_ENGINE = 65
-"""The engine restarted or dropped a request: the run is invalid, and may be tried again."""
+"""The engine restarted or dropped a request: the run is invalid, and may be retried."""
 
 
 class PVCStoreAccess(Tolerant):
@@ -51,13 +52,13 @@ class StoreAccess(Tolerant):
 
 
 class StageDocument(Tolerant):
-    """What every stage is told."""
+    """Fields of every stage's document."""
 
     store: StoreAccess
 
 
 class PrepareDocument(StageDocument):
-    """In: the spec and the platform, as far as the operator freezes revisions from them, so that prepare freezes the same."""
+    """Input: the parts of spec and platform that revisions are frozen from, so that prepare freezes the same ones."""
 
     stage: Literal["prepare"] = "prepare"
     name: str
@@ -66,31 +67,31 @@ class PrepareDocument(StageDocument):
     spec: QuantizedModelSpec
     """Without serving and jobs: no revision is made from them."""
     platform: Platform
-    """Without the proxy, which comes by the environment."""
+    """Without the proxy, which is in the environment."""
 
 
 class QuantizeDocument(StageDocument):
-    """In: make the artifact of artifact_hash (a no-op when the store holds it)."""
+    """Input: make the artifact of artifact_hash; a no-op if the store holds it."""
 
     stage: Literal["quantize"] = "quantize"
     source: Digest
     facts: ModelFacts
     recipe: ResolvedRecipe
     calibration: ResolvedCalibration | None = None
-    """Absent where the recipe needs none."""
+    """Absent if the recipe needs none."""
     artifact_hash: str
     device: Literal["GPU", "CPU"]
 
 
 class EvaluateDocument(StageDocument):
-    """In: measure one model in the engine at 127.0.0.1:ENGINE_PORT (a no-op when the store holds the result)."""
+    """Input: measure one model in the engine at 127.0.0.1:ENGINE_PORT; a no-op if the store holds the result."""
 
     stage: Literal["evaluate"] = "evaluate"
     evaluation: str
     """Name of the ModelEvaluation: the key of its results in the store."""
     model: EvaluatedModel
     source: Digest
-    """The original, whose tokenizer and chat template are used on both sides."""
+    """The original: both models use its tokenizer and chat template."""
     source_bytes: int
     protocol: EvaluationProtocol
     engine: ResolvedEngine
@@ -98,11 +99,11 @@ class EvaluateDocument(StageDocument):
     baseline: str | None = None
     """Name of the baseline's ModelEvaluation, whose results are in the store."""
     artifact_hash: str | None = None
-    """Where the quantize report (per-module losses) of a candidate is found, for report.html."""
+    """Finds the candidate's quantize report (per-module losses) in the store, for report.html."""
 
 
 class FetchDocument(StageDocument):
-    """In: put a model at MODEL_PATH (from an s3 store), hash it again, and refuse when the digest differs. Fails closed."""
+    """Input: put a model at MODEL_PATH (from an s3 store), hash it again, and refuse another digest. Fails closed."""
 
     stage: Literal["fetch"] = "fetch"
     model: EvaluatedModel
@@ -123,7 +124,7 @@ class ProgressLine(Tolerant):
 
 
 class PrepareResult(Tolerant):
-    """Out of prepare. sources and datasets are in the store under these digests."""
+    """Result of prepare. Source and datasets are in the store under these digests."""
 
     source: Digest
     facts: ModelFacts
@@ -140,7 +141,7 @@ class PrepareResult(Tolerant):
 
 
 class QuantizeResult(Tolerant):
-    """Out of quantize."""
+    """Result of quantize."""
 
     artifact: ArtifactRecord
     seconds: float
@@ -156,7 +157,7 @@ class QuantizeResult(Tolerant):
 
 
 class EvaluateResult(Tolerant):
-    """Out of evaluate."""
+    """Result of evaluate."""
 
     evaluation: str
     summary: EvaluationSummary
@@ -165,7 +166,7 @@ class EvaluateResult(Tolerant):
 
 
 class FetchResult(Tolerant):
-    """Out of fetch."""
+    """Result of fetch."""
 
     digest: Digest
     files: int

@@ -24,8 +24,8 @@ Argument = Annotated[str, StringConstraints(max_length=1024)]
 
 
 class EngineChanges(Wire):
-    """What a candidate changes in the engine: it is judged and served with this, and the original without it. For instance
-    a KV cache in FP8: args: ["--kv-cache-dtype=fp8"]."""
+    """What a candidate changes in the engine: it is judged and served with this, and the original without it. For
+    instance a KV cache in FP8: args: ["--kv-cache-dtype=fp8"]."""
 
     args: list[Argument] = Field(default_factory=list, max_length=16)
     """Arguments behind those of the engine. What Lowbit sets itself is refused."""
@@ -33,7 +33,7 @@ class EngineChanges(Wire):
     """Environment of the engine; a variable of the same name is replaced."""
 
     def words(self) -> str:
-        """For people: --kv-cache-dtype=fp8, VLLM_X=1."""
+        """The changes in one line, for people: --kv-cache-dtype=fp8, VLLM_X=1."""
         return ", ".join([" ".join(self.args)] * bool(self.args) + [f"{each.name}={each.value}" for each in self.env])
 
 

@@ -23,7 +23,7 @@ ERROR = re.compile(
     r"|\S.*?: error: .*"  # an argument that is not known
 )
 CONSEQUENCES = ("Engine core initialization failed", "EngineDeadError", "EngineCore encountered an issue")
-"""What vLLM's other processes say when the one that matters has ended."""
+"""What vLLM's other processes log after the one that failed."""
 PREFIXES = (
     re.compile(r"\x1b\[[0-9;]*m"),
     re.compile(r"^\(\w[^)]*\bpid=\d+\)\s?"),
@@ -44,7 +44,7 @@ def kernels_in(log: str) -> list[str]:
 
 
 def error_in(log: str) -> str | None:
-    """The line that says why the engine ended; None where none does."""
+    """The line that says why the engine ended, or None."""
     errors = [line.strip() for line in _plain(log) if ERROR.fullmatch(line.strip())]
     causes = [line for line in errors if not any(words in line for words in CONSEQUENCES)]
     found = causes or errors

@@ -56,12 +56,12 @@ class SuiteGate(Wire):
     """One-sided confidence of each bound, divided over the declared candidates; from 0.5 to below 1."""
 
     def asked(self) -> list[str]:
-        """Metrics that it has a threshold for."""
+        """Metrics that the gate has a threshold for."""
         return [each.metric for each in self.maximum] + [each.metric for each in self.minimum]
 
 
 class GatedSuite(Tagged):
-    """What every suite has."""
+    """Fields of every suite."""
 
     common: ClassVar[frozenset[str]] = frozenset({"name", "gate"})
     name: ObjectName
@@ -71,7 +71,7 @@ class GatedSuite(Tagged):
 
 
 class NamedSuite(Tagged):
-    """What every resolved suite has."""
+    """Fields of every resolved suite."""
 
     common: ClassVar[frozenset[str]] = frozenset({"name", "version"})
     name: str
@@ -85,7 +85,7 @@ if TYPE_CHECKING:
         """One thing that is measured, and its gate. Exactly one member."""
 
     class ResolvedSuite(NamedSuite):
-        """A suite with its datasets frozen. The gate is kept apart, so that a new threshold needs no new measurement."""
+        """A suite with its datasets frozen. The gate is apart, so that a new threshold needs no new measurement."""
 
 else:
     Suite = union(
@@ -105,13 +105,13 @@ def suite_of(suite: Suite | ResolvedSuite) -> tuple[AnySuite, Wire]:
 
 
 def datasets_of(suite: Suite) -> Mapping[str, EvaluationDataset]:
-    """All that a suite reads, under the names by which prepare finds them."""
+    """Datasets of a suite, by their keys in PrepareResult.datasets."""
     kind, settings = suite_of(suite)
     return {dataset_key(suite.name, field): dataset for field, dataset in kind.datasets(settings).items()}
 
 
 def data_of(suite: ResolvedSuite) -> set[tuple[str, str]]:
-    """Digests of all that a resolved suite reads, with the names of its datasets."""
+    """(dataset key, digest) of every dataset that a resolved suite reads."""
     kind, settings = suite_of(suite)
     digests = {field: getattr(settings, field) for field in kind.dataset_fields}
     return {(dataset_key(suite.name, field), digest) for field, digest in digests.items() if digest is not None}

@@ -1,4 +1,4 @@
-"""What a model's config says: all that depends on the model is checked against it."""
+"""Facts from a model's config. Whatever depends on the model is checked against them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from lowbit.api.base import Tolerant
 
 
 class ModelFacts(Tolerant):
-    """What prepare read from the original's config; all that depends on the model is checked against it."""
+    """Facts that prepare read from the original. Whatever depends on the model is checked against them."""
 
     architecture: str
     """As in config.json: LlamaForCausalLM."""

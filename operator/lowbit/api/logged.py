@@ -1,6 +1,7 @@
-"""Results that a termination message has no room for: they are the last lines of the worker's log.
+"""Results that do not fit into a termination message: the worker writes them as the last lines of its log.
 
-The termination message says how many lines, and the digest of the whole. Lines stay below the 16 KiB at which container runtimes split them.
+The termination message holds the number of lines and the digest of the result. Lines stay below the 16 KiB at which
+container runtimes split them.
 """
 
 from __future__ import annotations
@@ -17,22 +18,22 @@ from lowbit.api.base import Tolerant
 PART = 8192
 """Characters of data in one line."""
 LOGGED_LIMIT = 1024 * 1024
-"""Bytes of the result's JSON: more than 16 suites of 200 classes take. It goes into a status, and etcd takes 1.5 MiB."""
+"""Bytes of the result's JSON. 16 suites of 200 classes fit. It goes into a status, and etcd takes 1.5 MiB."""
 LINE_LIMIT = PART + 200
 """Bytes of one line."""
 
 
 class LoggedResult(Tolerant):
-    """Where a result is that is not in the message."""
+    """Identifies a result in the worker's log."""
 
     digest: str
     """SHA-256 (hex) of its JSON."""
     parts: int
-    """Lines of the log that hold it."""
+    """Number of lines that hold it."""
 
 
 class ResultPart(Tolerant):
-    """One of those lines."""
+    """One line of the log, with a part of a result."""
 
     lowbit: Literal["result"] = "result"
     digest: str
@@ -50,7 +51,7 @@ def split(text: str) -> tuple[LoggedResult, list[str]]:
 
 
 def join(log: str, logged: LoggedResult) -> str:
-    """The result's JSON from a piece of the log. Raises ValueError where it is not whole."""
+    """The result's JSON from the end of a log. Raises ValueError if it is incomplete or damaged."""
     found: dict[int, str] = {}
     for line in log.splitlines():
         if line.startswith("{"):

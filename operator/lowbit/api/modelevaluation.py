@@ -38,13 +38,13 @@ class ModelEvaluationSpec(Wire):
     """Hash of protocol: equal keys make two results comparable."""
     engine: ResolvedEngine
     runtime_key: str
-    """Hash of engine: a baseline is looked up by the runtime that is asked for."""
+    """Hash of engine: a baseline must have the runtime that is asked for."""
     baseline: ObjectName | None = None
     """The ModelEvaluation of the original that this one is compared with; absent on a baseline."""
 
 
 class ModelEvaluationStatus(Tolerant):
-    """What came out."""
+    """Result of the evaluation."""
 
     observed_generation: int = 0
     conditions: list[Condition] = Field(default_factory=list)
@@ -54,12 +54,12 @@ class ModelEvaluationStatus(Tolerant):
     """The engine's image as the node ran it (with its digest where it has one)."""
     summary: EvaluationSummary | None = None
     engine_last_termination: EngineTermination | None = None
-    """How the engine ended last, where it ended before it was measured."""
+    """How the engine last ended before its measurement was complete."""
     last_failure: Failure | None = None
 
 
 class ModelEvaluation(Tolerant):
-    """The types of spec and status; metadata stays with the observer."""
+    """spec and status, parsed. state/snapshot.py keeps metadata beside them."""
 
     spec: ModelEvaluationSpec
     status: ModelEvaluationStatus = ModelEvaluationStatus()

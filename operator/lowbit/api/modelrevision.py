@@ -31,7 +31,7 @@ class RevisionImages(Wire):
 
 
 class RevisionPlatform(Wire):
-    """What else of the platform's settings a pod shows, frozen like the images. Absent fields are the defaults."""
+    """Other settings of the platform that show in pods, frozen like the images. Absent fields have their defaults."""
 
     image_pull_policy: str = "IfNotPresent"
     gpu_resource: str = "nvidia.com/gpu"
@@ -57,11 +57,11 @@ class ModelRevisionSpec(Wire):
     protocol: EvaluationProtocol
     gates: list[ResolvedGate]
     engine: ResolvedEngine
-    """What the candidate is judged and served in."""
+    """The engine in which the candidate is judged and served."""
     engine_changes: EngineChanges | None = None
-    """What of it is the candidate's own."""
+    """The candidate's own changes to the engine."""
     baseline_engine: ResolvedEngine | None = None
-    """What the original is measured in, where the candidate changes something."""
+    """The engine in which the original is measured, if the candidate changes something."""
     images: RevisionImages
     platform: RevisionPlatform = RevisionPlatform()
     artifact_hash: str
@@ -69,12 +69,12 @@ class ModelRevisionSpec(Wire):
 
     @property
     def original_engine(self) -> ResolvedEngine:
-        """What the original is measured in, and served in where it is the fallback."""
+        """The engine in which the original is measured, and served if it is the fallback."""
         return self.baseline_engine or self.engine
 
 
 class ModelRevisionStatus(Tolerant):
-    """What came out."""
+    """Result of the attempt."""
 
     observed_generation: int = 0
     conditions: list[Condition] = Field(default_factory=list)
@@ -88,7 +88,7 @@ class ModelRevisionStatus(Tolerant):
 
 
 class ModelRevision(Tolerant):
-    """The types of spec and status; metadata stays with the observer."""
+    """spec and status, parsed. state/snapshot.py keeps metadata beside them."""
 
     spec: ModelRevisionSpec
     status: ModelRevisionStatus = ModelRevisionStatus()

@@ -24,7 +24,7 @@ class LayerWeights:
 
 
 def shape(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Members of ModelFacts that follow from the config alone. Raises KeyError where it is not a decoder's."""
+    """Members of ModelFacts that follow from the config alone. Raises KeyError if it is not a decoder's."""
     heads = int(config["num_attention_heads"])
     return {
         "architecture": config["architectures"][0],
@@ -41,7 +41,7 @@ def shape(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def layer_weights(facts: ModelFacts) -> LayerWeights:
-    """A decoder layer with grouped attention and a gated MLP (Llama, Qwen, Mistral)."""
+    """Weights of a decoder layer with grouped attention and a gated MLP (Llama, Qwen, Mistral)."""
     hidden, intermediate = facts.hidden_size, facts.intermediate_size
     attention = facts.attention_heads * facts.head_dim
     key_value = facts.key_value_heads * facts.head_dim
@@ -53,5 +53,5 @@ def layer_weights(facts: ModelFacts) -> LayerWeights:
 
 
 def embedding_weights(facts: ModelFacts) -> int:
-    """The input embedding and, unless it is tied, the output layer."""
+    """Weights of the input embedding and, unless it is tied, of the output layer."""
     return facts.vocab_size * facts.hidden_size * (1 if facts.tied_embeddings else 2)

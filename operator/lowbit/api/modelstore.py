@@ -15,7 +15,7 @@ class PVCStore(Wire):
     claim_name: ObjectName
     """Name of the claim. ReadWriteMany lets pods on several nodes share it."""
     path: RelativePath | None = None
-    """Folder below the volume's root; the root itself where nothing is said."""
+    """Folder below the volume's root; by default the root itself."""
 
 
 class S3Store(Wire):
@@ -26,7 +26,7 @@ class S3Store(Wire):
     prefix: RelativePath | None = None
     """Prefix of all keys."""
     endpoint: Endpoint | None = None
-    """URL of the store; where nothing is said, AWS in the region."""
+    """URL of the store; by default AWS in the region."""
     region: str | None = Field(default=None, max_length=64)
     """Region of the bucket."""
     credentials_secret_ref: SecretReference | None = None
@@ -49,13 +49,13 @@ class ModelStoreStatus(Tolerant):
     conditions: list[Condition] = Field(default_factory=list)
     """Ready."""
     access_modes: list[str] = Field(default_factory=list)
-    """Access modes of the claim, as they were when it was looked at."""
+    """Access modes of the claim when it was last read."""
     capacity: str | None = None
     """Capacity of the claim."""
 
 
 class ModelStore(Tolerant):
-    """The types of spec and status; metadata stays with the observer."""
+    """spec and status, parsed. state/snapshot.py keeps metadata beside them."""
 
     spec: ModelStoreSpec
     status: ModelStoreStatus = ModelStoreStatus()

@@ -1,4 +1,4 @@
-"""Files and ports inside of pods, and how much may be left behind there."""
+"""Paths and ports inside pods, and limits of termination messages."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ SECRETS_PATH = "/lowbit/secrets"
 SCRATCH_PATH = "/lowbit/scratch"
 """Writable emptyDir, also HOME and TMPDIR."""
 BUSYBOX_PATH = f"{SCRATCH_PATH}/tools/busybox"
-"""Where fetch puts what the probes of an engine run: its image may have no shell."""
+"""busybox, copied there by fetch for the engine's probes: the engine's image may have no shell."""
 MODEL_PATH = "/lowbit/model"
 """Where the engine finds its model's folder (a mount, a link or a copy of the artifact or source)."""
 CA_BUNDLE_PATH = "/lowbit/ca/ca.crt"
 TERMINATION_PATH = "/dev/termination-log"
 TERMINATION_LIMIT = 4096
 UNPACKED_LIMIT = 65_536
-"""What a packed termination message may unpack to: a pod's word is not trusted with the operator's memory."""
+"""Bytes that a packed termination message may unpack to: a pod must not fill the operator's memory."""
 ENGINE_LOG_PATH = f"{SCRATCH_PATH}/engine.log"
-"""Where the engine of an evaluation writes its log as well, for the evaluator to read which kernels ran."""
+"""Where the engine of an evaluation writes a copy of its log: the evaluator reads in it which kernels ran."""
 ENGINE_LOGGING_PATH = "/lowbit/logging/engine.json"
-"""Where it is told so."""
+"""The logging configuration that asks for this copy."""
 ENGINE_PORT = 8001
 """The engine listens on loopback only."""
 GUARD_PORT = 8000

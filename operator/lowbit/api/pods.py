@@ -55,9 +55,9 @@ class JobOptions(PodOptions):
     """How the Job of one stage runs."""
 
     deadline_seconds: int = Field(default=21_600, ge=60, le=1_209_600)
-    """The Job is ended, as failed, after so many seconds."""
+    """Fail the Job after this many seconds."""
     max_memory: QuantityString | None = None
-    """A Job that ran out of memory is tried once more with twice its memory limit, up to this; without it, never."""
+    """Retry a Job that ran out of memory once, with twice its memory limit, up to this. Without it: no retry."""
 
 
 class QuantizeOptions(JobOptions):
@@ -77,4 +77,4 @@ class Jobs(Wire):
     evaluate: JobOptions = JobOptions()
     """Measures a model in the engine; the engine's own needs are in spec.engine."""
     ttl_seconds: int = Field(default=86_400, ge=60, le=2_592_000)
-    """Finished Jobs are removed after so many seconds; nothing is lost by it. One that failed for good stays."""
+    """Remove finished Jobs after this many seconds; nothing is lost by it. Jobs that failed permanently stay."""

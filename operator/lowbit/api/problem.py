@@ -1,4 +1,4 @@
-"""What a manifest and a model do not agree on."""
+"""Problems between a manifest and a model."""
 
 from __future__ import annotations
 

@@ -43,13 +43,13 @@ class RevisionSummary(Tolerant):
     candidate: int
     """Index in spec.candidates."""
     recipe: str
-    """The recipe in a word: gptq-int4-g64."""
+    """Short name of the recipe: gptq-int4-g64."""
     verdict: str | None = None
     artifact: ArtifactRecord | None = None
 
 
 class QuantizedModelStatus(Tolerant):
-    """What is, as a person can follow it."""
+    """The present state, for people."""
 
     observed_generation: int = 0
     conditions: list[Condition] = Field(default_factory=list)
@@ -67,7 +67,7 @@ class QuantizedModelStatus(Tolerant):
     verdict: VerdictRecord | None = None
     """The last verdict."""
     evaluation: EvaluationSummary | None = None
-    """What the last verdict rests on."""
+    """The measurements behind the last verdict."""
     endpoint: str | None = None
     """URL of the OpenAI-compatible API inside the cluster."""
     replicas: int = 0
@@ -75,11 +75,11 @@ class QuantizedModelStatus(Tolerant):
     selector: str | None = None
     """Label selector of the serving pods, for the scale subresource."""
     last_failure: Failure | None = None
-    """The last failure, also one that was overcome: it is the present one only while the condition Stalled is True."""
+    """The last failure, even if it was overcome. It is current only while the condition Stalled is True."""
 
 
 class QuantizedModel(Tolerant):
-    """The types of spec and status; metadata stays with the observer."""
+    """spec and status, parsed. state/snapshot.py keeps metadata beside them."""
 
     spec: QuantizedModelSpec
     status: QuantizedModelStatus = QuantizedModelStatus()

@@ -45,7 +45,7 @@ class PVCLocation(Wire):
     claim_name: ObjectName
     """Name of the claim."""
     path: RelativePath | None = None
-    """Path below the root of the volume; the root itself where nothing is said."""
+    """Path below the root of the volume; by default the root itself."""
 
 
 class S3Location(Wire):
@@ -56,7 +56,7 @@ class S3Location(Wire):
     path: RelativePath | None = None
     """The key of an object, or the prefix below which the files lie."""
     endpoint: Endpoint | None = None
-    """URL of the store; where nothing is said, AWS in the region."""
+    """URL of the store; by default AWS in the region."""
     region: str | None = Field(default=None, max_length=64)
     """Region of the bucket."""
     credentials_secret_ref: SecretReference | None = None

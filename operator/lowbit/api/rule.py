@@ -21,7 +21,7 @@ class Rule:
     holds: Callable[[Any], bool] | None
     """The same in Python on the pydantic object; None for a rule on changes, which has nothing to look at offline."""
     field: str | None = None
-    """Member (camelCase) that the message points to; the object itself where nothing is said."""
+    """Member (camelCase) that the message points to; by default the object itself."""
 
 
 def exactly_one(what: str, *members: str) -> Rule:
@@ -47,7 +47,7 @@ NUMBER_CEL = "'^[0-9]+([.][0-9]+)?$'"
 
 
 def between(field: str, attribute: str, cel: str, test: Callable[[Decimal], bool], message: str) -> Rule:
-    """A decimal string inside bounds; what is no number has its own message already."""
+    """A rule that a decimal string lies within bounds. Other text passes: its pattern has a message already."""
     return Rule(
         f"!has(self.{field}) || !self.{field}.matches({NUMBER_CEL}) || ({cel.format(x=f'double(self.{field})')})",
         message,

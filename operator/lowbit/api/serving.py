@@ -19,7 +19,7 @@ class Serving(Wire):
     revision: ObjectName | None = None
     """Pins one passed ModelRevision of this QuantizedModel, which is how a rollback is written in Git."""
     api_key_secret_ref: SecretKeyReference | None = None
-    """The key of the Secret that clients must send as a Bearer token. A changed key holds without a restart."""
+    """The key of the Secret that clients must send as a Bearer token. A changed key takes effect without a restart."""
     fallback: Literal["None", "Source"] = "None"
     """What is served when no candidate passes: nothing, or the original itself."""
     drain_seconds: int = Field(default=30, ge=0, le=3600)

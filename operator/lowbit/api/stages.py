@@ -25,19 +25,19 @@ class StageKind:
     """One stage."""
 
     name: str
-    """In documents, labels and results, and in spec.jobs."""
+    """Its name in documents, labels, results and spec.jobs."""
     document: type[StageDocument]
-    """What its worker reads."""
+    """Input of its worker."""
     result: type[Wire]
-    """What its worker leaves behind."""
+    """Result of its worker."""
     title: str
-    """In a failure: Prepare."""
+    """Its name in a failure: Prepare."""
     status: Stage
-    """Where the QuantizedModel is meanwhile."""
+    """Stage of the QuantizedModel meanwhile."""
 
     @property
     def field(self) -> str:
-        """Where the manifest says how its Job runs."""
+        """Path of its Job's options in the manifest."""
         return f"spec.jobs.{self.name}"
 
 

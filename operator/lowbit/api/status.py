@@ -21,7 +21,7 @@ Stage = Literal[
     "Passed",
     "Failed",
 ]
-"""Where a QuantizedModel is, in the order in which it goes. Passed is the end without serving."""
+"""Stages of a QuantizedModel, in order. Passed is the last one without serving."""
 Verdict = Literal["Passed", "Failed", "Inconclusive"]
 Basis = Literal["Thresholds", "NonInferiority"]
 
@@ -38,7 +38,7 @@ class Condition(Tolerant):
 
 
 class Failure(Tolerant):
-    """The last failure, typed: what a person is told first."""
+    """The last failure: what people should read first."""
 
     stage: str
     """Stage that failed: Prepare, Quantize, Evaluate, Gate, Serve."""
@@ -49,9 +49,9 @@ class Failure(Tolerant):
     action: str
     """What to do about it."""
     exit_code: int | None = None
-    """Exit code of the worker, where one failed."""
+    """Exit code of the worker, if one failed."""
     revision: str | None = None
-    """The ModelRevision that it happened to."""
+    """The ModelRevision that failed."""
     time: str
     """When it happened (RFC 3339)."""
 
@@ -73,7 +73,7 @@ class MeanStatistics(Tolerant):
     value: str
     standard_error: str
     skewness: str = "NaN"
-    """Of the units' values; NaN where it is not known."""
+    """Skewness of the units' values; NaN if unknown."""
 
 
 class PairedCounts(Tolerant):
@@ -96,7 +96,7 @@ class Quantiles(Tolerant):
 
 
 class Measurement(Tolerant):
-    """One number of one suite, with what the gate needs to bound it: one of mean, pairs and quantiles."""
+    """One measured number of a suite, with the statistics that the gate needs: one of mean, pairs and quantiles."""
 
     suite: str
     metric: str
@@ -131,7 +131,7 @@ class GateCheck(Tolerant):
 
 
 class VerdictRecord(Tolerant):
-    """A verdict and what it rests on."""
+    """A verdict and the checks behind it."""
 
     verdict: Verdict
     basis: Basis
@@ -168,7 +168,7 @@ class SpeedSummary(Tolerant):
 
 
 class EngineTermination(Tolerant):
-    """How an engine ended while it was needed, and the end of its log."""
+    """How an engine exited while it was needed, and the end of its log."""
 
     pod: str
     count: int
@@ -192,7 +192,7 @@ class EvaluationSummary(Tolerant):
     """What an evaluation measured; the full report is in the store."""
 
     measurements: list[Measurement] = Field(default_factory=list)
-    """Of every suite."""
+    """Measurements of every suite."""
     speed: list[SpeedSummary]
     kernels: list[str] = Field(default_factory=list)
     """Kernels of quantized layers that the engine's log names: "CPUWNA16LinearKernel for AutoGPTQLinearMethod"."""
@@ -202,6 +202,6 @@ class EvaluationSummary(Tolerant):
     """Path of report.html below the store's root."""
 
     def brief(self) -> EvaluationSummary:
-        """Without slices, and with so many rows that a status stays readable; all are in the ModelEvaluation."""
+        """The summary without slices, with at most SHOWN_MEASUREMENTS rows. The ModelEvaluation has them all."""
         whole = [row for row in self.measurements if row.slice is None]
         return self.model_copy(update={"measurements": whole[:SHOWN_MEASUREMENTS]})

@@ -1,4 +1,4 @@
-"""Tagged unions that are made from a registry: what comes next is one declaration and one line there."""
+"""Tagged unions made from a registry: a new member is one declaration, and one line in the registry."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lowbit.api.base import Wire
 
 
 class Named(Protocol):
-    """What a registry holds."""
+    """A declaration in a registry."""
 
     @property
     def name(self) -> str:
@@ -22,14 +22,14 @@ Kind = TypeVar("Kind", bound=Named)
 
 
 class Registry(Generic[Kind]):
-    """Declarations by name, in the order in which people read of them."""
+    """Declarations by name, in the order of the documentation."""
 
     def __init__(self, what: str, *kinds: Kind) -> None:
         self._what = what
         self._kinds = {kind.name: kind for kind in kinds}
 
     def __getitem__(self, name: str) -> Kind:
-        """Raises KeyError with the names that there are."""
+        """The declaration of that name. Raises KeyError, which lists the known names."""
         try:
             return self._kinds[name]
         except KeyError:
@@ -39,12 +39,12 @@ class Registry(Generic[Kind]):
         return iter(self._kinds.values())
 
     def names(self) -> tuple[str, ...]:
-        """Of all of them."""
+        """Names of all declarations."""
         return tuple(self._kinds)
 
 
 class Tagged(Wire):
-    """A tagged union: exactly one member is set, which a rule sees to."""
+    """A tagged union: exactly one member is set. A rule enforces it."""
 
     common: ClassVar[frozenset[str]] = frozenset()
     """Fields beside the members, which all of them share."""
@@ -56,11 +56,11 @@ class Tagged(Wire):
 
     @property
     def is_set(self) -> bool:
-        """Whether a member is set. Where none is, that has a finding of its own."""
+        """Whether a member is set. If none is, another rule reports it."""
         return any(getattr(self, name) is not None for name in self.members())
 
     def member(self) -> tuple[str, Wire]:
-        """Name and settings of the member that is set. Raises ValueError where none is."""
+        """Name and settings of the member that is set. Raises ValueError if none is."""
         for name in self.members():
             value = getattr(self, name)
             if value is not None:
@@ -72,7 +72,7 @@ Base = TypeVar("Base", bound=Tagged)
 
 
 def union(name: str, description: str, members: Mapping[str, tuple[type[Wire], str]], base: type[Base]) -> type[Base]:
-    """A type with one optional member for each beside the base's fields; descriptions are for `kubectl explain`."""
+    """A subclass of base with one optional field per member. Descriptions are for `kubectl explain`."""
     fields: dict[str, Any] = {
         member: (kind | None, Field(default=None, description=text)) for member, (kind, text) in members.items()
     }

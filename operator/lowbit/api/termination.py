@@ -1,4 +1,4 @@
-"""What a worker leaves behind: the result of its stage, or why there is none."""
+"""Termination message of a worker: the result of its stage, or why there is none."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Result = TypeVar("Result", bound=Wire)
 
 
 class Refusal(Tolerant):
-    """Out of any stage that ended with EXIT_REFUSED (or with another code, where it could still write)."""
+    """Why a stage failed. Written with EXIT_REFUSED, and with other exit codes if the worker could still write."""
 
     reason: str
     """One word in CamelCase: BranchNotCommit, RemoteCode, HeadsNotDivisible, ..."""
@@ -29,30 +29,30 @@ class Refusal(Tolerant):
 
 
 class _Message(Tolerant):
-    """What a worker leaves behind: exactly one member.
+    """A worker's termination message: exactly one member.
 
-    Where the JSON is longer than TERMINATION_LIMIT (many suites with long names), it is written as {"packed": ...},
-    deflated and in base64, and reads back as if it had not been. What is longer even so is `logged`.
+    JSON longer than TERMINATION_LIMIT (many suites with long names) is written as {"packed": ...}, deflated and in
+    base64, and unpacked when it is read. A result that is still too long is `logged`.
     """
 
     refusal: Refusal | None = None
     logged: LoggedResult | None = None
-    """The result is in the worker's log: this message has no room for it."""
+    """The result is in the worker's log, because it does not fit into this message."""
 
     @classmethod
     def of(cls, result: Wire) -> Self:
-        """The message of a stage that has succeeded."""
+        """The message of a stage that succeeded."""
         kind = next(kind for kind in STAGES if isinstance(result, kind.result))
         return cls.model_validate({kind.name: result})
 
     def result(self, type_: type[Result]) -> Result | None:
-        """The result of that type, if it is what the worker has left."""
+        """The result of that type; None if the message holds another."""
         return next((value for _, value in self if isinstance(value, type_)), None)
 
     @model_validator(mode="before")
     @classmethod
     def unpack(cls, value: Any) -> Any:
-        """Raises ValueError where `packed` is not what text() writes."""
+        """Unpack `packed`. Raises ValueError if text() did not write it."""
         if not isinstance(value, dict) or "packed" not in value:
             return value
         stream = zlib.decompressobj()

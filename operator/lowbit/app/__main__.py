@@ -15,16 +15,16 @@ from lowbit.kube.connect import NoCluster
 from lowbit.watching.ended import PartEnded
 
 RARELY = (10_000, 20, 50)
-"""Objects, and collections of the younger generation, until the garbage collector looks at a generation."""
+"""Thresholds of the garbage collector: new objects, then collections of the younger generation."""
 
 
 def main() -> int:
-    """Run until told to stop. 0 after a stop, 1 when it could not start or a part of it ended."""
+    """Run until told to stop. Returns 0 after a stop, 1 if it could not start or a task ended."""
     settings = from_process(sys.argv[1:])
     set_up_logging(settings.log_level, settings.log_format)
-    # What was imported stays for ever: without this, a full collection looks through all of it, for 50 ms.
+    # Imported modules stay for ever: without this, each full collection scans all of them, for 50 ms.
     gc.freeze()
-    # Hardly anything here is held by a cycle: to look for those at every 700 new objects takes a tenth of all the time.
+    # Hardly any object is in a reference cycle: searching at every 700 new objects would take a tenth of all time.
     gc.set_threshold(*RARELY)
     try:
         asyncio.run(run_operator(settings, decide))

@@ -1,8 +1,8 @@
 """/healthz, /readyz and /metrics.
 
-Healthy: a restart would not help. The event loop runs (it answers), the watches, the workers and the election are alive, no
-reconcile hangs, and the watches bring what LISTs find. Ready: the store is filled, and this operator leads or stands by.
-An API server that is down makes it unready, never unhealthy.
+Healthy means that a restart would not help: the event loop runs (it answers), the watches, the workers and the election
+are alive, no reconcile hangs, and the watches deliver what LISTs find. Ready means that the cache is filled, and that
+this operator leads or stands by. While the API server is down, the operator is unready but healthy.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ Check = Callable[[], str | None]
 
 @dataclass
 class Health:
-    """Named checks of both sorts."""
+    """Named checks: alive for /healthz, alive and ready for /readyz."""
 
     alive: dict[str, Check] = field(default_factory=dict)
     ready: dict[str, Check] = field(default_factory=dict)
 
     def watch_task(self, name: str, task: asyncio.Task[object]) -> None:
-        """The task must run for ever."""
+        """Add a check that a task, which should run for ever, has not ended."""
         self.alive[name] = lambda: f"{name} has ended" if task.done() else None
 
 
 def failures(checks: Mapping[str, Check]) -> list[str]:
-    """What is wrong, a line each."""
+    """The failed checks, one line each."""
     return [f"{name}: {trouble}" for name, check in checks.items() if (trouble := check()) is not None]
 
 
 class HealthServer:
-    """Serves them on a port of its own. `port` is the real one after `start`."""
+    """Serves the three paths on their own port. `port` is the real one after `start`."""
 
     def __init__(self, host: str, port: int, health: Health, registry: CollectorRegistry) -> None:
         self._host = host

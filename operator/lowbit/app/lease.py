@@ -1,4 +1,4 @@
-"""Who leads: a Lease, held by one operator at a time, and the time until which it may start writes."""
+"""Leader election by a Lease: one operator holds it at a time, and may start writes until a deadline."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Terms:
 class LeaderElection:
     """Holds the Lease, or waits for it.
 
-    Another's Lease is taken over when it has not changed for its own duration on our clock, so that the clocks of two
-    nodes need not agree. clock gives seconds that never go back; now the time of day, for people. on_leading is told
-    when leading begins and ends, and when it goes on after a time in which nothing might be written.
+    It takes over another's Lease that has not changed for its duration on our clock, so that the clocks of two nodes
+    need not agree. clock: seconds, monotonic; now: the time of day, for people. on_leading is called when leading
+    begins and ends, and when it resumes after a lapse in which no write was permitted.
     """
 
     def __init__(
@@ -56,17 +56,17 @@ class LeaderElection:
         self._observed: tuple[str, float] | None = None
         """The resourceVersion of another's Lease, and when we first saw it."""
         self._ends = -math.inf
-        """When it may be taken, if it does not change until then."""
+        """When another's Lease may be taken, if it does not change before."""
         self._newest = 0
         """The highest resourceVersion that the Lease has had."""
         self._held: Mapping[str, Any] | None = None
         self.leading = asyncio.Event()
         self.error = ""
-        """What the last attempt failed of."""
+        """Why the last attempt failed."""
         self.last_answer = clock()
         """When the API server last answered."""
         self.answering_since = clock()
-        """Since when it has answered without a longer silence."""
+        """Since when it has answered without a silence longer than the Lease's duration."""
 
     def permit(self) -> bool:
         """Whether a write may be started now."""
@@ -83,7 +83,7 @@ class LeaderElection:
             await asyncio.sleep(self.until_next())
 
     def until_next(self) -> float:
-        """Seconds until the next attempt: another's Lease is taken at its end, which need not fall on one of ours."""
+        """Seconds until the next attempt: the end of another's Lease, if that comes before the next retry."""
         left = self._ends - self._clock()
         return min(left, self._terms.retry) if left > 0 else self._terms.retry
 
@@ -103,7 +103,7 @@ class LeaderElection:
         if held:
             self._deadline = started + self._terms.renew_deadline
         if lapsed and self.permit():
-            # Nobody else has led, but whatever was to be written meanwhile was let go.
+            # Nobody else has led, but writes were dropped meanwhile: everything has to be reconciled again.
             logger.warning("%s renewed too late, and goes on", self._terms.identity)
             self._on_leading(True)
         self._tell()
@@ -115,7 +115,7 @@ class LeaderElection:
         self.last_answer = now
 
     async def release(self) -> None:
-        """Give the Lease up, so that another need not wait for its end. Call it when no write is under way."""
+        """Release the Lease, so that another need not wait for its end. Call it when no write is in flight."""
         held, self._held, self._deadline = self._held, None, -math.inf
         self.leading.clear()
         if held is None:
@@ -127,7 +127,7 @@ class LeaderElection:
             logger.warning("the Lease was not released: %s", error.message)
 
     def _tell(self) -> None:
-        """Set or clear `leading`, and say so when it changed."""
+        """Set or clear `leading`, and report a change."""
         if self.permit() and not self.leading.is_set():
             logger.info("%s leads", self._terms.identity)
             self.leading.set()
@@ -138,7 +138,7 @@ class LeaderElection:
             self._on_leading(False)
 
     async def _try(self) -> bool:
-        """One attempt to take or renew the Lease. Whether it is held."""
+        """One attempt to take or renew the Lease. Returns whether it is held."""
         try:
             if self._held is not None:
                 self._held = self._seen(await self._kube.replace(self._manifest(self._held, self._terms.identity)))
@@ -148,7 +148,7 @@ class LeaderElection:
             self._lose()
             return False
         except NotFound:
-            self._lose()  # it was deleted: another may make it anew before we do
+            self._lose()  # it was deleted: another operator may create it first
             raise
 
     def _lose(self) -> None:
@@ -169,7 +169,7 @@ class LeaderElection:
         return True
 
     def _seen(self, lease: dict[str, Any]) -> dict[str, Any]:
-        """The Lease. It is looked at all the time, so by it a restored etcd is noticed before anything is written to it."""
+        """The Lease. Raises HistoryLost if its resourceVersion went back: a restored etcd is noticed before a write."""
         version = str(lease["metadata"]["resourceVersion"])
         if version.isdecimal():
             if int(version) < self._newest:
@@ -186,7 +186,7 @@ class LeaderElection:
         return self._clock() >= self._ends
 
     def _manifest(self, lease: Mapping[str, Any] | None, holder: str, duration: int | None = None) -> dict[str, Any]:
-        """The Lease as it is to be; with the resourceVersion of the one that was seen."""
+        """The Lease to write, with the resourceVersion of the one that was seen."""
         terms, time = self._terms, self._now().strftime(TIME_FORMAT)
         before = dict((lease or {}).get("spec") or {})
         metadata = {"name": terms.name, "namespace": terms.namespace}

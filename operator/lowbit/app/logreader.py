@@ -1,4 +1,4 @@
-"""Reads logs beside everything else: how far a worker is, seldom; and why an engine has ended, once."""
+"""Reads logs in the background: a worker's progress, at intervals; why an engine has ended, once."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ logger = logging.getLogger(__name__)
 LINES = 40
 LIMIT_BYTES = 64 * 1024
 ENGINE_LINES, ENGINE_LIMIT_BYTES = 400, 256 * 1024
-"""Enough to hold all that an engine says from its start to an early end."""
+"""Enough for all that an engine logs from its start to an early exit."""
 AFTER_LINES = 20
-"""Lines that something may have written behind a result."""
+"""Lines that may follow a result in the log."""
 AT_ONCE = 4
 """Logs that are read at the same time."""
 
@@ -48,10 +48,10 @@ class LogReader:
         self._interval = interval
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._tasks: dict[tuple[str, str, str], asyncio.Task[None]] = {}
-        """By kind, namespace and name of what the log is of."""
+        """Running reads, by kind, namespace and name of the object whose log is read."""
 
     def ask(self, namespace: str, jobs: Iterable[str]) -> None:
-        """Read the logs of these Jobs, if it is time to."""
+        """Read the logs of these Jobs, unless that was done within the interval."""
         for name in jobs:
             job: JobView | None = self._store.view("Job", namespace, name)
             if job is None or ("Job", namespace, name) in self._tasks:
@@ -64,8 +64,10 @@ class LogReader:
             self._start(("Job", namespace, name), self._read(namespace, name, pod.meta.name))
 
     def ask_once(self, namespace: str, logs: Iterable[ReadLog | ReadResult]) -> None:
-        """Read these logs: of engines that have ended, and of workers that left a result there. What cannot be read is told,
-        and is not asked for again."""
+        """Read the logs of engines that have ended, and of workers that left a result there.
+
+        A log that cannot be read is recorded as unread, and not tried again.
+        """
         for log in logs:
             if ("Pod", namespace, log.pod) not in self._tasks:
                 read = (
@@ -74,7 +76,7 @@ class LogReader:
                 self._start(("Pod", namespace, log.pod), read)
 
     def stop(self) -> None:
-        """Give up what is being read."""
+        """Cancel the running reads."""
         for task in list(self._tasks.values()):
             task.cancel()
 

@@ -12,7 +12,7 @@ from lowbit.effects.words import about as object_of
 from lowbit.observe.keys import Key
 
 QUIET = ("kopf", "asyncio", "aiohttp.access", "aiohttp")
-"""Told in our own words, or not worth a line each."""
+"""Loggers whose information we log in our own words, or which is not worth a line each."""
 
 
 def set_up_logging(level: str, form: str) -> None:

@@ -1,4 +1,4 @@
-"""Prometheus metrics. What is counted is counted here; what is (revisions, values) is read from the store when asked."""
+"""Prometheus metrics. Counters are kept here; gauges of objects are read from the cache at each scrape."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ class Metrics:
         self.leader = Gauge("lowbit_leader", "1 while this operator holds the Lease.", registry=self.registry)
 
     def on_call(self, verb: str, resource: str, status: int, seconds: float) -> None:
-        """One call of the API server."""
+        """Count one call to the API server."""
         self.api_calls.labels(verb, resource, str(status)).inc()
         self.api_seconds.labels(verb).observe(seconds)
 
     def on_job(self, before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> None:
-        """A Job has changed: when it has just ended, its stage took so long."""
+        """Observe the duration of a Job's stage, if this change is the Job's end."""
         result, ended = _end(now)
         if before is None or ended is None or _end(before)[1] is not None:
             return
@@ -80,7 +80,7 @@ class Metrics:
             self.stage_seconds.labels(stage, result).observe(max(0.0, seconds))
 
     def watch_queue(self, depth: Callable[[], float], age: Callable[[], float], failing: Callable[[], float]) -> None:
-        """Show the queue's depth, its oldest key's age, and how many keys fail."""
+        """Export the queue's depth, its oldest key's age, and how many keys fail."""
         for name, text, read in (
             ("lowbit_queue_depth", "Keys that wait for a worker.", depth),
             ("lowbit_queue_oldest_seconds", "Seconds for which the oldest key has waited.", age),
@@ -89,12 +89,12 @@ class Metrics:
             Gauge(name, text, registry=self.registry).set_function(read)
 
     def watch_store(self, store: Store) -> None:
-        """Show what is in the store."""
+        """Export what the cache holds."""
         self.registry.register(StoreCollector(store))
 
 
 class StoreCollector(Collector):
-    """QuantizedModels, revisions and evaluation values as they are in the store at this moment."""
+    """QuantizedModels, revisions and evaluation values, as the cache holds them at each scrape."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -120,7 +120,8 @@ class StoreCollector(Collector):
     def _revisions(self) -> Metric:
         family = GaugeMetricFamily(
             "lowbit_revisions",
-            "ModelRevisions by their QuantizedModel's stage (Superseded: it has moved on) and verdict (None: no verdict).",
+            "ModelRevisions by their QuantizedModel's stage (Superseded: it has moved on) "
+            "and verdict (None: no verdict).",
             labels=("namespace", "stage", "verdict"),
         )
         for namespace in self._store.namespaces("ModelRevision"):
@@ -149,7 +150,7 @@ class StoreCollector(Collector):
 
 
 def _end(job: Mapping[str, Any]) -> tuple[str, str | None]:
-    """Result and time of a Job's end; no time while it has not ended."""
+    """Result and time of a Job's end; the time is None until it has ended."""
     status = job.get("status") or {}
     for condition in status.get("conditions") or ():
         if condition["status"] == "True" and condition["type"] in ("Complete", "Failed"):

@@ -35,20 +35,20 @@ from lowbit.watching.watches import watch
 logger = logging.getLogger(__name__)
 
 SHUTDOWN_GRACE = 10.0
-"""Seconds that reconciles under way may take when the operator is stopped."""
+"""Seconds that running reconciles may take when the operator is stopped."""
 
 
 OWN_FIRST = 15.0
-"""Seconds at most that the watches of Lowbit's own kinds are waited for before it leads: a right may be missing."""
+"""Seconds that leading waits for the watches of Lowbit's own kinds, at most: RBAC may forbid one."""
 
 
 def utc_now() -> datetime:
-    """The time of day."""
+    """Now, in UTC."""
     return datetime.now(UTC)
 
 
 class Operator:
-    """One operator. Raises NoCluster, SettingsError and OSError (a port that is taken) when it cannot start."""
+    """One operator. Raises NoCluster, SettingsError and OSError (a port that is taken) if it cannot start."""
 
     def __init__(self, settings: Settings, client_configuration: Any, decide: Decide) -> None:
         self.settings = settings
@@ -100,26 +100,26 @@ class Operator:
         self._stopping.set()
 
     def _paths(self, kinds: Iterable[str]) -> frozenset[str]:
-        """Where these kinds are listed and watched."""
+        """API paths at which these kinds are listed and watched."""
         spaces = self.settings.namespaces or (None,)
         return frozenset(RESOURCES[kind].path(space) for kind in kinds for space in spaces)
 
     def touch(self, keys: Iterable[Key], lane: Lane = Lane.CHANGED) -> None:
-        """Put keys on the queue; on a standby nobody would take them off."""
+        """Queue keys if this operator leads; on a standby, only remember them."""
         if self.election.leading.is_set():
             self.queue.add_all(keys, lane)
         elif self.resync.synced:
             self._standby.changed(keys)
 
     def on_event(self, kind: str | None, manifest: dict[str, Any]) -> None:
-        """A watch has brought an object."""
+        """Handle an event of a watch: update the cache, and queue the keys that it concerns."""
         self.resync.noticed(manifest)
         new = kind == "ADDED" and manifest["kind"] == "QuantizedModel"
         touched = self.store.remove(manifest) if kind == "DELETED" else self.store.put(manifest)
         self.touch(touched, Lane.NEW if new else Lane.CHANGED)
 
     async def run(self) -> None:
-        """Run until told to stop (SIGTERM, SIGINT) or until a part of it ends, which is then raised."""
+        """Run until SIGTERM or SIGINT, or until a task ends, whose error is raised."""
         self._take_signals()
         self._set_checks()
         await self.server.start()
@@ -138,7 +138,7 @@ class Operator:
             self._spawn("resync", self.resync.run()),
             *(self._spawn(f"worker {number}", self.reconciler.work()) for number in range(self.settings.workers)),
         ]
-        # kopf cancels all tasks that are younger than its own when it ends, so it comes last.
+        # When kopf ends, it cancels all tasks that are younger than its own, so it is started last.
         ready = asyncio.Event()
         tasks.append(self._spawn("watches", self._watch(ready)))
         for task in tasks:
@@ -146,7 +146,7 @@ class Operator:
         ready_task = asyncio.create_task(ready.wait())
         await asyncio.wait({ready_task, tasks[-1]}, return_when=asyncio.FIRST_COMPLETED)
         ready_task.cancel()
-        self._take_signals()  # kopf has taken them
+        self._take_signals()  # kopf has replaced our handlers
         await self._until_done_or_stopped(tasks)
         if not self._stopping.is_set():
             raise PartEnded(
@@ -154,7 +154,7 @@ class Operator:
             )
 
     async def _watch(self, ready: asyncio.Event) -> None:
-        """Watch every kind that there is now. One that is installed later is compared with LISTs until the next start."""
+        """Watch every kind that exists now. A kind installed later is only compared with LISTs, until a restart."""
         needed = (*OWN_KINDS, *SHARED_KINDS)
         kinds = (*needed, *(OPTIONAL_KINDS if self.store.has_pod_monitors else ()))
         self.streams.expect(self._paths(needed))
@@ -167,7 +167,7 @@ class Operator:
         await watch(kinds, self.settings.namespaces, connect, self.on_event, ready=ready, stop=self._kopf_stop)
 
     async def _elect(self) -> None:
-        """Lead, once what people write is watched: a leader sees at once what they change."""
+        """Run for leader once the kinds that people write are watched, so that a leader sees their changes at once."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(OWN_FIRST):
                 await self._own_watched.wait()
@@ -186,14 +186,14 @@ class Operator:
             task.result()
 
     def _on_leading(self, leads: bool) -> None:
-        """Every key is due when this operator begins to lead; first what the last leader may not have seen to."""
+        """When this operator begins to lead, queue every key; first those that the previous leader may have missed."""
         self.metrics.leader.set(1 if leads else 0)
         if leads:
             self.queue.add_all(self._standby.take())
             self.queue.add_all(self.store.keys(), Lane.PATIENT)
 
     async def _shut_down(self, tasks: list[asyncio.Task[object]]) -> None:
-        """Workers first, then the Lease, so that the next leader finds no write of ours under way."""
+        """Stop the workers, then release the Lease, so that none of our writes is in flight when another leads."""
         watches = [task for task in tasks if task.get_name() == "watches"]
         workers = [task for task in tasks if task.get_name().startswith("worker ")]
         for task in set(tasks) - set(watches) - set(workers):
@@ -205,13 +205,13 @@ class Operator:
         self._kopf_stop.set()
         for task in watches:
             if not self._stopping.is_set():
-                task.cancel()  # it is ending by itself, and takes its time
+                task.cancel()  # it is ending by itself, but slowly
             await asyncio.wait({task}, timeout=SHUTDOWN_GRACE)
         await self.kube.close()
         logger.info("stopped")
 
     async def _finish(self, workers: list[asyncio.Task[object]]) -> None:
-        """Let reconciles under way end; nothing new is begun."""
+        """Let running reconciles end, and start no new ones."""
         self.reconciler.permit = lambda: False
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SHUTDOWN_GRACE):
@@ -237,13 +237,13 @@ class Operator:
         self.health.ready["Lease"] = self._lease_trouble
 
     def _streams_trouble(self) -> str | None:
-        """A stream that has died. While the API server is silent nobody can tell."""
+        """Which stream has died; None while the API server is silent, because nobody can tell then."""
         if self.election.silence() > self.settings.lease_duration:
             return None
         return self.streams.trouble(self.election.answering_since)
 
     def _lease_trouble(self) -> str | None:
-        """A leader that may write, or a standby that sees the Lease."""
+        """Why this is neither a leader that may write nor a standby that sees the Lease; None if it is one."""
         if self.election.permit():
             return None
         silent = self.election.silence()

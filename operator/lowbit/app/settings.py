@@ -18,25 +18,25 @@ from lowbit.kube.connect import own_namespace
 
 @dataclass(frozen=True)
 class Settings:
-    """What the operator is told. Durations are in seconds."""
+    """Settings of the operator. Durations are in seconds."""
 
     namespaces: tuple[str, ...] = ()
     """Namespaces to look after; empty for all of them."""
     kubeconfig: str | None = None
     identity: str = "lowbit"
-    """Name of this operator's pod: holder of the Lease, and who reports events."""
+    """Name of this operator's pod: holder of the Lease, and reporter of events."""
     lease_name: str = "lowbit-operator"
     lease_namespace: str = "default"
     lease_duration: float = 15.0
     lease_renew_deadline: float = 10.0
-    """The leader starts no write so long after its last renewal."""
+    """This long after its last renewal, the leader starts no more writes."""
     lease_retry: float = 2.0
     workers: int = 8
     """Objects reconciled at once."""
     resync: float = 600.0
     """Between two comparisons with a LIST, give or take a fifth."""
     progress: float = 30.0
-    """Between two looks at the log of one Job."""
+    """Between two reads of one Job's log."""
     host: str = "0.0.0.0"  # noqa: S104 - probes and Prometheus come from outside the pod
     port: int = 8080
     """/metrics, /healthz and /readyz; 0 for any free port."""

@@ -1,4 +1,4 @@
-"""What changes while another one leads, or nobody."""
+"""Recent changes that the previous leader may have missed."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from lowbit.observe.keys import Key
 
 
 class Standby:
-    """Keys by when they last changed: of the latest ones the last leader may not have seen to. clock gives seconds that never
-    go back; what is older than horizon seconds, somebody has led through.
+    """Keys of objects that changed while this operator did not lead, by the time of their last change.
+
+    clock: seconds, monotonic. Changes older than horizon seconds are dropped: a leader has handled them.
     """
 
     def __init__(self, clock: Callable[[], float], horizon: float) -> None:
         self._clock = clock
         self._horizon = horizon
         self._changed: OrderedDict[Key, float] = OrderedDict()
-        """In the order of the times."""
+        """Ordered by time."""
 
     def __len__(self) -> int:
         return len(self._changed)
 
     def changed(self, keys: Iterable[Key]) -> None:
-        """These have changed now."""
+        """Note that these have changed now."""
         now = self._clock()
         for key in keys:
             self._changed[key] = now
@@ -31,7 +32,7 @@ class Standby:
         self._forget()
 
     def take(self) -> list[Key]:
-        """What this operator sees to first when it begins to lead, the longest waiting first. Nothing is kept."""
+        """Take all keys out, the oldest change first: a new leader reconciles them first."""
         self._forget()
         keys = list(self._changed)
         self._changed.clear()

@@ -10,7 +10,7 @@ from lowbit.api.modelshape import BYTES_PER_WEIGHT
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one candidate takes."""
+    """Sizes of one candidate."""
 
     artifact: int
     """Files of the artifact."""
@@ -27,18 +27,18 @@ def cache_bytes_per_token(facts: ModelFacts, tensor_parallel_size: int) -> int:
 
 
 def estimate(artifact: int, facts: ModelFacts, tensor_parallel_size: int) -> Estimate:
-    """What an artifact of that size takes when it is served over so many devices."""
+    """Sizes of an artifact of that many bytes, served over that many devices."""
     return Estimate(artifact, artifact // tensor_parallel_size, cache_bytes_per_token(facts, tensor_parallel_size))
 
 
 def quantize_bytes(facts: ModelFacts, samples: int, max_tokens: int) -> int:
-    """Memory of the quantize Job's host: the original and the hidden states of all samples, in and out of a layer."""
+    """Host memory of the quantize Job: the original, and the hidden states of all samples into and out of a layer."""
     width = BYTES_PER_WEIGHT.get(facts.dtype, 2)
     return facts.weight_bytes + 2 * samples * max_tokens * facts.hidden_size * width
 
 
 def human(size: int) -> str:
-    """14.2 GB."""
+    """A size for people: 14.2 GB."""
     value = float(size)
     for unit in ("B", "kB", "MB", "GB"):
         if value < 1000:

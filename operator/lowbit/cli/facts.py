@@ -1,4 +1,4 @@
-"""What a model's config.json alone tells: the same facts that prepare reads, with the number of weights computed."""
+"""Model facts from config.json alone: those that prepare reads, with the number of weights computed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def read_facts(path: Path) -> ModelFacts:
 
 
 def facts_of(config: Mapping[str, Any]) -> ModelFacts:
-    """The facts in a parsed config; the tokenizer is not looked at."""
+    """The facts in a parsed config; the tokenizer is not read."""
     facts = ModelFacts(
         **shape(config),
         dtype=config.get("dtype") or config.get("torch_dtype") or "bfloat16",

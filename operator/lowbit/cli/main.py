@@ -72,7 +72,7 @@ def run_write(parsed: argparse.Namespace, console: Console) -> int:
 
 
 def run_plan(parsed: argparse.Namespace, console: Console) -> int:
-    """Judge and plan every manifest of a file."""
+    """Check and plan every manifest of a file."""
     facts = read_facts(parsed.config) if parsed.config else None
     platform = read_platform(parsed.platform)
     manifests = [one for one in documents(parsed.file) if one.get("kind") in WRITTEN_BY_PEOPLE]
@@ -82,7 +82,7 @@ def run_plan(parsed: argparse.Namespace, console: Console) -> int:
 
 
 def plan_one(manifest: Mapping[str, Any], platform: Platform, facts: ModelFacts | None, console: Console) -> int:
-    """Judge and plan one manifest."""
+    """Check and plan one manifest."""
     checked = check_manifest(manifest)
     title = f"{manifest['kind']} {checked.name}"
     if checked.body is None:
@@ -101,7 +101,7 @@ def plan_one(manifest: Mapping[str, Any], platform: Platform, facts: ModelFacts 
 
 
 def documents(path: Path) -> list[dict[str, Any]]:
-    """The YAML documents of a file, those that are no objects left out."""
+    """The YAML objects of a file; other documents are skipped."""
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text()
         return [document for document in yaml.safe_load_all(text) if isinstance(document, dict)]

@@ -1,4 +1,4 @@
-"""What would be made of a manifest: pure, from the parsed object and, where there are any, the model's facts."""
+"""What Lowbit would make of a manifest. Pure: from the parsed object and, if given, the model's facts."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class PlannedJob:
 
 @dataclass(frozen=True)
 class PlanReport:
-    """All that is told about one QuantizedModel."""
+    """Everything that `lowbit plan` prints about one QuantizedModel."""
 
     name: str
     problems: tuple[Problem, ...]
@@ -130,7 +130,7 @@ def planned_jobs(name: str, spec: QuantizedModelSpec, platform: Platform) -> tup
 
 
 class Takes(NamedTuple):
-    """When a Job is made, and what it takes."""
+    """When a Job is made, and what it needs."""
 
     when: str
     gpus: int
@@ -138,13 +138,13 @@ class Takes(NamedTuple):
 
 
 def job(stage: str, name: str, options: JobOptions, takes: Takes, limit: str | None = None) -> PlannedJob:
-    """One Job. limit: the engine's memory, where it has one; else the stage's is told."""
+    """One Job. limit: the engine's memory limit, if any; otherwise the stage's is shown."""
     memory = limit or options.resources.limits.get("memory")
     return PlannedJob(stage, name, takes.when, takes.gpus, memory, options.deadline_seconds, takes.image)
 
 
 def notes(spec: QuantizedModelSpec, facts: ModelFacts | None) -> tuple[str, ...]:
-    """What is worth knowing, and is no problem."""
+    """Remarks that are no problems."""
     found = ["Jobs whose result the store already holds are not made; the baseline is shared by all that ask for it."]
     if facts and spec.calibration and any(recipe_of(candidate)[0].calibrated for candidate in spec.candidates):
         from_host = quantize_bytes(facts, spec.calibration.samples, spec.calibration.max_tokens)

@@ -18,7 +18,7 @@ Manifest = dict[str, Any]
 
 @dataclass(frozen=True)
 class OwnerReference:
-    """One of Lowbit's own objects that owns what is made. At most one owner of an object may be its controller."""
+    """A reference to one of Lowbit's own objects as owner. At most one owner of an object may be its controller."""
 
     kind: str
     name: str
@@ -26,7 +26,7 @@ class OwnerReference:
     controller: bool = False
 
     def manifest(self) -> Manifest:
-        """As it stands in metadata.ownerReferences."""
+        """The entry in metadata.ownerReferences."""
         reference = {"apiVersion": API_VERSION, "kind": self.kind, "name": self.name, "uid": self.uid}
         return reference | ({"controller": True} if self.controller else {})
 
@@ -43,7 +43,7 @@ def metadata(
     labels_: Mapping[str, str],
     annotations: Mapping[str, str] | None = None,
 ) -> Manifest:
-    """metadata, without what is empty."""
+    """metadata, without empty members."""
     whole: Manifest = {
         "name": name,
         "namespace": namespace,
@@ -55,7 +55,7 @@ def metadata(
 
 
 def without_empty(whole: Mapping[str, Any]) -> Manifest:
-    """The members that say something: the API server would drop the others, and every look would find a difference."""
+    """The members that are not empty. The API server drops empty ones, so every comparison would find a difference."""
     return {key: value for key, value in whole.items() if value not in (None, {}, [], "")}
 
 
@@ -94,7 +94,7 @@ def resources(
 
 
 def environment(plain: Mapping[str, str], own: Iterable[EnvironmentVariable] = ()) -> list[Manifest]:
-    """Environment variables in a fixed order; the manifest's own win over Lowbit's."""
+    """Environment variables in a fixed order; the manifest's override Lowbit's."""
     merged = dict(plain) | {variable.name: variable.value for variable in own}
     return [{"name": name, "value": value} for name, value in merged.items()]
 

@@ -1,4 +1,4 @@
-"""What every object is made in: given once, in place of a row of arguments."""
+"""Arguments that the functions which make objects share."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class JobRun:
     name: str
     options: JobOptions
     ttl: int
-    """Seconds for which it stays when it has finished."""
+    """Seconds until the finished Job is removed."""
     memory_limit: str | None = None
-    """In place of the limit in the options."""
+    """Replaces the memory limit in the options."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class Evaluation:
     """What an evaluate Job measures."""
 
     name: str
-    """The ModelEvaluation's."""
+    """Name of the ModelEvaluation."""
     spec: ModelEvaluationSpec
     revision: ModelRevisionSpec
-    """One that asks for it."""
+    """A ModelRevision that needs it."""
     engine: EngineSettings
     """CPU, memory and shared memory of the engine."""
 
@@ -52,10 +52,10 @@ class Served:
     """What a Deployment serves."""
 
     label: str
-    """The revision in the pods' label."""
+    """Value of the pods' revision label."""
     revision: ModelRevisionSpec
     model: EvaluatedModel
     size_bytes: int
-    """Decides how long a start may take."""
+    """Size of the model, which decides how long a start may take."""
     serving: Serving
     engine: EngineSettings

@@ -1,5 +1,7 @@
-"""The engine's container. Evaluation and serving come through here, so that what was measured is what is served; what only
-one of them needs is what its kind says in measuring() and serving()."""
+"""The engine's container. Evaluation and serving share this code, so that the measured engine is the served one.
+
+What only one of them needs comes from the engine kind's measuring() and serving().
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Probes of the engine, which listens on loopback only: by the guard, or by programs that run in the engine's container.
+"""Probes of the engine, which listens on loopback only: through the guard, or by programs in the engine's container.
 
-Nothing is assumed of the engine's image: fetch lays a busybox beside the model, and the programs are for its shell.
+Nothing is assumed about the engine's image: fetch puts a busybox beside the model, whose shell runs the programs.
 
-The start-up gate is one real completion, because /health can be 200 on an engine that dies at its first request.
-After that readiness is health and not draining: with a full queue completions time out on every pod at once.
+The start-up probe is one real completion, because /health can be 200 on an engine that dies at its first request.
+Later, ready means healthy and not draining: with a full queue, completions would time out on every pod at once.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from lowbit.desired.common import Manifest
 from lowbit.desired.guard.config import ADMIN_PORT
 
 ENDPOINTS_MOVE_SECONDS = 10
-"""How long clients and proxies may take to learn that a pod no longer wants requests."""
+"""Time that clients and proxies may take to learn that a pod no longer accepts requests."""
 START_SECONDS = 900
-"""Start-up budget of an engine with a model of no size: imports, kernels, graphs."""
+"""Start-up time of an engine before it reads the model: imports, kernels, graphs."""
 BYTES_PER_SECOND = 50_000_000
-"""What the slowest store is expected to read."""
+"""Read rate of the slowest store that is expected."""
 STARTUP_PERIOD = 5
 
 
 def wget(seconds: int) -> str:
-    """A request that ends in time. -Y off: no proxy of the engine's environment stands between a pod and itself.
+    """Command of a request with a timeout. -Y off: no proxy, even if the engine's environment names one.
 
-    Not by wget's own -T, with which Debian's busybox dies.
+    The timeout is not wget's own -T, which crashes Debian's busybox.
     """
     return f"{BUSYBOX_PATH} timeout {seconds} {BUSYBOX_PATH} wget -Y off -q"
 
 
 def startup_seconds(size_bytes: int) -> int:
-    """How long an engine may take until its first completion, for a model of so many bytes."""
+    """Seconds that an engine may take until its first completion, for a model of that size."""
     return START_SECONDS + size_bytes // BYTES_PER_SECOND
 
 
@@ -55,7 +55,7 @@ def startup_probe(engine: ResolvedEngine, served_name: str, size_bytes: int) -> 
 
 
 def shell(program: str) -> Manifest:
-    """A program in any image's container."""
+    """An exec action that runs a shell program in a container of any image."""
     return {"command": [BUSYBOX_PATH, "sh", "-c", program]}
 
 
@@ -80,9 +80,9 @@ def liveness_probe() -> Manifest:
 
 
 def drain_hook(drain_seconds: int) -> Manifest:
-    """preStop: say so (503 on /health, Connection: close), wait for the endpoints to move, then for the last answers.
+    """preStop: announce it (503 on /health, Connection: close), wait until endpoints have moved, then for last answers.
 
-    Where the guard cannot be reached, the engine's own --shutdown-timeout is what is left.
+    If the guard cannot be reached, only the engine's own --shutdown-timeout is left.
     """
     admin = f"http://127.0.0.1:{ADMIN_PORT}"
     active = f"{admin}/stats?filter=%5Ehttp%5C.serving%5C.downstream_rq_active%24"
@@ -101,5 +101,5 @@ def drain_hook(drain_seconds: int) -> Manifest:
 
 
 def grace_seconds(drain_seconds: int) -> int:
-    """terminationGracePeriodSeconds: all of the above, and ten seconds to end."""
+    """terminationGracePeriodSeconds: endpoints, drain, and ten seconds to exit."""
     return ENDPOINTS_MOVE_SECONDS + drain_seconds + 10

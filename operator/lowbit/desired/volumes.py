@@ -1,7 +1,6 @@
 """Volumes and where they are mounted: the store, what prepare reads, scratch and shared memory.
 
-A claim that is used twice in a pod is one volume with two mounts: the kubelet waits for ever on a claim that a pod
-names in two volumes.
+A claim that a pod uses twice is one volume with two mounts: the kubelet waits for ever on a claim in two volumes.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class Mount:
     sub_path: str | None = None
 
     def readable(self) -> Mount:
-        """The same, read-only."""
+        """The same mount, read-only."""
         return replace(self, read_only=True)
 
 
@@ -60,7 +59,7 @@ def pod_volumes(mounts: Iterable[Mount]) -> list[Manifest]:
 
 
 def scratch() -> list[Mount]:
-    """Room to write below a read-only root: HOME and temporary files."""
+    """Writable volumes for a read-only root: HOME and temporary files."""
     return [Mount("scratch", {"emptyDir": {}}, SCRATCH_PATH), Mount("tmp", {"emptyDir": {}}, "/tmp")]  # noqa: S108
 
 

@@ -1,4 +1,4 @@
-"""Events (events.k8s.io/v1) on Lowbit's objects. The same one twice is one object with a count."""
+"""Events (events.k8s.io/v1) on Lowbit's objects. A repeated event is one object with a count."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class EventSender:
         self._announced: OrderedDict[str, set[Event]] = OrderedDict()
 
     async def announce(self, event: Event, kind: str, namespace: str, name: str, uid: str) -> None:
-        """Send one event of a status that is about to be written: once, however often that is tried. Raises KubeError."""
+        """Send an event of a status that is about to be written; once, even if that is retried. Raises KubeError."""
         announced = self._announced.setdefault(uid, set())
         if event in announced:
             return
@@ -39,11 +39,11 @@ class EventSender:
         await self.send(event, kind, namespace, name, uid)
 
     def written(self, uid: str) -> None:
-        """The status of an object was written: the same event is news the next time."""
+        """Note that an object's status was written: from now on the same event is news again."""
         self._announced.pop(uid, None)
 
     async def send(self, event: Event, kind: str, namespace: str, name: str, uid: str) -> None:
-        """Send one event on one object; where it was sent before, count it. Raises KubeError."""
+        """Send one event on one object, or raise the count of an equal one. Raises KubeError."""
         note = event.message[:NOTE_LIMIT]
         key = hashlib.sha256("\n".join((uid, event.type, event.reason, note)).encode()).hexdigest()[:16]
         event_name = f"{name}.{key}"

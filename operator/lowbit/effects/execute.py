@@ -1,6 +1,6 @@
 """Carries out a plan: the actions in order, then the events, then the status.
 
-An event tells of a change of the status. Sent after it, it would be lost for good where the operator dies in between.
+An event announces a change of the status. If it were sent after the status, a crash in between would lose it for good.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ logger = logging.getLogger(__name__)
 
 
 class Sees(Protocol):
-    """Is told what the API server answered, so that the next snapshot knows our own writes."""
+    """The cache of observed objects. It gets the API server's answers, so that the next snapshot has our own writes."""
 
     def put(self, manifest: Mapping[str, Any]) -> object:
-        """An object as it is now."""
+        """Cache an object as it is now."""
 
     def remove(self, manifest: Mapping[str, Any]) -> object:
-        """An object that is gone."""
+        """Remove an object that is gone."""
 
     def get(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
         """An object as it was last seen."""
 
     def is_bereft(self, key: Key) -> bool:
-        """Whether something of it was deleted by somebody else: it may be gone itself."""
+        """Whether it lost a child that we did not delete: it may be gone itself."""
 
     def found(self, key: Key) -> None:
-        """It was asked for, and is there."""
+        """Note that it was re-read, and exists."""
 
 
 class Sends(Protocol):
@@ -58,22 +58,22 @@ class Sends(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a plan ended. It is complete when it is neither stale nor halted."""
+    """How a plan ended. It is complete if it is neither stale nor halted."""
 
     writes: int
-    """Writes that were done, events not counted."""
+    """Number of writes, without events."""
     stale: str | None = None
-    """A precondition did not hold: decide anew, from a fresher view."""
+    """Which precondition failed: decide again, from a fresher snapshot."""
     halted: bool = False
-    """The Lease ran out: whatever was left was not started."""
+    """The Lease expired: the rest of the plan was not started."""
 
 
 class _NotPermitted(Exception):  # noqa: N818
-    """No write may be started any more."""
+    """No more writes may be started."""
 
 
 class _Unseen(Exception):  # noqa: N818
-    """There is an object that was not seen: decide anew, with it."""
+    """The cluster differs from the snapshot: decide again."""
 
 
 @dataclass
@@ -83,7 +83,7 @@ class _Executor:
     store: Sees
     permit: Callable[[], bool]
     seen: Mapping[tuple[str, str], Mapping[str, Any]]
-    """What is to be applied to, as it was when that was decided."""
+    """Objects that the plan applies to, as they were when it was made."""
     writes: int = 0
     doubtful: tuple[str, str] | None = None
 
@@ -101,7 +101,7 @@ class _Executor:
             case Keep():
                 await self._patch("Job", action, {}, {"spec": {"ttlSecondsAfterFinished": None}})
             case End():
-                # A deadline that has passed is the one way to end a Job that lets it stay.
+                # An expired deadline is the only way to end a Job without removing it.
                 ended = {"spec": {"activeDeadlineSeconds": 1, "ttlSecondsAfterFinished": None}}
                 await self._patch("Job", action, {"annotations": {GIVEN_UP_ANNOTATION: action.why}}, ended)
             case Delete():
@@ -109,7 +109,7 @@ class _Executor:
         logger.info("%s", described(action), extra=about(self.key))
 
     def _makes(self, action: Action) -> bool:
-        """Whether an action makes an object."""
+        """Whether an action creates an object."""
         match action:
             case Create():
                 return True
@@ -118,8 +118,10 @@ class _Executor:
         return False
 
     async def _ask_for_owner(self) -> None:
-        """With an object goes what belongs to it, and each is told by a watch of its own, in any order. So before anything
-        is made again, the object is asked for: else what was deleted would come back, as often as it is collected.
+        """Re-read the owner before recreating a deleted child.
+
+        Kubernetes deletes an owner's children with it, and the watches of their kinds report that in any order. Without
+        this read the operator would recreate the children of a deleted owner, as often as they are collected.
         """
         decided = self._known()
         self.doubtful = (self.key.kind, self.key.name)
@@ -133,7 +135,7 @@ class _Executor:
             raise _Unseen(f"{self.key.kind} {self.key.name} has changed, and no watch has told of it")
 
     def _known(self) -> str | None:
-        """The resourceVersion of the object that this is about, as it was last seen."""
+        """The resourceVersion of the plan's object, as last seen."""
         seen = self.store.get(self.key.kind, self.key.namespace, self.key.name)
         return None if seen is None else str(seen["metadata"]["resourceVersion"])
 
@@ -142,13 +144,15 @@ class _Executor:
         try:
             self.store.put(await self.kube.create(manifest))
         except AlreadyExists:
-            # Somebody saw more than we did: look, so that the next snapshot sees it too.
+            # The snapshot was stale: read the object, so that the next one has it.
             metadata = manifest["metadata"]
             self.store.put(await self.kube.get(manifest["kind"], metadata["namespace"], metadata["name"]))
 
     async def _apply(self, manifest: Mapping[str, Any]) -> None:
-        """What was not seen is only made where there is none, so that nothing of somebody else's is written over; what was
-        seen is changed only as it was seen, so that an apply that comes late undoes nothing.
+        """Apply a manifest, without overwriting anything unseen.
+
+        If the object was not seen, apply only creates it, so that no foreign object is overwritten. If it was seen, it
+        must be unchanged since, so that a late apply undoes nothing.
         """
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         self._start()
@@ -189,7 +193,7 @@ class _Executor:
             self.store.remove(known)
 
     async def write_status(self, write: WriteStatus) -> None:
-        """One PUT of the whole status: what is not in it any more goes away."""
+        """Replace the whole status with one PUT: fields that it lacks are removed."""
         self._start()
         manifest = {
             "apiVersion": API_VERSION,
@@ -206,7 +210,7 @@ class _Executor:
             self.store.put(await self.kube.replace(manifest, subresource="status"))
 
     async def look_again(self) -> None:
-        """What turned out to be stale is looked at again, so that the next snapshot is fresh without waiting."""
+        """Re-read the stale object, so that the next snapshot is fresh without waiting for a watch."""
         if self.doubtful is None:
             return
         kind, name = self.doubtful
@@ -218,7 +222,7 @@ class _Executor:
 
     @contextmanager
     def _fresh(self, kind: str, name: str) -> Iterator[None]:
-        """A write to an object that was seen: remembers which one turned out to be stale."""
+        """Around a write to an object that was seen: remembers it as stale if the write fails."""
         self.doubtful = (kind, name)
         yield
         self.doubtful = None
@@ -234,8 +238,8 @@ async def execute(
 ) -> Outcome:
     """Carry out a plan for one object.
 
-    No write is started once `permit` says no. A precondition that does not hold ends the plan (Outcome.stale); any other
-    error of the API server is raised as KubeError, after which the plan is decided anew by whoever retries.
+    No write is started once `permit` returns False. A failed precondition ends the plan (Outcome.stale). Any other
+    error of the API server is raised as KubeError; the caller retries with a new plan.
     """
     executor = _Executor(key, kube, store, permit, _seen(plan, key, store))
     try:
@@ -266,7 +270,7 @@ def _seen(plan: Plan, key: Key, store: Sees) -> dict[tuple[str, str], Mapping[st
 
 
 async def _announce(plan: Plan, key: Key, store: Sees, events: Sends, permit: Callable[[], bool]) -> None:
-    """An event that could not be sent is no reason to do anything again, or not to do it."""
+    """Send the plan's events. An event that cannot be sent is only logged: it neither stops nor repeats anything."""
     regarding = store.get(key.kind, key.namespace, key.name)
     if regarding is None:
         return
@@ -282,7 +286,7 @@ async def _announce(plan: Plan, key: Key, store: Sees, events: Sends, permit: Ca
 
 
 def owner_reference(owner: Owner) -> dict[str, Any]:
-    """An owner reference as Kubernetes writes it. None of ours blocks the owner's deletion."""
+    """An entry of metadata.ownerReferences. None of ours blocks the owner's deletion."""
     resource = RESOURCES[owner.kind]
     reference: dict[str, Any] = {
         "apiVersion": resource.api_version,

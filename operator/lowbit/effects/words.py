@@ -1,4 +1,4 @@
-"""What a log says of effects."""
+"""Log lines about effects."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def about(key: Key) -> dict[str, Any]:
 
 
 def described(action: Action) -> str:
-    """What was done, in a log's words: "created Job quantize-0a1b2c3d4e"."""
+    """A finished action as a log line: "created Job quantize-0a1b2c3d4e"."""
     match action:
         case Create():
             return f"created {action.manifest['kind']} {action.manifest['metadata']['name']}"

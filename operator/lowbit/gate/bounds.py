@@ -31,22 +31,22 @@ class Bounds:
 
 
 class NotMeasuredError(Exception):
-    """There is no usable estimate: too few units, or nothing that can be read. Says why, for people."""
+    """There is no usable estimate: too few units, or unreadable numbers. Says why, for people."""
 
 
 class NotANumberError(Exception):
-    """What was measured is no possible value of the metric. Says what it is, for people."""
+    """The measured value is impossible for the metric. Says what it is, for people."""
 
 
 def bounds(metric: Metric, measured: Measurement, confidence: float) -> Bounds:
-    """One-sided bounds. Raises NotMeasuredError, or NotANumberError; both mean: never passed."""
+    """One-sided bounds. Raises NotMeasuredError or NotANumberError; after either the gate cannot pass."""
     if metric.bound is None:
         raise NotMeasuredError(f"{metric.name} is only reported")
     return METHODS[metric.bound](metric, measured, confidence)
 
 
 def student_t(metric: Metric, measured: Measurement, confidence: float) -> Bounds:
-    """Of a mean over independent units, by Student's t."""
+    """Bounds of a mean over independent units, by Student's t."""
     mean = measured.mean
     if mean is None:
         raise NotMeasuredError(f"{metric.name} was not measured")
@@ -127,9 +127,9 @@ METHODS: Final[Mapping[str, Callable[[Metric, Measurement, float], Bounds]]] = {
 
 
 def needed_count(metric: Metric, measured: Measurement, threshold: float, confidence: float) -> int | None:
-    """About how many units give a clear verdict with a chance of POWER, if the measured value is the true one.
+    """Number of units that give a clear verdict with probability POWER, if the measured value is the true one.
 
-    None where no number of them would: the value lies on the threshold.
+    None if no number of units would, because the value lies on the threshold.
     """
     mean, normal = measured.mean, NormalDist()
     if mean is not None:

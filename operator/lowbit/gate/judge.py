@@ -1,8 +1,9 @@
-"""From what was measured to Passed, Failed or Inconclusive.
+"""From measurements to Passed, Failed or Inconclusive.
 
-A maximum is passed when the upper confidence bound is at most the value, failed when the lower one is above it, and
-inconclusive between; a minimum is the mirror image. Every threshold of every suite must pass, so none of the error
-probability is spent on there being several of them. Several candidates are several chances, so it is divided over those.
+A maximum is passed if the upper confidence bound is at most the value, failed if the lower one is above it, and
+inconclusive otherwise. A minimum is the mirror image. Every threshold of every suite must pass, so several thresholds
+need no correction. Several candidates are several chances to pass by luck, so the error probability is divided by
+their number.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from lowbit.gate.bounds import Bounds, NotANumberError, NotMeasuredError, bounds
 from lowbit.gate.wording import Needed
 
 UNKNOWN = "NaN"
-"""What stands in a check for a number that there is none of."""
+"""A check's value where there is no number."""
 
 
 @dataclass(frozen=True)
@@ -31,25 +32,25 @@ class Judged:
     check: GateCheck
     sentence: str
     distance: float
-    """Relative to the threshold; infinite where there is no number."""
+    """Relative to the threshold; infinite if there is no number."""
 
 
 def judge(
-    gates: Sequence[ResolvedGate], summary: EvaluationSummary, candidates: int, attempts: int, time: str
+    gates: Sequence[ResolvedGate], summary: EvaluationSummary, candidate_count: int, attempts: int, time: str
 ) -> VerdictRecord:
-    """The verdict on one candidate. Fails closed: what was not measured, or makes no sense, never passes.
+    """The verdict on one candidate. Fails closed: missing or impossible measurements never pass.
 
-    candidates: how many were declared. attempts: revisions judged on the same evaluation data, this one included.
+    candidate_count: how many were declared. attempts: revisions judged on the same evaluation data, this one included.
     time: now (RFC 3339).
     """
-    judged = [one for gate in gates for one in judge_gate(gate, summary, candidates, len(gates) > 1)]
+    judged = [one for gate in gates for one in judge_gate(gate, summary, candidate_count, len(gates) > 1)]
     empty = [gate.suite for gate in gates if not gate.maximum and not gate.minimum]
     verdict = overall([one.check.verdict for one in judged], complete=bool(judged) and not empty)
     return VerdictRecord(
         verdict=verdict,
         basis="Thresholds",
         message=deciding(verdict, judged) or wording.no_gate(empty),
-        confidence=wording.number(min((divided_confidence(gate, candidates) for gate in gates), default=0.0)),
+        confidence=wording.number(min((divided_confidence(gate, candidate_count) for gate in gates), default=0.0)),
         attempts=attempts,
         checks=[one.check for one in judged],
         time=time,
@@ -57,7 +58,7 @@ def judge(
 
 
 def overall(verdicts: Sequence[Verdict], complete: bool) -> Verdict:
-    """Any failure fails; everything must have passed; complete is whether every gate asks for something."""
+    """Failed if any check failed, Passed if all have passed. complete: whether every gate has a threshold."""
     if "Failed" in verdicts:
         return "Failed"
     if not complete or "Inconclusive" in verdicts:
@@ -74,14 +75,14 @@ def deciding(verdict: Verdict, judged: Sequence[Judged]) -> str | None:
     return pick(same, key=lambda one: one.distance).sentence
 
 
-def divided_confidence(gate: ResolvedGate, candidates: int) -> float:
+def divided_confidence(gate: ResolvedGate, candidate_count: int) -> float:
     """One-sided confidence of each bound: the error probability is divided over the declared candidates."""
-    return 1 - (1 - float(gate.confidence)) / max(1, candidates)
+    return 1 - (1 - float(gate.confidence)) / max(1, candidate_count)
 
 
-def judge_gate(gate: ResolvedGate, summary: EvaluationSummary, candidates: int, several: bool) -> Iterator[Judged]:
+def judge_gate(gate: ResolvedGate, summary: EvaluationSummary, candidate_count: int, several: bool) -> Iterator[Judged]:
     """Every threshold of one suite."""
-    confidence = divided_confidence(gate, candidates)
+    confidence = divided_confidence(gate, candidate_count)
     rows = [row for row in summary.measurements if row.suite == gate.suite and row.slice is None]
     known = metrics()
     thresholds: list[MaximumThreshold | MinimumThreshold] = [*gate.maximum, *gate.minimum]
@@ -109,7 +110,7 @@ class Question:
 
 
 def judge_threshold(question: Question, rows: Sequence[Measurement], confidence: float) -> Judged:
-    """One threshold. What cannot be measured is Inconclusive; what came out as nonsense is Failed."""
+    """Judge one threshold. Inconclusive without a usable measurement, Failed if the value is impossible."""
     if not 0.5 <= confidence < 1:
         return unknown(question, "Inconclusive", f"{question.name}: a confidence of {confidence} cannot be worked with")
     if not rows:
@@ -128,14 +129,14 @@ def judge_threshold(question: Question, rows: Sequence[Measurement], confidence:
 
 
 def compare(question: Question, found: Bounds, measured: Measurement, confidence: float) -> Judged:
-    """The rule itself."""
+    """Compare the bounds with the threshold."""
     threshold = float(question.threshold)
     if question.bound == "Maximum":
         passed, failed = found.upper <= threshold, found.lower > threshold
-        passing, failing = found.upper, found.lower
+        pass_bound, fail_bound = found.upper, found.lower
     else:
         passed, failed = found.lower >= threshold, found.upper < threshold
-        passing, failing = found.lower, found.upper
+        pass_bound, fail_bound = found.lower, found.upper
     verdict: Verdict = "Passed" if passed else "Failed" if failed else "Inconclusive"
     if verdict == "Inconclusive":
         needed = needed_count(question.metric, measured, threshold, confidence)
@@ -143,10 +144,10 @@ def compare(question: Question, found: Bounds, measured: Measurement, confidence
             question.name, found, threshold, confidence, Needed(needed, question.metric.unit)
         )
     else:
-        decisive = passing if passed else failing
+        decisive = pass_bound if passed else fail_bound
         relation = wording.RELATIONS[question.bound, verdict]
         sentence = wording.decided(question.name, found.value, decisive, threshold, confidence, relation)
-    nearest = failing if failed else passing
+    nearest = fail_bound if failed else pass_bound
     return Judged(
         check=GateCheck(
             suite=question.suite, metric=question.metric.name, bound=question.bound, threshold=question.threshold,
@@ -166,7 +167,7 @@ def relative_distance(bound: float, threshold: float) -> float:
 
 
 def unknown(question: Question, verdict: Verdict, why: str) -> Judged:
-    """A check without numbers. It outweighs every check that has some."""
+    """A check without numbers. Its message precedes those of checks that have numbers."""
     return Judged(
         check=GateCheck(
             suite=question.suite, metric=question.metric.name, bound=question.bound, threshold=question.threshold,

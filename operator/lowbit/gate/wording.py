@@ -1,4 +1,4 @@
-"""The sentences of a verdict."""
+"""Sentences that explain a verdict."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def percent(confidence: float) -> str:
 
 
 def apart(value: float, threshold: float) -> str:
-    """A value in three digits, or as many as show on which side of the threshold it lies."""
+    """A value in three digits, or in as many as show on which side of the threshold it lies."""
     for digits in range(3, 17):
         text = f"{value:.{digits}g}"
         shown = float(text)
@@ -54,7 +54,7 @@ class Needed:
     """How many units would decide."""
 
     count: int | None
-    """None where no number would."""
+    """None if no number would."""
     unit: str
     """What is counted, in the singular."""
 
@@ -78,7 +78,7 @@ def rounded_up(count: int) -> int:
 
 
 def no_gate(suites: Sequence[str]) -> str:
-    """Nothing was asked for, so nothing can have passed."""
+    """The message if a threshold is missing: without one nothing can pass."""
     if suites:
         return f"Suite {suites[0]} has no threshold, so nothing says what is good enough"
     return "There is no gate, so nothing says what is good enough"

@@ -23,16 +23,16 @@ from lowbit.kube.resources import RESOURCES, Resource
 logger = logging.getLogger(__name__)
 
 OnCall = Callable[[str, str, int, float], None]
-"""Told of each call: verb, resource (plural, with /subresource), HTTP status (0: no answer), seconds."""
+"""Called after each request: verb, resource (plural, with /subresource), HTTP status (0: no answer), seconds."""
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 NO_VERSION = "1"
-"""The resourceVersion of no object: etcd's revision before the first write. An apply that carries it makes an object where
-there is none, and conflicts with every one that there is."""
+"""The resourceVersion of no object: etcd's revision before the first write. An apply with it creates a missing object,
+and conflicts with any existing one."""
 STREAM_LONGEST = 300.0
-"""Seconds that a LIST as a stream may take, as long as something comes."""
+"""Seconds that a streamed LIST may take while data keeps coming."""
 
 
 METHODS = {"get": "GET", "list": "GET", "create": "POST", "patch": "PATCH", "update": "PUT", "delete": "DELETE"}
@@ -40,8 +40,8 @@ METHODS = {"get": "GET", "list": "GET", "create": "POST", "patch": "PATCH", "upd
 MANAGED = {"fieldManager": FIELD_MANAGER}
 
 
-class Place(NamedTuple):
-    """Where an object is."""
+class ResourcePath(NamedTuple):
+    """One object in the API: its resource, namespace and name."""
 
     resource: Resource
     namespace: str
@@ -61,13 +61,13 @@ class Call:
 
 
 def _ignore(_verb: str, _resource: str, _status: int, _seconds: float) -> None:
-    """Nobody counts."""
+    """Count nothing."""
 
 
 class Kube:
-    """An async client. One per process; close it in the end.
+    """An async client. One per process; close it at the end.
 
-    It speaks through kubernetes.aio's REST client, below its models and its dynamic client: those cost 1 ms a call.
+    It uses kubernetes.aio's REST client directly, because its models and dynamic client cost 1 ms a call.
     """
 
     def __init__(self, configuration: Any, on_call: OnCall = _ignore, timeout: float = 30.0) -> None:
@@ -76,9 +76,9 @@ class Kube:
         self._on_call = on_call
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._streams = True
-        """Whether LISTs are asked for as streams."""
+        """Whether to request LISTs as streams."""
         self._in_pages: set[str] = set()
-        """Paths of which the last stream failed."""
+        """Paths whose last stream failed: the next read uses pages."""
 
     async def close(self) -> None:
         """Close the connections."""
@@ -86,14 +86,14 @@ class Kube:
 
     async def get(self, kind: str, namespace: str, name: str) -> Object:
         """One object. Raises NotFound."""
-        return await self._json("get", Place(RESOURCES[kind], namespace, name))
+        return await self._json("get", ResourcePath(RESOURCES[kind], namespace, name))
 
     async def read(self, kind: str, namespace: str | None, selector: str | None, take: Take) -> str:
-        """A LIST of all objects of a kind in a namespace (None: in all), as fresh as etcd: some hundred of them at a time are handed
-        to `take`, so that of thousands few are in memory whole.
+        """LIST all objects of a kind in a namespace (None: in all), as fresh as etcd.
 
-        Returns the resourceVersion at which all parts together are what there is. An object may come twice: the later one holds.
-        Raises KubeError: begin anew then. What fails as a stream is read in pages next time.
+        They are delivered to `take` in batches of at most CHUNK, to bound memory. An object may come twice; the later
+        one counts. Returns the resourceVersion of the whole. Raises KubeError; the caller starts over then. After a
+        failed stream the next read of the path uses pages.
         """
         resource = RESOURCES[kind]
         query = {"labelSelector": selector} if selector else {}
@@ -131,7 +131,7 @@ class Kube:
             query["continue"] = token
 
     async def serves(self, kind: str) -> bool:
-        """Whether the cluster knows the kind (asked by discovery, which everyone may)."""
+        """Whether the cluster knows the kind. Uses discovery, which needs no rights."""
         try:
             answer = await self._call(Call("get", RESOURCES[kind].group_path, "discovery", f"look for {kind}"))
         except NotFound:
@@ -140,40 +140,42 @@ class Kube:
 
     async def create(self, manifest: Mapping[str, Any]) -> Object:
         """POST. Raises AlreadyExists."""
-        return await self._json("create", _place(manifest), body=manifest, query=MANAGED)
+        return await self._json("create", _path_of(manifest), body=manifest, query=MANAGED)
 
     async def apply(
         self, manifest: Mapping[str, Any], *, only_new: bool = False, over: Mapping[str, Any] | None = None
     ) -> Object:
-        """Server-side apply, forced, as the field manager lowbit. Raises Conflict where there is one already (only_new), or
-        where it is not the one that was seen any more, uid and resourceVersion (over).
+        """Server-side apply, forced, as the field manager lowbit.
 
-        A POST would leave fields behind that belong to the operation Update, and that no later apply takes away.
+        Raises Conflict if the object exists (only_new), or if its uid or resourceVersion is not that of `over`.
+
+        It creates objects too: fields set by a POST would belong to the operation Update, and no later apply removes
+        those.
         """
-        place = _place(manifest)
+        target = _path_of(manifest)
         if only_new:
             manifest = {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": NO_VERSION}}
         if over is not None:
             precondition = {field: over["metadata"][field] for field in ("uid", "resourceVersion")}
             manifest = {**manifest, "metadata": {**manifest["metadata"], **precondition}}
         query = MANAGED | {"force": "true"}
-        return await self._json("patch", place, body=manifest, query=query, content=APPLY_PATCH)
+        return await self._json("patch", target, body=manifest, query=query, content=APPLY_PATCH)
 
     async def merge_patch(self, kind: str, namespace: str, name: str, patch: Mapping[str, Any]) -> Object:
-        """JSON merge patch. Put metadata.uid and metadata.resourceVersion into it: they are preconditions."""
-        place = Place(RESOURCES[kind], namespace, name)
-        return await self._json("patch", place, body=patch, query=MANAGED, content=MERGE_PATCH)
+        """JSON merge patch. metadata.uid and metadata.resourceVersion in it are preconditions."""
+        target = ResourcePath(RESOURCES[kind], namespace, name)
+        return await self._json("patch", target, body=patch, query=MANAGED, content=MERGE_PATCH)
 
     async def replace(self, manifest: Mapping[str, Any], subresource: str | None = None) -> Object:
         """PUT, under the preconditions of the uid and resourceVersion in the manifest. Raises Conflict, NotFound."""
-        return await self._json("update", _place(manifest), body=manifest, query=MANAGED, subresource=subresource)
+        return await self._json("update", _path_of(manifest), body=manifest, query=MANAGED, subresource=subresource)
 
     async def delete(
         self, kind: str, namespace: str, name: str, uid: str, resource_version: str | None = None
     ) -> Object:
-        """Delete in the background, under the preconditions of uid and resourceVersion. Raises NotFound, Conflict.
+        """Delete with background propagation and preconditions on uid and resourceVersion. Raises NotFound, Conflict.
 
-        Returns a Status when it is gone, the object itself while a finalizer holds it.
+        Returns a Status if the object is gone, and the object itself if a finalizer holds it.
         """
         preconditions = {"uid": uid} | ({"resourceVersion": resource_version} if resource_version else {})
         options = {
@@ -182,12 +184,12 @@ class Kube:
             "preconditions": preconditions,
             "propagationPolicy": "Background",
         }
-        return await self._json("delete", Place(RESOURCES[kind], namespace, name), body=options)
+        return await self._json("delete", ResourcePath(RESOURCES[kind], namespace, name), body=options)
 
     async def pod_log(
         self, namespace: str, pod: str, container: str, lines: int, limit_bytes: int, *, previous: bool = False
     ) -> str:
-        """The last lines of a container's log, or (previous) of that of its last life. Raises KubeError."""
+        """The last lines of a container's log, or (previous) of its previous run's. Raises KubeError."""
         asked = {"container": container, "tailLines": lines, "limitBytes": limit_bytes}
         query = urlencode(asked | ({"previous": "true"} if previous else {}))
         path = f"{RESOURCES['Pod'].path(namespace, pod, 'log')}?{query}"
@@ -197,14 +199,14 @@ class Kube:
     async def _json(
         self,
         verb: str,
-        place: Place,
+        target: ResourcePath,
         *,
         body: Mapping[str, Any] | None = None,
         query: Mapping[str, str] | None = None,
         content: str = JSON,
         subresource: str | None = None,
     ) -> Object:
-        resource, namespace, name = place
+        resource, namespace, name = target
         path = resource.path(namespace, None if verb == "create" else name, subresource)
         counted = resource.plural + (f"/{subresource}" if subresource else "")
         what = f"{verb} {resource.kind} {namespace}/{name}"
@@ -213,13 +215,13 @@ class Kube:
         return value
 
     async def _call(self, call: Call) -> bytes:
-        """The whole answer to one request. Raises KubeError."""
+        """The body of the response to one request. Raises KubeError."""
         async with self._answer(call, self._timeout) as response:
             return await response.read()
 
     @asynccontextmanager
     async def _answer(self, call: Call, limits: aiohttp.ClientTimeout) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The answer to one request, of which the body is still to be read. Counted when that is done. Raises KubeError."""
+        """The response to one request; the caller reads the body. Counted after that. Raises KubeError."""
         headers = {"Accept": "application/json, */*", "Content-Type": call.content, "User-Agent": "lowbit"}
         started = time.monotonic()
         status = 0
@@ -244,6 +246,6 @@ class Kube:
             self._on_call(call.verb, call.resource, status, time.monotonic() - started)
 
 
-def _place(manifest: Mapping[str, Any]) -> Place:
+def _path_of(manifest: Mapping[str, Any]) -> ResourcePath:
     metadata = manifest["metadata"]
-    return Place(RESOURCES[manifest["kind"]], metadata["namespace"], metadata["name"])
+    return ResourcePath(RESOURCES[manifest["kind"]], metadata["namespace"], metadata["name"])

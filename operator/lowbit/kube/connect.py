@@ -1,4 +1,4 @@
-"""Where the API server is and who we are: from a kubeconfig, or from the pod's service account."""
+"""Address and credentials of the API server: from a kubeconfig, or from the pod's service account."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import ssl
 from pathlib import Path
 from typing import Any
 
-# Deep imports on purpose: what kubernetes.aio offers beside these is never used and would only take memory.
+# Deep imports on purpose: the rest of kubernetes.aio is unused, and would take memory.
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 from kubernetes.aio.config.config_exception import ConfigException
@@ -27,7 +27,7 @@ async def configuration(kubeconfig: str | None = None) -> Any:
 
     kubeconfig, else $KUBECONFIG, else the pod's service account, else ~/.kube/config. Raises NoCluster.
     """
-    # Trusting the environment, aiohttp would look for a ~/.netrc, in a thread, before every single request.
+    # With trust_env aiohttp would look for a ~/.netrc, in a thread, before every request.
     config = Configuration(client_session_kwargs={"trust_env": False})
     path = kubeconfig or os.environ.get("KUBECONFIG")
     try:
@@ -47,20 +47,20 @@ async def configuration(kubeconfig: str | None = None) -> Any:
 
 
 def _service_account() -> InClusterConfigLoader:
-    """Reads the token's file anew every minute: the kubelet replaces it."""
+    """Loads the service account, and re-reads the token every minute, because the kubelet replaces it."""
     return InClusterConfigLoader(
         token_filename=str(SERVICE_ACCOUNT / "token"), cert_filename=str(SERVICE_ACCOUNT / "ca.crt")
     )
 
 
 async def authorization(config: Any) -> str | None:
-    """The Authorization header, with a token that is fresh now; None where a certificate says who we are."""
+    """The Authorization header with a fresh token; None if a client certificate authenticates."""
     header: str | None = await config.get_api_key_with_prefix("BearerToken", alias="authorization")
     return header
 
 
 def ssl_context(config: Any) -> ssl.SSLContext:
-    """For a client that is not this one: whom it trusts, and its certificate."""
+    """TLS settings for another HTTP client: the trusted CAs and the client certificate."""
     context: ssl.SSLContext = RESTClientObject(config).ssl_context
     return context
 

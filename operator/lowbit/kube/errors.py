@@ -1,4 +1,4 @@
-"""What the API server answers when it does not do what it was asked."""
+"""Errors of the API server, typed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class KubeError(Exception):
-    """A call that failed. status is the HTTP status, 0 when there was no answer."""
+    """A failed call. status is the HTTP status, 0 if there was no answer."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:
         super().__init__(message)
@@ -25,7 +25,7 @@ class AlreadyExists(KubeError):  # noqa: N818
 
 
 class Conflict(KubeError):  # noqa: N818
-    """A precondition (uid, resourceVersion) did not hold: what was seen is stale."""
+    """A precondition (uid, resourceVersion) failed: the cached object is stale."""
 
 
 class Gone(KubeError):  # noqa: N818
@@ -33,7 +33,7 @@ class Gone(KubeError):  # noqa: N818
 
 
 class Invalid(KubeError):  # noqa: N818
-    """The object was refused by its schema or by admission."""
+    """The schema or an admission plugin refused the object."""
 
 
 class Forbidden(KubeError):  # noqa: N818
@@ -41,7 +41,7 @@ class Forbidden(KubeError):  # noqa: N818
 
 
 class TooManyRequests(KubeError):  # noqa: N818
-    """The API server asks for patience. retry_after is in seconds."""
+    """The API server asks to retry later. retry_after is in seconds."""
 
     def __init__(self, status: int, reason: str, message: str, retry_after: float) -> None:
         super().__init__(status, reason, message)
@@ -64,7 +64,7 @@ _BY_STATUS: dict[int, type[KubeError]] = {
 
 
 UNTYPED = "failed to create typed patch object"
-"""How server-side apply says that a field is of another type than the schema's: with a 500, though no other try helps."""
+"""How server-side apply reports a field of the wrong type: with a 500, although no retry helps."""
 
 
 def error_of(status: int, body: bytes, retry_after: str | None, what: str) -> KubeError:

@@ -1,7 +1,7 @@
-"""What a LIST answers, a part at a time: in pages, or as a stream of events.
+"""A LIST, delivered in parts: from pages, or from a stream of events.
 
-A stream is what the API server's watch cache holds. Pages of what has been at rest come from etcd, and each object is decoded
-anew for them (docs/benchmarks.md). It has streams since 1.32
+The API server streams from its watch cache. Pages of objects that have not changed for a while come from etcd, and the
+API server decodes each object again (docs/benchmarks.md). Kubernetes streams LISTs since 1.32
 (https://kubernetes.io/docs/reference/using-api/api-concepts/#streaming-lists).
 """
 
@@ -20,21 +20,21 @@ from lowbit.kube.uncollected import uncollected
 Object = dict[str, Any]
 
 CHUNK = 250
-"""Objects in one part at most. Nothing else goes on while it is read: this takes some 20 ms."""
+"""Objects in one part at most. Parsing that many blocks the event loop for some 20 ms."""
 STREAMED = {
     "watch": "true",
     "sendInitialEvents": "true",
     "resourceVersionMatch": "NotOlderThan",
     "allowWatchBookmarks": "true",
 }
-"""The query of a LIST as a stream: everything that there is, as fresh as etcd is now, then a bookmark that says that this was all."""
+"""Query of a streamed LIST: all objects, as fresh as etcd, then a bookmark that marks the end."""
 LAST = "k8s.io/initial-events-end"
-"""The annotation of that bookmark."""
+"""Annotation of that bookmark."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Some of the objects of a LIST, and those that have gone again since an earlier part showed them."""
+    """Some objects of a LIST, and those that were deleted after an earlier part showed them."""
 
     items: Sequence[Object]
     gone: Sequence[Object] = ()
@@ -44,7 +44,7 @@ Take: TypeAlias = Callable[[Part], None]
 
 
 def take_page(answer: bytes, resource: Resource, take: Take) -> tuple[str, str]:
-    """Hand a page on. Its resourceVersion, and the token of the next one."""
+    """Deliver a page to `take`. Returns its resourceVersion, and the continue token; the token is empty at the end."""
     with uncollected():
         page = json.loads(answer)
         version, items = page["metadata"].get("resourceVersion", ""), page.get("items") or []
@@ -53,14 +53,15 @@ def take_page(answer: bytes, resource: Resource, take: Take) -> tuple[str, str]:
             item.setdefault("kind", resource.kind)
         take(Part(items))
         token = page["metadata"].get("continue") or ""
-        del page, items  # gone before the collector looks again
+        del page, items  # freed before the garbage collector runs again
         return version, token
 
 
 async def take_stream(chunks: AsyncIterator[bytes], what: str, take: Take) -> str:
-    """Hand a stream on, part by part. The resourceVersion of all of it. Raises KubeError; `what` names the call in it.
+    """Deliver a stream to `take`, part by part. Returns the resourceVersion of the whole.
 
-    Events that come after the first look, and before its end, are taken into account: the watch cache was behind etcd then.
+    Events between the first objects and the final bookmark are included: the watch cache may lag behind etcd at first.
+    Raises KubeError; `what` names the call in its message.
     """
     begun: list[bytes] = []
     async for chunk in chunks:
@@ -73,12 +74,12 @@ async def take_stream(chunks: AsyncIterator[bytes], what: str, take: Take) -> st
             version = _take_events(lines[start : start + CHUNK], what, take)
             if version is not None:
                 return version
-            await asyncio.sleep(0)  # what has come already is read without waiting
+            await asyncio.sleep(0)  # data that has arrived is read without waiting: let other tasks run
     raise Unavailable(0, "NoAnswer", f"{what}: the stream ended before all was told")
 
 
 def _take_events(lines: Sequence[bytes], what: str, take: Take) -> str | None:
-    """Hand on what some events tell. The last one's resourceVersion; None where more is to come."""
+    """Deliver some events to `take`. Returns the resourceVersion of the final bookmark; None if it is still to come."""
     with uncollected():
         items: list[Object] = []
         for line in lines:
@@ -106,7 +107,7 @@ def _read(line: bytes, what: str) -> tuple[str, Object]:
 
 
 def _ended(status: Mapping[str, Any], what: str) -> Unavailable:
-    """The API server gives the stream up. Whatever the reason: what was shown so far is not all."""
+    """The error of a stream that the API server ended early: the objects so far are incomplete."""
     code, reason, message = int(status.get("code") or 0), str(status.get("reason", "")), status.get("message")
     return Unavailable(code, reason, f"{what}: the stream ended before all was told: {message or f'HTTP {code}'}")
 

@@ -1,4 +1,4 @@
-"""The kinds that the operator touches, and where the API server keeps them. All of them live in namespaces."""
+"""The kinds that the operator uses, and their API paths. All of them are namespaced."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ RESOURCES: dict[str, Resource] = {
 }
 
 OWN_KINDS = ("QuantizedModel", "ModelStore", "ModelRevision", "ModelEvaluation")
-"""Lowbit's own: watched whole."""
+"""Lowbit's own kinds: all their objects are watched."""
 SHARED_KINDS = (
     "Job",
     "Deployment",
@@ -75,6 +75,6 @@ SHARED_KINDS = (
     "PodDisruptionBudget",
     "NetworkPolicy",
 )
-"""Kinds that others use too: only those with Lowbit's label are watched."""
+"""Kinds that others use too: only objects with Lowbit's label are watched."""
 OPTIONAL_KINDS = ("PodMonitor",)
-"""Watched where the cluster has them."""
+"""Kinds that are watched only if the cluster has them."""

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """No garbage collection meanwhile. Nothing is awaited in it: others' garbage would be left lying.
+    """Disable the garbage collector meanwhile. Await nothing inside: the garbage of other tasks would pile up.
 
-    A page of a LIST is hundreds of thousands of objects that no cycle holds and that go with the page: to look for cycles among
-    them takes 40 % of the time in which it is read.
+    A page of a LIST is hundreds of thousands of Python objects without reference cycles, freed with the page. Searching
+    them for cycles takes 40 % of the reading time.
     """
     enabled = gc.isenabled()
     gc.disable()

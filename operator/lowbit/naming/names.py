@@ -28,19 +28,19 @@ EVALUATION_LABEL = f"{GROUP}/evaluation"
 ARTIFACT_LABEL = f"{GROUP}/artifact"
 INPUT_ANNOTATION = f"{GROUP}/input-hash"
 SETTINGS_ANNOTATION = f"{GROUP}/settings"
-"""Of a Job: hash of how the manifest let it run (memory, deadline, node), which no other hash covers."""
+"""On a Job: hash of its options (memory, deadline, node), which no other hash covers."""
 MADE_FOR_ANNOTATION = f"{GROUP}/made-for"
-"""Of a Job: the QuantizedModel whose settings these are."""
+"""On a Job: the QuantizedModel whose options it runs with."""
 GIVEN_UP_ANNOTATION = f"{GROUP}/given-up"
-"""Of a Job that Lowbit has ended: why, as a Refusal in JSON."""
+"""On a Job that Lowbit has ended: why, as a Refusal in JSON."""
 APPLIED_ANNOTATION = f"{GROUP}/applied"
-"""Of what serves: hash of all that is declared of it. Without it nobody would notice what is declared no more."""
+"""On serving objects: hash of all declared fields. It reveals fields that are no longer declared."""
 DOCUMENT_ANNOTATION = f"{GROUP}/document"
-"""Of a pod: the document that its worker reads."""
+"""On a pod: the document that its worker reads."""
 FETCH_ANNOTATION = f"{GROUP}/fetch-document"
-"""Of a pod: the document that its fetch reads."""
+"""On a pod: the document that its fetch reads."""
 LOGGING_ANNOTATION = f"{GROUP}/engine-logging"
-"""Of an evaluation's pod: how its engine writes its log."""
+"""On an evaluation's pod: logging configuration of its engine."""
 
 
 def input_hash(spec: QuantizedModelSpec) -> str:
@@ -81,10 +81,10 @@ def evaluate_job_name(evaluation: str) -> str:
 
 
 def second_attempt(job: str) -> str:
-    """The one further attempt of a Job that was killed, or that ran out of memory and may have more."""
+    """Name of the only retry of a Job that was killed, or that ran out of memory and may have more."""
     return f"{job}-2"
 
 
 def first_attempt(job: str) -> str:
-    """The Job whose further attempt it is; itself where it is none."""
+    """Name of the Job that this one retries; its own name if it is no retry."""
     return job.removesuffix("-2")

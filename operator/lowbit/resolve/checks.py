@@ -1,4 +1,4 @@
-"""What needs the model's config: checked by prepare before a GPU is asked for, and by ``lowbit plan`` with a config."""
+"""Checks that need the model's config: by prepare, before a GPU is requested, and by ``lowbit plan`` with a config."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from lowbit.api.recipes.base import Fitting
 
 
 def check_engine(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
-    """What the engine has to say of the model."""
+    """Problems between the engine's settings and the model."""
     kind, settings = engine_of(spec.engine)
     place = f"spec.engine.{kind.name}"
     return [replace(problem, field=f"{place}.{problem.field}") for problem in kind.problems(settings, facts)]
 
 
 def check_candidates(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
-    """What each candidate's recipe has to say of model and engine."""
+    """Problems between each candidate's recipe, the model and the engine."""
     fitting = fitting_of(spec, facts)
     engine, _ = engine_of(spec.engine)
     found: list[Problem] = []
@@ -39,13 +39,13 @@ def check_candidates(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Proble
 
 
 def fitting_of(spec: QuantizedModelSpec, facts: ModelFacts) -> Fitting:
-    """What recipes are resolved and checked against."""
+    """The model and tensor parallel size, against which recipes are resolved and checked."""
     kind, settings = engine_of(spec.engine)
     return Fitting(facts, kind.ranks(settings))
 
 
 def check_lengths(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
-    """No sample may be longer than the model or the engine can read."""
+    """Problems with texts that are longer than the model or the engine can read."""
     kind, settings = engine_of(spec.engine)
     engine_limit, field = settings.max_model_len, f"spec.engine.{kind.name}.maxModelLen"
     problems = []
@@ -74,7 +74,7 @@ def check_lengths(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
 
 
 def check_suites(spec: QuantizedModelSpec) -> list[Problem]:
-    """Every suite needs an engine that can do what it asks for."""
+    """Problems with suites that need an ability which the engine lacks."""
     engine, _ = engine_of(spec.engine)
     problems = []
     for suite in spec.evaluation.suites:
@@ -94,5 +94,5 @@ def check_suites(spec: QuantizedModelSpec) -> list[Problem]:
 def check_model(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
     """Every problem between the manifest and the model."""
     engine = check_engine(spec, facts)
-    candidates = [] if engine else check_candidates(spec, facts)
-    return engine + candidates + check_lengths(spec, facts) + check_suites(spec)
+    recipes = [] if engine else check_candidates(spec, facts)
+    return engine + recipes + check_lengths(spec, facts) + check_suites(spec)

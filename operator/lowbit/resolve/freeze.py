@@ -1,6 +1,6 @@
 """From a QuantizedModel and what prepare found to the immutable specs of its revisions and evaluations.
 
-The operator, the prepare Job and ``lowbit plan`` all come through here, so that they name the same objects.
+The operator, the prepare Job and ``lowbit plan`` share this code, so that they name the same objects.
 """
 
 from __future__ import annotations
@@ -72,12 +72,12 @@ def freeze_candidate(
 
 
 def frozen_platform(revision: ModelRevisionSpec, platform: Platform) -> Platform:
-    """The platform's settings, as far as a pod shows them those that the revision was made with."""
+    """The platform's settings; those that show in pods are replaced by the revision's frozen ones."""
     return platform.model_copy(update=dict(revision.platform))
 
 
 def resolve_recipe(index: int, recipe: Recipe, spec: QuantizedModelSpec, prepared: PrepareResult) -> ResolvedRecipe:
-    """The recipe with nothing left open. Raises KeyError where prepare lacks an artifact that was made elsewhere."""
+    """The recipe with every default filled in. Raises KeyError if prepare found no artifact that it needs."""
     kind, member = recipe_of(recipe)
     resolved = kind.resolve(member, fitting_of(spec, prepared.facts), prepared.artifacts.get(str(index)))
     return ResolvedRecipe.model_validate({kind.name: resolved})
@@ -118,7 +118,10 @@ def resolve_suite(suite: Suite, prepared: PrepareResult) -> ResolvedSuite:
 
 
 def resolve_engine(engine: Engine, platform: Platform, changes: EngineChanges | None = None) -> ResolvedEngine:
-    """The engine with the platform's defaults; the QuantizedModel's own environment wins, and before it the candidate's."""
+    """The engine with every default filled in.
+
+    The QuantizedModel's environment overrides the platform's; the candidate's overrides both.
+    """
     kind, settings = engine_of(engine)
     if changes is not None:
         replaced = {variable.name for variable in changes.env}
@@ -130,7 +133,7 @@ def resolve_engine(engine: Engine, platform: Platform, changes: EngineChanges | 
 
 
 def artifact_hash(source: Digest, recipe: ResolvedRecipe, calibration: ResolvedCalibration | None) -> str:
-    """Hash of what an artifact is made from; the shape of evaluation and serving is not in it."""
+    """Hash of an artifact's inputs. Evaluation and serving are not in it."""
     return digest(
         "artifact", {"source": source, "recipe": recipe, "calibration": calibration, "version": QUANTIZE_VERSION}
     )

@@ -36,7 +36,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Checked:
-    """What came of a manifest: findings, or (without any) the parsed object."""
+    """Result of a check: findings or, if there are none, the parsed object."""
 
     name: str
     findings: tuple[Finding, ...]
@@ -44,7 +44,7 @@ class Checked:
 
 
 def check_manifest(manifest: Mapping[str, Any]) -> Checked:
-    """Judge one manifest of a kind that people write."""
+    """Check one manifest of a kind that people write."""
     metadata = manifest.get("metadata")
     name = str(metadata.get("name", "")) if isinstance(metadata, Mapping) else ""
     kind = WRITTEN_BY_PEOPLE.get(str(manifest.get("kind")))
@@ -72,7 +72,7 @@ def check_manifest(manifest: Mapping[str, Any]) -> Checked:
 
 
 def broken_rules(value: Wire, path: str) -> Iterator[Finding]:
-    """Every rule that does not hold, here and below, and every list with a name twice."""
+    """Rules that the value and its members break, and lists that hold a name twice."""
     for rule in rules_of(type(value)):
         if rule.holds is not None and not rule.holds(value):
             yield Finding(f"{path}.{rule.field}" if rule.field else path, rule.message)
@@ -89,7 +89,7 @@ def broken_rules(value: Wire, path: str) -> Iterator[Finding]:
 
 
 def duplicates(items: list[Any], path: str) -> Iterator[Finding]:
-    """Items of a map-like list with the same key; the API server's words."""
+    """Items of a map-like list with the same key, in the API server's words."""
     seen: set[str] = set()
     for index, item in enumerate(items):
         if not isinstance(item, Wire):
@@ -104,7 +104,7 @@ def duplicates(items: list[Any], path: str) -> Iterator[Finding]:
 
 
 def collapsed(errors: list[ErrorDetails]) -> list[ErrorDetails]:
-    """A union gives an error per member (Auto or a number): one is enough."""
+    """One error per place: pydantic gives one for each member of a union (Auto or a number)."""
     by_place: dict[tuple[int | str, ...], ErrorDetails] = {}
     for error in errors:
         place = tuple(part for part in error["loc"] if not (isinstance(part, str) and part.startswith("literal[")))
@@ -162,7 +162,7 @@ def _is_number(value: object) -> bool:
 
 
 def known_fields(location: tuple[int | str, ...], manifest: Mapping[str, Any]) -> str:
-    """What may stand where an unknown field stands."""
+    """The known fields in the place of an unknown one, for a message."""
     kind = WRITTEN_BY_PEOPLE[str(manifest["kind"])]
     current: Any = kind.model_fields["spec"].annotation
     for part in location[:-1]:

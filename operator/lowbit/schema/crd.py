@@ -134,7 +134,7 @@ KINDS: Final = (
 
 
 def root_schema(kind: Kind) -> Schema:
-    """The whole object: apiVersion, kind and metadata are the API server's own."""
+    """Schema of the whole object. apiVersion, kind and metadata are the API server's own."""
     converted = Converter(kind.type, rules=kind.written_by_people).convert()
     status = {key: value for key, value in converted["properties"]["status"].items() if key != "default"}
     schema: Schema = {
@@ -163,7 +163,7 @@ def kind_description(kind: Kind) -> str:
 
 
 def without_defaults(node: Any) -> Any:
-    """A status says what was seen: the API server fills nothing in."""
+    """A schema without defaults, for a status: the API server must not fill in anything."""
     if isinstance(node, list):
         return [without_defaults(item) for item in node]
     if isinstance(node, dict):
@@ -210,7 +210,7 @@ def definition(kind: Kind) -> dict[str, Any]:
 
 
 FLAT: Final = 300
-"""Characters of a mapping that is written as one line."""
+"""Longest mapping, in characters, that is written as one line."""
 
 
 class Unaliased(yaml.SafeDumper):
@@ -220,14 +220,14 @@ class Unaliased(yaml.SafeDumper):
         return True
 
     def represent_sequence(self, tag: str, sequence: Any, flow_style: bool | None = None) -> yaml.SequenceNode:
-        """A list of one flat item is a line, not two: most rules stand alone."""
+        """Write a list of one flat item as one line, not two: most lists of rules have one."""
         node = super().represent_sequence(tag, sequence, flow_style)
         if len(node.value) == 1 and getattr(node.value[0], "flow_style", False):
             node.flow_style = True
         return node
 
     def represent_mapping(self, tag: str, mapping: Any, flow_style: bool | None = None) -> yaml.MappingNode:
-        """A short one is a line: half of such a file is indentation."""
+        """Write a short mapping as one line: half of such a file would be indentation."""
         node = super().represent_mapping(tag, mapping, flow_style)
         flat = all(getattr(value, "flow_style", True) for _, value in node.value)
         if flat and len(str(mapping)) <= FLAT:

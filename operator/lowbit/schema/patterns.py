@@ -1,4 +1,4 @@
-"""What a person is told about a text that does not match its pattern; the API server alone would show the pattern."""
+"""Messages for text that does not match its pattern. The API server alone would show the pattern."""
 
 from __future__ import annotations
 
@@ -20,4 +20,4 @@ PATTERNS: Final[dict[str, str]] = {
     r"^https?://[^\s/]+(/[^\s]*)?$": "not an address: write https://host or http://host:port",
     r"^[A-Za-z_][A-Za-z0-9_]*$": "not a variable's name: write letters, digits and _, and begin with no digit",
 }
-"""By the pattern as it stands in the types."""
+"""By the pattern in the types."""

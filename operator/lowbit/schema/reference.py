@@ -65,10 +65,11 @@ def references(node: Any) -> Iterator[str]:
 def section(name: str, node: Schema) -> list[str]:
     """One type: what it is, a table of its fields, and what is refused."""
     required = node.get("required", [])
-    rows = [
-        f"| `{field}` | {type_of(child)} | {default_of(child, field in required)} | {cell(child.get('description', ''))} |"
+    cells = [
+        (f"`{field}`", type_of(child), default_of(child, field in required), cell(child.get("description", "")))
         for field, child in node["properties"].items()
     ]
+    rows = [f"| {' | '.join(each)} |" for each in cells]
     table = ["| Field | Type | Default | Description |", "|---|---|---|---|", *rows, ""]
     return [f"## {name}\n", cell(node.get("description", "")) + "\n", *table, *rules_section(messages_of(name))]
 

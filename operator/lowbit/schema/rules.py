@@ -22,7 +22,7 @@ from lowbit.api.suites.metric import Metric
 
 
 def exactly_one_location(what: str) -> Rule:
-    """The same beside fields that are no members of the union."""
+    """exactly_one() for a type that has other fields beside the union's members."""
     rule = exactly_one(what, "pvc", "s3", "configMap")
     return Rule(
         rule.cel, rule.message, lambda value: sum(x is not None for x in (value.pvc, value.s3, value.config_map)) == 1
@@ -34,7 +34,7 @@ def _listed(names: tuple[str, ...]) -> str:
 
 
 def reachable(metric: Metric) -> Rule:
-    """A threshold that some result is on the right side of."""
+    """A rule against thresholds that every result passes, or none."""
     relation, end = ("> ", metric.least) if metric.better == "Lower" else ("<= ", metric.greatest)
 
     def holds(threshold: MaximumThreshold | MinimumThreshold) -> bool:
@@ -50,12 +50,12 @@ def reachable(metric: Metric) -> Rule:
 
 
 def reachable_all(better: str) -> tuple[Rule, ...]:
-    """For every metric whose values end where a threshold would be out of reach."""
+    """reachable() for every metric whose values have an end."""
     return tuple(reachable(metric) for metric in gated() if metric.better == better and metric.unreachable)
 
 
 def measured_by(kind: AnySuite) -> Rule:
-    """A gate asks for what its suite measures."""
+    """A rule that a gate asks only for metrics that its suite measures."""
     own = tuple(metric.name for metric in kind.metrics if metric.bound is not None)
     return Rule(
         f"!has(self.{kind.name}) || ["
@@ -69,7 +69,7 @@ def measured_by(kind: AnySuite) -> Rule:
 
 
 def measured_by_all() -> tuple[Rule, ...]:
-    """Nothing where each suite measures all metrics that there are: then the schema says it."""
+    """measured_by() for each suite; none if every suite measures every metric, because the schema ensures it then."""
     every = {metric.name for metric in gated()}
     return tuple(measured_by(kind) for kind in SUITES if not every <= {metric.name for metric in kind.metrics})
 

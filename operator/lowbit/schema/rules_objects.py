@@ -38,7 +38,7 @@ class ObjectRule:
 
 
 def immutable(what: str, instead: str) -> Rule:
-    """Nothing may change once it is there."""
+    """A rule that nothing may change after creation."""
     return Rule("self == oldSelf", f"{what} cannot be changed: {instead}", None)
 
 
@@ -60,7 +60,7 @@ def _place(dataset: EvaluationDataset | CalibrationDataset) -> tuple[Wire | None
 
 
 def _limit(spec: QuantizedModelSpec) -> int | None:
-    """The engine's maxModelLen, if there is one."""
+    """The engine's maxModelLen, if it is set."""
     return engine_of(spec.engine)[1].max_model_len if spec.engine.is_set else None
 
 
@@ -82,7 +82,7 @@ def candidates_differ(spec: QuantizedModelSpec) -> bool:
 
 
 def _same_place(kind: AnySuite, field: str) -> str:
-    """Whether the calibration dataset d is this dataset of the suite s."""
+    """CEL: the calibration dataset d is this dataset of the suite s."""
     place = f"s.{kind.name}.{to_camel(field)}"
     same = " && ".join(
         f"has(d.{member}) == has({place}.{member}) && (!has(d.{member}) || dyn(d.{member}) == dyn({place}.{member}))"
@@ -123,7 +123,8 @@ WHOLE: Final[dict[type[Wire], tuple[Rule, ...]]] = {
     ),
     QuantizedModelSpec: (
         Rule(
-            f"has(self.calibration) || !self.candidates.exists(c, {' || '.join(f'has(c.{each})' for each in CALIBRATED)})",
+            "has(self.calibration) || "
+            f"!self.candidates.exists(c, {' || '.join(f'has(c.{each})' for each in CALIBRATED)})",
             f"{' and '.join(CALIBRATED)} need texts to calibrate on: write calibration: {{datasets: [...]}}",
             calibration_needed,
         ),

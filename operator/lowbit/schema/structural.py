@@ -68,7 +68,7 @@ class Converter:
         return node
 
     def is_worth_filling_in(self, node: Schema) -> bool:
-        """Whether the API server is to write the default: not where that would say nothing ({}, [], "")."""
+        """Whether the API server should write the default. Empty ones ({}, [], "") say nothing."""
         default = node.get("default")
         if not isinstance(default, dict):
             return default not in (None, [], "")
@@ -77,14 +77,14 @@ class Converter:
         return any(self.is_worth_filling_in(self.resolved(child)) for child in node.get("properties", {}).values())
 
     def default(self, node: Schema) -> Any:
-        """What the API server writes: of an object nothing but the member of a union; what is below fills itself in."""
+        """The default that the API server writes. Of an object only the union's member: members have defaults too."""
         default = node["default"]
         if not isinstance(default, dict):
             return default
         return {member: {} for member, value in default.items() if value is not None} if self.is_union(node) else {}
 
     def is_union(self, node: Schema) -> bool:
-        """Whether it is a tagged union, of which one member has to be there."""
+        """Whether it is a tagged union, of which one member has to be set."""
         return str(node.get("x-type")) in {kind.__name__ for kind in subclasses(Tagged)}
 
     def object(self, node: Schema) -> Schema:
@@ -147,7 +147,7 @@ def validation(rule: str, message: str, field: str | None = None) -> Schema:
 
 
 def list_kind(items: Schema) -> Schema:
-    """listType map where the items have names; else atomic, which is what the API server takes when nothing is said."""
+    """listType map if the items have names; otherwise nothing, which means atomic."""
     first = next(iter(items.get("properties", {})), None)
     if first in LIST_KEYS and first in items.get("required", []):
         return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [first]}
@@ -155,5 +155,5 @@ def list_kind(items: Schema) -> Schema:
 
 
 def subclasses(kind: type[Wire]) -> set[type[Wire]]:
-    """All types of the API that are there so far."""
+    """The type and all its subclasses that have been imported so far."""
     return {kind} | {deeper for below in kind.__subclasses__() for deeper in subclasses(below)}

@@ -1,1 +1,1 @@
-"""What decisions are made from, and what they are."""
+"""Input and output of decisions: snapshots and plans."""

@@ -1,4 +1,4 @@
-"""What is to be done: made by decide, carried out by effects."""
+"""Plans: decide makes them, effects carries them out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lowbit.state.snapshot import Owner
 class Create:
     """Create an object that never changes afterwards (Job, guard's ConfigMap, ModelRevision, ModelEvaluation).
 
-    Its name follows from its content, so AlreadyExists means that somebody saw more than this snapshot: no error.
+    Its name follows from its content, so AlreadyExists is no error: it only shows that the snapshot was stale.
     """
 
     manifest: Mapping[str, Any]
@@ -22,7 +22,7 @@ class Create:
 
 @dataclass(frozen=True)
 class Apply:
-    """Server-side apply of an object that Lowbit owns the declared fields of. Only made when something would change."""
+    """Server-side apply of an object whose declared fields Lowbit owns. Planned only if something would change."""
 
     manifest: Mapping[str, Any]
 
@@ -50,7 +50,7 @@ class Delete:
 
 @dataclass(frozen=True)
 class Keep:
-    """Let a finished Job stay, without a time to live: it remembers that its reason is a lasting one."""
+    """Remove a finished Job's time to live, so that it stays as the record of a permanent failure."""
 
     name: str
     uid: str
@@ -59,7 +59,7 @@ class Keep:
 
 @dataclass(frozen=True)
 class End:
-    """End a Job that comes to nothing: its pods are killed, it counts as failed, and stays with the reason on it."""
+    """End a Job that cannot succeed. Its pods are killed; it counts as failed, and stays with the reason on it."""
 
     name: str
     uid: str
@@ -77,14 +77,14 @@ class ReadLog:
 
     pod: str
     ends: int
-    """How often it has ended."""
+    """How often the engine has ended."""
     previous: bool
-    """The container was started again: its last life's log is meant."""
+    """Read the log of the container's previous run, because it was restarted."""
 
 
 @dataclass(frozen=True)
 class ReadResult:
-    """Read the result of a worker that its termination message had no room for."""
+    """Read a worker's result from its log: it did not fit into the termination message."""
 
     pod: str
     logged: LoggedResult
@@ -103,7 +103,7 @@ class WriteStatus:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that a person would want to know, on the QuantizedModel."""
+    """A Kubernetes Event on the QuantizedModel."""
 
     type: Literal["Normal", "Warning"]
     reason: str
@@ -112,16 +112,16 @@ class Event:
 
 @dataclass(frozen=True)
 class Plan:
-    """One step. Actions in order, then the events, then the status; it is decided anew after every change."""
+    """One step: actions in order, then events, then the status. After every change a new plan is made."""
 
     actions: tuple[Action, ...] = ()
     status: WriteStatus | None = None
-    """At most one: facts (evaluation, revision) before the QuantizedModel's."""
+    """At most one. Those of ModelEvaluation and ModelRevision are written before the QuantizedModel's."""
     events: tuple[Event, ...] = ()
-    """Only sent when the status was written: so each is sent once."""
+    """Sent only together with a status, just before it is written, so that each is sent once."""
     requeue_after: float | None = None
-    """Seconds after which to look again without a change (a Job's progress, a backoff)."""
+    """Seconds until the next plan, even without a change (a Job's progress, a backoff)."""
     watch_progress: tuple[str, ...] = ()
-    """Names of Jobs whose log is to be read for progress, at most every 30 seconds each."""
+    """Names of Jobs whose log to read for progress, at most every 30 seconds each."""
     read_logs: tuple[ReadLog | ReadResult, ...] = ()
-    """Logs that are to be read once, beside everything else."""
+    """Logs to read once, in the background."""

@@ -1,9 +1,9 @@
-"""Everything that a decision may rest on: one QuantizedModel and all that belongs to it, as it was last seen.
+"""The input of a decision: one QuantizedModel and all that belongs to it, as last seen.
 
-Built by observe; nothing here knows how it was seen. Any combination of these values is a fair start.
+observe builds it; nothing here depends on how. A decision must cope with any combination of these values.
 
-What a namespace holds of others is asked for by name and never walked through: a decision costs the same however many
-QuantizedModels there are beside its own.
+Objects of other models are looked up by name and never iterated, so that the cost of a decision does not grow with the
+number of QuantizedModels.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Owner:
 
 @dataclass(frozen=True)
 class Metadata:
-    """The part of an object's metadata that is read."""
+    """The part of an object's metadata that decisions use."""
 
     name: str
     namespace: str
@@ -62,28 +62,28 @@ class Observed(Generic[Body]):
 
 @dataclass(frozen=True)
 class ContainerState:
-    """What the kubelet says of one container."""
+    """State of one container, as the kubelet reports it."""
 
     name: str
     running: bool = False
     ready: bool = False
     restarts: int = 0
     exit_code: int | None = None
-    """Of the last termination, current or previous."""
+    """Exit code of the last termination, current or previous."""
     reason: str | None = None
     """OOMKilled, Error, Completed; or, while waiting, ImagePullBackOff, CrashLoopBackOff, ..."""
     message: str | None = None
     """The termination message, or the waiting message."""
     image_id: str | None = None
     terminated_reason: str | None = None
-    """OOMKilled, Error, Completed: of the last termination, whatever it waits for now."""
+    """Reason of the last termination (OOMKilled, Error, Completed), whatever it waits for now."""
     lived_seconds: float | None = None
-    """From the start to the end of its last life, where it has ended."""
+    """Duration of its last run, if it has ended."""
 
 
 @dataclass(frozen=True)
 class EngineLog:
-    """What the log of an engine that has ended says."""
+    """Findings in the log of an engine that has ended."""
 
     ends: int
     """How often the pod's engine had ended when the log was read."""
@@ -93,18 +93,18 @@ class EngineLog:
     """Kernels of quantized layers that it names."""
     last_lines: str = ""
     unread: str | None = None
-    """Why the log could not be read; None where it was."""
+    """Why the log could not be read; None if it was read."""
 
 
 @dataclass(frozen=True)
 class ResultRead:
-    """What became of reading a result in a worker's log."""
+    """Outcome of reading a result from a worker's log."""
 
     digest: str
     message: TerminationMessage | None = None
-    """None where it could not be read."""
+    """None if it could not be read."""
     unread: str | None = None
-    """Why it could not."""
+    """Why it could not be read."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class PodView:
     disrupted: bool = False
     """The condition DisruptionTarget holds."""
     engine_log: EngineLog | None = None
-    """The log of its engine's last life, where it has ended and the log was read (or could not be)."""
+    """The log of its engine's last run, once it has ended and reading the log was tried."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class JobView:
     meta: Metadata
     state: Literal["Pending", "Running", "Succeeded", "Failed"]
     expires: bool = True
-    """It is removed by itself some time after it has finished."""
+    """It has a time to live, after which Kubernetes removes it when finished."""
     failure_reason: str | None = None
     """Reason of the Job's Failed condition: BackoffLimitExceeded, DeadlineExceeded, PodFailurePolicy."""
     failure_message: str | None = None
@@ -144,7 +144,7 @@ class JobView:
     pods: tuple[PodView, ...] = ()
     """The newest first."""
     termination: TerminationMessage | None = None
-    """What the worker of the newest finished pod left behind, when it could be read."""
+    """Termination message of the newest finished pod's worker, if it could be read."""
     finished_pod: str | None = None
     """The newest finished pod."""
     result_unread: str | None = None
@@ -154,7 +154,7 @@ class JobView:
     out_of_memory: str | None = None
     """The container of the newest finished pod that ran out of memory: worker, engine or fetch."""
     engine_image_ids: tuple[str, ...] = ()
-    """Of the engine containers, on evaluate Jobs: that of the newest pod first, each once."""
+    """Image ids of the engine containers of an evaluate Job: the newest pod's first, each once."""
     progress: ProgressLine | None = None
     """The last progress line that was read from the log."""
     progress_read_at: float | None = None
@@ -183,25 +183,25 @@ class Snapshot:
 
     model: Observed[QuantizedModel]
     invalid: str | None = None
-    """Why the spec could not be parsed (the object is older or newer than these types); model.body is then empty of use."""
+    """Why the spec could not be parsed (it is older or newer than these types); model.body is then unusable."""
     store: Observed[ModelStore] | None = None
     revisions: tuple[Observed[ModelRevision], ...] = ()
-    """Of this QuantizedModel, by its label, the oldest first."""
+    """Revisions with this QuantizedModel's label, the oldest first."""
     shared_revisions: Mapping[str, Sequence[Observed[ModelRevision]]] = field(default_factory=dict)
-    """All in the namespace that have an artifact, whoever's they are, by the artifact's hash, the oldest first."""
+    """Revisions of any model in the namespace that have an artifact, by artifact hash, the oldest first."""
     evaluations: Mapping[str, Observed[ModelEvaluation]] = field(default_factory=dict)
-    """All in the namespace, by name."""
+    """All ModelEvaluations in the namespace, by name."""
     unreadable: Mapping[str, str] = field(default_factory=dict)
-    """ModelEvaluations in the namespace that these types cannot read, by name: why."""
+    """Why ModelEvaluations in the namespace cannot be parsed by these types, by name."""
     jobs: Mapping[str, JobView] = field(default_factory=dict)
-    """All of Lowbit's in the namespace, by name."""
+    """All of Lowbit's Jobs in the namespace, by name."""
     mine: frozenset[tuple[str, str]] = frozenset()
-    """Kind and name of all that names this QuantizedModel, by its label or as an owner."""
+    """(kind, name) of every object with this QuantizedModel's label or owner reference."""
     deployment: DeploymentView | None = None
     pods: tuple[PodView, ...] = ()
     """The serving pods of this QuantizedModel."""
     children: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
-    """Every other observed object that belongs to it, whole but for managedFields, by (kind, name): Service, Deployment, ..."""
+    """Every other observed object that belongs to it (Service, ...), without managedFields, by (kind, name)."""
     platform: Platform = field(default_factory=Platform)
     has_pod_monitors: bool = False
     """Whether the cluster knows the kind PodMonitor."""

@@ -1,1 +1,1 @@
-"""How kopf is bent: sessions, streams, watches, lists."""
+"""Watches by kopf, with Lowbit's HTTP session, and comparisons with LISTs."""

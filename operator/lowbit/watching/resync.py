@@ -1,4 +1,4 @@
-"""The comparison with a LIST: fills the store at the start, and finds what a watch has missed."""
+"""Comparison with LISTs: fills the cache at the start, and finds changes that a watch has missed."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from lowbit.watching.ended import HistoryLost
 logger = logging.getLogger(__name__)
 
 SETTLING = 10.0
-"""Seconds after a watch has had to begin anew from a LIST of its own: what was deleted in between is found then."""
+"""Seconds from a watch's restart to the comparison that finds what was deleted meanwhile."""
 RETRY = 2.0
 ROUNDS_MISSED = 3
-"""So many rounds in a row that find what no watch has brought: the watches are dead."""
+"""The watches count as dead after this many rounds in a row that found missed changes."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How often: every `interval` seconds, give or take a fifth."""
+    """How often to compare: every `interval` seconds, plus or minus a fifth."""
 
     interval: float
     jitter: Callable[[], float]
@@ -37,7 +37,7 @@ class Pace:
 
 
 class Resync:
-    """Compares the store with LISTs, again and again."""
+    """Compares the cache with LISTs, periodically."""
 
     def __init__(
         self,
@@ -56,26 +56,26 @@ class Resync:
         self._on_missed = on_missed
         self._pace = pace
         self._pending: dict[Reference, None] = {}
-        """What a LIST has found and the watches have yet to bring."""
+        """Changes that a LIST found and no watch has delivered yet."""
         self._rounds_missed = 0
         self._doubts = 0
-        """So many comparisons in a row contradicted what had been seen before."""
+        """Number of comparisons in a row that contradicted what was seen before."""
         self._error = ""
-        """What the last comparison failed of."""
+        """Why the last comparison failed."""
         self._gap = asyncio.Event()
         self.synced = False
         self.listed: dict[str, str] = {}
-        """The resourceVersion of what filled the store, by path: from there a watch brings everything else."""
+        """resourceVersions of the LISTs that filled the cache, by path: the watches continue from there."""
         self.watched: frozenset[str] = frozenset()
-        """Kinds of which a watch should bring every change."""
+        """Kinds for which a watch should deliver every change."""
 
     def pending(self) -> str | None:
-        """Why nothing can be decided yet."""
+        """Why nothing can be decided yet; None once the cache is filled."""
         why = f": {self._error}" if self._error else ""
         return None if self.synced else f"the cluster has not been read yet{why}"
 
     async def fill(self) -> None:
-        """Fill the store, however long it takes: the CRDs may be installed after us."""
+        """Fill the cache. Retries without end: the CRDs may be installed after the operator."""
         while True:
             try:
                 await self.compare()
@@ -89,7 +89,7 @@ class Resync:
                 return
 
     async def run(self) -> None:
-        """Compare again and again. Raises HistoryLost."""
+        """Compare periodically. Raises HistoryLost."""
         wait = self._next()
         while True:
             await self.pause(wait)
@@ -100,23 +100,23 @@ class Resync:
                 logger.warning("the comparison with a LIST failed: %s", error.message)
                 wait = min(wait, 30.0)
             if self._doubts:
-                wait = min(wait, RETRY)  # one answer may have been a stale one, two are not
+                wait = min(wait, RETRY)  # one stale answer is possible, two are not
 
     def _next(self) -> float:
         return self._pace.interval * (0.8 + 0.4 * self._pace.jitter())
 
     async def pause(self, seconds: float) -> None:
-        """Wait so long, or until shortly after a watch has begun anew."""
+        """Wait that long, or until shortly after a watch has restarted."""
         try:
             async with asyncio.timeout(seconds):
                 await self._gap.wait()
         except TimeoutError:
             return
-        await asyncio.sleep(min(SETTLING, self._pace.interval))  # they all begin anew, one after another
+        await asyncio.sleep(min(SETTLING, self._pace.interval))  # all watches restart, one after another
         self._gap.clear()
 
     def gap(self) -> None:
-        """A watch could not go on from where it was, and has listed anew. It does not tell what was deleted meanwhile."""
+        """Note that a watch has restarted from a new LIST, which does not show what was deleted meanwhile."""
         self._gap.set()
 
     async def compare(self) -> None:
@@ -126,14 +126,14 @@ class Resync:
         await self._look_for_pod_monitors()
         optional = OPTIONAL_KINDS if self._store.has_pod_monitors else ()
         witness: Reference | None = None
-        # Owners last: one that was deleted before what belongs to it was listed is not taken for one that lacks it.
+        # Owners last, so that one that is deleted meanwhile is not mistaken for one that has lost its children.
         for kind in sorted((*OWN_KINDS, *SHARED_KINDS, *optional), key=lambda kind: kind == "QuantizedModel"):
             for namespace in self._namespaces:
                 witness = await self._compare_kind(kind, namespace) or witness
         self._doubt(witness)
 
     async def _compare_kind(self, kind: str, namespace: str | None) -> Reference | None:
-        """Compare one kind. An object that contradicted what had been seen before."""
+        """Compare one kind. Returns an object that contradicts what was seen before, or None."""
         selector = None if kind in OWN_KINDS else MANAGED_SELECTOR
         past, comparison = RestoreDetector(self._store, kind, namespace), self._store.comparison(kind, namespace)
 
@@ -157,18 +157,18 @@ class Resync:
             raise HistoryLost(f"{kind} {namespace}/{name}")
 
     async def _look_for_pod_monitors(self) -> None:
-        """The kind may come, and go, while we run: then every served model needs another look."""
+        """Check for the kind PodMonitor. If it was installed or removed, reconcile everything."""
         served = await self._kube.serves("PodMonitor")
         if served != self._store.has_pod_monitors:
             self._store.has_pod_monitors = served
             self._touch(self._store.keys())
 
     def noticed(self, manifest: Mapping[str, Any]) -> None:
-        """A watch has brought an object."""
+        """Note that a watch has delivered an object."""
         self._pending.pop(reference(manifest), None)
 
     def trouble(self) -> str | None:
-        """Why the watches seem to be dead."""
+        """Why the watches seem to be dead; None if they do not."""
         if self._rounds_missed < ROUNDS_MISSED:
             return None
         return f"{self._rounds_missed} comparisons in a row found changes that no watch had brought"

@@ -1,12 +1,13 @@
-"""The watches' own HTTP session: a fresh token in every request, every call counted, every stream seen to open.
+"""The watches' HTTP session: a fresh token in every request, every call counted, every opened stream noted.
 
-kopf lists everything before it watches, and so does what fills the store. Of thousands of objects the second LIST, with a task
-of kopf's for each object, costs more than all else at a start. So the first LIST of each path is answered here: it is empty, and
-its resourceVersion is that of the LIST that filled the store, from which the watch goes on.
+kopf lists all objects before it watches them, after Resync has listed them to fill the cache. With thousands of objects
+this second LIST, with a kopf task for each object, would cost more than the rest of a start. So the session answers the
+first LIST of each path itself: empty, with the resourceVersion of the LIST that filled the cache. The watch continues
+from there.
 
-A watch whose resourceVersion is too old is told so by an event of the stream, as a rule: then kopf lists anew. Told by the answer's
-status, 410, it would give up for good; so that is made such an event here. It gives up at other client errors, too: those that say
-nothing of the request, only of the moment, are made a connection that was lost, which it tries again for ever.
+The API server usually reports an expired resourceVersion as an event in the stream, and kopf lists again. If it answers
+with status 410 instead, kopf would give up, so the session turns 410 into that event. kopf also gives up at other
+client errors. The session turns transient ones into a lost connection, which kopf retries without end.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ from lowbit.kube.connect import authorization, ssl_context
 from lowbit.watching.streams import WatchStreams
 
 GONE = 410
-OF_THE_MOMENT = frozenset({408, 409, GONE, 425})
-"""Request Timeout, Conflict, Gone (of a LIST), Too Early: what a read may get from what stands before an API server, and not the
-next time."""
+TRANSIENT = frozenset({408, 409, GONE, 425})
+"""Request Timeout, Conflict, Gone (of a LIST), Too Early: a proxy before the API server may answer a read with these,
+and a retry may succeed."""
 
 
 class ListedAlready:
-    """The answer to a LIST of what has been read: nothing new, and where to watch from. As much of a response as kopf uses."""
+    """An empty response to a LIST, with the resourceVersion to watch from. Has what kopf uses of a response."""
 
     status = 200
     closed = True
@@ -47,12 +48,12 @@ class ListedAlready:
         """There is nothing to close."""
 
     async def json(self) -> dict[str, Any]:
-        """As the API server would have answered."""
+        """The body, as from the API server."""
         return self._body
 
 
 class Expired:
-    """A stream that says that its resourceVersion is too old, and ends. As much of a response as kopf uses."""
+    """A stream that reports an expired resourceVersion, and ends. Has what kopf uses of a response."""
 
     status = 200
     closed = True
@@ -76,10 +77,10 @@ class Expired:
 
 
 class WatchSession:
-    """As much of an aiohttp session as kopf uses. listed holds the resourceVersion of what was read, by path; each is used once."""
+    """What kopf uses of an aiohttp session. listed: resourceVersions of earlier LISTs, by path; each is used once."""
 
     def __init__(self, session: aiohttp.ClientSession, listed: MutableMapping[str, str], prefix: str) -> None:
-        """prefix: what stands before each path, where the API server is behind a proxy."""
+        """prefix: of every path, if the API server is behind a proxy."""
         self._session = session
         self._listed = listed
         self._prefix = prefix
@@ -87,7 +88,7 @@ class WatchSession:
 
     @property
     def closed(self) -> bool:
-        """Whether no request can be made any more."""
+        """Whether the session is closed."""
         return self._session.closed
 
     async def close(self) -> None:
@@ -96,16 +97,16 @@ class WatchSession:
 
     async def request(self, method: str, url: str, **options: Any) -> aiohttp.ClientResponse | ListedAlready | Expired:
         """One request. Raises aiohttp.ClientError."""
-        place = URL(url)
-        path = place.path.removeprefix(self._prefix)
-        watches = _watches(place)
+        parsed = URL(url)
+        path = parsed.path.removeprefix(self._prefix)
+        watches = _watches(parsed)
         if method.upper() == "GET" and not watches and (version := self._listed.pop(path, "")):
             return ListedAlready(version)
         response = await self._session.request(method, url, **options)
         if watches and response.status == GONE:
             response.release()
             return Expired()
-        if response.status in OF_THE_MOMENT:
+        if response.status in TRANSIENT:
             response.release()
             raise aiohttp.ClientConnectionError(f"{method} {path} was answered with {response.status}")
         return response
@@ -118,7 +119,7 @@ def open_session(
     listed: MutableMapping[str, str],
     on_listed: Callable[[], None],
 ) -> kopf.AiohttpSession:
-    """A session for kopf, which closes it. listed: see WatchSession; on_listed is told when a path was listed after all."""
+    """A session for kopf, which closes it. listed: see WatchSession. on_listed is called after each real LIST."""
 
     async def authorize(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         if header := await authorization(configuration):
@@ -173,7 +174,7 @@ def _watches(url: URL) -> bool:
 
 
 def _told(path: str, watches: bool) -> tuple[str, str]:
-    """Verb and resource, as they are counted."""
+    """Verb and resource, for the counters."""
     parts = path.strip("/").split("/")
     depth = 2 if parts[0] == "api" else 3
     if len(parts) <= depth:

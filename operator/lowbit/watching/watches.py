@@ -1,4 +1,4 @@
-"""kopf, and nothing of it but its watches: an event goes into the store and puts keys on the queue."""
+"""Watches, by kopf; nothing else of kopf is used. on_event gets each event: it updates the cache and queues keys."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OnEvent = Callable[[str | None, dict[str, Any]], None]
 
 
 class EndlessBackoff:
-    """Seconds between tries, for ever: an operator that gives up on the API server is of no use to anybody."""
+    """Seconds between retries, without end: an operator that gives up on the API server is useless."""
 
     def __iter__(self) -> Iterator[float]:
         seconds = 0.5
@@ -29,8 +29,9 @@ class EndlessBackoff:
 
 
 class NothingKept(kopf.DiffBaseStorage):
-    """For handlers that compare an object with what it was, kopf copies the whole of it three times at every event. There
-    are none here.
+    """Keeps no earlier state of objects.
+
+    For handlers that compare an object with its earlier state, kopf copies it three times per event. Lowbit has none.
     """
 
     def build(self, **_: Any) -> kopf.BodyEssence:
@@ -44,17 +45,17 @@ class NothingKept(kopf.DiffBaseStorage):
 
 
 def watch_settings(kinds: Sequence[str]) -> kopf.OperatorSettings:
-    """No writes, no peering, no scanning; kinds that others use too are filtered by the API server."""
+    """kopf's settings: no writes, no peering, no scanning. The API server filters shared kinds by label."""
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     settings.scanning.disabled = True
-    settings.watching.chunk_size = CHUNK  # else a LIST of thousands is in memory whole
+    settings.watching.chunk_size = CHUNK  # to bound memory in a LIST of thousands
     settings.persistence.diffbase_storage = NothingKept()
     settings.networking.error_backoffs = EndlessBackoff()
     settings.networking.connect_timeout = 10.0
     settings.watching.server_timeout = REOPENED
     settings.watching.client_timeout = REOPENED + 30.0
-    settings.queueing.idle_timeout = 0.05  # each object that is seen has a task for so long
+    settings.queueing.idle_timeout = 0.05  # kopf keeps a task for each object this long
     settings.process.ultimate_exiting_timeout = 30.0
     for kind in kinds:
         if kind not in OWN_KINDS:
@@ -66,14 +67,14 @@ def watch_settings(kinds: Sequence[str]) -> kopf.OperatorSettings:
 def watch_registry(
     kinds: Sequence[str], on_event: OnEvent, connect: Callable[[], Awaitable[kopf.AiohttpSession]]
 ) -> kopf.OperatorRegistry:
-    """Low-level event handlers only: any other sort of handler would write to the objects."""
+    """Low-level event handlers only: every other kind of handler writes to the objects."""
     registry = kopf.OperatorRegistry()
     waits = iter(EndlessBackoff())
     logins = 0
 
     async def login(**_kwargs: Any) -> kopf.AiohttpSession:
         nonlocal logins
-        if logins:  # the API server knows us no more: that may pass, and nothing else is tried meanwhile
+        if logins:  # credentials were refused, which may be transient: back off, kopf tries nothing else meanwhile
             await asyncio.sleep(next(waits))
         logins += 1
         return await connect()

@@ -1,1 +1,1 @@
-"""What runs inside Jobs: sources, calibration, quantize, evaluate, report, fetch."""
+"""The program inside Jobs: sources, calibration, quantize, evaluate, report, fetch."""

@@ -1,7 +1,7 @@
-"""A Job's pod runs this: one document in, lines of progress out, one termination message left behind.
+"""Entry point of a Job's pod: reads one document, prints lines of progress, writes one termination message.
 
-Exit codes: 0 done; EXIT_REFUSED a lasting reason; EXIT_ENGINE an engine that cannot be trusted; 1 anything else;
-143 when it was told to stop.
+Exit codes: 0: done. EXIT_REFUSED: a permanent error. EXIT_ENGINE: the engine failed during the run. 1: any other error.
+143: stopped by SIGTERM.
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ RUNNERS: Mapping[str, str] = {
 
 
 class Stopped(BaseException):
-    """SIGTERM came. Like KeyboardInterrupt, no `except Exception` may swallow it."""
+    """SIGTERM came. A BaseException, like KeyboardInterrupt, so that no `except Exception` swallows it."""
 
 
 def stop(_number: int, _frame: FrameType | None) -> None:
-    """Handler of SIGTERM: leave at once. What was being written counts only once its last file is there."""
+    """Handler of SIGTERM: exit at once. A half-written result does not count until its last file is there."""
     raise Stopped
 
 
 def run_stage(document: StageDocument) -> TerminationMessage:
-    """Do what the document asks for. Only the stage that runs is imported: the operator's image has no torch."""
+    """Run the document's stage. Only that stage's module is imported: the operator's image has no torch."""
     kind = next(kind for kind in STAGES if isinstance(document, kind.document))
     run = resolve_name(RUNNERS[kind.name])
     return TerminationMessage.of(run(document, open_store(document.store), Progress(kind.name)))
 
 
 def read_document(path: Path) -> StageDocument:
-    """The document. Raises RefusalError where this worker cannot read it."""
+    """The document. Raises RefusalError if this worker cannot read it."""
     try:
         data = path.read_bytes()
         return STAGES[json.loads(data)["stage"]].document.model_validate_json(data)
@@ -67,7 +67,7 @@ def read_document(path: Path) -> StageDocument:
 
 
 def outcome(work: Callable[[], TerminationMessage]) -> tuple[int, TerminationMessage]:
-    """Run a stage, and say its end as an exit code and a message. Nothing is raised."""
+    """Run a stage. Returns its exit code and message, and raises nothing."""
     try:
         return 0, work()
     except RefusalError as error:
@@ -88,9 +88,9 @@ def outcome(work: Callable[[], TerminationMessage]) -> tuple[int, TerminationMes
 
 
 def _failed(error: Exception) -> tuple[int, TerminationMessage]:
-    """The end of a stage by an error that it did not foresee."""
+    """Exit code and message for an unexpected error."""
     if is_full(error):
-        # The same again at once would end in the same way, and hold a GPU until then.
+        # A retry at once would fail in the same way, and hold a GPU until then.
         return EXIT_REFUSED, TerminationMessage(refusal=full(error).refusal)
     if isinstance(error, OSError):
         return EXIT_FAILED, _failure(
@@ -102,9 +102,9 @@ def _failed(error: Exception) -> tuple[int, TerminationMessage]:
 
 
 def fitting(code: int, message: TerminationMessage, write: Callable[[str], None]) -> tuple[int, TerminationMessage]:
-    """The same end. A result that does not even fit when it is packed goes to the log, by write, and the message says so.
+    """The exit code, and a message that fits. A result that is too long even if packed goes to the log, by write.
 
-    Or a refusal, where it is too long for that: cut off, it would be no result.
+    A result that is too long for the log as well becomes a refusal, because a truncated result is useless.
     """
     if message.refusal is not None or len(message.text().encode()) <= TERMINATION_LIMIT:
         return code, message
@@ -123,12 +123,12 @@ def fitting(code: int, message: TerminationMessage, write: Callable[[str], None]
 
 
 def write_line(line: str) -> None:
-    """To the log, at once."""
+    """Print a line to the log, unbuffered."""
     print(line, flush=True)
 
 
 def write_termination(message: TerminationMessage, path: Path) -> None:
-    """Write at most 4 KB: a result that is longer is packed, a refusal is shortened, so that people can still read it."""
+    """Write at most 4 KB: a longer result is packed; a longer refusal is shortened, so that people can read it."""
     text, limit = _json(message) if message.refusal is not None else message.text(), TERMINATION_LIMIT
     while len(text.encode()) > TERMINATION_LIMIT and message.refusal is not None:
         limit //= 2
@@ -138,7 +138,7 @@ def write_termination(message: TerminationMessage, path: Path) -> None:
 
 
 def main(document_path: Path = Path(DOCUMENT_PATH), termination_path: Path = Path(TERMINATION_PATH)) -> int:
-    """Returns the exit code."""
+    """Run the document's stage. Returns the exit code."""
     signal.signal(signal.SIGTERM, stop)
     code, message = fitting(*outcome(lambda: run_stage(read_document(document_path))), write_line)
     # A second SIGTERM must not keep the message from being written.
@@ -159,5 +159,5 @@ if __name__ == "__main__":
     exit_code = main()
     sys.stdout.flush()
     sys.stderr.flush()
-    # Threads of quantizers and engines' clients must not keep a pod that is done.
+    # Threads of quantizers and of the engines' clients must not keep a finished pod alive.
     os._exit(exit_code)

@@ -1,4 +1,4 @@
-"""Before an engine starts: its model's files are where it looks for them, and are what their digest says. Fails closed."""
+"""fetch: before an engine starts, puts its model where it looks for it, and verifies the digest. Fails closed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lowbit.api.documents import FetchDocument, FetchResult
 from lowbit.api.paths import BUSYBOX_PATH, MODEL_PATH
-from lowbit.worker.model.manifest import scan
+from lowbit.worker.model.file_list import scan
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.store import Kind, Store
@@ -27,16 +27,16 @@ def fetch(
     folder: Path = Path(MODEL_PATH),
     tool: Path = Path(BUSYBOX_PATH),
 ) -> FetchResult:
-    """Download the model where the store is a bucket (a volume is mounted there already), and hash every file again.
+    """Download the model if the store is a bucket (a volume is mounted there already), and hash every file again.
 
-    Before that lay out the tool that the engine's probes run.
+    Before that, install the tool that the engine's probes run.
     """
     lay_out(tool)
     kind, digest = KINDS[document.model.kind], document.model.digest
     if isinstance(store, S3Store):
         progress.step(f"downloading {digest}")
-        manifest = store.require(kind, digest)
-        store.download(kind, digest, manifest, folder, _Bytes(progress.part(0.0, 0.7), manifest.size, "downloading"))
+        file_list = store.require(kind, digest)
+        store.download(kind, digest, file_list, folder, _Bytes(progress.part(0.0, 0.7), file_list.size, "downloading"))
     progress.step(f"verifying {digest}")
     if not folder.is_dir():
         raise tampered(digest, f"there is no folder {folder}")
@@ -48,14 +48,14 @@ def fetch(
 
 
 def lay_out(tool: Path) -> None:
-    """Put a busybox where the engine's probes find it."""
+    """Copy busybox to where the engine's probes expect it."""
     tool.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(BUSYBOX, tool)
     tool.chmod(0o755)
 
 
 def tampered(digest: str, why: str) -> RefusalError:
-    """The refusal of files that are not what was judged."""
+    """The refusal of files that differ from the judged ones."""
     return RefusalError(
         "DigestMismatch",
         f"the model's files are not those that were judged as {digest}: {why}",
@@ -64,7 +64,7 @@ def tampered(digest: str, why: str) -> RefusalError:
 
 
 class _Bytes:
-    """Bytes as progress."""
+    """Reports bytes as progress."""
 
     def __init__(self, progress: Progress, total: int, message: str) -> None:
         self.progress, self.total, self.message, self.done = progress, max(total, 1), message, 0

@@ -1,4 +1,4 @@
-"""A volume is full: which one, and what to do about it. Somebody else has to make room; the Job is tried again later."""
+"""A full volume: which one, and what to do about it. Somebody has to make room; the Job is retried later."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lowbit.worker.refuse import RefusalError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 SAID = tuple(os.strerror(number) for number in FULL)
-"""Libraries that are not Python's own have only the words."""
+"""Texts of these errors: libraries not written in Python give only the text."""
 STORE = "the store's volume"
 PLACES: dict[str, Path] = {
     STORE: Path(STORE_PATH),
@@ -22,13 +22,13 @@ PLACES: dict[str, Path] = {
 """The volumes that a worker writes to."""
 GROW = "grow the store's claim, or remove models from it that nobody uses"
 NODE = (
-    "it is on the node's own disk: make room there, or ask for ephemeral-storage in the Job's resources, so that the pod "
-    "gets to a node that has it"
+    "it is on the node's own disk: make room there, or ask for ephemeral-storage in the Job's resources, "
+    "so that the pod gets to a node that has it"
 )
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether a write has failed for want of room, somewhere below the error."""
+    """Whether the error, or one of its causes, is a full volume."""
     return any(
         (isinstance(each, OSError) and each.errno in FULL) or any(words in str(each) for words in SAID)
         for each in _causes(error)
@@ -36,7 +36,7 @@ def is_full(error: BaseException) -> bool:
 
 
 def full(error: BaseException) -> RefusalError:
-    """What is said of such an error: which volume it is, how full, and what to do."""
+    """The refusal for such an error: which volume, how full it is, and what to do."""
     there = {name: path for name, path in PLACES.items() if path.is_dir()}
     name = _named(error, there) or min(there, key=lambda each: _room(there[each]), default=None)
     if name is None:
@@ -57,10 +57,10 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _named(error: BaseException, places: Mapping[str, Path]) -> str | None:
-    """The volume of the file that the error names; a failed write names none."""
+    """The volume of the file that the error names; None for a failed write, which names no file."""
     errors = [each for each in _causes(error) if isinstance(each, OSError)]
     files = [Path(name) for each in errors for name in (each.filename2, each.filename) if isinstance(name, str)]
-    # A copy names where it came from, too, and last where it was going.
+    # The error of a copy names the source (filename) and the target (filename2): the target comes first here.
     found = [(len(path.parts), name) for name, path in places.items() if files and files[0].is_relative_to(path)]
     return max(found)[1] if found else None
 

@@ -1,4 +1,4 @@
-"""prepare: source, datasets and foreign artifacts into the store, the model's facts out, every check before a GPU is asked for."""
+"""prepare: stores source, datasets and foreign artifacts, reads the model's facts, runs all checks that need no GPU."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ from lowbit.worker.data.datasets import (
     read_dataset,
 )
 from lowbit.worker.model.check_artifact import check_artifact
+from lowbit.worker.model.file_list import FileList
 from lowbit.worker.model.inspect_model import inspect, read_json
-from lowbit.worker.model.manifest import Manifest
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import from_problems
 from lowbit.worker.sources import import_model, open_place
 from lowbit.worker.store import Kind, Store, artifact_index_key, facts_index_key, folder_key
 
 SOURCE_SHARE = 0.7
-"""Of the time, by experience: the source is much larger than all else."""
+"""Shares of the stage's time, by experience: the source is much larger than all else."""
 ARTIFACT_SHARE = 0.95
 
 
@@ -55,20 +55,20 @@ def prepare(
     places: Places | None = None,
     clock: Callable[[], float] = time.time,
 ) -> PrepareResult:
-    """Everything that a revision is frozen from. Raises RefusalError with what is wrong with model, data or manifest."""
+    """Everything that a revision is frozen from. Raises RefusalError with the problems of model, data or manifest."""
     places = places or Places()
     store.remove_stale(clock())
     datasets, chats = prepare_datasets(document, store, places)
     source = open_place(document.spec.source, volumes=places.volumes, secrets=places.secrets)
     keep = keep_facts(store, source.name)
-    manifest = import_model(store, "sources", source, progress.part(0.0, SOURCE_SHARE), keep)
-    facts = read_facts(store, "sources", manifest, source.name)
+    file_list = import_model(store, "sources", source, progress.part(0.0, SOURCE_SHARE), keep)
+    facts = read_facts(store, "sources", file_list, source.name)
     refuse_problems(document, facts)
     if chats and not facts.chat_template:
         raise no_chat_template(chats[0])
     artifacts = prepare_artifacts(document, store, places, facts, progress.part(SOURCE_SHARE, ARTIFACT_SHARE))
     result = PrepareResult(
-        source=manifest.digest,
+        source=file_list.digest,
         facts=facts,
         datasets=datasets,
         artifacts={index: artifact.digest for index, artifact in artifacts.items()},
@@ -79,7 +79,7 @@ def prepare(
 
 
 def prepare_datasets(document: PrepareDocument, store: Store, places: Places) -> tuple[dict[str, str], list[str]]:
-    """Read every dataset, check them, and put them into the store; digests by the dataset's key, and those that hold chats."""
+    """Read, check and store every dataset. Returns digests by dataset key, and the datasets that hold chats."""
     spec = document.spec
     calibration: dict[str, CalibrationDataset] = {
         d.name: d for d in (spec.calibration.datasets if spec.calibration else [])
@@ -110,53 +110,53 @@ def prepare_datasets(document: PrepareDocument, store: Store, places: Places) ->
 
 def prepare_artifacts(
     document: PrepareDocument, store: Store, places: Places, facts: ModelFacts, progress: Progress
-) -> dict[str, Manifest]:
-    """Bring every artifact candidate into the store and check it; by the candidate's index as text."""
-    found: dict[str, Manifest] = {}
+) -> dict[str, FileList]:
+    """Store and check every artifact candidate. Returns them by the candidate's index as text."""
+    found: dict[str, FileList] = {}
     for index, candidate in enumerate(document.spec.candidates):
         _, recipe = recipe_of(candidate)
         if not isinstance(recipe, ArtifactRecipe):
             continue
-        name, manifest = _artifact(recipe, store, places, progress)
+        name, file_list = _artifact(recipe, store, places, progress)
         what = f"the artifact of candidate {index} ({name})"
-        own = read_facts(store, "artifacts", manifest, what)
-        config = store.local(f"{folder_key('artifacts', manifest.digest)}/config.json")
+        own = read_facts(store, "artifacts", file_list, what)
+        config = store.local(f"{folder_key('artifacts', file_list.digest)}/config.json")
         settings = read_json(config, what) if config is not None else {}
         check_artifact(settings, own, fitting_of(document.spec, facts), what)
-        found[str(index)] = manifest
+        found[str(index)] = file_list
     return found
 
 
-def keep_facts(store: Store, what: str) -> Callable[[Path, Manifest], None]:
-    """A check that inspects a model before it is part of the store, and keeps its facts in the index."""
+def keep_facts(store: Store, what: str) -> Callable[[Path, FileList], None]:
+    """A check that inspects a model before the store has it, and writes its facts to the index."""
 
-    def check(folder: Path, manifest: Manifest) -> None:
+    def check(folder: Path, file_list: FileList) -> None:
         facts = inspect(folder, what)
-        store.write(facts_index_key(manifest.digest), facts.model_dump_json(by_alias=True).encode())
+        store.write(facts_index_key(file_list.digest), facts.model_dump_json(by_alias=True).encode())
 
     return check
 
 
-def read_facts(store: Store, kind: Kind, manifest: Manifest, what: str) -> ModelFacts:
-    """The facts of a model in the store. A bucket's model is downloaded only where the index does not know them."""
-    data = None if store.mounted else store.read(facts_index_key(manifest.digest))
+def read_facts(store: Store, kind: Kind, file_list: FileList, what: str) -> ModelFacts:
+    """The facts of a model in the store. A model in a bucket is downloaded only if the index lacks its facts."""
+    data = None if store.mounted else store.read(facts_index_key(file_list.digest))
     if data is not None:
         try:
             return ModelFacts.model_validate_json(data)
         except ValidationError:
             pass  # an older Lowbit wrote fewer facts
-    return inspect(store.folder(kind, manifest.digest), what)
+    return inspect(store.folder(kind, file_list.digest), what)
 
 
 def refuse_problems(document: PrepareDocument, facts: ModelFacts) -> None:
-    """Raise with every problem between the manifest and the model."""
+    """Raise RefusalError with every problem between the manifest and the model."""
     problems = check_model(document.spec, facts)
     if problems:
         raise from_problems(document.name, problems)
 
 
 def look_up(document: PrepareDocument, store: Store, result: PrepareResult) -> PrepareResult:
-    """Add what the store already holds of what the revisions need, as far as a termination message has room."""
+    """Add artifacts and evaluations of the revisions that the store holds, as far as a termination message has room."""
     try:
         revisions = freeze(document.name, document.spec, document.platform, result)
     except Refused as refused:
@@ -171,16 +171,16 @@ def look_up(document: PrepareDocument, store: Store, result: PrepareResult) -> P
 
 
 def find_artifact(store: Store, revision: ModelRevisionSpec, result: PrepareResult) -> ArtifactRecord | None:
-    """The artifact of a revision, where the store holds it whole."""
+    """The artifact of a revision, if the store holds it whole."""
     data = store.read(artifact_index_key(revision.artifact_hash))
     _, recipe = recipe_of(revision.recipe)
     if isinstance(recipe, ResolvedArtifact):
-        manifest = store.require("artifacts", recipe.digest)
-        return manifest.as_artifact(result.facts.weight_bytes)
+        file_list = store.require("artifacts", recipe.digest)
+        return file_list.as_artifact(result.facts.weight_bytes)
     if data is None:
         return None
     record = ArtifactRecord.model_validate(json.loads(data)["artifact"])
-    return record if store.manifest("artifacts", record.digest) is not None else None
+    return record if store.file_list("artifacts", record.digest) is not None else None
 
 
 def find_evaluations(
@@ -200,7 +200,7 @@ def find_evaluations(
 
 
 def add_evaluations(result: PrepareResult, summaries: dict[str, EvaluationSummary]) -> PrepareResult:
-    """As many as fit: what is left out costs an evaluate Job that finds its result in the store."""
+    """Add as many as fit. One that is left out costs an evaluate Job, which finds its result in the store."""
     for name, summary in summaries.items():
         more = result.model_copy(update={"found_evaluations": result.found_evaluations | {name: summary}})
         if message_bytes(more) <= TERMINATION_LIMIT:
@@ -214,7 +214,7 @@ def message_bytes(result: PrepareResult) -> int:
     return len(message.model_dump_json(by_alias=True, exclude_none=True).encode())
 
 
-def _artifact(recipe: ArtifactRecipe, store: Store, places: Places, progress: Progress) -> tuple[str, Manifest]:
+def _artifact(recipe: ArtifactRecipe, store: Store, places: Places, progress: Progress) -> tuple[str, FileList]:
     if recipe.digest is not None:
         return recipe.digest, store.require("artifacts", recipe.digest)
     place = open_place(recipe, volumes=places.volumes, secrets=places.secrets)

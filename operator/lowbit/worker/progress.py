@@ -1,7 +1,7 @@
-"""Progress as JSON lines on stdout, with percent and the estimated time that is left.
+"""Progress as JSON lines on stdout, with percent and estimated remaining time.
 
-One Progress belongs to one stage; part() gives a step its share of the whole, so that a step counts from 0 to 1
-without knowing what comes before and after it.
+One Progress belongs to one stage. part() gives a step its share of the whole, so that the step counts from 0 to 1
+without knowing the other steps.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from lowbit.api.documents import ProgressLine
 INTERVAL_SECONDS = 5.0
 """Lines come no closer than this, except the first of a step and the last."""
 LEAST_FRACTION = 0.01
-"""Below this much work done, a time that is left would be a guess."""
+"""Below this share of the work, no remaining time is estimated."""
 
 
 def write_line(text: str) -> None:
-    """To stdout, at once."""
+    """Print a line to stdout, unbuffered."""
     print(text, flush=True)
 
 
 class _Pace:
-    """What all parts of one stage share: when it began, when it last wrote, how far it got."""
+    """State that all parts of one stage share: its start, its last line, its progress."""
 
     def __init__(self, write: Callable[[str], None], clock: Callable[[], float]) -> None:
         self.write, self.clock = write, clock
@@ -56,7 +56,10 @@ class Progress:
         return part
 
     def report(self, fraction: float, message: str, *, force: bool = False) -> None:
-        """So far this part is done (0 to 1). Written at most every interval seconds, unless forced; never goes back."""
+        """Report the share of this part that is done (0 to 1): at most every interval seconds, unless forced.
+
+        The reported percentage never goes back.
+        """
         pace = self._pace
         fraction = min(max(fraction, 0.0), 1.0)
         pace.fraction = max(pace.fraction, self._begin + fraction * (self._end - self._begin))
@@ -74,12 +77,12 @@ class Progress:
         pace.write(line.model_dump_json(by_alias=True, exclude_none=True))
 
     def write_to(self, write: Callable[[str], None]) -> Callable[[str], None]:
-        """From now on lines of all parts go to write; returns where they went before."""
+        """Send lines of all parts to write from now on; returns where they went before."""
         before, self._pace.write = self._pace.write, write
         return before
 
     def step(self, message: str) -> None:
-        """A step begins: written at once."""
+        """Report the begin of a step, at once."""
         self.report(0.0, message, force=True)
 
     def _remaining(self, now: float) -> float | None:

@@ -1,4 +1,4 @@
-"""quantize: from a source, a recipe and calibration texts to an artifact in the store, with a report per module."""
+"""quantize: makes an artifact in the store from source, recipe and calibration texts, with a report per module."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from lowbit.worker.data.calibration import Sample, draw, tokenize
 from lowbit.worker.data.datasets import read_dataset
 from lowbit.worker.data.tokens import Tokenizer
 from lowbit.worker.model.artifact_files import finish
-from lowbit.worker.model.manifest import scan
+from lowbit.worker.model.file_list import scan
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import RefusalError, cut
 from lowbit.worker.store import Store, artifact_index_key
 
 LOADED, QUANTIZED, TESTED = 0.05, 0.9, 0.95
-"""Shares of the time, by experience."""
+"""Shares of the stage's time, by experience."""
 SMOKE_LENGTH = 80
 
 
@@ -39,7 +39,7 @@ def quantize(
     scratch: Path = Path(SCRATCH_PATH),
     clock: Callable[[], float] = time.monotonic,
 ) -> QuantizeResult:
-    """Make the artifact, unless the store holds it. Raises RefusalError where data or model do not allow it."""
+    """Make the artifact, unless the store holds it. Raises RefusalError if data or model do not allow it."""
     known = find(store, document.artifact_hash)
     if known is not None:
         return known
@@ -60,11 +60,11 @@ def quantize(
     work = Work(source, workspace, recipe, document.facts, samples, device, scratch)
     modules, smoke = make(backend, work, progress)
     progress.report(TESTED, "hashing and committing the artifact", force=True)
-    manifest = scan(workspace)
-    store.commit("artifacts", workspace, manifest)
+    file_list = scan(workspace)
+    store.commit("artifacts", workspace, file_list)
     most = worst(modules)
     result = QuantizeResult(
-        artifact=manifest.as_artifact(document.facts.weight_bytes),
+        artifact=file_list.as_artifact(document.facts.weight_bytes),
         seconds=round(clock() - begin, 1),
         peak_bytes=peak_bytes(device),
         worst_module=most.name if most else None,
@@ -94,7 +94,7 @@ def make(backend: Backend, work: Work, progress: Progress) -> tuple[list[ModuleL
 
 
 def calibration_samples(document: QuantizeDocument, store: Store, source: Path) -> list[Sample]:
-    """The token ids that the quantizer is shown; none where the recipe needs none."""
+    """Token ids of the calibration samples; none if the recipe needs none."""
     if document.calibration is None:
         return []
     records = {
@@ -122,18 +122,18 @@ def load_tokenizer(source: Path) -> Tokenizer:
 
 
 def find(store: Store, artifact_hash: str) -> QuantizeResult | None:
-    """What an earlier Job made, where the store still holds it whole."""
+    """The result of an earlier Job, if the store still holds the whole artifact."""
     data = store.read(artifact_index_key(artifact_hash))
     if data is None:
         return None
     result = QuantizeResult.model_validate(json.loads(data)["quantize"])
-    if store.manifest("artifacts", result.artifact.digest) is None:
+    if store.file_list("artifacts", result.artifact.digest) is None:
         return None
     return result.model_copy(update={"reused": True})
 
 
 def write_index(store: Store, artifact_hash: str, result: QuantizeResult, modules: list[ModuleLoss]) -> None:
-    """After the commit, so that an index never names what is not there."""
+    """Write the index, after the commit, so that it never names a missing artifact."""
     content: dict[str, Any] = {
         "artifact": result.artifact.wire(),
         "quantize": result.wire(),
@@ -143,7 +143,7 @@ def write_index(store: Store, artifact_hash: str, result: QuantizeResult, module
 
 
 def empty(folder: Path) -> Path:
-    """The folder, with nothing in it that a killed attempt left."""
+    """The folder, emptied of what a killed attempt left."""
     for path in folder.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     return folder

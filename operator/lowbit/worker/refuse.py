@@ -1,6 +1,6 @@
-"""How a stage says why it ends: a lasting reason (RefusalError), or an engine that cannot be trusted (EngineError).
+"""Errors that a stage raises on purpose: a permanent one (RefusalError), or a failed engine (EngineError).
 
-Everything else that a stage raises counts as a passing reason, and the Job is tried again.
+Every other exception counts as transient, and the Job is retried.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ACTION_LIMIT = 1200
 
 
 class RefusalError(Exception):
-    """A lasting reason: trying again cannot help. Says what happened, why, and what to change."""
+    """A permanent error: a retry cannot help. Says what happened, why, and what to change."""
 
     def __init__(self, reason: str, message: str, action: str) -> None:
         super().__init__(f"{message} ({action})")
@@ -24,16 +24,16 @@ class RefusalError(Exception):
 
 
 class EngineError(Exception):
-    """The engine restarted or dropped a request: the run is invalid, and may be tried again."""
+    """The engine restarted or dropped a request: the run is invalid, and may be retried."""
 
 
 def cut(text: str, limit: int) -> str:
-    """The text, or its beginning with an ellipsis where it is longer than limit characters."""
+    """The text, or its beginning with an ellipsis if it is longer than limit characters."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def from_problems(name: str, problems: Sequence[Problem]) -> RefusalError:
-    """One refusal out of every problem between the manifest of QuantizedModel name and its model."""
+    """One refusal with every problem between the QuantizedModel called name and its model."""
     what = "; ".join(f"{problem.field}: {problem.message}" for problem in problems)
     todo = "; ".join(f"{problem.field}: {problem.action}" for problem in problems)
     return RefusalError(problems[0].reason, f"QuantizedModel {name} does not fit its model: {what}", todo)

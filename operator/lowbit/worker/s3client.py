@@ -1,4 +1,4 @@
-"""One way to speak to S3-compatible stores, for sources, datasets and the store."""
+"""The S3 client of sources, datasets and the model store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lowbit.api.paths import CA_BUNDLE_PATH, SECRETS_PATH
 from lowbit.worker.refuse import RefusalError
 
 MISSING = {"404", "NoSuchKey", "NotFound"}
-LASTING = {"NoSuchBucket", "AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidBucketName"}
+PERMANENT = {"NoSuchBucket", "AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidBucketName"}
 
 
 def make_client(
@@ -33,7 +33,7 @@ def make_client(
         retries={"mode": "standard", "max_attempts": 6},
         connect_timeout=10,
         read_timeout=60,
-        # Other stores than AWS know buckets by path, and not all of them the newer checksums.
+        # Stores other than AWS address buckets by path, and not all of them know the newer checksums.
         s3={"addressing_style": "path" if endpoint else "auto"},
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
@@ -45,18 +45,18 @@ def make_client(
 
 
 def code(error: Exception) -> str:
-    """The store's word for an error: NoSuchKey, AccessDenied, 404."""
+    """The S3 error code: NoSuchKey, AccessDenied, 404."""
     return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
 
 
 def is_missing(error: Exception) -> bool:
-    """Whether the object is simply not there."""
+    """Whether the error says that the object does not exist."""
     return code(error) in MISSING
 
 
 def explain(error: Exception, bucket: str) -> Exception:
-    """The refusal of what cannot get better by itself; the error itself where it may."""
-    if code(error) not in LASTING:
+    """A refusal for a permanent error; the error itself if it may be transient."""
+    if code(error) not in PERMANENT:
         return error
     return RefusalError(
         "BucketRefused",

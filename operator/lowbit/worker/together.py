@@ -1,4 +1,4 @@
-"""Many coroutines at once, where the first error ends all of them."""
+"""Runs many coroutines at once; the first error cancels all of them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Plays Jobs, pods and Deployments for thousands of QuantizedModels, as fast as the API server takes it.
 
-As tests.faults.actor, in bulk: a Job's pod ends at once with the result that its stage would have. Nothing is collected.
+As tests.faults.actor, in bulk: a Job's pod ends at once with its stage's result. Nothing is garbage-collected.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class BulkActor:
 
 
 def result(stage: str, name: str) -> str:
-    """What the worker of a Job leaves behind. Each prepare finds another source, so that no two lives share anything."""
+    """The result of a Job's worker. Each prepare finds another source, so that no two models share anything."""
     found = World().result(stage, name)
     if (prepared := found.result(PrepareResult)) is not None:
         source = "sha256:" + hashlib.sha256(name.encode()).hexdigest()
@@ -191,7 +191,7 @@ def start(server: ApiServer, *, runs: bool = False) -> multiprocessing.process.B
 
 
 def account(server: ApiServer, name: str) -> str:
-    """The token of a new account that may do everything. Checking a certificate at each request costs the API server more."""
+    """Token of a new account that may do everything: a certificate check at each request costs the API server more."""
     server.kubectl("create", "serviceaccount", name, "--namespace=kube-system")
     server.kubectl(
         "create", "clusterrolebinding", name, "--clusterrole=cluster-admin", f"--serviceaccount=kube-system:{name}"

@@ -2,8 +2,9 @@
 
     PYTHONPATH=operator .venv/bin/python -m tests.bench.scale.growth [--counts 10 100 1000 5000]
 
-In one process, without an API server: a life is played in memory, and its objects are copied under other names. Times are of a
-snapshot and the decision that follows from it, for a QuantizedModel that is settled; memory is resident memory, where all but it are at rest.
+In one process, without an API server: a life is played in memory, and its objects are copied under other names. Times
+are of a snapshot and the decision that follows from it, for a QuantizedModel that is settled; memory is resident
+memory, where all but it are at rest.
 """
 
 from __future__ import annotations

@@ -71,7 +71,8 @@ def drawing(curves: Mapping[Curve, Mapping[int, float]]) -> str:
         lines.append(f'<text x="{MARGIN + 12}" y="{MARGIN + 18 * row}" fill="{curve.color}">{curve.name}</text>')
     axis = f"M{MARGIN},{MARGIN} V{HEIGHT - MARGIN} H{WIDTH - MARGIN}"
     words = f"0 to {most:,} QuantizedModels; up: cost, in multiples of that of {BESIDE:,}; dotted: in proportion"
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="13">'
+    size = f'viewBox="0 0 {WIDTH} {HEIGHT}"'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="13">'
     return "\n".join(
         (
             head,

@@ -140,7 +140,7 @@ class Rig:
         return moments[-1] - began
 
     async def speed(self) -> float:
-        """Server-side applies of new ConfigMaps of 2 KB that nobody watches, a second: the machine's speed at this hour. Once."""
+        """Server-side applies per second of new 2 KB ConfigMaps that nobody watches: the machine's speed now. Once."""
         waiting = iter(range(BARE))
         began = time.monotonic()
 
@@ -152,7 +152,7 @@ class Rig:
         return BARE / (time.monotonic() - began)
 
     def _progress(self, watch: Watch, began: float, count: int) -> Callable[[], bool]:
-        """Says every half a minute how far the wave is, and the seconds of a core that each part has used. Always true."""
+        """Print every 30 s how far the wave is, and the core seconds that each part has used. Always true."""
         before, told = len(watch.ready), began
 
         def say() -> bool:
@@ -173,7 +173,7 @@ class Rig:
 
     @contextmanager
     def operator(self, *arguments: str, identity: str | None = None, tree: Path = ROOT) -> Iterator[OperatorProcess]:
-        """An operator's process, just started, from a checkout. In the end it gives its Lease up, unless it was killed."""
+        """An operator process, just started, from a checkout. It releases its Lease at the end unless it was killed."""
         self.operators += 1
         name = identity or f"operator-{self.operators}"
         process = OperatorProcess(
@@ -208,7 +208,7 @@ class Rig:
 
 @asynccontextmanager
 async def rig(*, runs: bool = False, arguments: tuple[str, ...] = ()) -> AsyncIterator[Rig]:
-    """One API server with Lowbit's kinds and a ModelStore, and an actor. arguments are kube-apiserver's, beside ours."""
+    """One API server with Lowbit's kinds and a ModelStore, and an actor. arguments: more flags of kube-apiserver."""
     with ApiServer(arguments=("--etcd-compaction-interval=60s", *arguments)) as server:
         crds = str(ROOT / "crds")
         server.kubectl("apply", "--server-side", "-f", crds)

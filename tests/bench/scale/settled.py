@@ -1,20 +1,22 @@
-"""What thousands of settled QuantizedModels cost: a cold start, a change during it, memory, rest, a mass deletion, a dead leader.
+"""Costs of thousands of settled QuantizedModels: cold start, a change during it, memory, rest, mass deletion, failover.
 
-    PYTHONPATH=operator .venv/bin/python -m tests.bench.scale.settled [--count 1000] [--runs 5] [--rest 300] [--only cold ...]
+    PYTHONPATH=operator .venv/bin/python -m tests.bench.scale.settled [--count 1000] [--runs 5] [--rest 300]
+        [--only cold ...]
 
-One wave makes them, with all their children (one ModelRevision, two ModelEvaluations, four Jobs and their pods, six objects that
-serve and a pod each); then the operator is ended and started again and again. Times are the bench's own, from a watch: a
-write's end is the moment at which the watch tells of it.
+One wave makes them, with all their children (one ModelRevision, two ModelEvaluations, four Jobs and their pods, six
+objects that serve and a pod each); then the operator is ended and started again and again. Times are the bench's own,
+from a watch: a write's end is the moment at which the watch tells of it.
 
-- cold: from the start of the process until it is synced (/readyz says ok, so that it has read everything, watches everything and leads) and
-  until it is at rest; what it wrote; and its memory then.
-- change: replicas of a settled QuantizedModel are changed, one after the other, from the moment at which the operator leads until it is
-  at rest; the time from the change (told by the watch) to its Deployment's (told by the watch).
-- deleted: 1,000 children (Services, Deployments, ServiceAccounts, NetworkPolicies, in turn) are deleted at once; for each, the time from
-  its end to its return.
+- cold: from the start of the process until it is synced (/readyz says ok, so that it has read everything, watches
+  everything and leads) and until it is at rest; what it wrote; and its memory then.
+- change: replicas of a settled QuantizedModel are changed, one after the other, from the moment at which the operator
+  leads until it is at rest; the time from the change (told by the watch) to its Deployment's (told by the watch).
+- deleted: 1,000 children (Services, Deployments, ServiceAccounts, NetworkPolicies, in turn) are deleted at once; for
+  each, the time from its end to its return.
 - decide: one decision on each of them, in this process, on a store that was filled by LISTs.
 - leader: of two operators, the one that leads is killed; the time until the other one has written.
-- rest: processor time of an operator at rest, with a comparison with LISTs (--resync) and scrapes of /metrics every 30 s in it.
+- rest: processor time of an operator at rest, a comparison with LISTs (--resync) and scrapes of /metrics every 30 s
+  included.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
 """Cold starts beside more and more settled QuantizedModels, on one API server and in one hour, by who works in them.
 
-    PYTHONPATH=operator .venv/bin/python -m tests.bench.scale.starts [--counts 1000 2500 5000] [--runs 5] [--profiles FOLDER]
+    PYTHONPATH=operator .venv/bin/python -m tests.bench.scale.starts [--counts 1000 2500 5000] [--runs 5]
+        [--profiles FOLDER]
 
-From the start of the operator's process until it is ready and leads; of each process the seconds of a core that it used meanwhile. With
---profiles one start more at each number is profiled: FOLDER/apiserver-N.pb.gz, for `go tool pprof -top`.
+From the start of the operator's process until it is ready and leads; of each process the seconds of a core that it used
+meanwhile. With --profiles one start more at each number is profiled: FOLDER/apiserver-N.pb.gz, for `go tool pprof
+-top`.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Two versions of the operator in turns, on one API server: the machine's speed changes by half within hours, and with it every figure.
+"""Two versions of the operator in turns, on one API server: within hours a machine's speed may change by half.
 
     PYTHONPATH=operator .venv/bin/python -m tests.bench.scale.turns cold|wave [--count 150] [--runs 3] TREE TREE ...
 
 TREE: a checkout of Lowbit, whose operator/ is run. Nothing is kept; each line says what one turn came to.
 
-- wave: so many new QuantizedModels, from the first apply to the last Ready; and the milliseconds of a core for each, by part. The actor
-  does the same for every one of them, so its share tells how fast the machine was.
+- wave: so many new QuantizedModels, from the first apply to the last Ready; and the milliseconds of a core for each, by
+  part. The actor does the same for every one of them, so its share tells how fast the machine was.
 - cold: a cold start beside so many settled ones, from the start of the process until it is synced.
 """
 
@@ -43,7 +43,8 @@ async def cold(bench: Rig, _: Watch, tree: Path, __: int) -> str:
         seconds, used = time.monotonic() - began, seconds_of(pid_of(operator))
         await until_rest(operator)
         at_rest = seconds_of(pid_of(operator))
-        return f"synced after {seconds:.2f} s, {used:.2f} s of a core; at rest {at_rest:.2f} s; {resident(operator):.0f} MiB"
+        memory = resident(operator)
+        return f"synced after {seconds:.2f} s, {used:.2f} s of a core; at rest {at_rest:.2f} s; {memory:.0f} MiB"
 
 
 WHAT = {"wave": wave, "cold": cold}

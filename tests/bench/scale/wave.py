@@ -2,8 +2,9 @@
 
     PYTHONPATH=operator .venv/bin/python -m tests.bench.scale.wave [--count 1000] [--runs 5]
 
-Each run has an API server and an operator of its own. Nothing is shared between two lives. The operator, the API server, etcd, the actor and the
-applying client share the machine's cores: how many seconds of a core each has used is written beside the result.
+Each run has an API server and an operator of its own. Nothing is shared between two lives. The operator, the API
+server, etcd, the actor and the applying client share the machine's cores: how many seconds of a core each has used is
+written beside the result.
 """
 
 from __future__ import annotations

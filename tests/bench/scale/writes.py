@@ -2,8 +2,9 @@
 
     PYTHONPATH=operator .venv/bin/python -m tests.bench.scale.writes [--count 200] [--runs 5] [--services 8]
 
-Milliseconds of a core in kube-apiserver for each write, while nobody watches; etcd's are not in it. Copies are made of the objects of lives that an
-operator and the actor have led, each as they made it: an apply where its fields were applied, else a POST. Its status is put as it was in the end.
+Milliseconds of a core in kube-apiserver for each write, while nobody watches; etcd's are not in it. Copies are made of
+the objects of lives that an operator and the actor have led, each as they made it: an apply where its fields were
+applied, else a POST. Its status is put as it was in the end.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""`PYTHONPATH=<copy>:. python -m tests.faults.bugs.hunt [PART ...]`: the rig's parts against the operator that is imported,
-the cheapest first, until one of them finds something. Prints what was found, and where, as JSON.
+"""`PYTHONPATH=<copy>:. python -m tests.faults.bugs.hunt [PART ...]`: the rig's parts against the operator that is
+imported, the cheapest first, until one of them finds something. Prints what was found, and where, as JSON.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.faults.states.walk import Start, walk
 from tests.faults.views import DELIVERIES, HISTORIES, LISTS, deliver
 
 PATIENCE = 20.0
-"""Seconds: a run that settles later is found. Some things are looked at every 30 s anyhow: that would hide what was lost."""
+"""Seconds: a run that settles later counts as found. Periodic looks, every 30 s, would otherwise hide a lost event."""
 AT_ONCE = 3
 STARTS_WALKED, HISTORIES_DELIVERED = 600, 1500
 CLEAN = (

@@ -1,4 +1,4 @@
-"""Every planted bug still fits the operator, and makes one that can be started. `python -m tests.faults.bugs` hunts them."""
+"""Every planted bug still applies, and the operator still starts with it. `python -m tests.faults.bugs` hunts them."""
 
 from __future__ import annotations
 

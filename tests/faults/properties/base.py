@@ -1,4 +1,4 @@
-"""The specs that are changed: one with everything set that may be set together, and what Kubernetes itself would refuse."""
+"""The specs that are changed: one that sets all that may be set together, and what Kubernetes itself would refuse."""
 
 from __future__ import annotations
 

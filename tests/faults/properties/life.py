@@ -50,7 +50,8 @@ class Outcome:
 
     def __str__(self) -> str:
         failed = "".join(f"\n    {each}" for each in self.wrong)
-        return f"{'FAILED ' if self.wrong else ''}{self.change}: {self.said}{f' ({self.made})' if self.made else ''}{failed}"
+        made = f" ({self.made})" if self.made else ""
+        return f"{'FAILED ' if self.wrong else ''}{self.change}: {self.said}{made}{failed}"
 
 
 class Life(Play):

@@ -1,4 +1,4 @@
-"""A ModelStore cannot be changed; one that was deleted and made anew with another spec can be changed back the same way."""
+"""A ModelStore cannot be changed, but it can be deleted and made again with another spec, and back the same way."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def anew(life: Life, change: Change) -> Outcome:
 
 
 async def replace(life: Life, spec: Spec) -> None:
-    """Another ModelStore under the same name: the old one is gone for the operator, and the new one looked at, first."""
+    """Replace a ModelStore under its name, and wait until the operator has seen the old one go and the new one come."""
     await life.admin.delete("ModelStore", life.space.name, "default")
     await life.put("ModelStore", "default", spec)
     await life.until("the store was looked at", lambda: looked_at(life, spec))

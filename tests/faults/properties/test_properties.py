@@ -1,4 +1,4 @@
-"""Every property can be changed, one at a time, and back: a fair sample; `python -m tests.faults.properties` does them all."""
+"""A sample of the properties, each changed and changed back; `python -m tests.faults.properties` does them all."""
 
 from __future__ import annotations
 

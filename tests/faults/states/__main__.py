@@ -1,4 +1,4 @@
-"""`PYTHONPATH=operator python -m tests.faults.states --steps 1000000`: arbitrary starts until so many decide steps are done.
+"""`PYTHONPATH=operator python -m tests.faults.states --steps 1000000`: arbitrary starts, for that many decide steps.
 
 A failure prints the start that broke a rule, made as small as hypothesis can, and the command that walks it again.
 """

@@ -1,4 +1,4 @@
-"""How Jobs, pods and Deployments go on while the operator rests: well, or in any of the ways in which they end badly."""
+"""Plays Jobs, pods and Deployments while the operator rests: they succeed, or fail in any of the known ways."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def finished(job: dict[str, Any]) -> bool:
 
 
 def act(cluster: Cluster) -> bool:
-    """Every Job ends, every Deployment is rolled out, finalizers go, garbage is collected; whether there was any to do."""
+    """End every Job, roll out Deployments, remove finalizers, collect garbage. Returns whether there was any to do."""
     before = next(cluster.versions)
     cluster.collect()
     for (kind, name), each in list(cluster.objects.items()):

@@ -89,9 +89,10 @@ def edit_deployment(cluster: Cluster, first: int, second: int) -> None:
     meta, pod = template["metadata"], template["spec"]
     revisions = [*LABELS, *sorted(cluster.names("ModelRevision"))]
     document = (meta.get("annotations") or {}).get(FETCH_ANNOTATION, "").replace("sha256:", "sha256:f", 1)[:-1]
+    relabelled = (meta.get("labels") or {}) | {REVISION_LABEL: revisions[first % len(revisions)]}
     edits: list[Manifest] = [
         {"replicas": 0}, {"replicas": 7}, {"paused": True},
-        {"template": template | {"metadata": meta | {"labels": (meta.get("labels") or {}) | {REVISION_LABEL: revisions[first % len(revisions)]}}}},
+        {"template": template | {"metadata": meta | {"labels": relabelled}}},
         {"template": template | {"metadata": meta | {"annotations": {FETCH_ANNOTATION: document}}}},
         {"template": template | {"metadata": {"labels": {}}}},
         {"template": template | {"spec": pod | {"containers": pod["containers"][:1]}}},

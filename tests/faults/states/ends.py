@@ -1,4 +1,4 @@
-"""What holds when all is at rest: each QuantizedModel has what it asks for or says why not, and nothing is left over."""
+"""What holds at rest: each QuantizedModel has what it asks for, or says why not, and nothing is left over."""
 
 from __future__ import annotations
 

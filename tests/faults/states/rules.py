@@ -49,7 +49,7 @@ def check_plan(cluster: Cluster, snapshot: Snapshot, plan: Plan) -> None:
 
 
 def check_target(cluster: Cluster, snapshot: Snapshot, kind: str, name: str, action: Create | Apply) -> None:
-    """Nothing of somebody else's is written over; a create of what is seen is none; what is made goes with its owner."""
+    """No foreign object is overwritten, no existing object is created again, and every new object has an owner."""
     owners = {each["uid"] for each in action.manifest["metadata"].get("ownerReferences") or ()}
     broken(snapshot.model.meta.uid not in owners, f"makes {kind} {name}, which nobody would collect")
     known = cluster.objects.get((kind, name))

@@ -28,8 +28,8 @@ STARTS = st.builds(
 
 
 def directed() -> Iterator[Start]:
-    """What is rare where it is drawn: at some moments of every life a revision's status lacks one of its fields, or a Job whose
-    pod has failed tries again by itself.
+    """What is rare where it is drawn: at some moments of every life a revision's status lacks one of its fields, or a
+    Job whose pod has failed tries again by itself.
     """
     for life in range(len(LIVES)):
         for moment, field in itertools.product(range(8, 100, 23), range(8)):

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
         """Exactly one member."""
 
     class ResolvedEngine(Tagged):
-        """An engine with nothing left open. Exactly one member."""
+        """An engine with every default filled in. Exactly one member."""
 
 else:
     Engine = union("Engine", "Exactly one member.", {k.name: (k.spec, k.description) for k in ENGINES}, Tagged)
     ResolvedEngine = union(
-        "ResolvedEngine", "An engine with nothing left open. Exactly one member.",
+        "ResolvedEngine", "An engine with every default filled in. Exactly one member.",
         {k.name: (k.resolved, k.description) for k in ENGINES}, Tagged,
     )  # fmt: skip
 
@@ -44,10 +44,10 @@ def resolved_engine(engine: ResolvedEngine) -> tuple[AnyEngine, ResolvedSettings
 
 
 def place(engine: Engine | ResolvedEngine) -> str:
-    """Where the manifest says what the engine is: spec.engine.vllm."""
+    """Path of the engine in the manifest: spec.engine.vllm."""
     return f"spec.engine.{engine.member()[0]}"
 
 
 def default_engine() -> Engine:
-    """Where the manifest names none."""
+    """The engine of a manifest that names none."""
     return Engine.model_validate({DEFAULT: {}})

@@ -1,4 +1,4 @@
-"""What an engine declares. Each kind is one file here, one client of the same name in worker/engines, and one line in the registry."""
+"""What an engine declares: one file here, one client of the same name in worker/engines, one line in the registry."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from lowbit.api.problem import Problem
 from lowbit.api.rule import Rule
 
 Capability = Literal["PromptLogprobs"]
-"""What not every engine can do, and a suite may need. PromptLogprobs: it says how likely it finds each token of a prompt."""
+"""An ability that a suite may need and not every engine has. PromptLogprobs: it returns each prompt token's logprob."""
 
 
 class EngineSettings(Wire):
-    """What every engine takes from a manifest. Evaluation and serving run it with the same image, arguments and environment."""
+    """Settings of every engine in a manifest. They are the same in evaluation and in serving."""
 
     image: str | None = Field(default=None, max_length=512, min_length=1)
-    """The engine's image; where nothing is said, the platform's. Frozen when a revision is made."""
+    """The engine's image; by default the platform's. Frozen when a revision is made."""
     device: Device = "GPU"
     """GPU asks for as many GPUs as the engine shares a layer among; CPU asks for none."""
     max_model_len: int | None = Field(default=None, ge=16, le=10_000_000)
-    """Longest prompt and answer together, in tokens; where nothing is said, what the model's config allows."""
+    """Longest prompt and answer together, in tokens; by default what the model's config allows."""
     shm_size: QuantityString = "1Gi"
     """Size of /dev/shm, which the engine's processes share."""
     args: list[Argument] = Field(default_factory=list, max_length=64)
@@ -40,7 +40,10 @@ class EngineSettings(Wire):
 
 
 class ResolvedSettings(Wire):
-    """What can change an answer, with nothing left open. Memory and CPU are not in it: they need no new verdict."""
+    """All settings that can change an answer, every default filled in.
+
+    Memory and CPU are left out: a change of them needs no new verdict.
+    """
 
     image: str
     device: Device
@@ -51,17 +54,17 @@ class ResolvedSettings(Wire):
 
 @dataclass(frozen=True)
 class Only:
-    """What only measuring or only serving adds. None of it changes an answer."""
+    """What only evaluation or only serving adds to the engine's container. None of it changes an answer."""
 
     arguments: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     log_configuration: str | None = None
-    """A file for the container, at ENGINE_LOGGING_PATH; None where the engine needs none."""
+    """A file for the container, at ENGINE_LOGGING_PATH; None if the engine needs none."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of an engine on loopback, and a piece of its answer."""
+    """A request to an engine on loopback, and text that its answer must contain."""
 
     path: str
     body: str
@@ -83,23 +86,23 @@ class EngineKind(ABC, Generic[Spec, Resolved]):
     spec: type[Spec]
     """What a person writes."""
     resolved: type[Resolved]
-    """The same with nothing left open, as it is frozen in a ModelRevision."""
+    """The same with every default filled in, as it is frozen in a ModelRevision."""
     rules: ClassVar[tuple[Rule, ...]] = ()
     """Rules on `spec` that a schema cannot say."""
     formats: ClassVar[frozenset[str]]
-    """What it loads beside unquantized models, as `quantization_config.quant_method` names it."""
+    """Formats that it loads beside unquantized models, as `quantization_config.quant_method` names them."""
     capabilities: ClassVar[frozenset[Capability]] = frozenset()
-    """What it can do beside generating."""
+    """Abilities beside generating."""
     command: ClassVar[tuple[str, ...]]
-    """Of the container, before its arguments."""
+    """Command of the container, before its arguments."""
 
     @abstractmethod
     def resolve(self, spec: Spec, platform: Platform, env: list[EnvironmentVariable]) -> Resolved:
-        """Nothing left open. env: with the platform's."""
+        """The settings with every default filled in. env: the manifest's variables and the platform's."""
 
     @abstractmethod
     def ranks(self, spec: Spec) -> int:
-        """Devices that share every layer."""
+        """The tensor parallel size: devices that share every layer."""
 
     @abstractmethod
     def devices(self, resolved: Resolved) -> int:
@@ -107,24 +110,24 @@ class EngineKind(ABC, Generic[Spec, Resolved]):
 
     @abstractmethod
     def arguments(self, served_name: str, resolved: Resolved) -> Sequence[str]:
-        """What evaluation and serving share."""
+        """Arguments that evaluation and serving share."""
 
     @abstractmethod
     def measuring(self, resolved: Resolved) -> Only:
-        """What only measuring adds."""
+        """What only evaluation adds."""
 
     @abstractmethod
     def serving(self, drain_seconds: int) -> Only:
-        """What only serving adds: requests in flight at the end are finished first."""
+        """What only serving adds. An engine that is stopped finishes requests in flight first."""
 
     @abstractmethod
     def first_request(self, served_name: str) -> Request:
-        """A completion of one token: an engine can be healthy, and die at its first request."""
+        """A completion of one token, for the start-up probe: a healthy engine may die at its first request."""
 
     def environment(self) -> Mapping[str, str]:
-        """Variables of the container; the manifest's own win."""
+        """Environment of the container; the manifest's variables override it."""
         return {}
 
     def problems(self, spec: Spec, facts: ModelFacts) -> list[Problem]:
-        """What does not fit the model; fields are members of `spec`."""
+        """Problems between the settings and the model. Fields are relative to `spec`."""
         return []

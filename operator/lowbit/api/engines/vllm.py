@@ -30,7 +30,7 @@ SHORT_ARGUMENTS: Final = tuple(argument for argument in FORBIDDEN_ARGUMENTS if n
 
 
 def argument_is_allowed(argument: str) -> bool:
-    """Whether the engine may be given it: vLLM takes `_` for `-`, values after `=`, and unique abbreviations."""
+    """Whether a manifest may pass it: vLLM accepts `_` for `-`, values after `=`, and unique abbreviations."""
     if argument.startswith("--"):
         name = argument.replace("_", "-").split("=")[0].split(".")[0]
         return not any(long.startswith(name) for long in LONG_ARGUMENTS)
@@ -48,11 +48,11 @@ def _arguments_cel() -> str:
 
 
 ENGINE_VARIABLES: Final = ("VLLM_SERVER_DEV_MODE", "VLLM_USE_MODELSCOPE")
-"""What would open the engine to more than the judged model; VLLM_ALLOW_* likewise."""
+"""Variables that would open the engine to more than the judged model; VLLM_ALLOW_* likewise."""
 
 
 def variable_is_allowed(name: str) -> bool:
-    """Whether the engine's environment may hold it."""
+    """Whether a manifest may set this variable for the engine."""
     return not name.startswith("VLLM_ALLOW_") and name not in ENGINE_VARIABLES
 
 
@@ -64,7 +64,7 @@ MEASURING = ("--no-enable-prefix-caching", "--max-logprobs", str(MAX_LOGPROBS))
 """Only while measuring: a cached prefix makes numbers depend on the order of requests."""
 LOGGING_VARIABLE = "VLLM_LOGGING_CONFIG_PATH"
 LOGGING_SETTINGS = (LOGGING_VARIABLE, "VLLM_CONFIGURE_LOGGING")
-"""Where the manifest sets one of these, it has the word on the engine's log."""
+"""If the manifest sets one of these, Lowbit leaves the configuration of the engine's log alone."""
 DTYPES = {"Auto": "auto", "BFloat16": "bfloat16", "Float16": "float16"}
 
 
@@ -80,7 +80,7 @@ class VLLM(EngineSettings):
 
 
 class ResolvedVLLM(ResolvedSettings):
-    """vLLM with nothing left open."""
+    """vLLM with every default filled in."""
 
     tensor_parallel_size: int
     dtype: Literal["Auto", "BFloat16", "Float16"]
@@ -119,7 +119,7 @@ class VLLMKind(EngineKind[VLLM, ResolvedVLLM]):
     )  # fmt: skip
 
     def resolve(self, spec: VLLM, platform: Platform, env: list[EnvironmentVariable]) -> ResolvedVLLM:
-        """With the platform's image where the manifest names none."""
+        """Fill in the platform's image if the manifest names none."""
         return ResolvedVLLM(
             image=spec.image or platform.engine_image,
             device=spec.device,
@@ -132,7 +132,7 @@ class VLLMKind(EngineKind[VLLM, ResolvedVLLM]):
         )
 
     def ranks(self, spec: VLLM) -> int:
-        """Tensor parallel."""
+        """The tensor parallel size."""
         return spec.tensor_parallel_size
 
     def devices(self, resolved: ResolvedVLLM) -> int:
@@ -140,7 +140,7 @@ class VLLMKind(EngineKind[VLLM, ResolvedVLLM]):
         return resolved.tensor_parallel_size if resolved.device == "GPU" else 0
 
     def arguments(self, served_name: str, resolved: ResolvedVLLM) -> Sequence[str]:
-        """It listens on loopback only."""
+        """Arguments of `vllm serve`, which listens on loopback only."""
         arguments = [
             "--served-model-name", served_name,
             "--host", "127.0.0.1",
@@ -160,20 +160,20 @@ class VLLMKind(EngineKind[VLLM, ResolvedVLLM]):
         return Only(MEASURING) if own else Only(MEASURING, {LOGGING_VARIABLE: ENGINE_LOGGING_PATH}, log_configuration())
 
     def serving(self, drain_seconds: int) -> Only:
-        """Requests in flight at the end are finished first."""
+        """Finish requests in flight before the end."""
         return Only(("--shutdown-timeout", str(drain_seconds)))
 
     def first_request(self, served_name: str) -> Request:
-        """Of its OpenAI-compatible API."""
+        """A completion over the OpenAI-compatible API."""
         body = json.dumps({"model": served_name, "prompt": "Hello", "max_tokens": 1})
         return Request("/v1/completions", body, '"choices"')
 
     def environment(self) -> Mapping[str, str]:
-        """No hub, and no statistics sent home."""
+        """No access to the hub, and no usage statistics."""
         return {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
 
     def problems(self, spec: VLLM, facts: ModelFacts) -> list[Problem]:
-        """vLLM splits attention heads over the ranks; key-value heads are split or replicated evenly."""
+        """Sizes that do not fit: vLLM splits attention heads over ranks; it splits or replicates key-value heads."""
         size, field = spec.tensor_parallel_size, "tensorParallelSize"
         divisors = [n for n in range(1, facts.attention_heads + 1) if facts.attention_heads % n == 0]
         if facts.attention_heads % size:

@@ -18,7 +18,7 @@ RECIPES: Registry[AnyRecipe] = Registry("recipe", GPTQKind(), AWQKind(), Artifac
 
 
 class Candidate(Tagged):
-    """What every candidate may have."""
+    """Fields of every candidate."""
 
     common: ClassVar[frozenset[str]] = frozenset({"engine"})
     engine: EngineChanges | None = None
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
         """One candidate. Exactly one member."""
 
     class ResolvedRecipe(Tagged):
-        """A recipe with nothing left open. Exactly one member."""
+        """A recipe with every default filled in. Exactly one member."""
 
 else:
     Recipe = union(
         "Recipe", "One candidate. Exactly one member.", {k.name: (k.spec, k.description) for k in RECIPES}, Candidate
     )
     ResolvedRecipe = union(
-        "ResolvedRecipe", "A recipe with nothing left open. Exactly one member.",
+        "ResolvedRecipe", "A recipe with every default filled in. Exactly one member.",
         {k.name: (k.resolved, k.description) for k in RECIPES}, Tagged,
     )  # fmt: skip
 
@@ -50,11 +50,11 @@ def recipe_of(recipe: Recipe | ResolvedRecipe) -> tuple[AnyRecipe, Wire]:
 
 
 def label(recipe: ResolvedRecipe, changes: EngineChanges | None = None) -> str:
-    """The recipe in a word, and what changes in the engine: "gptq-int4-g64 with --kv-cache-dtype=fp8"."""
+    """Short name of the recipe, with the engine's changes: "gptq-int4-g64 with --kv-cache-dtype=fp8"."""
     kind, member = recipe_of(recipe)
     return changed(kind.label(member), changes)
 
 
 def changed(label: str, changes: EngineChanges | None) -> str:
-    """A label with what changes in the engine."""
+    """A label with the engine's changes."""
     return f"{label} with {changes.words()}" if changes is not None and changes.words() else label

@@ -8,7 +8,7 @@ from lowbit.api.references import HuggingFaceLocation, PVCLocation, S3Location
 from lowbit.api.rule import exactly_one
 
 DIGITS = 10
-"""Of the digest, in the label."""
+"""Digits of the digest in the label."""
 
 
 class ArtifactRecipe(Wire):
@@ -42,19 +42,19 @@ class ArtifactKind(RecipeKind[ArtifactRecipe, ResolvedArtifact]):
     rules = (exactly_one("an artifact", "digest", "pvc", "s3", "huggingFace"),)
 
     def reads(self, spec: ArtifactRecipe) -> tuple[Wire, ...]:
-        """Its own place."""
+        """The artifact's own location."""
         return (spec,)
 
     def label(self, resolved: ResolvedArtifact) -> str:
-        """artifact-0a1b2c3d4e."""
+        """For example artifact-0a1b2c3d4e."""
         return f"artifact-{resolved.digest.removeprefix('sha256:')[:DIGITS]}"
 
     def draft_label(self, spec: ArtifactRecipe, fitting: Fitting | None) -> str:
-        """Its digest is known once prepare has seen it."""
+        """The label, without a digest until prepare has found it."""
         return "artifact, made elsewhere" if spec.digest is None else self.label(ResolvedArtifact(digest=spec.digest))
 
     def resolve(self, spec: ArtifactRecipe, fitting: Fitting, found: Digest | None) -> ResolvedArtifact:
-        """As prepare has found it. Raises KeyError where it has not."""
+        """The artifact that prepare found. Raises KeyError if it found none."""
         if found is None:
             raise KeyError("artifacts")
         return ResolvedArtifact(digest=found)

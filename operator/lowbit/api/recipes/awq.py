@@ -1,4 +1,7 @@
-"""AWQ (Lin et al. 2023, "AWQ: Activation-aware Weight Quantization for LLM Compression and Acceleration"), by gptqmodel."""
+"""AWQ, by gptqmodel.
+
+Lin et al. 2023, "AWQ: Activation-aware Weight Quantization for LLM Compression and Acceleration".
+"""
 
 from __future__ import annotations
 
@@ -14,15 +17,15 @@ BITS = 4
 
 
 class AWQ(Wire):
-    """Weights quantized by AWQ (Lin et al. 2023): 4 bits with a zero point, after channels that activations make important were
-    scaled up."""
+    """Weights quantized by AWQ (Lin et al. 2023): 4 bits with a zero point, after channels that activations make
+    important were scaled up."""
 
     group_size: groups.GroupSize = "Auto"
     """Input channels that share a scale. Auto: the largest of 128, 64, 32 that model and tensor parallel size allow."""
 
 
 class ResolvedAWQ(Wire):
-    """AWQ with nothing left open, as it is frozen in a ModelRevision."""
+    """AWQ with every default filled in, as it is frozen in a ModelRevision."""
 
     group_size: groups.ResolvedGroupSize
 
@@ -38,16 +41,16 @@ class AWQKind(RecipeKind[AWQ, ResolvedAWQ]):
     loadable = f"4 bits with a zero point, and {groups.LOADABLE}"
 
     def label(self, resolved: ResolvedAWQ) -> str:
-        """awq-int4-g64."""
+        """For example awq-int4-g64."""
         return _label(resolved.group_size)
 
     def draft_label(self, spec: AWQ, fitting: Fitting | None) -> str:
-        """awq-int4-gAuto, where no model is known."""
+        """The label; awq-int4-gAuto while no model is known."""
         size = groups.resolve(spec.group_size, fitting) if fitting is not None else None
         return _label(spec.group_size if size is None else size)
 
     def resolve(self, spec: AWQ, fitting: Fitting, found: Digest | None) -> ResolvedAWQ:
-        """Auto becomes a group size."""
+        """Replace Auto by a group size."""
         return ResolvedAWQ.model_validate({"group_size": groups.resolve(spec.group_size, fitting)})
 
     def problems(self, spec: AWQ, fitting: Fitting) -> list[Problem]:
@@ -55,12 +58,12 @@ class AWQKind(RecipeKind[AWQ, ResolvedAWQ]):
         return groups.problems(spec.group_size, fitting)
 
     def artifact_bytes(self, spec: AWQ, fitting: Fitting) -> int | None:
-        """No group indices: rows keep their order."""
+        """Estimated bytes, without group indices: rows keep their order."""
         size = groups.resolve(spec.group_size, fitting)
         return None if size is None else groups.packed_bytes(BITS, size, fitting, indices=False)
 
     def not_loaded(self, settings: Mapping[str, Any], fitting: Fitting) -> list[str]:
-        """Other bits, no zero point, groups that do not divide."""
+        """Settings that are not loaded: other bits, no zero point, groups that do not divide."""
         bits = settings.get("bits", settings.get("w_bit"))
         found = [] if bits == BITS else [f"{bits} bits"]
         found += [] if settings.get("zero_point", True) else ["zero_point false"]

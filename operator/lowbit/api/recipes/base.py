@@ -1,4 +1,4 @@
-"""What a recipe declares. Each kind is one file here, one backend of the same name in worker/backends, and one line in the registry."""
+"""What a recipe declares: one file here, one backend of the same name in worker/backends, one line in the registry."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Resolved = TypeVar("Resolved", bound=Wire)
 
 @dataclass(frozen=True)
 class Fitting:
-    """What a recipe has to fit."""
+    """The model and the tensor parallel size that a recipe has to fit."""
 
     facts: ModelFacts
     tensor_parallel_size: int
@@ -34,7 +34,7 @@ class RecipeKind(ABC, Generic[Spec, Resolved]):
     spec: type[Spec]
     """What a person writes."""
     resolved: type[Resolved]
-    """The same with nothing left open, as it is frozen in a ModelRevision."""
+    """The same with every default filled in, as it is frozen in a ModelRevision."""
     rules: ClassVar[tuple[Rule, ...]] = ()
     """Rules on `spec` that a schema cannot say."""
     made_here: ClassVar[bool] = True
@@ -44,30 +44,30 @@ class RecipeKind(ABC, Generic[Spec, Resolved]):
     quant_methods: ClassVar[tuple[str, ...]] = ()
     """What the engine calls such artifacts: `quantization_config.quant_method` in their config.json."""
     loadable: ClassVar[str] = ""
-    """The settings of such artifacts that the engine loads, in words, for who made one elsewhere."""
+    """The settings that the engine loads, in words, for people who make such an artifact elsewhere."""
 
     @abstractmethod
     def label(self, resolved: Resolved) -> str:
-        """The recipe in a word: gptq-int4-g64."""
+        """Short name of the recipe: gptq-int4-g64."""
 
     @abstractmethod
     def resolve(self, spec: Spec, fitting: Fitting, found: Digest | None) -> Resolved:
-        """Nothing left open. found: the digest under which prepare has put an artifact that was made elsewhere."""
+        """The recipe with every default filled in. found: digest of an artifact that was made elsewhere."""
 
     @abstractmethod
     def draft_label(self, spec: Spec, fitting: Fitting | None) -> str:
-        """The label before prepare has run; what only the model decides is Auto where no model is known."""
+        """The label before prepare has run. Without a model, what the model decides stays Auto."""
 
     def reads(self, spec: Spec) -> tuple[Wire, ...]:
-        """What prepare has to reach: types with members pvc, s3, huggingFace."""
+        """Locations that prepare reads: types with members pvc, s3, huggingFace."""
         return ()
 
     def problems(self, spec: Spec, fitting: Fitting) -> list[Problem]:
-        """What does not fit the model or the engine's layout; fields are members of `spec`."""
+        """Problems with the model or the engine's layout. Fields are relative to `spec`."""
         return []
 
     def artifact_bytes(self, spec: Spec, fitting: Fitting) -> int | None:
-        """Estimated size of the artifact's files; None where nobody knows."""
+        """Estimated bytes of the artifact's files; None if unknown."""
         return None
 
     def not_loaded(self, settings: Mapping[str, Any], fitting: Fitting) -> list[str]:

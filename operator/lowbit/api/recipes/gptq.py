@@ -30,7 +30,7 @@ class GPTQ(Wire):
 
 
 class ResolvedGPTQ(Wire):
-    """GPTQ with nothing left open, as it is frozen in a ModelRevision."""
+    """GPTQ with every default filled in, as it is frozen in a ModelRevision."""
 
     bits: Literal[4, 8]
     group_size: groups.ResolvedGroupSize
@@ -66,16 +66,16 @@ class GPTQKind(RecipeKind[GPTQ, ResolvedGPTQ]):
     )  # fmt: skip
 
     def label(self, resolved: ResolvedGPTQ) -> str:
-        """gptq-int4-g64, gptq-int4-channel-desc-act."""
+        """For example gptq-int4-g64, gptq-int4-channel-desc-act."""
         return _label(resolved.bits, resolved.group_size, resolved.desc_act)
 
     def draft_label(self, spec: GPTQ, fitting: Fitting | None) -> str:
-        """gptq-int4-gAuto, where no model is known."""
+        """The label; gptq-int4-gAuto while no model is known."""
         size = _group_size(spec, fitting) if fitting is not None else None
         return _label(spec.bits, spec.group_size if size is None else size, spec.desc_act)
 
     def resolve(self, spec: GPTQ, fitting: Fitting, found: Digest | None) -> ResolvedGPTQ:
-        """Auto becomes a group size."""
+        """Replace Auto by a group size."""
         return ResolvedGPTQ.model_validate(dict(spec) | {"group_size": _group_size(spec, fitting)})
 
     def problems(self, spec: GPTQ, fitting: Fitting) -> list[Problem]:
@@ -83,12 +83,12 @@ class GPTQKind(RecipeKind[GPTQ, ResolvedGPTQ]):
         return [] if spec.desc_act else groups.problems(spec.group_size, fitting)
 
     def artifact_bytes(self, spec: GPTQ, fitting: Fitting) -> int | None:
-        """With a group index for each row."""
+        """Estimated bytes, with a group index for each row."""
         size = _group_size(spec, fitting)
         return None if size is None else groups.packed_bytes(spec.bits, size, fitting, indices=True)
 
     def not_loaded(self, settings: Mapping[str, Any], fitting: Fitting) -> list[str]:
-        """Other bits, asymmetric weights, groups that do not divide, an order of activations beside groups."""
+        """Settings that are not loaded: other bits, asymmetric, groups that do not divide, desc_act with groups."""
         bits, size = settings.get("bits"), settings.get("group_size")
         found = [] if bits in BITS else [f"{bits} bits"]
         found += [] if settings.get("sym", True) else ["sym false"]
@@ -98,7 +98,7 @@ class GPTQKind(RecipeKind[GPTQ, ResolvedGPTQ]):
 
 
 def _group_size(spec: GPTQ, fitting: Fitting) -> int | None:
-    """descAct leaves only whole rows."""
+    """The group size; descAct allows only whole rows."""
     return groups.WHOLE_ROW if spec.desc_act else groups.resolve(spec.group_size, fitting)
 
 

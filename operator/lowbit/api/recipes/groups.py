@@ -1,4 +1,4 @@
-"""Weights that share a scale by groups of input channels: which groups a model allows, and what they cost."""
+"""Group sizes (input channels that share a scale): which ones a model allows, and the bytes they take."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIZES: Final = (128, 64, 32)
 WHOLE_ROW: Final = -1
 """One scale for each output channel."""
 LOADABLE: Final = "a group size of -1, 32, 64 or 128 that divides every layer"
-"""What `not_loaded` lets pass, in words."""
+"""What `not_loaded` accepts, in words."""
 
 
 def widths(fitting: Fitting) -> dict[str, int]:
@@ -35,14 +35,14 @@ def legal(fitting: Fitting) -> list[int]:
 
 
 def resolve(asked: GroupSize, fitting: Fitting) -> int | None:
-    """The group size to quantize with, or None where the one that is asked for does not fit."""
+    """The group size to quantize with, or None if the requested one does not fit."""
     if asked == "Auto":
         return next(iter(legal(fitting)), WHOLE_ROW)
     return asked if asked == WHOLE_ROW or asked in legal(fitting) else None
 
 
 def problems(asked: GroupSize, fitting: Fitting) -> list[Problem]:
-    """Each rank's rows of every row-parallel layer must be divisible by the group size."""
+    """A problem if the group size does not divide each rank's rows of every row-parallel layer."""
     if resolve(asked, fitting) is not None:
         return []
     every = ", ".join(f"{name} {width}" for name, width in widths(fitting).items())
@@ -57,8 +57,10 @@ def label(size: int | str) -> str:
 
 
 def packed_bytes(bits: int, group_size: int, fitting: Fitting, *, indices: bool) -> int:
-    """Files of an artifact with packed weights, a 16-bit scale and a packed zero per group and channel, and (indices) a group
-    index for each row. Embeddings, output layer and norms stay as they are.
+    """Bytes of an artifact's files.
+
+    Packed weights, a 16-bit scale and a packed zero point per group and channel and, with indices, an int32 group index
+    for each row. Embeddings, output layer and norms stay as they are.
     """
     facts = fitting.facts
     layer, width = layer_weights(facts), BYTES_PER_WEIGHT.get(facts.dtype, 2)

@@ -1,4 +1,4 @@
-"""What a suite declares. Each kind is one file here, one runner of the same name in worker/suites, and one line in the registry."""
+"""What a suite declares: one file here, one runner of the same name in worker/suites, one line in the registry."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ class SuiteKind(ABC, Generic[Spec, Resolved]):
     dataset_fields: ClassVar[tuple[str, ...]] = ("dataset",)
     """Attributes of `spec` that are EvaluationDatasets, or None; those of `resolved` are their digests."""
     length_field: ClassVar[str | None] = None
-    """Attribute of `spec` with the longest text in tokens: the engine must have room for it, and for an answer."""
+    """Attribute of `spec` with the longest text in tokens: it must fit into the engine, together with an answer."""
     count_field: ClassVar[str] = "samples"
-    """Attribute of `spec` to raise where a verdict is Inconclusive."""
+    """Attribute of `spec` to raise if a verdict is Inconclusive."""
 
     @abstractmethod
     def resolve(self, spec: Spec, datasets: Mapping[str, Digest]) -> Resolved:
-        """Nothing left open. datasets: digests by the attribute."""
+        """The settings with datasets under their digests. datasets: digest by attribute."""
 
     def datasets(self, spec: Spec) -> Mapping[str, EvaluationDataset]:
-        """What prepare puts into the store, by the attribute."""
+        """Datasets that prepare puts into the store, by attribute."""
         found = {name: getattr(spec, name) for name in self.dataset_fields}
         return {name: dataset for name, dataset in found.items() if dataset is not None}
 
 
 def dataset_key(suite: str, field: str) -> str:
-    """Names a suite's dataset in what prepare found."""
+    """Key of a suite's dataset in PrepareResult.datasets."""
     return f"evaluation/{suite}" if field == "dataset" else f"evaluation/{suite}/{field}"

@@ -1,4 +1,4 @@
-"""Where a suite finds what it asks the models."""
+"""The dataset of a suite."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class EvaluationDataset(Wire):
     """One JSONL file of held-out texts or chats. Exactly one of pvc, s3 and configMap."""
 
     format: DatasetFormat = "Auto"
-    """Text: a field `text` (or a JSON string) per line. Chat: a field `messages`. Auto: told from the first line."""
+    """Text: a field `text` (or a JSON string) per line. Chat: a field `messages`. Auto: decided by the first line."""
     pvc: PVCLocation | None = None
     """A file on a volume."""
     s3: S3Location | None = None

@@ -16,8 +16,8 @@ KL_DIVERGENCE = Metric(
     name="KLDivergence",
     title="KL divergence",
     meaning="nats per token over the top logprobs, a lower bound of the true one; 0 is equal",
-    explained="KL(original || candidate) of the next token over the topLogprobs likely tokens, in nats, a lower bound of the true "
-    "divergence; mean over texts of the mean over their tokens",
+    explained="KL(original || candidate) of the next token over the topLogprobs likely tokens, in nats, a lower bound "
+    "of the true divergence; mean over texts of the mean over their tokens",
     better="Lower",
     unreachable='no quantized model reaches a KLDivergence of 0: write the most that is good enough, such as "0.05"',
 )
@@ -58,21 +58,21 @@ COVERED_MASS = Metric(
 
 
 class Fidelity(Wire):
-    """Teacher forcing: both models read the same held-out texts, and their next-token distributions are compared. Every value is
-    a mean over texts of the mean over their tokens, and its standard error counts texts: tokens of one text are not
-    independent."""
+    """Teacher forcing: both models read the same held-out texts, and their next-token distributions are compared. Every
+    value is a mean over texts of the mean over their tokens, and its standard error counts texts: tokens of one text
+    are not independent."""
 
     dataset: EvaluationDataset
     """Held-out texts. They must not be among the calibration texts."""
     samples: int = Field(default=256, ge=2, le=100_000)
     """How many texts are read (fewer where the dataset has fewer)."""
     max_tokens: int = Field(default=512, ge=16, le=32_768)
-    """Texts are cut at so many tokens."""
+    """Longest text in tokens; longer ones are cut."""
     top_logprobs: int = Field(default=100, ge=20, le=100)
-    """Likely tokens that are compared one by one at each position; the rest is one remainder bucket, so that KLDivergence is
-    a lower bound of the true divergence: 0.8 to 0.9 of it with 100 tokens and 0.65 to 0.75 with 20 on good candidates, less on
-    badly damaged ones (0.7 and 0.5 at three bits), as far as was measured.
-    Values of different numbers cannot be compared. Memory, time and the size of the stored samples grow with it."""
+    """Likely tokens that are compared one by one at each position; the rest is one remainder bucket, so that
+    KLDivergence is a lower bound of the true divergence: 0.8 to 0.9 of it with 100 tokens and 0.65 to 0.75 with 20 on
+    good candidates, less on badly damaged ones (0.7 and 0.5 at three bits), as far as was measured. Values of different
+    numbers cannot be compared. Memory, time and the size of the stored samples grow with it."""
 
 
 class ResolvedFidelity(Wire):
@@ -98,7 +98,7 @@ class FidelityKind(SuiteKind[Fidelity, ResolvedFidelity]):
     length_field = "max_tokens"
 
     def resolve(self, spec: Fidelity, datasets: Mapping[str, Digest]) -> ResolvedFidelity:
-        """With the dataset's digest."""
+        """The settings with the dataset's digest."""
         return ResolvedFidelity(
             dataset=datasets["dataset"],
             format=spec.dataset.format,

@@ -44,16 +44,16 @@ class Metric:
     better: Literal["Lower", "Higher"]
     """Lower: a gate asks for a maximum. Higher: for a minimum."""
     explained: str = ""
-    """What the number is, for `kubectl explain`; where nothing is said, `meaning`."""
+    """What the number is, for `kubectl explain`; by default `meaning`."""
     unreachable: str = ""
-    """Says what to write in place of a threshold that no result, or every result, is on the right side of."""
+    """Message for a threshold that every result passes, or none: what to write instead."""
     scale: Scale = "Linear"
     """The scale of the estimate, on which its error is symmetric."""
     least: float = 0.0
     greatest: float = inf
     """Ends of the metric's values."""
     bound: str | None = "StudentT"
-    """How its confidence bounds are computed (gate/bounds.py); None where it is only reported."""
+    """How its confidence bounds are computed (gate/bounds.py); None if it is only reported."""
     unit: str = "text"
     """What is counted, in the singular: units are independent."""
 

@@ -9,14 +9,14 @@ from lowbit.desired.common import Manifest
 from lowbit.desired.guard.key import key_check
 
 ADMIN_PORT = 9901
-"""Loopback only: who reaches it can stop the guard."""
+"""Loopback only: a client of the admin interface can stop the guard."""
 KEY_PATH = "/etc/guard/key/key"
 TYPES = "type.googleapis.com/envoy.extensions"
 MANY = 1_000_000
-"""No limit of Envoy's own on requests that wait: the engine has a queue."""
+"""No limit by Envoy on waiting requests: the engine has a queue."""
 
 CLOSED = ("/v1/load_lora_adapter", "/v1/unload_lora_adapter")
-"""Would change the model that was judged."""
+"""Paths that would change the judged model."""
 
 
 class Ports(NamedTuple):
@@ -38,7 +38,7 @@ def bootstrap(
     ports: Ports = PORTS,
     key_path: str = KEY_PATH,
 ) -> Manifest:
-    """The whole configuration. With api_key, everything but /health wants the key in key_path."""
+    """The whole configuration. With api_key, everything but /health requires the key in key_path."""
     filters = [_health_check(), *([_lua(key_path)] if api_key else []), _router()]
     return {
         "admin": {"address": _address("127.0.0.1", ports.admin)},
@@ -54,7 +54,7 @@ def bootstrap(
 
 
 def _client_routes() -> list[Manifest]:
-    """An allow-list: what is not /v1/ or /health is not there."""
+    """An allow-list: only /v1/ and /health exist."""
     engine = {
         "cluster": "engine",
         "timeout": "0s",  # an answer may take as long as it takes
@@ -72,7 +72,7 @@ def _client_routes() -> list[Manifest]:
 
 
 def _monitoring_routes() -> list[Manifest]:
-    """Metrics of both, and the engine's health for the kubelet (not touched by draining)."""
+    """Metrics of engine and guard, and the engine's health for the kubelet, which draining does not change."""
     return [
         {"match": {"path": "/metrics"}, "route": {"cluster": "engine", "timeout": "10s"}},
         {"match": {"path": "/stats/prometheus"}, "route": {"cluster": "admin", "timeout": "10s"}},
@@ -136,7 +136,7 @@ def _error(kind: str, code: str) -> Manifest:
 
 
 def _health_check() -> Manifest:
-    """/health is the engine's, but 503 once /healthcheck/fail was called; and then answers say Connection: close."""
+    """Passes /health to the engine. After /healthcheck/fail it answers 503, and all answers say Connection: close."""
     path = {"name": ":path", "string_match": {"safe_regex": {"regex": r"/health(\?.*)?"}}}
     return _filter("health_check", "health_check.v3.HealthCheck", {"pass_through_mode": True, "headers": [path]})
 
@@ -182,7 +182,7 @@ def _cluster(name: str, port: int) -> Manifest:
 
 
 def _seconds_buckets() -> Manifest:
-    """Latencies in milliseconds, as far as answers of a model go."""
+    """Histogram buckets in milliseconds, up to the longest answers of a model."""
     return {
         "match": {"suffix": "_rq_time"},
         "buckets": [5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 120000, 300000, 600000],

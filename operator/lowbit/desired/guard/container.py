@@ -40,7 +40,7 @@ _Dumper.add_representer(
 )
 
 
-@cache  # two texts, wanted at every reconcile, and YAML takes its time
+@cache  # only two texts, needed at every reconcile, and YAML is slow
 def _configuration(with_key: bool) -> str:
     return yaml.dump(bootstrap(with_key), Dumper=_Dumper, sort_keys=False, width=120)
 
@@ -71,7 +71,7 @@ def guard_mounts(config_map_name: str, key: SecretKeyReference | None) -> list[M
 
 
 def guard_container(image: str, serving: Serving, platform: Platform, mounts: Sequence[Mount]) -> Manifest:
-    """A native sidecar: it starts before the engine, and outlives it so that the last answers get out."""
+    """A native sidecar: it starts before the engine, and outlives it, so that the last answers get out."""
     return {
         "name": "guard",
         "image": image,

@@ -1,4 +1,4 @@
-"""The guard's check of the API key, in Lua: the mounted file is read at each request, so a changed key holds at once."""
+"""The guard's check of the API key, in Lua. It reads the mounted file at each request: changes work at once."""
 
 from __future__ import annotations
 
@@ -37,12 +37,14 @@ function envoy_on_request(handle)
   if path == "/health" or path:sub(1, 8) == "/health?" then return end
   local read, key = pcall(read_key)
   if not read or key == nil then
-    handle:respond({[":status"] = "503"}, "The API key of this model cannot be read: its Secret lacks the key, or holds nothing.")
+    handle:respond({[":status"] = "503"}, \
+"The API key of this model cannot be read: its Secret lacks the key, or holds nothing.")
     return
   end
   local token = bearer(headers:get("authorization"))
   if token == nil or not same(key, token) then
-    handle:respond({[":status"] = "401", ["www-authenticate"] = "Bearer"}, "Send the API key of this model as a header: Authorization: Bearer KEY.")
+    handle:respond({[":status"] = "401", ["www-authenticate"] = "Bearer"}, \
+"Send the API key of this model as a header: Authorization: Bearer KEY.")
     return
   end
   headers:remove("authorization")  -- the engine has no use for it

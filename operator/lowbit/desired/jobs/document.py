@@ -1,6 +1,6 @@
 """Worker documents: annotations of the very pod template that reads them, mounted as files by the downward API.
 
-So a shared Job needs nothing that goes away with one of its owners, and there is one object less to write and watch.
+So a shared Job depends on no object that goes away with one of its owners, and there is one object less to watch.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def document_text(document: Wire) -> str:
 
 
 def document_annotations(name: str, documents: Mapping[str, Wire]) -> dict[str, str]:
-    """Annotations of the pod template of `name`, by the documents' annotations. Raises DocumentTooLarge."""
+    """Annotations of the pod template of `name`: each document's text. Raises DocumentTooLarge."""
     texts = {annotation: document_text(document) for annotation, document in documents.items()}
     size = sum(len(text.encode()) for text in texts.values())
     if size > LIMIT_BYTES:

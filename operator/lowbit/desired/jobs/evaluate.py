@@ -67,12 +67,12 @@ def evaluate_job(context: Context, owners: Sequence[OwnerReference], evaluation:
 
 
 def engine_mounts(model: Mount, engine: EngineSettings) -> list[Mount]:
-    """What the engine sees: its model (read-only), scratch and shared memory. No store, no document."""
+    """Mounts of the engine: its model (read-only), scratch and shared memory. No store, no document."""
     return [model.readable(), *scratch(), shared_memory(engine.shm_size)]
 
 
 def fetch_mounts(model: Mount, store: ModelStoreSpec, platform: Platform) -> list[Mount]:
-    """What fetch sees: the store (read-only), and the very folder that the engine will read (to fill, from a bucket)."""
+    """Mounts of fetch: the store (read-only), and the folder of the model, which fetch fills from a bucket."""
     return [
         document_mount(FETCH_ANNOTATION),
         *scratch(),

@@ -1,4 +1,4 @@
-"""What the Jobs of all stages share: how they fail, how they end, and the containers that run Lowbit's worker."""
+"""Parts of every stage's Job: the pod failure policy, and the containers that run Lowbit's worker."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from lowbit.desired.volumes import Mount, pod_volumes, volume_mounts
 
 BACKOFF_LIMIT = 4
 EXIT_KILLED = 137
-"""Killed: for memory, by a person or by a node in trouble. decide tells them apart, and tries once more."""
+"""SIGKILL: out of memory, a person, or a failing node. decide tells them apart, and retries once."""
 WORKER_COMMAND = ["python3", "-m", "lowbit.worker"]
 
 POD_FAILURE_POLICY: Manifest = {
@@ -39,13 +39,13 @@ POD_FAILURE_POLICY: Manifest = {
         },
     ]
 }
-"""A lost node costs no attempt; a lasting reason and a lack of memory end the Job at once."""
+"""A lost node costs no attempt. A permanent error or a SIGKILL fails the Job at once."""
 
 
 def worker_container(
     name: str, image: str, platform: Platform, mounts: Sequence[Mount], env: list[Manifest], needs: Manifest | None
 ) -> Manifest:
-    """A container that runs Lowbit's worker on the document at DOCUMENT_PATH. env: of worker_variables()."""
+    """A container that runs Lowbit's worker on the document at DOCUMENT_PATH. env: from worker_variables()."""
     return {
         "name": name,
         "image": image,
@@ -62,16 +62,16 @@ def worker_container(
 def worker_variables(
     platform: Platform, plain: Mapping[str, str] | None = None, own: Sequence[EnvironmentVariable] = ()
 ) -> list[Manifest]:
-    """A worker's environment: what every worker has, what its stage needs, and the manifest's own, which wins."""
+    """A worker's environment: that of every worker, overridden by the stage's, overridden by the manifest's."""
     return environment(worker_environment(platform) | dict(plain or {}), own)
 
 
 @dataclass(frozen=True)
 class JobPod:
-    """What is in a Job's pod."""
+    """Content of a Job's pod."""
 
     documents: Mapping[str, Wire]
-    """By their annotations."""
+    """Documents by annotation."""
     containers: Sequence[Manifest]
     mounts: Sequence[Mount]
     init_containers: Sequence[Manifest] = ()

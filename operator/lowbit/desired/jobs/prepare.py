@@ -1,4 +1,4 @@
-"""The prepare Job: source and datasets into the store, and the checks that need the model. Never asks for a GPU."""
+"""The prepare Job: puts source and datasets into the store, and runs the checks that need the model. Needs no GPU."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def input_mounts(spec: QuantizedModelSpec, store: ModelStoreSpec) -> list[Mount]
 
 
 def locations(spec: QuantizedModelSpec) -> Iterator[Location]:
-    """Every place that the manifest names."""
+    """Every location in the manifest."""
     holders = [
         spec.source,
         *(place for candidate in spec.candidates for place in _reads(candidate)),
@@ -85,7 +85,7 @@ def _reads(candidate: Recipe) -> tuple[Wire, ...]:
 
 
 def _secrets(found: list[Location], store: ModelStoreSpec) -> Iterator[Mount]:
-    """One mount per Secret: whole where S3 credentials are in it, else only the keys that are named."""
+    """One mount per Secret: whole if it holds S3 credentials, otherwise only the named keys."""
     keys: dict[str, set[str]] = {}
     whole: set[str] = set()
     if store.s3 is not None and store.s3.credentials_secret_ref is not None:

@@ -26,9 +26,9 @@ from lowbit.naming.names import ARTIFACT_LABEL, DOCUMENT_ANNOTATION, STAGE_LABEL
 def quantize_job(
     context: Context, owners: Sequence[OwnerReference], revision: ModelRevisionSpec, device: Device, run: JobRun
 ) -> Manifest:
-    """The Job.
+    """The quantize Job of a revision.
 
-    Raises ValueError for a revision whose artifact was made elsewhere: there is nothing to quantize; and DocumentTooLarge.
+    Raises DocumentTooLarge, and ValueError if the artifact was made elsewhere: there is nothing to quantize.
     """
     platform, store = context.platform, context.store
     kind, _ = recipe_of(revision.recipe)

@@ -1,1 +1,1 @@
-"""What serves."""
+"""Objects that serve a model."""

@@ -1,4 +1,4 @@
-"""What stands around the serving pods: Service, NetworkPolicy, disruption budget, account, and what monitoring reads."""
+"""Objects around the serving pods: Service, NetworkPolicy, disruption budget, account and PodMonitor."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lowbit.desired.common import Manifest, OwnerReference, metadata
 from lowbit.desired.serving.pod import selector, serving_labels
 
 METADATA_ADDRESS = "169.254.169.254/32"
-"""Where clouds hand out a pod's identity."""
+"""Address at which clouds give a pod its identity."""
 HTTPS_PORT = 443
 HTTP_PORT = 80
 DNS_PORT = 53
@@ -27,7 +27,7 @@ def service_account(namespace: str, owner: OwnerReference, name: str) -> Manifes
 
 
 def service(namespace: str, owner: OwnerReference, name: str) -> Manifest:
-    """Port 80 to the guard."""
+    """The Service: port 80 leads to the guard."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -43,7 +43,7 @@ def service(namespace: str, owner: OwnerReference, name: str) -> Manifest:
 
 
 def disruption_budget(namespace: str, owner: OwnerReference, name: str) -> Manifest:
-    """One pod at a time. With one replica a node can still be drained; a broken pod never holds it up."""
+    """At most one pod unavailable. With one replica a node can still be drained; a broken pod never blocks that."""
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
@@ -57,7 +57,7 @@ def disruption_budget(namespace: str, owner: OwnerReference, name: str) -> Manif
 
 
 def network_policy(namespace: str, owner: OwnerReference, name: str, store: ModelStoreSpec) -> Manifest:
-    """In: the guard's two ports. Out: nothing; with an s3 store, names and the store."""
+    """Ingress: the guard's two ports. Egress: none or, with an s3 store, DNS and the store."""
     ports = [{"port": port, "protocol": "TCP"} for port in (GUARD_PORT, METRICS_PORT)]
     spec: Manifest = {
         "podSelector": {"matchLabels": selector(name)},
@@ -90,7 +90,7 @@ def pod_monitor_manifest(namespace: str, owner: OwnerReference, name: str) -> Ma
 
 
 def _egress(endpoint: str | None, has_credentials: bool) -> list[Manifest]:
-    """Names, the store's port, and (without a Secret) what gives the pod its cloud identity."""
+    """DNS, the store's port and, without a Secret, the endpoints of the pod's cloud identity."""
     names = {"ports": [{"port": DNS_PORT, "protocol": protocol} for protocol in ("UDP", "TCP")]}
     store = {"ports": [{"port": _port(endpoint), "protocol": "TCP"}]}
     if has_credentials:

@@ -97,6 +97,6 @@ def _pod(context: Context, name: str, served: Served, config_map: str) -> Manife
 
 
 def _with_account(name: str, serving: Serving) -> PodOptions:
-    """Serving pods without an account of the user's run as their own, which may do nothing."""
+    """The pod options. Unless the user names an account, pods have the model's own, which has no rights."""
     account = serving.pod.service_account_name or name
     return serving.pod.model_copy(update={"service_account_name": account})

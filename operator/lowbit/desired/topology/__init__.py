@@ -1,4 +1,4 @@
-"""Topologies: the first one that holds an engine is its own."""
+"""Topologies: an engine has the first one that holds it."""
 
 from __future__ import annotations
 

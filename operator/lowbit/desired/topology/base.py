@@ -40,7 +40,7 @@ class Topology(ABC):
     def workloads(
         self, context: Context, owner: OwnerReference, name: str, served: Served, guard: str
     ) -> list[Manifest]:
-        """What keeps the serving pods. guard: name of the ConfigMap of their guard."""
+        """Manifests of the objects that keep the serving pods. guard: name of the guard's ConfigMap."""
 
     @abstractmethod
     def evaluation(

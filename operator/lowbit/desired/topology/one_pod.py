@@ -13,17 +13,17 @@ from lowbit.desired.topology.base import EnginePod, Topology
 
 
 class OnePod(Topology):
-    """A Deployment of such pods serves."""
+    """One pod per engine, served by a Deployment."""
 
     name = "onePod"
     workload_kinds = ("Deployment",)
 
     def holds(self, engine: ResolvedEngine) -> bool:
-        """Every engine that there is."""
+        """Always true: it fits every engine."""
         return True
 
     def pods(self, engine: ResolvedEngine) -> tuple[EnginePod, ...]:
-        """With all its GPUs."""
+        """One pod with all GPUs."""
         kind, settings = resolved_engine(engine)
         return (EnginePod("engine", kind.devices(settings)),)
 

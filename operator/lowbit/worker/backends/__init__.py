@@ -1,4 +1,4 @@
-"""What makes the artifacts, by the recipe's name."""
+"""Backends, which make the artifacts, by recipe name."""
 
 from __future__ import annotations
 

@@ -11,10 +11,10 @@ from lowbit.worker.backends.gptqmodel import GPTQModelBackend
 from lowbit.worker.backends.losses import ModuleLoss, judge_rows, loss_of
 
 NOT_SCALED = "not applicable"
-"""In place of a loss: a module whose inputs AWQ does not scale (the attention's output with grouped queries) has no search."""
+"""In place of a loss: AWQ does not scale this module's inputs (the attention output with grouped queries)."""
 
 BLOCKS, BLOCK_TOKENS = 128, 512
-"""What AWQ's authors calibrate on. It holds all inputs of a layer at once: these are 155 KB a token for a model of 70B."""
+"""What AWQ's authors calibrate on. AWQ holds all inputs of a layer in memory: 155 KB a token for a model of 70B."""
 
 
 class AWQBackend(GPTQModelBackend):
@@ -24,22 +24,23 @@ class AWQBackend(GPTQModelBackend):
     torch_kernel = "AWQ_TORCH"
 
     def settings(self, recipe: ResolvedAWQ) -> dict[str, Any]:
-        """Asymmetric is what gptqmodel writes as zero_point."""
+        """Settings for gptqmodel. It writes sym=False as zero_point."""
         return {"bits": BITS, "group_size": recipe.group_size, "sym": False, "format": "gemm"}
 
     def calibration(self, samples: Sequence[list[int]]) -> list[list[int]]:
-        """Blocks of one length. Of samples that differ in length gptqmodel takes the last one alone, and drops the others in silence."""
+        """Blocks of equal length: of samples of different lengths, gptqmodel silently uses only the last one."""
         return equal_blocks(samples)
 
     def judge(self, rows: Sequence[Mapping[str, Any]], layers: int) -> list[ModuleLoss]:
-        """Every module has a loss, or is one that is not scaled."""
+        """Require a loss of every module that AWQ scales."""
         return judge_rows(rows, layers, read, "use gptq instead")
 
 
 def equal_blocks(samples: Sequence[list[int]]) -> list[list[int]]:
-    """The samples one behind the other, cut into blocks of one length: that of the longest sample, at most BLOCK_TOKENS.
+    """The samples, concatenated and cut into blocks of equal length.
 
-    At most BLOCKS of them, spread evenly over the samples. What does not fill the last block is left out.
+    The length is that of the longest sample, at most BLOCK_TOKENS. Returns at most BLOCKS blocks, spread evenly over
+    the samples. An incomplete last block is dropped.
     """
     tokens = list(chain.from_iterable(samples))
     length = min(BLOCK_TOKENS, max(map(len, samples)))
@@ -50,5 +51,5 @@ def equal_blocks(samples: Sequence[list[int]]) -> list[list[int]]:
 
 
 def read(row: Mapping[str, Any]) -> ModuleLoss:
-    """One module. Raises NotQuantizedError."""
+    """One module from its row. Raises NotQuantizedError."""
     return ModuleLoss.of(row, None if row.get("loss") == NOT_SCALED else loss_of(row))

@@ -1,4 +1,4 @@
-"""What makes the artifacts of a recipe. Each is one file here, under the name of its recipe, and one line in the registry."""
+"""A backend makes the artifacts of a recipe: one file here, named like the recipe, and one line in the registry."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lowbit.api.facts import ModelFacts
 from lowbit.worker.backends.losses import ModuleLoss
 
 Advance = Callable[[float, str], None]
-"""Is told the share that is done, and what is being done."""
+"""Called with the share that is done (0 to 1), and what is being done."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Work:
     target: Path
     """Folder to write the artifact to."""
     recipe: Any
-    """The resolved recipe's settings, of the kind that the backend is for."""
+    """Settings of the resolved recipe, of the backend's kind."""
     facts: ModelFacts
     samples: Sequence[list[int]]
     """Token ids of the calibration texts."""
@@ -35,22 +35,22 @@ class Work:
 
 
 class Backend(ABC):
-    """Quantizes. torch is imported by its methods only: the operator's image has none."""
+    """Quantizes. Only its methods import torch: the operator's image has none."""
 
     packages: ClassVar[tuple[str, ...]]
-    """Whose versions are kept with the artifact."""
+    """Packages whose versions are kept with the artifact."""
 
     @abstractmethod
     def quantize(self, work: Work, advance: Advance) -> list[ModuleLoss]:
-        """Write the artifact, and return the loss of every module. Raises RefusalError where one was not quantized."""
+        """Write the artifact, and return the loss of every module. Raises RefusalError if one was not quantized."""
 
     @abstractmethod
     def smoke_test(self, folder: Path, device: str) -> str:
         """Load the artifact as it was written, and generate a few tokens. Returns their text, which may be empty.
 
-        Raises RefusalError where it computes what is not a number. Whether the text is any good is for the gate to say.
+        Raises RefusalError if a logit is not finite. The gate, not this test, judges whether the text is any good.
         """
 
     def versions(self) -> dict[str, str]:
-        """What made the artifact."""
+        """Versions of the packages that made the artifact."""
         return {name: metadata.version(name) for name in self.packages}

@@ -11,17 +11,17 @@ from lowbit.worker.backends.gptqmodel import GPTQModelBackend
 from lowbit.worker.backends.losses import ModuleLoss, NotQuantizedError, judge_rows, loss_of
 
 WORST_DAMP = 1.0
-"""Damping that replaces the Hessian by its diagonal: nothing of the calibration is left in the weights."""
+"""Damping at which the diagonal replaces the Hessian: the calibration no longer affects the weights."""
 
 
 class GPTQBackend(GPTQModelBackend):
-    """What gptqmodel only logs is judged: modules that were rounded instead, and Hessians that could not be inverted."""
+    """GPTQ. Refuses what gptqmodel only logs: modules that it rounded instead, Hessians that it could not invert."""
 
     config_class = "GPTQConfig"
     torch_kernel = "GPTQ_TORCH"
 
     def settings(self, recipe: ResolvedGPTQ) -> dict[str, Any]:
-        """It orders activations by group only where there are groups, and no order of its own."""
+        """Settings for gptqmodel. act_group_aware needs groups, and excludes desc_act."""
         return {
             "bits": recipe.bits,
             "group_size": recipe.group_size,
@@ -32,12 +32,12 @@ class GPTQBackend(GPTQModelBackend):
         }
 
     def judge(self, rows: Sequence[Mapping[str, Any]], layers: int) -> list[ModuleLoss]:
-        """Every module has a loss and a damping below WORST_DAMP."""
+        """Require a loss, and a damping below WORST_DAMP, of every module."""
         return judge_rows(rows, layers, read, "raise gptq.dampPercent")
 
 
 def read(row: Mapping[str, Any]) -> ModuleLoss:
-    """One module. Raises NotQuantizedError."""
+    """One module from its row. Raises NotQuantizedError."""
     loss = loss_of(row)
     try:
         damp = float(row.get("damp", "nan"))

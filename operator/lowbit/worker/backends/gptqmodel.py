@@ -1,4 +1,4 @@
-"""gptqmodel, called so that nothing is lost in silence. GPTQ and AWQ come through here."""
+"""Calls gptqmodel, and refuses what it would silently skip. GPTQ and AWQ share this code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SMOKE_TOKENS = 8
 
 
 class GPTQModelBackend(Backend):
-    """What one of gptqmodel's methods needs besides: its settings, and how its rows are judged."""
+    """Base of gptqmodel's methods. A method adds its settings, and how its rows are judged."""
 
     packages = ("gptqmodel", "torch", "transformers")
     config_class: ClassVar[str]
@@ -29,23 +29,23 @@ class GPTQModelBackend(Backend):
 
     @abstractmethod
     def settings(self, recipe: Any) -> dict[str, Any]:
-        """What gptqmodel is asked for."""
+        """The method's settings for gptqmodel."""
 
     def calibration(self, samples: Sequence[list[int]]) -> list[list[int]]:
-        """The token ids that gptqmodel is shown, a batch each: the samples as they are, unless the method asks for other batches."""
+        """Token ids for gptqmodel, one batch each: the samples, unless the method needs other batches."""
         return list(samples)
 
     @abstractmethod
     def judge(self, rows: Sequence[Mapping[str, Any]], layers: int) -> list[ModuleLoss]:
-        """Every row as a ModuleLoss. Raises RefusalError where a module was not quantized as it should be, or not at all."""
+        """Every row as a ModuleLoss. Raises RefusalError if a module was not quantized, or not as requested."""
 
     def quantize(self, work: Work, advance: Advance) -> list[ModuleLoss]:
-        """Layer by layer; the rows that it returns are judged."""
+        """Quantize layer by layer, and judge the rows that gptqmodel returns."""
         import torch
         from gptqmodel import BACKEND, GPTQModel
 
         torch.manual_seed(0)
-        # 32-bit embeddings would be written where the model was read as 32-bit.
+        # A model that is read as 32-bit would be written with 32-bit embeddings.
         dtype = torch.float16 if work.facts.dtype == "float16" else torch.bfloat16
         config = make_config(
             self.config_class, asked(self.settings(work.recipe), work.device, work.scratch / "offload")
@@ -72,11 +72,11 @@ class GPTQModelBackend(Backend):
         return self.judge([row for group in rows.values() for row in group], layers)
 
     def smoke_test(self, folder: Path, device: str) -> str:
-        """In gptqmodel's own kernel of plain torch."""
+        """Run the test in gptqmodel's kernel in plain torch."""
         import torch
         from gptqmodel import BACKEND, GPTQModel
 
-        # Compiling would take longer than all that is computed here.
+        # Compiling would take longer than the test itself.
         with torch.compiler.set_stance("force_eager"), torch.inference_mode():
             kernel = getattr(BACKEND, self.torch_kernel)
             model = GPTQModel.load(str(folder), device=device, backend=kernel, trust_remote_code=False)
@@ -96,7 +96,7 @@ class GPTQModelBackend(Backend):
 
 
 def asked(own: dict[str, Any], device: str, offload: Path) -> dict[str, Any]:
-    """A method's settings with those that all methods share."""
+    """A method's settings, with those that all methods share."""
     shared: dict[str, Any] = {
         "true_sequential": True, "lm_head": False, "offload_to_disk": device != "cpu", "device": device,
     }  # fmt: skip
@@ -104,7 +104,7 @@ def asked(own: dict[str, Any], device: str, offload: Path) -> dict[str, Any]:
 
 
 def make_config(config_class: str, arguments: dict[str, Any]) -> Any:
-    """gptqmodel's settings. It drops arguments that it does not know: each is looked up, and read back."""
+    """gptqmodel's settings object. It silently drops unknown arguments, so each is looked up, and read back."""
     from gptqmodel.quantization import config as gptqmodel_config
 
     kind = getattr(gptqmodel_config, config_class)

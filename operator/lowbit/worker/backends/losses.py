@@ -1,4 +1,4 @@
-"""The rows that the quantizer gives for each module, judged: what it only logs would otherwise be served."""
+"""Judges the rows that the quantizer returns for each module: a failure that it only logs must not be served."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Any
 from lowbit.worker.refuse import RefusalError
 
 NO_LOSS = 999999.0
-"""gptqmodel writes such a number where it has none."""
+"""gptqmodel writes this number or more if it has no loss."""
 SHOWN = 3
 """Modules that a refusal names."""
 
 
 class NotQuantizedError(ValueError):
-    """A module that the quantizer did not quantize as it was asked to; says why."""
+    """A module was not quantized as requested; says why."""
 
 
 @dataclass(frozen=True)
 class ModuleLoss:
-    """One quantized module: the mean squared error that was left in its outputs, and how the quantizer came to it."""
+    """One quantized module: the mean squared error of its outputs, and how the quantizer got there."""
 
     name: str
     layer: int
     loss: float | None
-    """None where the method measures none for such a module."""
+    """None if the method measures none for such a module."""
     samples: int
     """Tokens that reached it."""
     damp: float | None = None
@@ -34,21 +34,21 @@ class ModuleLoss:
 
     @classmethod
     def of(cls, row: Mapping[str, Any], loss: float | None, damp: float | None = None) -> ModuleLoss:
-        """From a row of gptqmodel's. Raises NotQuantizedError where its numbers are none."""
+        """From a row of gptqmodel. Raises NotQuantizedError if its numbers cannot be parsed."""
         try:
             return cls(_name(row), int(row["layer"]), loss, int(float(row.get("samples", 0))), damp)
         except ValueError:
             raise NotQuantizedError(f"no number of samples ({row.get('samples')})") from None
 
     def row(self) -> dict[str, Any]:
-        """As it is kept in the store's index."""
+        """The row for the store's index."""
         return asdict(self)
 
 
 def judge_rows(
     rows: Sequence[Mapping[str, Any]], layers: int, read: Callable[[Mapping[str, Any]], ModuleLoss], advice: str
 ) -> list[ModuleLoss]:
-    """Every row as a ModuleLoss. Raises RefusalError with every module that `read` does not take, and layers that are missing."""
+    """Every row as a ModuleLoss. Raises RefusalError with the modules that `read` rejects, and the missing layers."""
     problems: list[str] = []
     modules: list[ModuleLoss] = []
     for row in rows:
@@ -70,7 +70,7 @@ def judge_rows(
 
 
 def loss_of(row: Mapping[str, Any]) -> float:
-    """The loss in a row. Raises NotQuantizedError where it is none."""
+    """The loss in a row. Raises NotQuantizedError if there is none."""
     text = str(row.get("loss"))
     if "fallback" in text:
         raise NotQuantizedError(f"rounded to nearest instead ({text})")
@@ -84,7 +84,7 @@ def loss_of(row: Mapping[str, Any]) -> float:
 
 
 def worst(modules: Sequence[ModuleLoss]) -> ModuleLoss | None:
-    """The module with the largest loss; None where none was measured."""
+    """The module with the largest loss; None if none was measured."""
     return max((each for each in modules if each.loss is not None), key=lambda each: each.loss or 0.0, default=None)
 
 

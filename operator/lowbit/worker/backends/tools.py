@@ -1,4 +1,4 @@
-"""What every backend needs: a device, its memory, and libraries that print being kept quiet."""
+"""Tools of all backends: the device, its memory, and silencing libraries that print."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pathlib import Path
 from lowbit.worker.refuse import RefusalError
 
 LOG_TAIL = 4000
-"""Characters of the quantizer's own output that are shown when it fails."""
+"""Characters of the quantizer's own output that are shown if it fails."""
 
 
 def pick_device(wanted: str) -> tuple[str, str]:
-    """torch's name of the device, and its name for people. Raises RefusalError where a GPU is asked for and there is none."""
+    """torch's name of the device, and its name for people. Raises RefusalError if a GPU is wanted and there is none."""
     import torch
 
     if wanted == "CPU":
@@ -32,7 +32,7 @@ def pick_device(wanted: str) -> tuple[str, str]:
 
 
 def peak_bytes(device: str) -> int:
-    """The largest memory so far: of the GPU where one is used, else of this process."""
+    """Peak memory so far, in bytes: of the GPU if one is used, otherwise of this process."""
     if device == "cuda":
         import torch
 
@@ -41,7 +41,7 @@ def peak_bytes(device: str) -> int:
 
 
 def release() -> None:
-    """Give back what a model that is gone held."""
+    """Free the memory of a deleted model."""
     gc.collect()
     if "torch" in sys.modules:
         import torch
@@ -52,9 +52,9 @@ def release() -> None:
 
 @contextlib.contextmanager
 def quiet(log: Path) -> Iterator[Callable[[str], None]]:
-    """Send what the libraries print (bars, banners) to a file; yields a function that writes a line to the real stdout.
+    """Redirect what libraries print (bars, banners) to a file. Yields a function that writes a line to the real stdout.
 
-    Where the body raises, the file's end goes to stderr. Out of GPU memory is raised as MemoryError.
+    If the body raises, the end of the file goes to stderr. Out of GPU memory is raised as MemoryError.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()

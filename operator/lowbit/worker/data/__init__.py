@@ -1,1 +1,1 @@
-"""Texts."""
+"""Datasets, and the token ids of their texts."""

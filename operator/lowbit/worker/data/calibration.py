@@ -17,7 +17,7 @@ Sample = list[int]
 def shares(samples: int, weights: Sequence[int]) -> list[int]:
     """How many samples each dataset gives: by weight, rounded so that the sum is samples (largest remainder).
 
-    Raises RefusalError where the weights sum to zero.
+    Raises RefusalError if the weights sum to zero.
     """
     total = sum(weights)
     if total <= 0:
@@ -35,7 +35,7 @@ def shares(samples: int, weights: Sequence[int]) -> list[int]:
 
 
 def check_enough(calibration: Calibration | ResolvedCalibration, records: dict[str, list[Record]]) -> None:
-    """Refuse where a dataset has fewer usable texts than its share of the samples. records are by the dataset's name."""
+    """Refuse a dataset with fewer usable texts than its share of the samples. records: by dataset name."""
     datasets: Sequence[CalibrationDataset | ResolvedDataset] = calibration.datasets
     counts = shares(calibration.samples, [dataset.weight for dataset in datasets])
     found = {dataset.name: len(usable(records[dataset.name])) for dataset in datasets}
@@ -47,19 +47,19 @@ def check_enough(calibration: Calibration | ResolvedCalibration, records: dict[s
     dataset, count = short[0]
     raise RefusalError(
         "TooFewTexts",
-        f"calibration dataset {dataset.name} has {found[dataset.name]} texts of more than 20 characters, and its share of "
-        f"{calibration.samples} samples is {count}",
+        f"calibration dataset {dataset.name} has {found[dataset.name]} texts of more than 20 characters, "
+        f"and its share of {calibration.samples} samples is {count}",
         f"add texts to {dataset.name}, lower its weight, or set spec.calibration.samples to at most {max(most, 1)}",
     )
 
 
 def draw(calibration: ResolvedCalibration, records: dict[str, list[Record]]) -> list[tuple[str, Record]]:
-    """The records to be shown, with their dataset's name, in a shuffled order that follows from the seed."""
+    """(dataset name, record) of every sample, in shuffled order. The seed determines choice and order."""
     check_enough(calibration, records)
     counts = shares(calibration.samples, [dataset.weight for dataset in calibration.datasets])
     drawn: list[tuple[str, Record]] = []
     for dataset, count in zip(calibration.datasets, counts, strict=True):
-        # Text, not an object's hash: the same in every process.
+        # Seeded with text, not with an object's hash: the same in every process.
         chooser = random.Random(f"{calibration.seed}/{dataset.name}/{dataset.digest}")  # noqa: S311
         drawn += [(dataset.name, record) for record in chooser.sample(usable(records[dataset.name]), count)]
     random.Random(f"{calibration.seed}/order").shuffle(drawn)  # noqa: S311

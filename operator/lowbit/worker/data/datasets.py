@@ -1,4 +1,4 @@
-"""JSONL datasets: found, read line by line, and put into the store under the SHA-256 of their content."""
+"""JSONL datasets: locates them, reads them line by line, and stores them under the SHA-256 of their content."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from lowbit.api.calibration import CalibrationDataset, DatasetFormat
 from lowbit.api.paths import CONFIG_MAPS_PATH, SCRATCH_PATH, SECRETS_PATH, VOLUMES_PATH
 from lowbit.api.references import S3Location
 from lowbit.api.suites.dataset import EvaluationDataset
-from lowbit.worker.model.manifest import hash_file, silent
+from lowbit.worker.model.file_list import hash_file, silent
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.store import Store
 
 LEAST_CHARACTERS = 20
-"""Texts of so many characters or fewer say nothing to a quantizer, and are dropped."""
+"""Texts of at most this many characters are useless for calibration, and are dropped."""
 
 Message = dict[str, Any]
 
@@ -39,13 +39,13 @@ class Record:
 
     @property
     def key(self) -> str:
-        """Equal for equal texts."""
+        """A text that is equal for equal records."""
         return json.dumps([self.text, self.messages], sort_keys=True, ensure_ascii=False)
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where the Job's mounts are."""
+    """Folders of the Job's mounts."""
 
     volumes: Path = Path(VOLUMES_PATH)
     config_maps: Path = Path(CONFIG_MAPS_PATH)
@@ -96,7 +96,7 @@ def bad_line(what: str, line: int, problem: str, action: str) -> RefusalError:
 
 
 def no_chat_template(what: str) -> RefusalError:
-    """The refusal of a dataset of chats, for a model that knows texts only."""
+    """The refusal of a dataset of chats, for a model without a chat template."""
     return RefusalError(
         "NoChatTemplate",
         f"{what} holds chats, and the model has no chat template",
@@ -105,7 +105,7 @@ def no_chat_template(what: str) -> RefusalError:
 
 
 def locate(dataset: CalibrationDataset | EvaluationDataset, what: str, places: Places) -> Path:
-    """A local file with the dataset's content. Raises RefusalError where there is none."""
+    """A local file with the dataset's content. Raises RefusalError if there is none."""
     if dataset.config_map is not None:
         path = places.config_maps / dataset.config_map.name / dataset.config_map.key
         action = f"add the key {dataset.config_map.key} to the ConfigMap {dataset.config_map.name}"
@@ -132,7 +132,7 @@ def import_dataset(store: Store, path: Path) -> str:
 
 
 def check_overlap(calibration: dict[str, list[Record]], evaluation: dict[str, list[Record]]) -> None:
-    """Refuse a text that is in a calibration dataset and in an evaluation one: it would measure memory, not quality."""
+    """Refuse a text that is in both a calibration and an evaluation dataset: it would measure memory, not quality."""
     seen = {record.key: (name, record.line) for name, records in calibration.items() for record in records}
     shared = [
         (name, record.line, *seen[record.key])
@@ -144,8 +144,8 @@ def check_overlap(calibration: dict[str, list[Record]], evaluation: dict[str, li
         suite, line, dataset, other = shared[0]
         raise RefusalError(
             "DataOverlap",
-            f"line {line} of the evaluation data of suite {suite} is also line {other} of the calibration dataset {dataset}"
-            f" ({len(shared)} such lines in all)",
+            f"line {line} of the evaluation data of suite {suite} is also line {other} of the calibration dataset "
+            f"{dataset} ({len(shared)} such lines in all)",
             "evaluate on texts that the quantizer has not seen: remove these lines from one of the two",
         )
 

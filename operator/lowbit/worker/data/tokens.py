@@ -1,4 +1,4 @@
-"""A record of a calibration dataset as token ids. (An evaluation has the engine make them: see texts.py.)"""
+"""Token ids of a record of a calibration dataset. (In an evaluation the engine makes them: see texts.py.)"""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lowbit.worker.data.datasets import Record, bad_line, no_chat_template
 
 
 class Tokenizer(Protocol):
-    """What is used of transformers' tokenizers."""
+    """The part of transformers' tokenizers that is used."""
 
     chat_template: Any
 
@@ -18,7 +18,7 @@ class Tokenizer(Protocol):
 
 
 def token_ids(what: str, record: Record, tokenizer: Tokenizer) -> list[int]:
-    """A text is tokenized as the engine would; a chat goes through the template, which brings its own special tokens.
+    """Token ids of a record: of a text as the engine makes them, of a chat by its template, which adds special tokens.
 
     what: the dataset, for messages ("calibration dataset tickets"). Raises RefusalError.
     """

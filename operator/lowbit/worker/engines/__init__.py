@@ -1,4 +1,4 @@
-"""Clients of engines, by the engine's name: what asks an engine everything that is measured."""
+"""Clients of engines, by engine name. Every measurement goes through them."""
 
 from __future__ import annotations
 
@@ -29,6 +29,6 @@ __all__ = [
 ]
 
 Connect = Callable[[str, str, Callable[[], float]], AbstractAsyncContextManager[EngineClient]]
-"""From the served model's name, the engine's URL and a clock to a client that lives as long as the block."""
+"""Makes a client from the served model's name, the engine's URL and a clock. The client lives as long as the block."""
 
 CLIENTS: Mapping[str, Connect] = {"vllm": connect_vllm}

@@ -1,7 +1,7 @@
 """The engine beside the evaluator, over its OpenAI-compatible API on loopback.
 
-Nothing is ever tried again here: an answer that is not 200, a connection that broke, or an engine that started anew in
-between makes the whole run invalid (EngineError).
+Nothing is ever retried here: an answer other than 200, a broken connection, or a restart of the engine makes the whole
+run invalid (EngineError).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CONCURRENCY = 32
 START_SECONDS = 3600.0
 """An engine that loads a large model over a network needs long; the Job's deadline ends a hopeless one earlier."""
 SILENCE_SECONDS = 1800.0
-"""A request may wait behind all others. Silent for longer than this, the engine hangs."""
+"""A request may wait behind all others. After a longer silence the engine counts as hung."""
 POLL_SECONDS = 1.0
 START_TIME = "process_start_time_seconds"
 UNKNOWN_VERSION = "unknown"
@@ -35,21 +35,21 @@ PROMPT_TOKENS = "vllm:prompt_tokens"
 BAD_REQUEST = (400, 422)
 
 Wait = Callable[[str], None]
-"""Is told what is being waited for."""
+"""Called with what is being waited for."""
 
 
 class BadRequestError(EngineError):
-    """The engine will not do what it was asked, and says why."""
+    """The engine refused a request, and said why."""
 
 
 @dataclass(frozen=True)
 class Process:
-    """What tells one life of the engine from the next."""
+    """Tells one run of the engine's process from the next."""
 
     started: float | None
-    """Seconds since the epoch; None where the engine does not say."""
+    """Seconds since the epoch; None if the engine does not say."""
     prompt_tokens: float
-    """Prompt tokens so far: a counter, so that it only falls when the engine starts anew."""
+    """Prompt tokens so far: a counter, which only falls when the engine restarts."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class EngineClient:
         self._process: Process | None = None
 
     async def wait_ready(self, wait: Wait, limit: float = START_SECONDS) -> None:
-        """Until /health answers 200 and one real completion came back: /health alone can be 200 on a broken engine."""
+        """Wait until /health is 200 and one real completion succeeds: /health alone can be 200 on a broken engine."""
         begin = self.clock()
         while not await self._healthy():
             if self.clock() - begin > limit:
@@ -88,7 +88,7 @@ class EngineClient:
         self._process = await self.process()
 
     async def check_same_process(self) -> None:
-        """Raises EngineError when the engine started anew since it was ready."""
+        """Raises EngineError if the engine restarted after it was ready."""
         before, now = self._process, await self.process()
         if before is None:
             raise EngineError("the engine was never ready")
@@ -105,8 +105,10 @@ class EngineClient:
         return choice
 
     async def tokenize(self, body: Mapping[str, Any]) -> list[int]:
-        """Token ids of a text (prompt) or a chat (messages), as serving would make them. Raises EngineError; its kind
-        BadRequestError where the model's template takes no such chat."""
+        """Token ids of a text (prompt) or a chat (messages), as serving would make them.
+
+        Raises EngineError; in particular BadRequestError if the model's template refuses the chat.
+        """
         tokens = (await self._json("POST", "/tokenize", {"model": self.model, **body})).get("tokens")
         if not isinstance(tokens, list):
             raise EngineError("the engine's answer to /tokenize has no tokens")
@@ -136,8 +138,10 @@ class EngineClient:
         return Streamed(first - begin, end - begin, reported or chunks)
 
     async def max_model_len(self) -> int | None:
-        """Longest prompt and answer together, in tokens; None where the engine does not say. Raises EngineError when it
-        serves another model."""
+        """Longest prompt and answer together, in tokens; None if the engine does not say.
+
+        Raises EngineError if it serves another model.
+        """
         answer = await self._json("GET", "/v1/models")
         models = {str(one.get("id")): one for one in answer.get("data", []) if isinstance(one, dict)}
         if self.model not in models:
@@ -153,7 +157,7 @@ class EngineClient:
             return UNKNOWN_VERSION
 
     async def process(self) -> Process:
-        """From /metrics. An engine of several API processes gives no start time; its counters still tell."""
+        """Start time and counter from /metrics. Several API processes give no start time; the counter still tells."""
         text = await self._text("GET", "/metrics")
         started: float | None = None
         prompt_tokens = 0.0
@@ -190,7 +194,7 @@ class EngineClient:
             return await response.text()
 
     async def _events(self, body: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
-        """Server-sent events; an end without [DONE] is a dropped request."""
+        """Server-sent events. Raises EngineError if they end without [DONE]: the request was dropped."""
         async with self._request("POST", "/v1/completions", body) as response:
             async for line in response.content:
                 data = line.decode().strip().removeprefix("data:").strip()
@@ -224,7 +228,7 @@ async def connect(
     model: str, url: str = ENGINE_URL, clock: Callable[[], float] = time.monotonic
 ) -> AsyncIterator[EngineClient]:
     """A client that lives as long as the block."""
-    # A new connection for each request: a kept one that the engine closes at the same moment looks like a dropped request.
+    # A new connection per request: a kept one that the engine closes meanwhile looks like a dropped request.
     connector = aiohttp.TCPConnector(limit=0, force_close=True)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=60, sock_read=SILENCE_SECONDS)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False) as session:
@@ -232,7 +236,7 @@ async def connect(
 
 
 def pairs_of(entry: Any) -> list[tuple[int, float]]:
-    """(token id, logprob) pairs of one position. Raises EngineError where they are none."""
+    """(token id, logprob) pairs of one position. Raises EngineError if they cannot be parsed."""
     try:
         return [
             (int(token), float(value["logprob"] if isinstance(value, Mapping) else value))

@@ -1,4 +1,4 @@
-"""Generated tokens: prefill kernels are not decode kernels, so a few answers are looked at as well. Reported only."""
+"""A few generated answers, reported only: suites read prompts with prefill kernels, and decode kernels may differ."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Generated(Tolerant):
     prompt: list[int]
     tokens: list[int]
     logprobs: list[float]
-    """Of each generated token, from the decode kernels."""
+    """Logprob of each generated token, from the decode kernels."""
     prefill_logprobs: list[float]
-    """Of the same tokens, read as a prompt by the same model."""
+    """Logprobs of the same tokens, read as a prompt by the same model."""
 
 
 class DecodingSummary(Tolerant):
@@ -36,7 +36,7 @@ class DecodingSummary(Tolerant):
     same_tokens: float | None = None
     """Share of tokens that are the original's, position by position; absent on a baseline."""
     same_prefix: float | None = None
-    """Mean number of tokens until the answers part."""
+    """Mean number of tokens before the answers differ."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class _Answer:
 
 
 def lengths(room: int | None) -> tuple[int, int]:
-    """How many tokens prompts and answers have, where both together may have room tokens (None: as many as they like)."""
+    """Lengths of prompts and answers in tokens, which together fit into room tokens (None: no limit)."""
     if room is None:
         return PROMPT_TOKENS, OUTPUT_TOKENS
     output = max(1, min(OUTPUT_TOKENS, room // 2))
@@ -59,7 +59,7 @@ def prompts_of(texts: Sequence[Sequence[int]], length: int) -> list[list[int]]:
 
 
 async def generate(client: EngineClient, prompts: Sequence[Sequence[int]], output_tokens: int) -> list[Generated]:
-    """Greedy answers to all prompts. Empty where the engine gives no token ids. Raises EngineError."""
+    """Greedy answers to all prompts. Empty if the engine returns no token ids. Raises EngineError."""
     answers = await together(_one(client, list(prompt), output_tokens) for prompt in prompts)
     return [answer for answer in answers if answer is not None]
 
@@ -81,7 +81,7 @@ async def _one(client: EngineClient, prompt: list[int], output_tokens: int) -> G
 
 
 def parse(choice: Mapping[str, Any]) -> _Answer | None:
-    """Token ids and logprobs of a choice; None where the engine does not tell both."""
+    """Token ids and logprobs of a choice; None if the engine does not return both."""
     listed = choice.get("logprobs") or {}
     logprobs = listed.get("token_logprobs")
     ids = choice.get("token_ids") or [_token_id(text) for text in listed.get("tokens") or []]
@@ -96,7 +96,7 @@ def _token_id(text: str) -> int | None:
 
 
 def summarize(answers: Sequence[Generated], original: Sequence[Generated]) -> DecodingSummary | None:
-    """None where there is nothing to tell. original is empty on a baseline."""
+    """Means over the answers; None without answers. original is empty on a baseline."""
     if not answers:
         return None
     differences = [abs(a - b) for one in answers for a, b in zip(one.logprobs, one.prefill_logprobs, strict=True)]

@@ -1,8 +1,8 @@
 """evaluate: one model, measured in the engine beside this process, and compared with its baseline.
 
-What a model gave for a suite goes into the store under a key of its own: a new suite, or a changed one, is all that is measured
-anew, and an original is measured once for all candidates. A candidate is asked the very same as its original, so that nothing but
-the model differs. result.json is written last; an evaluation that has one is finished, and is never measured again.
+A model's samples of a suite are stored under their own key. So only a new or changed suite is measured again, and an
+original is measured once for all candidates. A candidate gets the same requests as its original, so that only the
+model differs. result.json is written last; an evaluation that has one is finished, and never measured again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from lowbit.worker.suites import RUNNERS, AnyRunner, Ask
 LOG_LIMIT = 4 * 1024 * 1024
 """Bytes of the engine's log that are read."""
 READY_SHARE, READ_SHARE, SPEED_SHARE = 0.05, 0.75, 0.93
-"""Where the parts of the work end, as fractions of the whole."""
+"""Ends of the parts of the work, as fractions of the whole."""
 
 
 @dataclass(frozen=True)
@@ -49,28 +49,28 @@ class SuiteOf:
     settings: Any
     runner: AnyRunner
     key: str
-    """Of the model's samples in the store."""
+    """Key of the model's samples in the store."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Everything that the engine told."""
+    """Everything measured in the engine."""
 
     samples: list[Any]
     """By suite, in the protocol's order."""
     new: list[bool]
-    """By suite: whether it was measured now. The others were in the store."""
+    """By suite: whether it was measured in this run. The others were in the store."""
     generated: list[decoding.Generated]
     speed: list[SpeedSummary]
     engine_version: str
     max_model_len: int | None
     kernels: list[str] = field(default_factory=list)
-    """Of quantized layers, as its log names them."""
+    """Kernels of quantized layers, as the engine's log names them."""
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """The original's result, and what it gave."""
+    """The original's result and samples."""
 
     result: results.StoredResult
     samples: list[Any]
@@ -78,7 +78,7 @@ class Baseline:
 
 
 def run(document: EvaluateDocument, store: Store, progress: Progress) -> EvaluateResult:
-    """The stage."""
+    """Run the stage."""
     return asyncio.run(evaluate(document, store, progress))
 
 
@@ -91,7 +91,7 @@ async def evaluate(
     clock: Callable[[], float] = time.monotonic,
     engine_log: Path = Path(ENGINE_LOG_PATH),
 ) -> EvaluateResult:
-    """Measure document.model, unless the store holds the result. Raises EngineError (the run is invalid), RefusalError."""
+    """Measure document.model, unless the store holds the result. Raises EngineError (invalid run), RefusalError."""
     done = await asyncio.to_thread(results.read_result, store, document.evaluation)
     if done is not None:
         return EvaluateResult(evaluation=done.evaluation, summary=done.summary, seconds=done.seconds, reused=True)
@@ -111,7 +111,7 @@ async def evaluate(
 
 
 def read_log(path: Path) -> str:
-    """The beginning of the engine's log, where it names its kernels; nothing where the engine writes none."""
+    """The beginning of the engine's log, which names its kernels; empty if the engine writes none."""
     try:
         with path.open("rb") as log:
             return log.read(LOG_LIMIT).decode(errors="replace")
@@ -120,7 +120,7 @@ def read_log(path: Path) -> str:
 
 
 def suites_of(document: EvaluateDocument) -> list[SuiteOf]:
-    """What is measured, in the protocol's order."""
+    """The suites to measure, in the protocol's order."""
     found = []
     for suite in document.protocol.suites:
         kind, settings = suite_of(suite)
@@ -129,7 +129,7 @@ def suites_of(document: EvaluateDocument) -> list[SuiteOf]:
 
 
 def load_baseline(document: EvaluateDocument, store: Store, protocol_key: str) -> Baseline | None:
-    """What the candidate is compared with; None where the original itself is measured."""
+    """What the candidate is compared with; None if the original itself is measured."""
     if document.baseline is None:
         return None
     result = results.read_baseline(store, document, protocol_key)
@@ -152,7 +152,7 @@ async def measure(
     baseline: Baseline | None,
     progress: Progress,
 ) -> Measured:
-    """Ask the engine everything that the store does not hold: the suites; and a few answers and the speed, each time."""
+    """Measure the suites that the store lacks and, each time, a few answers and the speed."""
     version = await client.version()
     if baseline is not None:
         check_engine(document, baseline, version)
@@ -182,19 +182,21 @@ async def measure(
 
 
 def check_engine(document: EvaluateDocument, baseline: Baseline, version: str) -> None:
-    """Nothing but the model may differ, and a tag can have moved since the original was measured."""
+    """Refuse another engine version than the baseline's: the image's tag may have moved since."""
     before = baseline.result.versions.get("engine", UNKNOWN_VERSION)
     if UNKNOWN_VERSION not in (before, version) and before != version:
         raise RefusalError(
             "EngineMoved",
-            f"the baseline {document.baseline} was measured by version {before} of the engine, and {resolved_engine(document.engine)[1].image} "
-            f"is version {version} now: their numbers cannot be compared",
-            f"write {place(document.engine)}.image with a digest (name@sha256:...), so that both are measured anew by one engine",
+            f"the baseline {document.baseline} was measured by version {before} of the engine, "
+            f"and {resolved_engine(document.engine)[1].image} is version {version} now: "
+            "their numbers cannot be compared",
+            f"write {place(document.engine)}.image with a digest (name@sha256:...), "
+            "so that both are measured anew by one engine",
         )
 
 
 def check_room(document: EvaluateDocument, suites: list[SuiteOf], baseline: Baseline, room: int | None) -> None:
-    """A candidate's engine must take the very texts that the original has read."""
+    """Refuse if the candidate's engine cannot take the texts that the original has read."""
     texts = (one.runner.texts(samples) for one, samples in zip(suites, baseline.samples, strict=True))
     most = max((len(text) for one in texts for text in one), default=0)
     if room is not None and most > room:
@@ -213,7 +215,7 @@ def write(
     measured: Measured,
     seconds: float,
 ) -> EvaluateResult:
-    """Work out the summary, and put everything into the store: samples, details, report, and result.json last."""
+    """Compute the summary, and store everything: samples, details, report, and result.json last."""
     suites = suites_of(document)
     summaries = []
     for index, (one, samples) in enumerate(zip(suites, measured.samples, strict=True)):
@@ -252,7 +254,7 @@ def write(
 
 
 def versions(engine: str) -> dict[str, str]:
-    """Of the engine and of everything here that a number depends on."""
+    """Versions of the engine and of everything here that a number depends on."""
     return {
         "engine": engine,
         "lowbit": __version__,

@@ -1,6 +1,6 @@
-"""What evaluations leave in the store.
+"""Results of evaluations in the store.
 
-measured/<key>: what one model gave for one suite (samples.npz), whoever asked for it; suite.json is written last.
+measured/<key>: one model's samples of one suite (samples.npz), for all evaluations; suite.json is written last.
 evaluations/<name>: details.npz, report.html, and result.json, which is written last.
 """
 
@@ -33,50 +33,50 @@ class StoredSuite(Tolerant):
 
 
 class StoredResult(EvaluateResult):
-    """result.json. Reads as an EvaluateResult where nothing more is wanted."""
+    """result.json. It also parses as an EvaluateResult."""
 
     model: EvaluatedModel
     baseline: str | None = None
     protocol: EvaluationProtocol
     protocol_key: str
     suites: dict[str, str] = Field(default_factory=dict)
-    """Keys of what was measured, by the suite's name."""
+    """Keys of the samples, by the suite's name."""
     engine: ResolvedEngine
     versions: dict[str, str] = Field(default_factory=dict)
-    """Of the engine and of what measured."""
+    """Versions of the engine and of the evaluator's packages."""
     max_model_len: int | None = None
-    """As the engine told it."""
+    """As the engine reported it."""
     decoding: DecodingSummary | None = None
     generated: list[Generated] = Field(default_factory=list)
 
 
 def result_key(evaluation: str) -> str:
-    """Where the result is; with it, the evaluation counts."""
+    """Key of the result, which marks the evaluation as finished."""
     return f"evaluations/{evaluation}/result.json"
 
 
 def samples_key(key: str) -> str:
-    """Where what a model gave for a suite is."""
+    """Key of a model's samples of a suite."""
     return f"measured/{key}/samples.npz"
 
 
 def marker_key(key: str) -> str:
-    """Where it says that the samples are whole, and which engine gave them."""
+    """Key of the marker that the samples are complete, with the version of their engine."""
     return f"measured/{key}/suite.json"
 
 
 def details_key(evaluation: str) -> str:
-    """Where the comparison of every unit is."""
+    """Key of the comparison of every unit."""
     return f"evaluations/{evaluation}/details.npz"
 
 
 def report_key(evaluation: str) -> str:
-    """Where the report for people is."""
+    """Key of the report for people."""
     return f"evaluations/{evaluation}/report.html"
 
 
 def read_result(store: Store, evaluation: str) -> StoredResult | None:
-    """A finished evaluation, or None. Raises RefusalError where it is there and cannot be read."""
+    """A finished evaluation, or None. Raises RefusalError if it exists and cannot be read."""
     data = store.read(result_key(evaluation))
     if data is None:
         return None
@@ -87,7 +87,7 @@ def read_result(store: Store, evaluation: str) -> StoredResult | None:
 
 
 def read_baseline(store: Store, document: EvaluateDocument, protocol_key: str) -> StoredResult:
-    """The baseline's result. Raises RefusalError where it is missing, or was measured in another way."""
+    """The baseline's result. Raises RefusalError if it is missing, or was measured by another protocol."""
     name = document.baseline or ""
     baseline = read_result(store, name)
     if baseline is None:
@@ -99,15 +99,15 @@ def read_baseline(store: Store, document: EvaluateDocument, protocol_key: str) -
     if baseline.protocol_key != protocol_key:
         raise RefusalError(
             "OtherProtocol",
-            f"the baseline {name} was measured with the protocol {baseline.protocol_key[:10]}, and this evaluation asks "
-            f"for {protocol_key[:10]}: their numbers cannot be compared",
+            f"the baseline {name} was measured with the protocol {baseline.protocol_key[:10]}, "
+            f"and this evaluation asks for {protocol_key[:10]}: their numbers cannot be compared",
             f"delete the ModelEvaluation {name} and its results in the store, so that the original is measured again",
         )
     return baseline
 
 
 def suite_key(document: EvaluateDocument, suite: ResolvedSuite) -> str:
-    """Hash of all that a model's samples of one suite depend on. What the suite is called is not in it."""
+    """Hash of everything that a model's samples of one suite depend on. The suite's name is not in it."""
     return digest(
         "suite",
         {
@@ -120,9 +120,9 @@ def suite_key(document: EvaluateDocument, suite: ResolvedSuite) -> str:
 
 
 def read_suite(store: Store, key: str, suite: ResolvedSuite, version: str) -> Any | None:
-    """The samples of one model and suite. None where there are none, or where another version of the engine gave them.
+    """The samples of one model and suite; None if there are none, or if they are of another engine version.
 
-    Raises RefusalError where they cannot be read.
+    Raises RefusalError if they cannot be read.
     """
     data = store.read(marker_key(key))
     if data is None:
@@ -143,14 +143,14 @@ def read_suite(store: Store, key: str, suite: ResolvedSuite, version: str) -> An
 
 
 def write_suite(store: Store, key: str, suite: ResolvedSuite, samples: Any, version: str) -> None:
-    """The marker last: with it, the samples count."""
+    """Write the samples, then the marker that makes them count."""
     kind, _ = suite_of(suite)
     store.write(samples_key(key), to_bytes(RUNNERS[kind.name].pack(samples)))
     store.write(marker_key(key), StoredSuite(engine_version=version).model_dump_json(by_alias=True).encode())
 
 
 def write_details(store: Store, evaluation: str, details: Mapping[str, Arrays]) -> None:
-    """The comparison of every unit, by suite; nothing where no suite has any."""
+    """Write the comparison of every unit, by suite; nothing if no suite has any."""
     arrays = {f"{suite}/{name}": values for suite, found in details.items() for name, values in found.items()}
     if arrays:
         store.write(details_key(evaluation), to_bytes(arrays))
@@ -165,7 +165,7 @@ def to_bytes(arrays: Arrays) -> bytes:
 
 
 def damaged(evaluation: str, why: str) -> RefusalError:
-    """The refusal of a result that is there, and is of no use."""
+    """The refusal of a stored result that cannot be used."""
     return RefusalError(
         "Damaged",
         f"the store's results of {evaluation} are damaged: {why}",

@@ -12,7 +12,7 @@ from lowbit.worker.progress import Progress
 from lowbit.worker.together import together
 
 ONE_BY_ONE = 8
-"""At most so many requests are sent one after another."""
+"""Requests that are sent one after another, at most."""
 
 
 def fit(speed: SpeedMeasurement, max_model_len: int | None) -> SpeedMeasurement:
@@ -25,7 +25,7 @@ def fit(speed: SpeedMeasurement, max_model_len: int | None) -> SpeedMeasurement:
 
 
 def make_prompts(texts: Sequence[Sequence[int]], count: int, length: int) -> list[list[int]]:
-    """count prompts of length tokens, cut out of the texts one after another, around and around."""
+    """count prompts of length tokens, cut from the concatenated texts, which repeat if they are too short."""
     tokens = [token for text in texts for token in text]
     # One token further each time, so that prompts differ even where the texts are fewer than the prompts.
     return [[tokens[(i * (length + 1) + j) % len(tokens)] for j in range(length)] for i in range(count)]
@@ -34,7 +34,7 @@ def make_prompts(texts: Sequence[Sequence[int]], count: int, length: int) -> lis
 async def measure(
     client: EngineClient, texts: Sequence[Sequence[int]], speed: SpeedMeasurement, progress: Progress
 ) -> list[SpeedSummary]:
-    """At one request, and at speed.requests at once. Raises EngineError."""
+    """Speed with one request at a time, and with speed.requests at once. Raises EngineError."""
     alone = min(ONE_BY_ONE, speed.requests)
     prompts = make_prompts(texts, speed.requests, speed.prompt_tokens)
     await client.stream(prompts[0], speed.output_tokens)  # the first answer of a shape may compile kernels
@@ -54,7 +54,7 @@ async def measure(
 
 
 def summarize(concurrency: int, answers: Sequence[Streamed], seconds: float) -> SpeedSummary:
-    """seconds: from the first request's start to the last one's end."""
+    """Summary of the answers. seconds: from the first request's start to the last one's end."""
     return SpeedSummary(
         concurrency=concurrency,
         tokens_per_second=f"{sum(answer.tokens for answer in answers) / max(seconds, 1e-9):.1f}",

@@ -1,4 +1,4 @@
-"""An artifact's files as they go into the store: the source's own where they must be equal, and nothing of this machine."""
+"""Prepares an artifact's files for the store: copies the source's where they must be equal, removes local paths."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PATH_FIELDS = ("offload_to_disk_path", "_name_or_path", "name_or_path")
 
 
 def finish(folder: Path, source: Path, facts: ModelFacts) -> None:
-    """Make a freshly saved artifact fit for the store. Raises RefusalError where its weights are not what they should be."""
+    """Prepare a freshly saved artifact for the store. Raises RefusalError if its weights are wrong."""
     keep_source_files(folder, source)
     for name in OWN_FILES:
         clean_config(folder / name, source / name)
@@ -25,7 +25,7 @@ def finish(folder: Path, source: Path, facts: ModelFacts) -> None:
 
 
 def keep_source_files(folder: Path, source: Path) -> None:
-    """Tokenizer, chat template and generation config, byte for byte; what only the quantizer wrote goes."""
+    """Copy tokenizer, chat template and generation config byte for byte; remove those that the source lacks."""
     for name in KEPT_FILES:
         (folder / name).unlink(missing_ok=True)
         if (source / name).is_file():
@@ -33,7 +33,7 @@ def keep_source_files(folder: Path, source: Path) -> None:
 
 
 def clean_config(path: Path, original: Path) -> None:
-    """Remove paths of the pod from a JSON file; a model's own _name_or_path becomes what it was."""
+    """Remove the pod's paths from a JSON file, and restore the original _name_or_path."""
     if not path.is_file():
         return
     config = json.loads(path.read_text())
@@ -45,7 +45,7 @@ def clean_config(path: Path, original: Path) -> None:
 
 
 def remove_others(folder: Path) -> None:
-    """Logs and whatever else the quantizer leaves beside the model."""
+    """Remove logs and other files that the quantizer leaves beside the model."""
     known = {*KEPT_FILES, *OWN_FILES, "model.safetensors.index.json"}
     for path in folder.iterdir():
         if path.is_dir():
@@ -55,7 +55,7 @@ def remove_others(folder: Path) -> None:
 
 
 def check_tensors(tensors: list[Tensor], facts: ModelFacts) -> None:
-    """Tied embeddings once, nothing in 32-bit floats, and something quantized."""
+    """Refuse tied embeddings that were saved twice, 32-bit floats, and an artifact without quantized weights."""
     names = {tensor.name for tensor in tensors}
     wide = [tensor.name for tensor in tensors if tensor.dtype in ("F32", "F64")]
     problem = None
@@ -68,7 +68,8 @@ def check_tensors(tensors: list[Tensor], facts: ModelFacts) -> None:
     if problem:
         raise RefusalError(
             "BadArtifact", f"the quantizer wrote an artifact that is not right: {problem}",
-            "report this to Lowbit's maintainers with the model's config.json; an artifact candidate can be used meanwhile",
+            "report this to Lowbit's maintainers with the model's config.json; "
+            "an artifact candidate can be used meanwhile",
         )  # fmt: skip
 
 

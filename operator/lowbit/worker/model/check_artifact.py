@@ -14,14 +14,15 @@ SAME = ("architecture", "model_type", "hidden_size", "intermediate_size", "layer
 
 
 def check_artifact(config: dict[str, Any], own: ModelFacts, fitting: Fitting, what: str) -> None:
-    """Refuse what is not the source's shape, and what the engine would not load. config is the artifact's."""
+    """Refuse an artifact of another shape than the source, or that the engine would not load. config: its own."""
     source = fitting.facts
     different = [name for name in SAME if getattr(own, name) != getattr(source, name)]
     if different:
         name = different[0]
         raise RefusalError(
             "OtherModel",
-            f"{what} is not made from the source: {name} is {getattr(own, name)}, and the source's is {getattr(source, name)}",
+            f"{what} is not made from the source: {name} is {getattr(own, name)}, "
+            f"and the source's is {getattr(source, name)}",
             "give the artifact of this source, or the source of this artifact",
         )
     settings = config.get("quantization_config")

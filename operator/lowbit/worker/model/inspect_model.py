@@ -1,6 +1,6 @@
-"""What a model's folder says about the model, without running any of it: config.json and the safetensors headers.
+"""Reads a model's facts from config.json and the safetensors headers, without running any of the model's code.
 
-Refused: whatever would let a model bring code of its own, and weights in formats that can.
+Refuses models that bring code of their own, and weights in formats that can run code.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ TOKENIZER_FILES = (
     "vocab.json", "vocab.txt",
 )  # fmt: skip
 """Together they decide which tokens a text becomes."""
-VOCABULARIES = ("sentencepiece.bpe.model", "spiece.model", "tekken.json", "tokenizer.json", "tokenizer.model", "vocab.json",
-                "vocab.txt")  # fmt: skip
+VOCABULARIES = (
+    "sentencepiece.bpe.model", "spiece.model", "tekken.json", "tokenizer.json", "tokenizer.model", "vocab.json",
+    "vocab.txt",
+)  # fmt: skip
 """A tokenizer has one of these, or a file *.tiktoken."""
 KEPT_FILES = (*TOKENIZER_FILES, "generation_config.json", "preprocessor_config.json", "processor_config.json")
 """An artifact has these byte for byte from its source."""
@@ -97,7 +99,8 @@ def check_names(names: Iterable[str], what: str) -> None:
         raise RefusalError(
             "NoTokenizer",
             f"{what} has no tokenizer (none of {', '.join(VOCABULARIES)})",
-            "save the tokenizer beside the weights: transformers' AutoTokenizer.from_pretrained(...).save_pretrained(FOLDER)",
+            "save the tokenizer beside the weights: "
+            "transformers' AutoTokenizer.from_pretrained(...).save_pretrained(FOLDER)",
         )
 
 
@@ -120,7 +123,7 @@ def inspect(folder: Path, what: str) -> ModelFacts:
 
 
 def read_json(path: Path, what: str) -> dict[str, Any]:
-    """A JSON object from a file of the model. Raises RefusalError where it is none."""
+    """A JSON object from a file of the model. Raises RefusalError if it is none."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, UnicodeDecodeError) as error:
@@ -151,7 +154,7 @@ def tokenizer_hash(folder: Path) -> str:
 
 
 def has_chat_template(folder: Path) -> bool:
-    """Whether the tokenizer knows how to write a chat as one text."""
+    """Whether the tokenizer has a chat template."""
     if any((folder / name).is_file() for name in ("chat_template.jinja", "chat_template.json")):
         return True
     config = folder / "tokenizer_config.json"
@@ -195,8 +198,10 @@ def _check_index(folder: Path, weights: Sequence[str], what: str) -> None:
 
 
 def _facts(folder: Path, config: dict[str, Any], tensors: list[Tensor], weight_bytes: int, what: str) -> ModelFacts:
-    needed = ("model_type", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size",
-              "max_position_embeddings")  # fmt: skip
+    needed = (
+        "model_type", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size",
+        "max_position_embeddings",
+    )  # fmt: skip
     missing = [name for name in needed if not config.get(name)]
     architectures = config.get("architectures") or []
     if missing or len(architectures) != 1:

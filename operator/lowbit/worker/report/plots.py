@@ -1,6 +1,6 @@
 """Plots as inline SVG, made by small pure functions: a report stays one file that opens anywhere.
 
-Colours are CSS variables of the page (--series-1 to --series-8, --ink, --muted, --grid), so that it has a dark mode.
+Colours are CSS variables of the page (--series-1 to --series-8, --ink, --muted, --grid), which enables a dark mode.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def color(index: int) -> str:
 
 
 def svg(body: Sequence[str], title: str, height: float = HEIGHT) -> str:
-    """The frame; title is for those who cannot see it."""
+    """The SVG element around body; title is for screen readers."""
     inner = "".join(body)
     return (
         f'<svg viewBox="0 0 {WIDTH} {height:g}" role="img" aria-label="{escape(title)}" '
@@ -60,7 +60,7 @@ def decades(values: Sequence[float]) -> tuple[int, int]:
 
 
 def nice_step(span: float, most: int = 5) -> float:
-    """A step of 1, 2 or 5 times a power of ten that cuts span into at most so many parts."""
+    """A step of 1, 2 or 5 times a power of ten that cuts span into at most `most` parts."""
     if span <= 0 or not isfinite(span):
         return 1.0
     step = 10.0 ** floor(log10(span / most))
@@ -68,7 +68,7 @@ def nice_step(span: float, most: int = 5) -> float:
 
 
 def histogram(values: Sequence[float], least: float, x_title: str, mean: float | None = None) -> str:
-    """Shares of values on a logarithmic axis; what is below least (> 0) is counted in the first bar. A line marks mean."""
+    """Shares of values on a logarithmic axis. Values below least (> 0) count in the first bar. A line marks mean."""
     clipped = [max(value, least) for value in values if isfinite(value)]
     if not clipped:
         return ""
@@ -171,7 +171,8 @@ def bars(rows: Sequence[tuple[str, float, str]]) -> str:
         width = max(2.0, place(value, 0, most, 0, x1 - x0)) if most > 0 and isfinite(value) else 2.0
         body += [
             text(x0 - 10, y + 17, name, "end", "label"),
-            f'<rect x="{x0}" y="{y + 2}" width="{width:.1f}" height="{height - 13}" rx="3" fill="{color(names.index(name))}"/>',
+            f'<rect x="{x0}" y="{y + 2}" width="{width:.1f}" height="{height - 13}" rx="3" '
+            f'fill="{color(names.index(name))}"/>',
             text(x0 + width + 8, y + 17, words, "start", "value"),
         ]
     return svg(body, "; ".join(f"{name}: {words}" for name, _, words in rows), 8 + len(rows) * height)

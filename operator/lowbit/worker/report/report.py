@@ -26,7 +26,7 @@ from lowbit.worker.suites import RUNNERS, Section
 
 TEMPLATE = Path(__file__).with_name("template.html")
 CONFIDENCE = 0.95
-"""Of the bounds in the report. The gate may ask for more; it judges by itself."""
+"""Confidence of the bounds in the report. The gate computes its own bounds, and may ask for more."""
 WORST_MODULES = 5
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 BLOCK = re.compile(r"(?:^|\.)(?:layers|h|blocks|block)\.(\d+)\.(.+)$")
@@ -47,7 +47,7 @@ class ReportInput:
     result: StoredResult
     baseline: StoredResult | None
     sections: Sequence[Section]
-    """What only one suite has."""
+    """Parts that only one suite has."""
     source_bytes: int
     artifact: ArtifactRecord | None
     quantize: QuantizeResult | None
@@ -61,7 +61,7 @@ def gather(
     baseline: StoredResult | None,
     sections: Sequence[Section],
 ) -> ReportInput:
-    """Add what the quantizer left in the store. A report lacks what is missing there: it decides nothing."""
+    """Add the quantizer's report from the store. Missing parts are left out: the report decides nothing."""
     index: dict[str, Any] = {}
     if document.artifact_hash:
         index = parse_index(store.read(artifact_index_key(document.artifact_hash)))
@@ -146,7 +146,7 @@ def engine_shown(result: StoredResult) -> dict[str, Any]:
 
 
 def gated_rows(measurements: Sequence[Measurement]) -> list[dict[str, str]]:
-    """What a gate can look at, with one-sided bounds; nothing on a baseline."""
+    """Rows of metrics that a gate can use, with one-sided bounds; empty on a baseline."""
     rows = []
     known = metrics()
     for row in measurements:
@@ -166,7 +166,7 @@ def gated_rows(measurements: Sequence[Measurement]) -> list[dict[str, str]]:
 
 
 def reported_rows(measurements: Sequence[Measurement], original: Sequence[Measurement]) -> list[dict[str, str]]:
-    """What decides nothing, beside the original's value."""
+    """Rows of metrics that are only reported, beside the original's values."""
     before = {(row.suite, row.metric, row.slice): row for row in original}
     known = metrics()
     return [
@@ -190,12 +190,12 @@ def plain(row: Measurement | None) -> str:
 
 
 def shown_suite(row: Measurement) -> str:
-    """With the slice."""
+    """Name of the suite, with the slice."""
     return f"{row.suite} · {row.slice}" if row.slice else row.suite
 
 
 def protocol_row(suite: ResolvedSuite) -> dict[str, str]:
-    """What a suite asks for, in the words of the manifest."""
+    """Settings of a suite, in the words of the manifest."""
     kind, settings = suite_of(suite)
     asked = ", ".join(f"{name} {value}" for name, value in settings.wire().items())
     return {"name": suite.name, "kind": kind.name, "asked": asked}

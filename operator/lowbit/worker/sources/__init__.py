@@ -10,8 +10,8 @@ from pathlib import Path
 from lowbit.api.paths import SECRETS_PATH, VOLUMES_PATH
 from lowbit.api.recipes.artifact import ArtifactRecipe
 from lowbit.api.references import Source
+from lowbit.worker.model.file_list import FileList, scan
 from lowbit.worker.model.inspect_model import check_names
-from lowbit.worker.model.manifest import Manifest, scan
 from lowbit.worker.progress import Progress
 from lowbit.worker.sources.base import Place, RemoteFile
 from lowbit.worker.store import Kind, Store
@@ -22,7 +22,7 @@ __all__ = ["Place", "RemoteFile", "import_model", "open_place"]
 def open_place(
     source: Source | ArtifactRecipe, *, volumes: Path = Path(VOLUMES_PATH), secrets: Path = Path(SECRETS_PATH)
 ) -> Place:
-    """The place that a source or an artifact candidate names. Raises ValueError where it names none."""
+    """The place that a source or an artifact candidate names. Raises ValueError if it names none."""
     if source.hugging_face is not None:
         from lowbit.worker.sources.hub import HubPlace
 
@@ -43,11 +43,11 @@ def import_model(
     kind: Kind,
     place: Place,
     progress: Progress,
-    check: Callable[[Path, Manifest], None] = lambda _folder, _manifest: None,
-) -> Manifest:
-    """Bring a model's files into the store, going on where an earlier attempt stopped. Returns what is there now.
+    check: Callable[[Path, FileList], None] = lambda _folder, _file_list: None,
+) -> FileList:
+    """Copy a model's files into the store, resuming an earlier attempt. Returns their list.
 
-    check sees the files before they are part of the store, and may raise RefusalError.
+    check gets the files before they are part of the store, and may raise RefusalError.
     """
     known = _known(store, kind, place)
     if known is not None:
@@ -61,13 +61,13 @@ def import_model(
     present = sum(path.stat().st_size for path in workspace.rglob("*") if path.is_file())
     store.check_space(max(total - present, 0), place.name)
     _fetch(place, files, workspace, progress.part(0.0, 0.8))
-    manifest = _hash(workspace, total, progress.part(0.8, 0.9))
-    check(workspace, manifest)
+    file_list = _hash(workspace, total, progress.part(0.8, 0.9))
+    check(workspace, file_list)
     counter = _Counter(progress.part(0.9, 1.0), total, f"committing {place.name}")
-    store.commit(kind, workspace, manifest, counter)
+    store.commit(kind, workspace, file_list, counter)
     if place.identity is not None:
-        store.write(_index_key(kind, place.identity), json.dumps({"digest": manifest.digest}).encode())
-    return manifest
+        store.write(_index_key(kind, place.identity), json.dumps({"digest": file_list.digest}).encode())
+    return file_list
 
 
 class _Counter:
@@ -85,7 +85,7 @@ class _Counter:
 
 
 def _fetch(place: Place, files: list[RemoteFile], workspace: Path, progress: Progress) -> None:
-    """Fetch what is missing. A file has its name only once it is whole; one of an older listing is removed."""
+    """Fetch missing files, and remove those that are no longer listed. A file has its name only once it is complete."""
     wanted = {file.path: file for file in files}
     for path in [path for path in workspace.rglob("*") if path.is_file()]:
         name = path.relative_to(workspace).as_posix()
@@ -94,7 +94,7 @@ def _fetch(place: Place, files: list[RemoteFile], workspace: Path, progress: Pro
     counter = _Counter(progress, sum(file.size for file in files), f"copying {place.name}")
     for file in files:
         target = workspace / file.path
-        # Only what can never change under its name may be kept by name and size.
+        # Name and size identify a file only if the place can never change.
         if place.identity is not None and target.is_file() and target.stat().st_size == file.size:
             counter(file.size)
             continue
@@ -104,16 +104,16 @@ def _fetch(place: Place, files: list[RemoteFile], workspace: Path, progress: Pro
         path.unlink()
 
 
-def _hash(workspace: Path, total: int, progress: Progress) -> Manifest:
+def _hash(workspace: Path, total: int, progress: Progress) -> FileList:
     return scan(workspace, _Counter(progress, total, "hashing"))
 
 
-def _known(store: Store, kind: Kind, place: Place) -> Manifest | None:
-    """What the store holds of a place whose content cannot change."""
+def _known(store: Store, kind: Kind, place: Place) -> FileList | None:
+    """The model's file list in the store, for a place whose content cannot change."""
     if place.identity is None:
         return None
     data = store.read(_index_key(kind, place.identity))
-    return store.manifest(kind, json.loads(data)["digest"]) if data else None
+    return store.file_list(kind, json.loads(data)["digest"]) if data else None
 
 
 def _index_key(kind: Kind, identity: str) -> str:

@@ -1,4 +1,4 @@
-"""What a place that files come from can do."""
+"""Interface of the places that model files come from."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from lowbit.worker.model.manifest import Advance
+from lowbit.worker.model.file_list import Advance
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class RemoteFile:
     path: str
     size: int
     version: str = ""
-    """What changes with the content: an ETag or a hash; empty where the place has none."""
+    """Changes with the content: an ETag or a hash; empty if the place has none."""
 
 
 class Place(Protocol):
@@ -25,17 +25,17 @@ class Place(Protocol):
     name: str
     """For messages: hub repository org/name at 0123abc."""
     identity: str | None
-    """What the content follows from for ever (repository and commit); None where it may change under the same name."""
+    """Identifies the content for ever (repository and commit); None if it may change under the same name."""
 
     def files(self) -> list[RemoteFile]:
-        """Every file, hidden ones left out. Raises RefusalError where the place is not there or may not be read."""
+        """Every file but hidden ones. Raises RefusalError if the place does not exist or may not be read."""
 
     def fetch(self, file: RemoteFile, target: Path, advance: Advance) -> None:
-        """Bring one file to target, going on with what an earlier attempt left there under partial_path(target)."""
+        """Copy one file to target, resuming what an earlier attempt left under partial_path(target)."""
 
 
 def partial_path(target: Path) -> Path:
-    """Where a file lies until it is whole."""
+    """Path of a file until it is complete."""
     return target.with_name(f".{target.name}.partial")
 
 

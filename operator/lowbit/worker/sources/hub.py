@@ -1,7 +1,7 @@
 """A repository on the Hugging Face hub, or on a mirror (HF_ENDPOINT), at one commit.
 
-huggingface_hub keeps no half-downloaded file from one process to the next, so the files are written here, by its own
-resumable transfer, and each is checked against the hash that the hub names.
+huggingface_hub keeps no half-downloaded file from one process to the next. So this module writes the files itself, by
+the library's resumable transfer, and checks each against the hash that the hub names.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from lowbit.api.references import HuggingFaceLocation
-from lowbit.worker.model.manifest import CHUNK, Advance, check_path, hash_file
+from lowbit.worker.model.file_list import CHUNK, Advance, check_path, hash_file
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.sources.base import RemoteFile, is_hidden, partial_path
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 GIT_PREFIX = "git:"
-"""Small files are known by their git blob hash, large ones by their SHA-256."""
+"""The hub identifies small files by their git blob hash, large ones by their SHA-256."""
 
 
 class _Counting:
-    """A file that tells how much was written; huggingface_hub sees the file itself."""
+    """A file that reports each write; huggingface_hub uses it as the file itself."""
 
     def __init__(self, file: BufferedRandom, advance: Advance) -> None:
         self._file, self._advance = file, advance
@@ -93,7 +93,7 @@ class HubPlace:
         partial.replace(target)
 
     def _check(self, file: RemoteFile, path: Path) -> None:
-        """Compare with the hub's hash; what is wrong is thrown away, so that the next attempt begins anew."""
+        """Compare with the hub's hash. A wrong file is removed, so that the next attempt starts over."""
         if file.version.startswith(GIT_PREFIX):
             expected, found = file.version.removeprefix(GIT_PREFIX), git_blob_hash(path)
         else:
@@ -152,7 +152,7 @@ def git_blob_hash(path: Path) -> str:
 
 
 def _silent_bar() -> type[Any]:
-    """A progress bar that shows nothing: progress is told in lines."""
+    """A progress bar that shows nothing: progress is reported in lines."""
     from huggingface_hub.utils import tqdm
 
     class SilentBar(tqdm):  # type: ignore[misc]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from lowbit.api.references import PVCLocation
-from lowbit.worker.model.manifest import CHUNK, Advance, check_path
+from lowbit.worker.model.file_list import CHUNK, Advance, check_path
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.sources.base import RemoteFile, is_hidden, partial_path
 
 
 class PVCPlace:
-    """Read only; volumes is where the claims are mounted, each under its name."""
+    """A folder on a claim, read only. volumes: where the claims are mounted, each under its name."""
 
     identity: str | None = None
 
@@ -45,7 +45,7 @@ class PVCPlace:
 
 
 def resolve(location: PVCLocation, volumes: Path) -> Path:
-    """The local path of a location. Raises RefusalError where it leaves the volume."""
+    """The local path of a location. Raises RefusalError if it leaves the volume."""
     root = volumes / location.claim_name
     path = root / location.path if location.path else root
     if not path.resolve().is_relative_to(root.resolve()):

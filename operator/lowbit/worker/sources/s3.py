@@ -9,7 +9,7 @@ import botocore.exceptions
 
 from lowbit.api.references import S3Location
 from lowbit.worker import s3client
-from lowbit.worker.model.manifest import CHUNK, Advance, check_path
+from lowbit.worker.model.file_list import CHUNK, Advance, check_path
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.sources.base import RemoteFile, is_hidden, partial_path
 
@@ -51,7 +51,7 @@ class S3Place:
 
 
 def download(client: Any, bucket: str, key: str, file: RemoteFile, target: Path, advance: Advance) -> None:
-    """Bring one object to target; goes on where an earlier attempt stopped, while the object is the same one."""
+    """Download one object to target, resuming an earlier attempt if the object is unchanged."""
     partial = partial_path(target)
     mark = partial.with_name(partial.name + ".version")
     if not (mark.is_file() and mark.read_text() == file.version):

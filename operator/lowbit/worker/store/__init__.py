@@ -1,4 +1,4 @@
-"""Where models, datasets and results are kept: on a volume or in a bucket, behind one interface."""
+"""The model store: models, datasets and results, on a volume or in a bucket, behind one interface."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from lowbit.worker.store.base import (
     artifact_index_key,
     dataset_key,
     facts_index_key,
+    file_list_key,
     folder_key,
-    manifest_key,
 )
 
 __all__ = [
@@ -22,8 +22,8 @@ __all__ = [
     "artifact_index_key",
     "dataset_key",
     "facts_index_key",
+    "file_list_key",
     "folder_key",
-    "manifest_key",
     "open_store",
 ]
 

@@ -1,7 +1,7 @@
 """The store: sources, artifacts, datasets and results under names that follow from their content.
 
-A folder of model files counts only once its manifest is there, and the manifest is written last. Everything that is
-being written lies under partial/, which nobody reads.
+A folder of model files counts only once its file list (manifests/<kind>/<digest>.json) exists, which is written last.
+Unfinished files lie under partial/, which nobody reads.
 """
 
 from __future__ import annotations
@@ -10,123 +10,123 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from lowbit.worker.model.manifest import Advance, Manifest, parse, silent
+from lowbit.worker.model.file_list import Advance, FileList, parse, silent
 from lowbit.worker.refuse import RefusalError
 
 Kind = Literal["sources", "artifacts"]
 STALE_SECONDS = 6 * 3600
-"""What was not written to for so long under partial/ belongs to nobody any more."""
+"""Entries under partial/ that were not written to for this long are abandoned."""
 SPARE = 1.05
 """File systems need a little more than the files' sizes."""
 
 
 def hexadecimal(digest: str) -> str:
-    """The 64 digits of sha256:<64 digits>."""
+    """The 64 digits of a digest, without sha256:."""
     return digest.removeprefix("sha256:")
 
 
 def folder_key(kind: Kind, digest: str) -> str:
-    """Where a model's files are, below the store's root."""
+    """Key of the folder with a model's files."""
     return f"{kind}/{hexadecimal(digest)}"
 
 
-def manifest_key(kind: Kind, digest: str) -> str:
-    """Where the manifest is that makes the folder count."""
+def file_list_key(kind: Kind, digest: str) -> str:
+    """Key of the file list, which makes the folder count."""
     return f"manifests/{kind}/{hexadecimal(digest)}.json"
 
 
 def dataset_key(digest: str) -> str:
-    """Where a dataset is."""
+    """Key of a dataset."""
     return f"datasets/{hexadecimal(digest)}/data.jsonl"
 
 
 def artifact_index_key(artifact_hash: str) -> str:
-    """Where the report of the quantizer is, by what the artifact was made from."""
+    """Key of the quantizer's report, by the hash of the artifact's inputs."""
     return f"index/artifacts/{artifact_hash}.json"
 
 
 def facts_index_key(digest: str) -> str:
-    """Where the facts of a model are, so that nobody has to download it to read them."""
+    """Key of a model's facts, which can so be read without a download of the model."""
     return f"index/facts/{hexadecimal(digest)}.json"
 
 
 class Store(ABC):
-    """What every kind of store can do. Keys are paths below the store's root, with forward slashes."""
+    """A model store of any kind. Keys are paths below its root, with forward slashes."""
 
     mounted: ClassVar[bool]
-    """Whether folder() costs nothing because the files are there already."""
+    """Whether folder() is free, because the files are on a mounted volume."""
 
     @abstractmethod
     def read(self, key: str) -> bytes | None:
-        """The content of a key, or None where there is none."""
+        """The content of a key, or None if it does not exist."""
 
     @abstractmethod
     def write(self, key: str, data: bytes) -> None:
-        """Write a key as a whole: a reader sees all of it or nothing."""
+        """Write a key atomically: a reader sees all of it or nothing."""
 
     @abstractmethod
     def write_file(self, key: str, path: Path) -> None:
-        """As write, from a file (which stays)."""
+        """Write a key atomically from a file, which stays."""
 
     @abstractmethod
     def local(self, key: str) -> Path | None:
-        """A local path with the content of a key, to be read only; None where there is none."""
+        """A local path with the content of a key, only for reading; None if the key does not exist."""
 
     @abstractmethod
     def has(self, key: str) -> bool:
-        """Whether a key is there."""
+        """Whether a key exists."""
 
     @abstractmethod
     def workspace(self, name: str) -> Path:
         """A local folder to write a model's files into, made if needed; the same name gives the same folder."""
 
     @abstractmethod
-    def commit(self, kind: Kind, workspace: Path, manifest: Manifest, advance: Advance = silent) -> None:
-        """Make the workspace's files, which are those of the manifest, part of the store; the workspace goes away."""
+    def commit(self, kind: Kind, workspace: Path, file_list: FileList, advance: Advance = silent) -> None:
+        """Move the workspace's files, those of the list, into the store, and remove the workspace."""
 
     @abstractmethod
     def folder(self, kind: Kind, digest: str, advance: Advance = silent) -> Path:
-        """A local folder with a model's files, to be read only. Raises RefusalError where the store does not hold it."""
+        """A local folder with a model's files, only for reading. Raises RefusalError if the store lacks the model."""
 
     @abstractmethod
     def check_space(self, needed: int, what: str) -> None:
-        """Refuse unless so many bytes can be written."""
+        """Refuse unless this many bytes can be written."""
 
     @abstractmethod
     def remove_stale(self, now: float) -> list[str]:
-        """Remove what others left under partial/ long ago; returns the names."""
+        """Remove abandoned entries under partial/; returns their names."""
 
-    def manifest(self, kind: Kind, digest: str) -> Manifest | None:
-        """The manifest of a model that the store holds, or None. Raises RefusalError where it is not its digest's."""
-        data = self.read(manifest_key(kind, digest))
+    def file_list(self, kind: Kind, digest: str) -> FileList | None:
+        """The file list of a model in the store, or None. Raises RefusalError if it has another digest."""
+        data = self.read(file_list_key(kind, digest))
         if data is None:
             return None
         try:
-            manifest = parse(data)
+            file_list = parse(data)
         except ValueError as error:
             raise damaged(kind, digest, str(error)) from error
-        if manifest.digest != digest:
-            raise damaged(kind, digest, f"its manifest has the digest {manifest.digest}")
-        return manifest
+        if file_list.digest != digest:
+            raise damaged(kind, digest, f"its manifest has the digest {file_list.digest}")
+        return file_list
 
-    def require(self, kind: Kind, digest: str) -> Manifest:
-        """As manifest. Raises RefusalError where the store does not hold the model."""
-        manifest = self.manifest(kind, digest)
-        if manifest is None:
+    def require(self, kind: Kind, digest: str) -> FileList:
+        """The file list of a model. Raises RefusalError if the store lacks the model."""
+        file_list = self.file_list(kind, digest)
+        if file_list is None:
             raise RefusalError(
                 "NotInStore",
                 f"the store holds no model {digest} under {kind}/",
                 "use the digest of an artifact that this store holds, or give the place where the files are",
             )
-        return manifest
+        return file_list
 
     def write_dataset(self, path: Path, digest: str) -> None:
-        """Put a dataset under its digest, unless it is there."""
+        """Store a dataset under its digest, unless it is there."""
         if not self.has(dataset_key(digest)):
             self.write_file(dataset_key(digest), path)
 
     def dataset(self, digest: str) -> Path:
-        """A local file with a dataset. Raises RefusalError where the store does not hold it."""
+        """A local file with a dataset. Raises RefusalError if the store lacks it."""
         path = self.local(dataset_key(digest))
         if path is None:
             raise RefusalError(
@@ -142,7 +142,7 @@ def damaged(kind: Kind, digest: str, why: str) -> RefusalError:
     return RefusalError(
         "Damaged",
         f"the store's copy of {digest} is damaged: {why}",
-        f"remove {folder_key(kind, digest)} and {manifest_key(kind, digest)} from the store, so that it is made again",
+        f"remove {folder_key(kind, digest)} and {file_list_key(kind, digest)} from the store, so that it is made again",
     )
 
 

@@ -1,4 +1,4 @@
-"""A store on a mounted volume. Folders come into place by one rename, files by a rename over a written and synced copy."""
+"""A model store on a mounted volume. A folder appears by one rename, a file by a rename of a synced copy."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from lowbit.worker.model.manifest import Advance, Manifest, check_path, list_files, scan, silent
+from lowbit.worker.model.file_list import Advance, FileList, check_path, list_files, scan, silent
 from lowbit.worker.store.base import (
     SPARE,
     STALE_SECONDS,
     Kind,
     Store,
     damaged,
+    file_list_key,
     folder_key,
-    manifest_key,
     no_space,
 )
 
@@ -64,29 +64,29 @@ class PVCStore(Store):
         make_folders(self.partial)
         folder = self.partial / check_path(name)
         if not self._lock(name):
-            # Another pod writes there, or the volume knows no locks: nothing is shared with an earlier attempt.
+            # Another pod writes there, or the volume has no locks: do not resume an earlier attempt.
             folder = self.partial / f"{name}-{uuid.uuid4().hex[:8]}"
         make_folders(folder)
         return folder
 
-    def commit(self, kind: Kind, workspace: Path, manifest: Manifest, advance: Advance = silent) -> None:
-        target = self.root / folder_key(kind, manifest.digest)
-        if self.manifest(kind, manifest.digest) is None:
-            settle(workspace, manifest)
+    def commit(self, kind: Kind, workspace: Path, file_list: FileList, advance: Advance = silent) -> None:
+        target = self.root / folder_key(kind, file_list.digest)
+        if self.file_list(kind, file_list.digest) is None:
+            settle(workspace, file_list)
             make_folders(target.parent)
-            self._move_folder(workspace, target, manifest)
-            self.write(manifest_key(kind, manifest.digest), manifest.to_json())
-        advance(manifest.size)
+            self._move_folder(workspace, target, file_list)
+            self.write(file_list_key(kind, file_list.digest), file_list.to_json())
+        advance(file_list.size)
         shutil.rmtree(workspace, ignore_errors=True)
 
     def folder(self, kind: Kind, digest: str, advance: Advance = silent) -> Path:
-        manifest = self.require(kind, digest)
+        file_list = self.require(kind, digest)
         folder = self.root / folder_key(kind, digest)
-        for file in manifest.files:
+        for file in file_list.files:
             path = folder / file.path
             if not path.is_file() or path.stat().st_size != file.size:
                 raise damaged(kind, digest, f"{file.path} is missing or has another size")
-        advance(manifest.size)
+        advance(file_list.size)
         return folder
 
     def check_space(self, needed: int, what: str) -> None:
@@ -104,7 +104,7 @@ class PVCStore(Store):
         return removed
 
     def _lock(self, name: str) -> bool:
-        """Take the name for as long as this process lives; False where another one has it."""
+        """Lock the name until this process ends; False if another process has it."""
         if name in self._locks:
             return True
         file = (self.partial / f"{name}.lock").open("w")
@@ -118,7 +118,7 @@ class PVCStore(Store):
 
     @contextmanager
     def _temporary(self) -> Iterator[Path]:
-        """A path for a file that is not in its place yet. On a full volume what was begun takes no room from others."""
+        """A path for an unfinished file. It is removed in the end: on a full volume it would take room from others."""
         make_folders(self.partial)
         path = self.partial / f"file-{uuid.uuid4().hex}"
         try:
@@ -134,21 +134,24 @@ class PVCStore(Store):
         temporary.replace(target)
         sync(target.parent)
 
-    def _move_folder(self, workspace: Path, target: Path, manifest: Manifest) -> None:
-        """Bring the folder into place. One without a manifest there is what a killed commit left, or another's that
-        is about to write the same manifest: its files are kept where they are right."""
+    def _move_folder(self, workspace: Path, target: Path, file_list: FileList) -> None:
+        """Move the folder into place.
+
+        A folder already there, without a file list, is from a killed commit, or from a process that is about to write
+        the same list. It stays if its files are right.
+        """
         if target.exists():
-            if scan(target) == manifest:
+            if scan(target) == file_list:
                 return
             target.rename(self.partial / f"replaced-{uuid.uuid4().hex}")
         workspace.rename(target)
         sync(target.parent)
 
 
-def settle(workspace: Path, manifest: Manifest) -> None:
-    """Modes that every user can read, and the content on the disk, before anything points to it."""
+def settle(workspace: Path, file_list: FileList) -> None:
+    """Make files readable for every user and sync them to disk, before anything refers to them."""
     names = list_files(workspace)
-    if names != [file.path for file in manifest.files]:
+    if names != [file.path for file in file_list.files]:
         raise RuntimeError(f"{workspace} changed after it was hashed")
     for path in [workspace, *(p for p in workspace.rglob("*") if p.is_dir())]:
         path.chmod(FOLDER_MODE)

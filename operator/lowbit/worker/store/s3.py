@@ -1,4 +1,4 @@
-"""A store in an S3-compatible bucket. Objects appear whole; the manifest is the last one to be written."""
+"""A model store in an S3-compatible bucket. Objects appear atomically; the file list is written last."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 import botocore.exceptions
 
 from lowbit.worker import s3client
-from lowbit.worker.model.manifest import Advance, FileEntry, Manifest, check_path, hash_file, silent
-from lowbit.worker.store.base import SPARE, Kind, Store, damaged, folder_key, manifest_key, no_space
+from lowbit.worker.model.file_list import Advance, FileEntry, FileList, check_path, hash_file, silent
+from lowbit.worker.store.base import SPARE, Kind, Store, damaged, file_list_key, folder_key, no_space
 
 HASH_FIELD = "sha256"
-"""Metadata of each object of a model: what was uploaded, so that an upload that was cut off goes on where it was."""
+"""Metadata of each object of a model: its SHA-256, so that an interrupted commit skips uploaded files."""
 
 
 class S3Store(Store):
-    """A prefix of a bucket; scratch is a local folder for what has to be local."""
+    """A prefix of a bucket. scratch: a local folder for files that have to be local."""
 
     mounted = False
 
@@ -55,24 +55,24 @@ class S3Store(Store):
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def commit(self, kind: Kind, workspace: Path, manifest: Manifest, advance: Advance = silent) -> None:
-        if self.manifest(kind, manifest.digest) is None:
-            for file in manifest.files:
+    def commit(self, kind: Kind, workspace: Path, file_list: FileList, advance: Advance = silent) -> None:
+        if self.file_list(kind, file_list.digest) is None:
+            for file in file_list.files:
                 self._commit_file(
-                    f"{folder_key(kind, manifest.digest)}/{file.path}", workspace / file.path, file, advance
+                    f"{folder_key(kind, file_list.digest)}/{file.path}", workspace / file.path, file, advance
                 )
-            self.write(manifest_key(kind, manifest.digest), manifest.to_json())
+            self.write(file_list_key(kind, file_list.digest), file_list.to_json())
         shutil.rmtree(workspace, ignore_errors=True)
 
     def folder(self, kind: Kind, digest: str, advance: Advance = silent) -> Path:
-        manifest = self.require(kind, digest)
+        file_list = self.require(kind, digest)
         folder = self.scratch / "models" / folder_key(kind, digest)
-        self.download(kind, digest, manifest, folder, advance)
+        self.download(kind, digest, file_list, folder, advance)
         return folder
 
-    def download(self, kind: Kind, digest: str, manifest: Manifest, folder: Path, advance: Advance = silent) -> None:
-        """Copy a model's files into a folder, each checked; what is there and right already is kept."""
-        for file in manifest.files:
+    def download(self, kind: Kind, digest: str, file_list: FileList, folder: Path, advance: Advance = silent) -> None:
+        """Copy a model's files into a folder, and check each; files that are already there and right are kept."""
+        for file in file_list.files:
             target = folder / file.path
             if target.is_file() and target.stat().st_size == file.size and hash_file(target) == file.sha256:
                 advance(file.size)
@@ -82,14 +82,14 @@ class S3Store(Store):
                 raise damaged(kind, digest, f"{file.path} has other content")
 
     def check_space(self, needed: int, what: str) -> None:
-        """A bucket has no end; the scratch volume, where the files pass through, has one."""
+        """Check the scratch volume, through which the files pass; a bucket has no limit."""
         self.scratch.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self.scratch).free
         if needed * SPARE > free:
             raise no_space(needed, free, f"{what}, in the scratch volume,")
 
     def remove_stale(self, now: float) -> list[str]:
-        """Nothing: in a bucket nothing is ever written under partial/."""
+        """Do nothing: in a bucket nothing is ever written under partial/."""
         return []
 
     def _key(self, key: str) -> str:

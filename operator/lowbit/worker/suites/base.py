@@ -1,4 +1,4 @@
-"""What runs a suite. Each is one file here, under the name of its suite, and one line in the registry."""
+"""A runner measures a suite: one file here, named like the suite, and one line in the registry."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class Ask(Generic[Settings]):
-    """One model to ask one suite's questions."""
+    """Input of a runner: one model and one suite."""
 
     suite: str
     """The suite's name, for messages."""
     settings: Settings
-    """The resolved suite's settings, of the kind that the runner is for."""
+    """Settings of the resolved suite, of the runner's kind."""
     client: EngineClient
     dataset: Callable[[str], Path]
     """A dataset by its digest, as a local file."""
     room: int | None
-    """The most tokens that a text may have; None where the engine does not say."""
+    """The most tokens that a text may have; None if the engine does not say."""
     progress: Progress
 
 
@@ -50,25 +50,25 @@ class Section:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a suite has measured on one model, compared with its original where there is one."""
+    """What a suite measured on one model, compared with its original unless it is one."""
 
     rows: list[Measurement]
     details: Arrays = field(default_factory=dict)
-    """What goes to the store only, by a name that is unique in the suite."""
+    """Arrays that go only to the store, by a name that is unique in the suite."""
     sections: list[Section] = field(default_factory=list)
 
 
 class Runner(ABC, Generic[Settings, Samples]):
-    """Asks an engine, and makes measurements of what it said."""
+    """Queries an engine, and computes measurements from its answers."""
 
     method: ClassVar[str]
     """How it measures, in a paragraph of plain text for the report."""
 
     @abstractmethod
     async def measure(self, ask: Ask[Settings], original: Samples | None) -> Samples:
-        """Everything that the engine says. original: what the original was asked, and said; None where that is what is measured.
+        """Samples of one model. original: the original's samples; None if the original itself is measured.
 
-        Raises EngineError, and RefusalError where the dataset is of no use.
+        Raises EngineError, and RefusalError if the dataset cannot be used.
         """
 
     @abstractmethod
@@ -77,12 +77,12 @@ class Runner(ABC, Generic[Settings, Samples]):
 
     @abstractmethod
     def pack(self, samples: Samples) -> Arrays:
-        """Samples as they lie in the store."""
+        """The samples as arrays for the store."""
 
     @abstractmethod
     def unpack(self, arrays: Mapping[str, npt.NDArray[Any]], settings: Settings) -> Samples:
-        """The inverse of pack. Raises KeyError or ValueError where something is missing or does not fit together."""
+        """The inverse of pack. Raises KeyError or ValueError if arrays are missing or do not fit together."""
 
     @abstractmethod
     def texts(self, samples: Samples) -> list[list[int]]:
-        """Token ids of what the models have read: prompts for all that is measured besides."""
+        """Token ids of the texts that the models have read: prompts for the other measurements."""

@@ -1,4 +1,4 @@
-"""Teacher forcing: the engine reads held-out texts, and tells how likely it found every token, and which others."""
+"""Teacher forcing: the engine reads held-out texts, and returns logprobs of every token and of the likeliest others."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ LEAST_TEXTS = 2
 
 @dataclass(frozen=True)
 class SuiteSamples:
-    """What one model gave for one suite."""
+    """Samples of one model and one suite."""
 
     texts: list[list[int]]
     """Token ids; the first token of each is read but not scored."""
     top: int
-    """How many likely tokens were asked for at each position."""
+    """Number of likely tokens that were requested at each position."""
     lists: Lists
-    """Of all scored positions, text after text."""
+    """Lists of all scored positions, text after text."""
 
     @property
     def lengths(self) -> scoring.Integers:
@@ -55,18 +55,19 @@ class FidelityRunner(Runner[ResolvedFidelity, SuiteSamples]):
     """Both models read the same token ids."""
 
     method = (
-        "Both models read the same held-out texts as the same token ids, and the engine tells at each token how likely it and the top "
-        "tokens were. KL(original || candidate) compares tokens that both lists hold one by one. A token that the candidate's list "
-        "misses gets the share that brings the two models nearest (at most that of its last token, all together at most what the list "
-        "leaves over); the rest is one remainder bucket. So the value is a lower bound of the true divergence, the nearer to it, the "
-        "larger the covered mass, which is how much of the original was compared one by one (SmolLM2-135M in int4: 0.83 of the true "
-        "value with 100 tokens and a covered mass of 0.90, 0.67 with 20 and 0.79). The bounds are about sampling error only; compare "
-        "KL values only at the same number of top logprobs. Every value is a mean over texts of the mean over their tokens (a "
-        "perplexity: exp of the mean over texts of their mean losses); standard errors count texts."
+        "Both models read the same held-out texts as the same token ids, and the engine tells at each token how "
+        "likely it and the top tokens were. KL(original || candidate) compares tokens that both lists hold one by "
+        "one. A token that the candidate's list misses gets the share that brings the two models nearest (at most "
+        "that of its last token, all together at most what the list leaves over); the rest is one remainder bucket. "
+        "So the value is a lower bound of the true divergence, the nearer to it, the larger the covered mass, which "
+        "is how much of the original was compared one by one (SmolLM2-135M in int4: 0.83 of the true value with 100 "
+        "tokens and a covered mass of 0.90, 0.67 with 20 and 0.79). The bounds are about sampling error only; compare "
+        "KL values only at the same number of top logprobs. Every value is a mean over texts of the mean over their "
+        "tokens (a perplexity: exp of the mean over texts of their mean losses); standard errors count texts."
     )
 
     async def measure(self, ask: Ask[ResolvedFidelity], original: SuiteSamples | None) -> SuiteSamples:
-        """Let the engine read all texts, many at once; the original's own tokenizer made their ids."""
+        """Let the engine read all texts, many at once. Their token ids are made by the original's tokenizer."""
         settings = ask.settings
         if original is None:
             ask.progress.report(0.0, "tokenizing the texts", force=True)
@@ -80,7 +81,7 @@ class FidelityRunner(Runner[ResolvedFidelity, SuiteSamples]):
         return await read_all(ask.client, texts, settings.top_logprobs, ask.progress)
 
     def summarize(self, suite: str, samples: SuiteSamples, original: SuiteSamples | None) -> Summary:
-        """On a baseline what it tells by itself."""
+        """The measurements; on a baseline only those that need no comparison."""
         rows = Rows(suite, samples.lengths)
         if original is None:
             covered = scoring.covered_mass(samples.lists)
@@ -107,8 +108,10 @@ class FidelityRunner(Runner[ResolvedFidelity, SuiteSamples]):
         )
 
     def pack(self, samples: SuiteSamples) -> Arrays:
-        """tokens [all tokens], lengths [texts], and of all scored positions (every token but the first of each text) ids and
-        logprobs [positions, w] and tokenLogprobs [positions]."""
+        """Arrays: tokens [all tokens], lengths [texts], ids and logprobs [positions, w], tokenLogprobs [positions].
+
+        Positions are the scored ones: every token but the first of each text.
+        """
         return {
             "tokens": np.array([token for text in samples.texts for token in text], dtype=np.int32),
             "lengths": np.array([len(text) for text in samples.texts], dtype=np.int32),
@@ -130,14 +133,16 @@ class FidelityRunner(Runner[ResolvedFidelity, SuiteSamples]):
         return SuiteSamples(texts, settings.top_logprobs, lists)
 
     def texts(self, samples: SuiteSamples) -> list[list[int]]:
-        """What was read."""
+        """The texts that were read."""
         return samples.texts
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Makes measurements of numbers at all scored positions: means over texts of the means over their tokens, so that
-    the standard errors count texts, because tokens of one text are not independent."""
+    """Makes measurements from values at all scored positions: means over texts of the means over their tokens.
+
+    Standard errors count texts, because the tokens of one text are not independent.
+    """
 
     suite: str
     lengths: scoring.Integers
@@ -154,7 +159,7 @@ def cut_at(settings: ResolvedFidelity, room: int | None) -> int:
 
 
 def enough(texts: list[list[int]], suite: str) -> list[list[int]]:
-    """The texts. Raises RefusalError where there are too few for a standard error."""
+    """The texts. Raises RefusalError if they are too few for a standard error."""
     if len(texts) < LEAST_TEXTS:
         raise RefusalError(
             "TooFewTexts",
@@ -165,7 +170,7 @@ def enough(texts: list[list[int]], suite: str) -> list[list[int]]:
 
 
 async def read_all(client: EngineClient, texts: list[list[int]], top: int, progress: Progress) -> SuiteSamples:
-    """Let the engine read all texts, many at once. Raises EngineError at the first one that it drops."""
+    """Let the engine read all texts, many at once. Raises EngineError at the first request that it drops."""
     gate = asyncio.Semaphore(CONCURRENCY)
     done = 0
 
@@ -184,7 +189,7 @@ async def read_all(client: EngineClient, texts: list[list[int]], top: int, progr
 def parse(text: Sequence[int], choice: Mapping[str, Any], top: int) -> Lists:
     """The lists of one text, from vLLM's prompt_logprobs: per token a map from token ids to {"logprob": ...}.
 
-    Raises EngineError when a position or its real token is missing.
+    Raises EngineError if a position or its real token is missing.
     """
     positions = choice.get("prompt_logprobs")
     if not isinstance(positions, list) or len(positions) != len(text):
@@ -206,7 +211,7 @@ def parse(text: Sequence[int], choice: Mapping[str, Any], top: int) -> Lists:
 
 
 def join(lists: Sequence[Lists]) -> Lists:
-    """Text after text."""
+    """One Lists of all texts, text after text."""
     return Lists(
         np.concatenate([one.ids for one in lists]),
         np.concatenate([one.logprobs for one in lists]),

@@ -1,4 +1,4 @@
-"""What people look at first in a fidelity suite's results."""
+"""Plots and tables of a fidelity suite in the report."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lowbit.worker.suites.base import Section
 from lowbit.worker.suites.scoring import Comparison, Integers, text_means
 
 LEAST_KL = 1e-6
-"""Left end of the histogram, in nats: below this, two models say the same."""
+"""Left end of the histogram, in nats: below this, two models are practically equal."""
 WORST_TEXTS = 5
 
 

@@ -1,4 +1,4 @@
-"""From numbers to the rows that the gate judges."""
+"""Makes the rows that the gate judges."""
 
 from __future__ import annotations
 

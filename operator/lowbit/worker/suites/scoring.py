@@ -1,22 +1,22 @@
 """Distances between two models' next-token distributions, from the lists of likely tokens that an engine gives.
 
-An engine tells the k most likely tokens of each distribution and the token that really came, not all. What is compared:
+An engine returns only the k most likely tokens of each distribution, and the real token. What is compared:
 
 - every token that both lists hold: one by one;
-- a token of the original's list that the candidate's list misses: its probability q is not known, but it is at most that
-  of the candidate's k-th token (the cap), and all of them together fit into what the candidate's list leaves over;
+- a token of the original's list that the candidate's list misses: its probability q is not known, but it is at most
+  that of the candidate's k-th token (the cap), and all of them together fit into what the candidate's list leaves over;
 - everything else, tokens that only the candidate's list holds among it: one remainder bucket.
 
 Of all distributions that agree with the lists, the one with the smallest divergence is taken: q = min(cap, l * p) for
 the missed tokens and q = l * p for the remainder, with l chosen so that all q sum to 1. So the value never exceeds
-KL(original || candidate), and a favourite that the candidate has lost still counts in full down to the cap; covered mass
-says how much of the original was compared one by one.
+KL(original || candidate), and a favourite that the candidate has lost still counts in full down to the cap; covered
+mass says how much of the original was compared one by one.
 
-How far below: against the full softmax, SmolLM2-135M as GPTQ int4 with groups of 64 gave 0.67 of the true divergence with
-20 tokens, 0.77 with 50, 0.83 with 100, 0.88 with 200, 0.96 with 1,000 (60 chats of 76 to 92 tokens, covered mass 0.79 to
-0.97); rounded to 4, 5, 6 and 8 bits 0.68 to 0.75, 0.84 to 0.88 (100) and 0.96 (1,000); rounded to 3 bits, which
-ruins it, 0.52 and 0.72 (100) of 2.5 nats. A threshold is therefore one on this
-value at this number of tokens: it cannot be carried over from a full-softmax figure, nor from another topLogprobs.
+How far below: against the full softmax, SmolLM2-135M as GPTQ int4 with groups of 64 gave 0.67 of the true divergence
+with 20 tokens, 0.77 with 50, 0.83 with 100, 0.88 with 200, 0.96 with 1,000 (60 chats of 76 to 92 tokens, covered mass
+0.79 to 0.97); rounded to 4, 5, 6 and 8 bits 0.68 to 0.75, 0.84 to 0.88 (100) and 0.96 (1,000); rounded to 3 bits, which
+ruins it, 0.52 and 0.72 (100) of 2.5 nats. A threshold is therefore one on this value at this number of tokens: it
+cannot be carried over from a full-softmax figure, nor from another topLogprobs.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class Lists:
     """The likely tokens at n positions. Rows are sorted by falling logprob, ties by token id."""
 
     ids: Integers
-    """[n, w], NO_TOKEN where there is none."""
+    """[n, w], padded with NO_TOKEN."""
     logprobs: Floats
-    """[n, w], -inf where there is none."""
+    """[n, w], padded with -inf."""
     tokens: Integers
-    """[n]: the token that really came."""
+    """[n]: the real token."""
     token_logprobs: Floats
     """[n]: its logprob in nats."""
 
@@ -78,7 +78,7 @@ class Mean:
     value: float
     standard_error: float
     skewness: float
-    """Of the texts' values, third central moment over the cubed deviation."""
+    """Skewness of the texts' values: third central moment over the cubed standard deviation."""
     count: int
 
 
@@ -89,9 +89,9 @@ def covered_mass(lists: Lists) -> Floats:
 
 
 def compare(original: Lists, candidate: Lists, top: int, block: int = BLOCK) -> Comparison:
-    """Position by position. top: how many tokens each list was asked for (it may hold the real one besides).
+    """Compare position by position. top: requested length of each list, which may hold the real token besides.
 
-    Raises ValueError when the two have not read the same tokens.
+    Raises ValueError if the two have not read the same tokens.
     """
     if len(original) != len(candidate) or not np.array_equal(original.tokens, candidate.tokens):
         raise ValueError("two models are only compared on the same tokens")
@@ -105,7 +105,7 @@ def compare(original: Lists, candidate: Lists, top: int, block: int = BLOCK) -> 
 
 
 def compare_block(original: Lists, candidate: Lists, top: int) -> Comparison:
-    """compare() of so few positions that all of them fit into memory at once."""
+    """compare() for a block of positions that fits into memory."""
     p = np.exp(original.logprobs.astype(np.float64))
     listed = original.ids != NO_TOKEN
     q, found = look_up(original.ids, candidate)
@@ -132,7 +132,7 @@ def compare_block(original: Lists, candidate: Lists, top: int) -> Comparison:
 
 
 def look_up(ids: Integers, lists: Lists) -> tuple[Floats, Booleans]:
-    """The probability that lists gives each of ids [n, w], and whether it holds it at all."""
+    """The probability that lists give each of ids [n, w], and whether they hold it at all."""
     q = np.zeros(ids.shape, dtype=np.float64)
     found = np.zeros(ids.shape, dtype=np.bool_)
     # Column by column: [n, w, w] would be a hundred times the memory.
@@ -146,9 +146,9 @@ def look_up(ids: Integers, lists: Lists) -> tuple[Floats, Booleans]:
 def spread(p_missed: Floats, p_rest: Floats, cap: Floats, left: Floats, only: Floats) -> tuple[Floats, Floats]:
     """Divide what the candidate gives to the missed tokens and to the remainder so that the divergence is smallest.
 
-    p_missed: [n, w], 0 where nothing is missed; p_rest: [n]. left: [n], what the candidate's list leaves over. only: [n],
-    what it gives to tokens that only it lists, which belong to the remainder whatever happens.
-    Returns q of the missed tokens [n, w], each at most cap [n] and together at most left, and of the remainder [n].
+    p_missed: [n, w], 0 where nothing is missed; p_rest: [n]. left: [n], what the candidate's list leaves over. only:
+    [n], what it gives to tokens that only it lists, which belong to the remainder whatever happens. Returns q of the
+    missed tokens [n, w], each at most cap [n] and together at most left, and of the remainder [n].
     """
     q_missed, q_rest = water_fill(p_missed, p_rest, cap, left + only)
     # Convex: where the remainder would fall below what is certain to be in it, that is what it gets.
@@ -190,7 +190,7 @@ def text_means(values: npt.NDArray[Any], lengths: Integers) -> Floats:
 
 
 def mean(values: Floats) -> Mean:
-    """Mean over independent texts; the standard error is NaN where there is but one, and the skewness where all are equal."""
+    """Mean over independent texts. The standard error is NaN for a single text, the skewness if all are equal."""
     count = len(values)
     error = float(np.std(values, ddof=1) / np.sqrt(count)) if count > 1 else float("nan")
     spread = float(np.std(values))

@@ -1,7 +1,7 @@
 """Held-out texts as token ids, by the original's tokenizer and chat template.
 
-The engine that serves the original is asked for them: they are then the ids that serving would make of the same texts,
-and the evaluator needs no tokenizer of its own.
+The engine that serves the original makes them. So they are the ids that serving would make of the same texts, and the
+evaluator needs no tokenizer of its own.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ async def tokenize(client: EngineClient, texts: Texts, count: int, limit: int) -
 
 
 async def _tokenize(client: EngineClient, what: str, records: Sequence[Record], limit: int) -> list[list[int]]:
-    """The token ids of those records that are long enough, cut at limit."""
+    """Token ids of the records that are long enough, cut at limit."""
     answers = await together(_token_ids(client, what, record) for record in records)
     return [ids[:limit] for ids in answers if len(ids[:limit]) >= LEAST_TOKENS]
 
 
 async def _token_ids(client: EngineClient, what: str, record: Record) -> list[int]:
-    """A chat goes through the model's template, which brings its own special tokens."""
+    """Token ids of a record. A chat goes through the model's template, which adds its own special tokens."""
     try:
         if record.messages is None:
             return await client.tokenize({"prompt": record.text or "", "add_special_tokens": True})

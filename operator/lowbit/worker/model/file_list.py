@@ -1,4 +1,4 @@
-"""Manifests: what a folder of model files is, down to the byte. Its digest names the folder in the store."""
+"""The list of a model's files, with size and SHA-256 of each. Its digest names the model in the store."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from lowbit.worker.refuse import RefusalError
 
 CHUNK = 4 * 1024 * 1024
 Advance = Callable[[int], None]
-"""Is told how many bytes were just done."""
+"""Called with the number of bytes that were just processed."""
 
 
 def silent(_: int) -> None:
-    """An Advance that tells nobody."""
+    """An Advance that does nothing."""
 
 
 @dataclass(frozen=True, order=True)
@@ -30,7 +30,7 @@ class FileEntry:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class FileList:
     """Every file of a folder, sorted by path."""
 
     files: tuple[FileEntry, ...]
@@ -41,7 +41,7 @@ class Manifest:
         return sum(file.size for file in self.files)
 
     def as_artifact(self, source_bytes: int) -> ArtifactRecord:
-        """An artifact in the words of a status; source_bytes is the size of the original's weights."""
+        """The record of an artifact for a status. source_bytes: size of the original's weights."""
         ratio = f"{source_bytes / max(self.size, 1):.2f}"
         return ArtifactRecord(digest=self.digest, bytes=self.size, source_bytes=source_bytes, ratio=ratio)
 
@@ -56,25 +56,25 @@ class Manifest:
         return "sha256:" + hashlib.sha256(self.to_json()).hexdigest()
 
 
-def manifest_of(entries: Iterable[FileEntry]) -> Manifest:
-    """The manifest of these files. Raises ValueError on a path that leaves the folder or comes twice."""
+def file_list_of(entries: Iterable[FileEntry]) -> FileList:
+    """The list of these files. Raises ValueError if a path leaves the folder or comes twice."""
     files = tuple(sorted(entries))
     for file in files:
         check_path(file.path)
     if len({file.path for file in files}) != len(files):
         raise ValueError("a path comes twice in the manifest")
-    return Manifest(files)
+    return FileList(files)
 
 
-def parse(data: bytes) -> Manifest:
-    """Read canonical JSON back. Raises ValueError where it is not a manifest."""
+def parse(data: bytes) -> FileList:
+    """The list from its canonical JSON. Raises ValueError if it is not one."""
     try:
-        manifest = manifest_of(FileEntry(str(e["path"]), int(e["size"]), str(e["sha256"])) for e in json.loads(data))
+        file_list = file_list_of(FileEntry(str(e["path"]), int(e["size"]), str(e["sha256"])) for e in json.loads(data))
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a manifest: {error}") from error
-    if manifest.to_json() != data:
+    if file_list.to_json() != data:
         raise ValueError("the manifest is not in its canonical form")
-    return manifest
+    return file_list
 
 
 def check_path(path: str) -> str:
@@ -110,9 +110,9 @@ def list_files(folder: Path) -> list[str]:
     return sorted(found)
 
 
-def scan(folder: Path, advance: Advance = silent) -> Manifest:
+def scan(folder: Path, advance: Advance = silent) -> FileList:
     """Hash every file below a folder."""
-    return manifest_of(
+    return file_list_of(
         FileEntry(name, (folder / name).stat().st_size, hash_file(folder / name, advance))
         for name in list_files(folder)
     )
