@@ -26,11 +26,11 @@ from lowbit.desired.context import Context, Evaluation, JobRun
 from lowbit.desired.jobs.evaluate import evaluate_job
 from lowbit.desired.jobs.quantize import quantize_job
 from lowbit.naming.names import DOCUMENT_ANNOTATION, evaluation_name, quantize_job_name
+from lowbit.naming.store_keys import artifact_index_key
 from lowbit.resolve.freeze import baseline_spec, candidate_spec, freeze
 from lowbit.worker.data.datasets import Places
 from lowbit.worker.prepare import prepare
 from lowbit.worker.progress import Progress
-from lowbit.worker.store import artifact_index_key
 from lowbit.worker.store.pvc import PVCStore
 from tests.bench.record import ROOT
 

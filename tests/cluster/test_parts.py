@@ -43,7 +43,7 @@ def test_a_failed_step_names_itself_the_reason_and_the_end_of_the_log(tmp_path: 
 
 
 def test_a_missing_program_says_how_to_get_it(tmp_path: Path) -> None:
-    with pytest.raises(StepError, match=r"is missing: run python3 -m tests\.cluster"):
+    with pytest.raises(StepError, match=r"is missing: run python3 -m hack\.cluster"):
         Process("ghost", tmp_path, tmp_path).start([tmp_path / "ghost"])
 
 

@@ -22,13 +22,13 @@ from lowbit.api.evaluation import ResolvedSuite, SpeedMeasurement
 from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol
 from lowbit.api.status import MeanStatistics
 from lowbit.naming.canonical import digest
+from lowbit.naming.store_keys import artifact_index_key, dataset_key, report_key, result_key, samples_key
 from lowbit.worker.evaluate import results
 from lowbit.worker.evaluate.decoding import PROMPTS
 from lowbit.worker.evaluate.evaluate import evaluate
 from lowbit.worker.model.file_list import scan
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import EngineError, RefusalError
-from lowbit.worker.store import artifact_index_key, dataset_key
 from lowbit.worker.store.pvc import PVCStore
 from lowbit.worker.suites import RUNNERS
 from lowbit.worker.suites.fidelity import SuiteSamples
@@ -124,7 +124,7 @@ class Bench:
     def samples_key(self) -> str:
         stored = results.read_result(self.store, "baseline-1")
         assert stored is not None
-        return results.samples_key(stored.suites["fidelity"])
+        return samples_key(stored.suites["fidelity"])
 
     def texts(self) -> list[list[int]]:
         with np.load(io.BytesIO(self.store.read(self.samples_key()) or b"")) as arrays:
@@ -165,11 +165,11 @@ async def test_the_result_and_the_report_name_the_kernel_that_ran(bench: Bench) 
     bench.engine_log.write_text("INFO 11-27 02:25:41 [x:352] Using CPUWNA16LinearKernel for AutoGPTQLinearMethod\n")
     candidate = await bench.run(FakeEngine(CANDIDATE), bench.document(baseline="baseline-1"))
     assert candidate.summary.kernels == ["CPUWNA16LinearKernel for AutoGPTQLinearMethod"]
-    page = (bench.store.read(results.report_key("eval-1")) or b"").decode()
+    page = (bench.store.read(report_key("eval-1")) or b"").decode()
     assert "<code>CPUWNA16LinearKernel for AutoGPTQLinearMethod</code>" in page
     stored = results.read_result(bench.store, "eval-1")
     assert stored is not None and stored.summary.kernels == candidate.summary.kernels
-    assert "names none" in (bench.store.read(results.report_key("baseline-1")) or b"").decode()
+    assert "names none" in (bench.store.read(report_key("baseline-1")) or b"").decode()
 
 
 async def test_a_candidate_in_another_version_of_the_engine_is_refused_before_it_is_measured(bench: Bench) -> None:
@@ -333,7 +333,7 @@ async def test_an_engine_in_trouble_makes_the_run_invalid(bench: Bench, trouble:
     setattr(engine, trouble, completions)
     with pytest.raises(EngineError, match=r"500|dropped|restarted"):
         await bench.run(engine, bench.document())
-    assert not bench.store.has(results.result_key("baseline-1"))
+    assert not bench.store.has(result_key("baseline-1"))
 
 
 async def test_an_engine_that_serves_another_model_is_not_measured(bench: Bench) -> None:
@@ -433,10 +433,10 @@ async def test_the_report_is_one_file_and_shows_everything(bench: Bench) -> None
     }
     bench.store.write(artifact_index_key(ARTIFACT_HASH), json.dumps(index).encode())
     _, candidate = await bench.both()
-    page = bench.store.read(results.report_key("eval-1"))
+    page = bench.store.read(report_key("eval-1"))
     assert page is not None
     assert candidate.summary.report_digest == "sha256:" + hashlib.sha256(page).hexdigest()
-    assert candidate.summary.report_path == results.report_key("eval-1")
+    assert candidate.summary.report_path == report_key("eval-1")
     text = page.decode()
     assert not re.findall(r"(?:src|href)=|https?://(?!www\.w3\.org/2000/svg)|<script|@import|url\(", text)
     for part in ("KL divergence", "Top-1 agreement", "Perplexity ratio", "mlp.down_proj", "2.35x", "114.6 MB",

@@ -30,7 +30,7 @@ def pairs(both: int, original: int, candidate: int, neither: int, count: int | N
 
 
 def passes(count: int, margin: float, lost: float, gained: float) -> float:
-    """Probability that a candidate which loses and gains with these probabilities is found to be at most margin worse."""
+    """Probability that a candidate that loses and gains so often is found to be at most margin worse."""
     z, rest, total = NormalDist().inv_cdf(0.95), 1 - lost - gained, 0.0
     for losses in range(min(count, 60) + 1):
         for gains in range(min(count - losses, 60) + 1):

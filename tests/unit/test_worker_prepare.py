@@ -17,13 +17,13 @@ from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.recipes import label
 from lowbit.api.status import ArtifactRecord
 from lowbit.naming.names import evaluation_name
+from lowbit.naming.store_keys import artifact_index_key
 from lowbit.resolve.freeze import baseline_spec, freeze
 from lowbit.worker.data.datasets import Places
 from lowbit.worker.fetch import fetch
 from lowbit.worker.model.file_list import scan
 from lowbit.worker.prepare import add_evaluations, message_bytes, prepare
 from lowbit.worker.refuse import RefusalError
-from lowbit.worker.store import artifact_index_key
 from lowbit.worker.store.pvc import PVCStore
 from tests.unit import worker_inputs as inputs
 from tests.unit.measurements import Estimate, row, summary_of

@@ -16,6 +16,7 @@ from lowbit.api.calibration import ResolvedCalibration, ResolvedDataset
 from lowbit.api.documents import PVCStoreAccess, QuantizeDocument, StoreAccess
 from lowbit.api.recipes import RECIPES, ResolvedRecipe
 from lowbit.api.recipes.gptq import ResolvedGPTQ
+from lowbit.naming.store_keys import artifact_index_key
 from lowbit.worker import backends
 from lowbit.worker import quantize as stage
 from lowbit.worker.backends import BACKENDS, Work, tools
@@ -28,7 +29,6 @@ from lowbit.worker.model.artifact_files import finish
 from lowbit.worker.model.file_list import scan
 from lowbit.worker.model.inspect_model import inspect
 from lowbit.worker.refuse import RefusalError
-from lowbit.worker.store import artifact_index_key
 from lowbit.worker.store.pvc import PVCStore
 from tests.unit import worker_inputs as inputs
 

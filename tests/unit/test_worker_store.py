@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 
 from hack.cluster.s3 import S3Server
 from lowbit.api.references import PVCLocation
+from lowbit.naming.store_keys import file_list_key, folder_key
 from lowbit.worker.model.file_list import FileEntry, file_list_of, parse, scan
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.s3client import make_client
 from lowbit.worker.sources import import_model
 from lowbit.worker.sources.pvc import PVCPlace
-from lowbit.worker.store import Store, file_list_key, folder_key
+from lowbit.worker.store import Store
 from lowbit.worker.store.base import STALE_SECONDS
 from lowbit.worker.store.pvc import PVCStore
 from lowbit.worker.store.s3 import S3Store

@@ -1,4 +1,7 @@
-"""Bounds of the difference of two paired proportions, by the score method (Tango 1998, Statistics in Medicine 17, 891-908)."""
+"""Bounds of the difference of two paired proportions, by the score method.
+
+Source: Tango 1998, Statistics in Medicine 17, 891-908.
+"""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ SHARED: Final[dict[type[Wire], tuple[Rule, ...]]] = {
         Rule(
             "(has(self.maximum) && size(self.maximum) > 0) || (has(self.minimum) && size(self.minimum) > 0)",
             "a gate without a threshold decides nothing: write at least one below maximum or minimum, "
-            'such as maximum: [{metric: KLDivergence, value: "0.05"}]',
+            f'such as maximum: [{{metric: {gated()[0].name}, value: "0.05"}}]',
             lambda gate: bool(gate.maximum or gate.minimum),
         ),
         between("confidence", "confidence", "{x} >= 0.5 && {x} < 1.0", lambda x: Decimal("0.5") <= x < 1,

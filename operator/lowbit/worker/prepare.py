@@ -22,6 +22,7 @@ from lowbit.api.status import ArtifactRecord, EvaluationSummary
 from lowbit.api.suites.dataset import EvaluationDataset
 from lowbit.api.termination import TerminationMessage
 from lowbit.naming.names import evaluation_name
+from lowbit.naming.store_keys import artifact_index_key, facts_index_key, folder_key, result_key
 from lowbit.resolve.checks import check_model, fitting_of
 from lowbit.resolve.freeze import baseline_spec, candidate_spec, freeze
 from lowbit.worker.data.calibration import check_enough
@@ -40,7 +41,7 @@ from lowbit.worker.model.inspect_model import inspect, read_json
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import from_problems
 from lowbit.worker.sources import import_model, open_place
-from lowbit.worker.store import Kind, Store, artifact_index_key, facts_index_key, folder_key
+from lowbit.worker.store import Kind, Store
 
 SOURCE_SHARE = 0.7
 """Shares of the stage's time, by experience: the source is much larger than all else."""
@@ -193,7 +194,7 @@ def find_evaluations(
             names.append(evaluation_name(candidate_spec(revision, found[revision.artifact_hash].digest)))
     summaries = {}
     for name in dict.fromkeys(names):
-        data = store.read(f"evaluations/{name}/result.json")
+        data = store.read(result_key(name))
         if data is not None:
             summaries[name] = EvaluationSummary.model_validate(json.loads(data)["summary"])
     return summaries

@@ -14,6 +14,7 @@ from lowbit import __version__
 from lowbit.api.documents import QuantizeDocument, QuantizeResult
 from lowbit.api.paths import SCRATCH_PATH
 from lowbit.api.recipes import recipe_of
+from lowbit.naming.store_keys import artifact_index_key
 from lowbit.worker.backends import BACKENDS, Backend, Work
 from lowbit.worker.backends.losses import ModuleLoss, worst
 from lowbit.worker.backends.tools import peak_bytes, pick_device, quiet
@@ -24,7 +25,7 @@ from lowbit.worker.model.artifact_files import finish
 from lowbit.worker.model.file_list import scan
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import RefusalError, cut
-from lowbit.worker.store import Store, artifact_index_key
+from lowbit.worker.store import Store
 
 LOADED, QUANTIZED, TESTED = 0.05, 0.9, 0.95
 """Shares of the stage's time, by experience."""

@@ -27,6 +27,7 @@ from lowbit.api.evaluation import ResolvedSuite, suite_of
 from lowbit.api.paths import ENGINE_LOG_PATH
 from lowbit.api.status import EvaluationSummary, SpeedSummary
 from lowbit.naming.canonical import digest
+from lowbit.naming.store_keys import report_key, result_key
 from lowbit.worker.engines import CLIENTS, ENGINE_URL, UNKNOWN_VERSION, EngineClient
 from lowbit.worker.evaluate import decoding, results, speed
 from lowbit.worker.progress import Progress
@@ -243,13 +244,13 @@ def write(
     )
     sections = [section for summary in summaries for section in summary.sections]
     page = report.render(report.gather(document, store, result, baseline.result if baseline else None, sections))
-    key = results.report_key(document.evaluation)
+    key = report_key(document.evaluation)
     store.write(key, page.encode())
     summary = result.summary.model_copy(
         update={"report_digest": "sha256:" + hashlib.sha256(page.encode()).hexdigest(), "report_path": key}
     )
     result = result.model_copy(update={"summary": summary})
-    store.write(results.result_key(document.evaluation), result.model_dump_json(by_alias=True).encode())
+    store.write(result_key(document.evaluation), result.model_dump_json(by_alias=True).encode())
     return EvaluateResult(evaluation=result.evaluation, summary=summary, seconds=seconds)
 
 

@@ -19,6 +19,7 @@ from lowbit.api.engines import ResolvedEngine
 from lowbit.api.evaluation import ResolvedSuite, suite_of
 from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol
 from lowbit.naming.canonical import digest
+from lowbit.naming.store_keys import details_key, marker_key, result_key, samples_key
 from lowbit.worker.engines import UNKNOWN_VERSION
 from lowbit.worker.evaluate.decoding import DecodingSummary, Generated
 from lowbit.worker.refuse import RefusalError
@@ -48,31 +49,6 @@ class StoredResult(EvaluateResult):
     """As the engine reported it."""
     decoding: DecodingSummary | None = None
     generated: list[Generated] = Field(default_factory=list)
-
-
-def result_key(evaluation: str) -> str:
-    """Key of the result, which marks the evaluation as finished."""
-    return f"evaluations/{evaluation}/result.json"
-
-
-def samples_key(key: str) -> str:
-    """Key of a model's samples of a suite."""
-    return f"measured/{key}/samples.npz"
-
-
-def marker_key(key: str) -> str:
-    """Key of the marker that the samples are complete, with the version of their engine."""
-    return f"measured/{key}/suite.json"
-
-
-def details_key(evaluation: str) -> str:
-    """Key of the comparison of every unit."""
-    return f"evaluations/{evaluation}/details.npz"
-
-
-def report_key(evaluation: str) -> str:
-    """Key of the report for people."""
-    return f"evaluations/{evaluation}/report.html"
 
 
 def read_result(store: Store, evaluation: str) -> StoredResult | None:

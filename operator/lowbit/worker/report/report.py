@@ -19,9 +19,10 @@ from lowbit.api.evaluation import ResolvedSuite, suite_of
 from lowbit.api.status import ArtifactRecord, Measurement, SpeedSummary
 from lowbit.api.suites import metrics
 from lowbit.gate.bounds import NotANumberError, NotMeasuredError, bounds
+from lowbit.naming.store_keys import artifact_index_key
 from lowbit.worker.evaluate.results import StoredResult
 from lowbit.worker.report import plots
-from lowbit.worker.store import Store, artifact_index_key
+from lowbit.worker.store import Store
 from lowbit.worker.suites import RUNNERS, Section
 
 TEMPLATE = Path(__file__).with_name("template.html")

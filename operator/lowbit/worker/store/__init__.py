@@ -6,26 +6,10 @@ from pathlib import Path
 
 from lowbit.api.documents import StoreAccess
 from lowbit.api.paths import SCRATCH_PATH, SECRETS_PATH, STORE_PATH
-from lowbit.worker.store.base import (
-    Kind,
-    Store,
-    artifact_index_key,
-    dataset_key,
-    facts_index_key,
-    file_list_key,
-    folder_key,
-)
+from lowbit.naming.store_keys import Kind
+from lowbit.worker.store.base import Store
 
-__all__ = [
-    "Kind",
-    "Store",
-    "artifact_index_key",
-    "dataset_key",
-    "facts_index_key",
-    "file_list_key",
-    "folder_key",
-    "open_store",
-]
+__all__ = ["Kind", "Store", "open_store"]
 
 
 def open_store(

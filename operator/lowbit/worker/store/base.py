@@ -8,46 +8,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
+from lowbit.naming.store_keys import (
+    Kind,
+    dataset_key,
+    file_list_key,
+    folder_key,
+)
 from lowbit.worker.model.file_list import Advance, FileList, parse, silent
 from lowbit.worker.refuse import RefusalError
 
-Kind = Literal["sources", "artifacts"]
 STALE_SECONDS = 6 * 3600
 """Entries under partial/ that were not written to for this long are abandoned."""
 SPARE = 1.05
 """File systems need a little more than the files' sizes."""
-
-
-def hexadecimal(digest: str) -> str:
-    """The 64 digits of a digest, without sha256:."""
-    return digest.removeprefix("sha256:")
-
-
-def folder_key(kind: Kind, digest: str) -> str:
-    """Key of the folder with a model's files."""
-    return f"{kind}/{hexadecimal(digest)}"
-
-
-def file_list_key(kind: Kind, digest: str) -> str:
-    """Key of the file list, which makes the folder count."""
-    return f"manifests/{kind}/{hexadecimal(digest)}.json"
-
-
-def dataset_key(digest: str) -> str:
-    """Key of a dataset."""
-    return f"datasets/{hexadecimal(digest)}/data.jsonl"
-
-
-def artifact_index_key(artifact_hash: str) -> str:
-    """Key of the quantizer's report, by the hash of the artifact's inputs."""
-    return f"index/artifacts/{artifact_hash}.json"
-
-
-def facts_index_key(digest: str) -> str:
-    """Key of a model's facts, which can so be read without a download of the model."""
-    return f"index/facts/{hexadecimal(digest)}.json"
 
 
 class Store(ABC):

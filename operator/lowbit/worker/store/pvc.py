@@ -11,17 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from lowbit.naming.store_keys import Kind, file_list_key, folder_key
 from lowbit.worker.model.file_list import Advance, FileList, check_path, list_files, scan, silent
-from lowbit.worker.store.base import (
-    SPARE,
-    STALE_SECONDS,
-    Kind,
-    Store,
-    damaged,
-    file_list_key,
-    folder_key,
-    no_space,
-)
+from lowbit.worker.store.base import SPARE, STALE_SECONDS, Store, damaged, no_space
 
 FILE_MODE = 0o644
 FOLDER_MODE = 0o755

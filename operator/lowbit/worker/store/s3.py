@@ -8,9 +8,10 @@ from typing import Any
 
 import botocore.exceptions
 
+from lowbit.naming.store_keys import Kind, file_list_key, folder_key
 from lowbit.worker import s3client
 from lowbit.worker.model.file_list import Advance, FileEntry, FileList, check_path, hash_file, silent
-from lowbit.worker.store.base import SPARE, Kind, Store, damaged, file_list_key, folder_key, no_space
+from lowbit.worker.store.base import SPARE, Store, damaged, no_space
 
 HASH_FIELD = "sha256"
 """Metadata of each object of a model: its SHA-256, so that an interrupted commit skips uploaded files."""
