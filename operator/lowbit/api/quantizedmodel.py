@@ -9,10 +9,13 @@ from lowbit.api.calibration import Calibration
 from lowbit.api.engines import Engine, default_engine
 from lowbit.api.evaluation import Evaluation
 from lowbit.api.pods import Jobs
-from lowbit.api.recipes import Recipe
+from lowbit.api.recipes import RECIPES, Recipe
 from lowbit.api.references import Source
 from lowbit.api.serving import Serving
 from lowbit.api.status import ArtifactRecord, Condition, EvaluationSummary, Failure, Progress, Stage, VerdictRecord
+
+
+CALIBRATED = " and ".join(kind.name for kind in RECIPES if kind.calibrated)
 
 
 class QuantizedModelSpec(Wire):
@@ -24,8 +27,9 @@ class QuantizedModelSpec(Wire):
     """Name of the ModelStore that keeps the model's files. It cannot be changed."""
     candidates: list[Recipe] = Field(min_length=1, max_length=8)
     """Recipes in order of preference: the first that passes its gate is served."""
-    calibration: Calibration | None = None
-    """Texts for quantizers that need them; required by gptq and awq."""
+    calibration: Calibration | None = Field(
+        default=None, description=f"Texts for quantizers that need them; required by {CALIBRATED}."
+    )
     evaluation: Evaluation
     """How a candidate is compared with the original, and what it must show."""
     engine: Engine = default_engine()
