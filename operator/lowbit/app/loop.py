@@ -29,7 +29,7 @@ from lowbit.state.snapshot import Snapshot
 logger = logging.getLogger(__name__)
 
 Decide = Callable[[Snapshot, datetime], Plan]
-LASTING = (Forbidden, Invalid)
+PERMANENT = (Forbidden, Invalid)
 """Errors that somebody has to mend: a policy, a quota, a role."""
 HANGS_AFTER = 300.0
 """Seconds after which a reconcile counts as hung: each of its calls has a time limit of its own."""
@@ -120,7 +120,7 @@ class Reconciler:
             result = await self._reconcile(key)
         except KubeError as error:
             self._again(key, error)
-            if isinstance(error, LASTING):
+            if isinstance(error, PERMANENT):
                 await self._tell(key, error.message)
             result = "error"
         except Exception as error:

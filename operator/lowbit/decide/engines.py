@@ -108,7 +108,7 @@ def sentence(ended: Ended, job: str | None = None) -> str:
 
 
 def restarted(ended: Ended, stage: str, revision: str | None, clock: Clock, job: str | None = None) -> Failure:
-    """The passing failure of an engine that is started anew."""
+    """The transient failure of an engine that is started anew."""
     limit = f" The Job is ended when it has ended {RESTARTS_THAT_LAST} times." if job is not None else ""
     return Failure(
         stage=stage, reason="EngineRestarted", message=f"{sentence(ended, job)}.", exit_code=ended.engine.exit_code,

@@ -22,8 +22,8 @@ class NameConflict:
     """Why a name cannot be used."""
 
     why: str
-    passing: bool = False
-    """It goes by itself."""
+    transient: bool = False
+    """It clears by itself."""
 
 
 def whose(snapshot: Snapshot, labels: Mapping[str, str], owners: tuple[Owner, ...]) -> NameConflict | None:
@@ -40,7 +40,7 @@ def controlled(snapshot: Snapshot, owners: tuple[Owner, ...]) -> NameConflict | 
     if other is None:
         return None
     former = (other.kind, other.name) == ("QuantizedModel", me.name)
-    return NameConflict(f"it belongs to {'a former ' if former else ''}{other.kind} {other.name}", passing=former)
+    return NameConflict(f"it belongs to {'a former ' if former else ''}{other.kind} {other.name}", transient=former)
 
 
 def own_job(snapshot: Snapshot, name: str) -> JobView | None:
@@ -58,7 +58,7 @@ def own(snapshot: Snapshot) -> tuple[Snapshot, dict[tuple[str, str], NameConflic
         if (other := controlled(snapshot, seen.meta.owners)) is not None:
             foreign["ModelRevision", seen.meta.name] = other
         elif seen.meta.deleting:
-            taken["ModelRevision", seen.meta.name] = NameConflict("it is being deleted", passing=True)
+            taken["ModelRevision", seen.meta.name] = NameConflict("it is being deleted", transient=True)
     for reference, manifest in snapshot.children.items():
         metadata = manifest["metadata"]
         if _controls(snapshot.model.meta.uid, metadata):
@@ -106,7 +106,7 @@ def _say(manifest: Mapping[str, Any], taken: NameConflict, clock: Clock) -> Stag
     kind, metadata = str(manifest["kind"]), manifest["metadata"]
     about = f"{kind} {metadata['name']}"
     stage = stage_of(kind, metadata["labels"])
-    if taken.passing:
+    if taken.transient:
         return StageResult(stage.status, "Restarting", f"waiting until {about} is gone, to make it anew: {taken.why}")
     message = f"{about} is there already, and {taken.why}. Lowbit changes nothing that is not its own."
     action = f"Delete or rename it (kubectl describe {kind.lower()} {metadata['name']} shows whose it is)."

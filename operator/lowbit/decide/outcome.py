@@ -21,14 +21,14 @@ class StageResult:
     """Reason of the Ready condition, CamelCase."""
     message: str
     actions: tuple[Action, ...] = ()
-    passing: bool = False
-    """What its actions make is seen at once and gone on from: nothing is written of the step itself."""
+    intermediate: bool = False
+    """Intermediate step: skip the status write. Its actions are seen at once, and the next step follows."""
     fact: WriteStatus | None = None
     """A fact about a revision or an evaluation that has to be written before anything else."""
     failure: Failure | None = None
     """A lasting failure: nothing happens until somebody changes something."""
     setback: Failure | None = None
-    """A passing failure: told, while what failed is tried again."""
+    """A transient failure: report it while the step is retried."""
     progress: Progress | None = None
     watch_progress: tuple[str, ...] = ()
     read_logs: tuple[ReadLog | ReadResult, ...] = ()

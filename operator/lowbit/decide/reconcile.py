@@ -43,7 +43,7 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
     actions, blocked = without_taken(snapshot, wanted, taken, clock)
     if waiting is not None and waiting.fact is not None:
         return Plan(actions=actions, status=waiting.fact)
-    if waiting is not None and waiting.passing and blocked is None:
+    if waiting is not None and waiting.intermediate and blocked is None:
         return Plan(actions=actions)
     waiting = blocked or waiting
     failure = waiting.failure if waiting else None

@@ -206,7 +206,7 @@ def not_ready(snapshot: Snapshot, label: str) -> tuple[PodView, ...]:
 
 
 def setback(snapshot: Snapshot, clock: Clock, label: str) -> Failure | None:
-    """The passing failure of an engine that has ended while it served, or before it could."""
+    """The transient failure of an engine that has ended while it served, or before it could."""
     for pod in not_ready(snapshot, label):
         if (ended := engines.last_end((pod,))) is not None:
             return engines.restarted(ended, "Serve", label, clock)
@@ -218,10 +218,10 @@ def waiting_for(pod: PodView) -> str | None:
     if pod.unschedulable:
         return f"pod {pod.meta.name} fits on no node: {pod.unschedulable}"
     for container in pod.containers:
-        passing = container.reason == CRASH_LOOP and (
+        transient = container.reason == CRASH_LOOP and (
             container.name == ENGINE or container.restarts < RESTARTS_THAT_LAST
         )
-        if container.reason in WAITING_IS_WRONG and not container.running and not passing:
+        if container.reason in WAITING_IS_WRONG and not container.running and not transient:
             return f"container {container.name} of pod {pod.meta.name}: {container.reason}: {container.message or ''}"
     return None
 

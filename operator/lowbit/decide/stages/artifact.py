@@ -63,7 +63,7 @@ def create_revision(snapshot: Snapshot, clock: Clock, candidate: int, prepared: 
     return StageResult(
         "Preparing", "RevisionCreated",
         f"candidate {candidate + 1} of {len(spec.candidates)}: {label(frozen.recipe, frozen.engine_changes)}",
-        actions=(Create(manifest),), passing=True,
+        actions=(Create(manifest),), intermediate=True,
     )  # fmt: skip
 
 

@@ -59,7 +59,12 @@ def measured(
     if seen is None:
         manifest = evaluation_manifest(revision.meta.namespace, [user(snapshot)], spec)
         return StageResult(
-            stage, "EvaluationCreated", doing, actions=(Create(manifest),), passing=True, revision=revision.meta.name
+            stage,
+            "EvaluationCreated",
+            doing,
+            actions=(Create(manifest),),
+            intermediate=True,
+            revision=revision.meta.name,
         )
     adoption = adopt(snapshot, "ModelEvaluation", seen.meta)
     if adoption or seen.meta.deleting:
