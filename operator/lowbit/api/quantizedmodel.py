@@ -14,7 +14,6 @@ from lowbit.api.references import Source
 from lowbit.api.serving import Serving
 from lowbit.api.status import ArtifactRecord, Condition, EvaluationSummary, Failure, Progress, Stage, VerdictRecord
 
-
 CALIBRATED = " and ".join(kind.name for kind in RECIPES if kind.calibrated)
 
 
