@@ -9,9 +9,13 @@ import pytest
 import yaml
 
 from hack.cluster.kubectl import Kubectl
+from lowbit.api.suites import SUITES
 from lowbit.schema import crd
+from lowbit.schema.rules import measured_by
 from lowbit.schema.rules_objects import OBJECT_RULES, RULES
+from lowbit.schema.structural import validation
 from tests.api.manifests import ROOT, good
+from tests.unit.toys import toy_suite
 
 STATUS: dict[str, Any] = {
     "observedGeneration": 1,
@@ -149,3 +153,39 @@ def test_a_store_cannot_be_changed(kubectl: Kubectl) -> None:
 
 def test_explain_describes_the_fields(kubectl: Kubectl) -> None:
     assert "scale subresource" in kubectl("explain", "qm.spec.serving.replicas")
+
+
+def test_a_gate_that_asks_for_what_its_suite_does_not_measure_is_refused(kubectl: Kubectl) -> None:
+    """With a second suite, known to tests only: while each suite measures every metric, the CRDs need no such rule."""
+    thresholds = {"type": "array", "maxItems": 8, "items": {"type": "object", "properties": {"metric": TEXT}}}
+    gate = {"type": "object", "properties": {"maximum": thresholds, "minimum": thresholds}}
+    members = {name: {"type": "object", "properties": {"samples": {"type": "integer"}}} for name in ("fidelity", "toy")}
+    with toy_suite():
+        rules = [validation(rule.cel, rule.message) for rule in map(measured_by, SUITES)]
+    spec = {"type": "object", "properties": {**members, "gate": gate}, "x-kubernetes-validations": rules}
+    kubectl("apply", "-f", "-", stdin=json.dumps(small_crd("Smell", spec)))
+    kubectl("wait", "--for=condition=Established", "crd/smells.toys.dev")
+
+    def refused(**spec: Any) -> str:
+        manifest = {"apiVersion": "toys.dev/v1", "kind": "Smell", "metadata": {"name": "a"}, "spec": spec}
+        return kubectl.attempt("create", "--dry-run=server", "-f", "-", stdin=json.dumps(manifest)).stderr
+
+    smell, divergence = [{"metric": "Smell"}], [{"metric": "KLDivergence"}]
+    assert refused(toy={}, gate={"minimum": smell}) == refused(fidelity={}, gate={"maximum": divergence}) == ""
+    assert "a toy suite does not measure: write one of Smell" in refused(toy={}, gate={"maximum": divergence})
+    assert "a fidelity suite does not measure" in refused(fidelity={}, gate={"maximum": divergence, "minimum": smell})
+
+
+TEXT = {"type": "string", "maxLength": 64}
+
+
+def small_crd(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """A CustomResourceDefinition of a group of its own."""
+    names = {"kind": kind, "plural": f"{kind.lower()}s"}
+    schema = {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": schema}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{names['plural']}.toys.dev"},
+        "spec": {"group": "toys.dev", "scope": "Namespaced", "names": names, "versions": [version]},
+    }  # fmt: skip

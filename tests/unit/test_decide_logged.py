@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
 from lowbit.api.status import Measurement
@@ -41,16 +44,42 @@ def test_a_result_of_any_length_is_judged_whole(large: World) -> None:
     assert not [each for each in shown if "slice" in each], "the model's status stays readable"
 
 
-def test_a_result_that_is_gone_from_the_log_is_asked_for_again_and_nothing_is_served_meanwhile(large: World) -> None:
+def test_a_result_whose_log_cannot_be_read_is_a_failure_and_no_engine_is_started_again_for_it(large: World) -> None:
     large.lost = True
-    large.settle_waiting(NAME, after=only_passed_is_served(large))
+    large.settle(NAME, after=only_passed_is_served(large))
     assert condition(large, "Ready")["reason"] == "ReadingResult"
     assert "the log holds 0 of the result's" in condition(large, "Ready")["message"]
     evaluated = large.evaluated
+    large.now += timedelta(minutes=5)
+    large.settle_waiting(NAME, after=only_passed_is_served(large))
+    assert condition(large, "Stalled")["reason"] == "ResultUnreadable"
     large.lost = False
     large.settle(NAME, after=only_passed_is_served(large))
+    assert condition(large, "Ready")["status"] == "True", "it was asked for again"
+    assert large.evaluated == evaluated
+
+
+def test_who_deletes_the_job_has_another_one_say_the_result_again(large: World) -> None:
+    large.lost = True
+    large.settle_waiting(NAME)
+    large.lost = False
+    (name,) = (each for each in large.names("Job") if each.startswith("eval-"))
+    large.end_job(name)
+    large.delete("Job", name)
+    large.settle(NAME, after=only_passed_is_served(large))
     assert condition(large, "Ready")["status"] == "True"
-    assert large.evaluated == evaluated + 1, "another Job, which finds it in the store"
+
+
+def test_a_result_that_stays_unread_wakes_nobody_again(large: World) -> None:
+    """Who is woken asks again: that would be a read after the other."""
+    large.lost = True
+    large.settle_waiting(NAME)
+    store = Store()
+    for manifest in large.objects.values():
+        store.put(manifest)
+    ((pod, unread),) = large.results.items()
+    assert store.put_result(NAMESPACE, pod, unread)
+    assert not store.put_result(NAMESPACE, pod, replace(unread, unread="in other words"))
 
 
 def test_what_was_read_is_let_go_at_rest(large: World) -> None:

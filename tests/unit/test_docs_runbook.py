@@ -12,8 +12,7 @@ from tests.unit.docs_reasons import reasons
 RUNBOOK = ROOT / "docs" / "runbook.md"
 OF_KUBERNETES = {"BackoffLimitExceeded", "PodFailurePolicy", "DeadlineExceeded"}
 """Reasons of a Job's own condition, which are passed on."""
-BY_TITLE = {f"{title}Failed" for title in ("Prepare", "Quantize", "Evaluate")}
-WRITTEN = set(reasons()) | OF_KUBERNETES | BY_TITLE | set(get_args(Stage)) | set(get_args(Verdict))
+WRITTEN = set(reasons()) | OF_KUBERNETES | set(get_args(Stage)) | set(get_args(Verdict))
 
 
 def sections() -> dict[str, str]:

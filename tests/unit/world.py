@@ -215,8 +215,10 @@ class World:
         if snapshot is None:
             return False
         plan = decide(snapshot, self.now)
+        before = dict(self.engine_logs), dict(self.results)
         self.execute(plan)
-        return bool(plan.actions) or plan.status is not None or bool(plan.read_logs)
+        read = before != (self.engine_logs, self.results)
+        return bool(plan.actions) or plan.status is not None or read
 
     def act(self) -> bool:
         """The actor finishes every Job and every Deployment; whether there was anything to do."""

@@ -66,7 +66,7 @@ class LogReader:
     def ask_once(self, namespace: str, logs: Iterable[ReadLog | ReadResult]) -> None:
         """Read the logs of engines that have ended, and of workers that left a result there.
 
-        A log that cannot be read is recorded as unread, and not tried again.
+        A log that cannot be read is recorded as unread. Of a result the plan asks again.
         """
         for log in logs:
             if ("Pod", namespace, log.pod) not in self._tasks:

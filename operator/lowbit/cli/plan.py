@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from lowbit.api.engine import Device
-from lowbit.api.engines import engine_of
+from lowbit.api.engines import ResolvedEngine, engine_of, resolved_engine
 from lowbit.api.facts import ModelFacts
 from lowbit.api.platform import Platform
 from lowbit.api.pods import JobOptions
@@ -14,8 +14,10 @@ from lowbit.api.problem import Problem
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.recipes import Recipe, changed, recipe_of
 from lowbit.cli.estimates import Estimate, estimate, quantize_bytes
+from lowbit.desired.topology import topology_of
 from lowbit.naming.names import input_hash, prepare_job_name
 from lowbit.resolve.checks import check_model, fitting_of
+from lowbit.resolve.freeze import resolve_engine
 
 NOT_CHECKED_WITHOUT_CONFIG: Final = (
     "whether the tensor parallel size divides the attention and key-value heads",
@@ -71,23 +73,23 @@ def plan(name: str, spec: QuantizedModelSpec, platform: Platform, facts: ModelFa
     """The plan of one valid QuantizedModel."""
     jobs = planned_jobs(name, spec, platform)
     replicas = spec.serving.replicas if spec.serving else 0
-    serving_gpus = engine_gpus(spec) * replicas
+    engine = resolve_engine(spec.engine, platform)
+    serving_gpus = engine_gpus(engine) * replicas
     return PlanReport(
         name=name,
         problems=tuple(check_model(spec, facts)) if facts else (),
         revisions=tuple(planned_revision(i, c, spec, facts) for i, c in enumerate(spec.candidates)),
         jobs=jobs,
-        serving=f"{replicas} x {engine_gpus(spec) or 'no'} GPU" if spec.serving else "nothing: Ready means passed",
+        serving=f"{replicas} x {engine_gpus(engine) or 'no'} GPU" if spec.serving else "nothing: Ready means passed",
         gpus_at_once=max([serving_gpus, *(job.gpus for job in jobs)]),
         not_checked=(() if facts else NOT_CHECKED_WITHOUT_CONFIG) + NEVER_CHECKED,
         notes=notes(spec, facts),
     )
 
 
-def engine_gpus(spec: QuantizedModelSpec) -> int:
-    """GPUs of one engine."""
-    kind, settings = engine_of(spec.engine)
-    return gpus(settings.device, kind.ranks(settings))
+def engine_gpus(engine: ResolvedEngine) -> int:
+    """GPUs of one engine, in all its pods."""
+    return sum(pod.gpus for pod in topology_of(engine).pods(engine))
 
 
 def gpus(device: Device, count: int) -> int:
@@ -113,15 +115,16 @@ def planned_revision(index: int, recipe: Recipe, spec: QuantizedModelSpec, facts
 def planned_jobs(name: str, spec: QuantizedModelSpec, platform: Platform) -> tuple[PlannedJob, ...]:
     """Every Job, in order, if nothing is in the store yet and each candidate but the last fails."""
     options = spec.jobs
-    kind, settings = engine_of(spec.engine)
+    memory = engine_of(spec.engine)[1].resources.limits.get("memory")
     prepare = Takes("first", 0, platform.operator_image)
     jobs = [job("prepare", prepare_job_name(name, input_hash(spec)), options.prepare, prepare)]
     for index, candidate in enumerate(spec.candidates):
-        if recipe_of(candidate)[0].made_here:
+        made_before = any(other.member() == candidate.member() for other in spec.candidates[:index])
+        if recipe_of(candidate)[0].made_here and not made_before:
             quantize = Takes(when(index), gpus(options.quantize.device, 1), platform.worker_image)
             jobs.append(job("quantize", "quantize-<hash>", options.quantize, quantize))
-        engine = Takes(when(index), engine_gpus(spec), kind.resolve(settings, platform, []).image)
-        memory = settings.resources.limits.get("memory")
+        resolved = resolve_engine(spec.engine, platform, candidate.engine)
+        engine = Takes(when(index), engine_gpus(resolved), resolved_engine(resolved)[1].image)
         jobs += [
             job("evaluate", f"{evaluation}-<hash>", options.evaluate, engine, memory)
             for evaluation in (("baseline", "eval") if index == 0 else ("eval",))

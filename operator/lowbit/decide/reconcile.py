@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NamedTuple
 
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.status import Failure
@@ -37,9 +38,9 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
     snapshot, taken = own(snapshot)
     store = usable_store(snapshot)
     result = Result(waiting=store) if isinstance(store, StageResult) else advance(snapshot, clock, store)
-    serving, serving_actions = _serving(snapshot, None if isinstance(store, StageResult) else store, result)
+    serving = _serving(snapshot, None if isinstance(store, StageResult) else store, result)
     waiting = result.waiting
-    wanted: tuple[Action, ...] = (*(waiting.actions if waiting else ()), *serving_actions, *clean(snapshot))
+    wanted: tuple[Action, ...] = (*(waiting.actions if waiting else ()), *serving.actions, *clean(snapshot))
     actions, blocked = without_taken(snapshot, wanted, taken, clock)
     if waiting is not None and waiting.fact is not None:
         return Plan(actions=actions, status=waiting.fact)
@@ -53,7 +54,7 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
         failure = trouble(snapshot, clock, result.target)
         setback = setback or serving_setback(snapshot, clock, result.target.label)
         read_logs = (*read_logs, *unread(not_ready(snapshot, result.target.label)))
-    situation = Situation(result.target, serving, waiting, failure, setback)
+    situation = Situation(result.target, serving.now, waiting, failure, setback, serving.rolled_out)
     status = quantized_model_status(snapshot, situation, clock)
     change = write(snapshot, status)
     return Plan(
@@ -66,24 +67,29 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
     )
 
 
-def _serving(
-    snapshot: Snapshot, store: ModelStoreSpec | None, result: Result
-) -> tuple[Target | None, tuple[Action, ...]]:
+class _Serving(NamedTuple):
     """What is served now, and the actions that keep it or move it on."""
+
+    now: Target | None = None
+    actions: tuple[Action, ...] = ()
+    rolled_out: bool = False
+
+
+def _serving(snapshot: Snapshot, store: ModelStoreSpec | None, result: Result) -> _Serving:
     spec = snapshot.model.body.spec.serving
     if spec is None:
-        return None, stop_serving(snapshot)
+        return _Serving(actions=stop_serving(snapshot))
     now_served = deployed(snapshot, spec)
     target = result.target or now_served
     if target is None and judged_again(snapshot):
-        return None, ()
+        return _Serving()
     if target is None:
         # Something that never passed (a label edited by hand, a fallback that was withdrawn) must not go on serving.
-        return None, stop_serving(snapshot) if snapshot.deployment is not None else ()
+        return _Serving(actions=stop_serving(snapshot) if snapshot.deployment is not None else ())
     if store is None:
-        return now_served, ()
+        return _Serving(now_served)
     step = rollout_of(spec).next_step(now_served, target, progress(snapshot), None)
-    return now_served, serve(snapshot, store, step.serve)
+    return _Serving(now_served, serve(snapshot, store, step.serve), step.done)
 
 
 def _invalid(snapshot: Snapshot, clock: Clock, why: str) -> Plan:

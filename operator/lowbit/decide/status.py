@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lowbit.api.modelevaluation import ModelEvaluation
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.quantizedmodel import QuantizedModelStatus, RevisionSummary
 from lowbit.api.recipes import label
-from lowbit.api.status import Condition, Failure, Progress, Stage
+from lowbit.api.status import Condition, EvaluationSummary, Failure, Progress, Stage
 from lowbit.decide.conditions import Subject, condition
 from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.remembered import input_hash, kept, once
-from lowbit.decide.serving.serve import by_name, restarted, rolled_out
+from lowbit.decide.serving.serve import by_name, restarted
 from lowbit.decide.serving.target import Target
 from lowbit.naming.names import MODEL_LABEL
 from lowbit.state.plan import Event, WriteStatus
@@ -33,6 +34,8 @@ class Situation:
     failure: Failure | None
     setback: Failure | None = None
     """A failure that passes by itself."""
+    rolled_out: bool = False
+    """Nothing but the target serves any more."""
 
 
 def summary(revision: Observed[ModelRevision] | None) -> RevisionSummary | None:
@@ -48,17 +51,18 @@ def _summary(revision: Observed[ModelRevision]) -> RevisionSummary:
     )  # fmt: skip
 
 
+def _shown(evaluation: Observed[ModelEvaluation]) -> EvaluationSummary | None:
+    summary = evaluation.body.status.summary
+    return summary.brief() if summary is not None else None
+
+
 def is_ready(snapshot: Snapshot, situation: Situation) -> bool:
     """This generation is what is served; or, without serving, has passed."""
     if situation.target is None or situation.waiting is not None or situation.failure is not None:
         return False
     if snapshot.model.body.spec.serving is None:
         return True
-    return (
-        snapshot.deployment is not None
-        and snapshot.deployment.revision == situation.target.label
-        and rolled_out(snapshot)
-    )
+    return situation.rolled_out
 
 
 def stage_of(snapshot: Snapshot, situation: Situation, ready: bool) -> Stage:
@@ -147,9 +151,7 @@ def quantized_model_status(snapshot: Snapshot, situation: Situation, clock: Cloc
     if spec.serving is None and situation.target is not None:
         current = situation.target.revision
     evaluation = snapshot.evaluations.get(judged.body.status.evaluation or "") if judged else None
-    measured = (
-        evaluation.body.status.summary.brief() if evaluation and evaluation.body.status.summary else old.evaluation
-    )
+    measured = once(evaluation, _shown) if evaluation is not None else old.evaluation
     deployment = snapshot.deployment
     return QuantizedModelStatus(
         observed_generation=meta.generation,

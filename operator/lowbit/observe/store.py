@@ -153,8 +153,9 @@ class Store:
     def put_result(self, namespace: str, pod: str, result: ResultRead) -> frozenset[Key]:
         """Take a result that was read in a worker's log. It is kept until nothing is to be done any more."""
         entry = self._entry("Pod", namespace, pod)
-        if entry is None:
-            return UNCHANGED
+        known = self._readings.results.get((namespace, pod))
+        if entry is None or (known is not None and known.message is None and result.message is None):
+            return UNCHANGED  # unread again: waking who asked would make them ask again at once
         self._readings.results[namespace, pod] = result
         return self._read(pod, entry)
 

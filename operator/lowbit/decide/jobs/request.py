@@ -66,7 +66,7 @@ class Said(NamedTuple):
 def lasting(request: JobRequest, failure: Failure, actions: tuple[Action, ...]) -> StageResult:
     """A failure that stays until somebody changes something."""
     return StageResult(
-        stage="Failed", reason=f"{request.kind.title}Failed", message=f"{failure.message} {failure.action}".strip(),
+        stage="Failed", reason=failure.reason, message=f"{failure.message} {failure.action}".strip(),
         actions=actions, failure=failure, revision=request.revision,
     )  # fmt: skip
 

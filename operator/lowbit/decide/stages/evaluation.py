@@ -107,7 +107,7 @@ def no_result(job: str, clock: Clock) -> StageResult:
         stage="Evaluate", reason="NoResult", message=f"Job {job} left no result behind.",
         action="Use a worker image of the operator's version, then delete the Job to try again.", time=clock.text,
     )  # fmt: skip
-    return StageResult("Failed", "EvaluateFailed", f"{failure.message} {failure.action}", failure=failure)
+    return StageResult("Failed", failure.reason, f"{failure.message} {failure.action}", failure=failure)
 
 
 def in_store(
