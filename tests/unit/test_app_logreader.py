@@ -254,3 +254,19 @@ async def test_a_result_in_a_log_that_is_gone_is_told_as_that(bench: Bench) -> N
     assert bench.store.view("Job", "team", "baseline-1").pods
     assert bench.store._readings.results["team", "baseline-1-0"].unread == "pod team/baseline-1-0 is gone"
     assert bench.touched == [CHAT]
+
+
+async def test_who_is_woken_may_ask_for_the_next_log_of_the_same_pod_at_once(bench: Bench) -> None:
+    bench.add("baseline-1")
+    asked: list[int] = []
+
+    def woken(_keys: object) -> None:
+        asked.append(len(bench.logs.asked))
+        if len(asked) == 1:
+            bench.reader.ask_once("team", (ReadLog("baseline-1-0", 2, previous=True),))
+
+    bench.reader._touch = woken
+    await ask_engine(bench)
+    await bench.settle()
+    found = engine_log(bench)
+    assert found is not None and found.ends == 2

@@ -91,3 +91,14 @@ def test_what_was_read_is_let_go_at_rest(large: World) -> None:
     assert store._readings.results
     store.rest(Key(NAMESPACE, NAME))
     assert not store._readings.results
+
+
+def test_a_model_at_rest_keeps_the_result_that_another_one_waits_for(large: World) -> None:
+    large.apply_model("other", spec())
+    large.settle(NAME, "other")
+    store = Store()
+    for manifest in large.objects.values():
+        store.put(manifest)
+    large.show_read(store)
+    store.rest(Key(NAMESPACE, NAME))
+    assert store._readings.results, "the Job is of both"

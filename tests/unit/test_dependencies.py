@@ -20,7 +20,7 @@ REQUIREMENTS = ROOT / "requirements"
 DECLARATIONS: Mapping[str, Path] = {"operator": ROOT / "pyproject.toml", "worker": REQUIREMENTS / "worker.in"}
 """By image: the file that lists the packages asked for by name; its lock is requirements/<image>.txt."""
 STAGES: Mapping[str, tuple[str, ...]] = {"operator": ("prepare", "fetch"), "worker": ("quantize", "evaluate")}
-"""By image: the stages whose Jobs use it (desired/*_job.py)."""
+"""By image: the stages whose Jobs use it (desired/jobs)."""
 PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "operator": ("lowbit.app.__main__", "lowbit.cli.main", "lowbit.worker.__main__"),
     "worker": ("lowbit.cli.main", "lowbit.worker.__main__"),

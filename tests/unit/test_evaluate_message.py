@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from lowbit.api.calibration import Calibration
 from lowbit.api.documents import EXIT_REFUSED, EvaluateResult, PrepareResult
 from lowbit.api.evaluation import Evaluation
-from lowbit.api.logged import LINE_LIMIT, join, split
+from lowbit.api.logged import LINE_LIMIT, LOGGED_LIMIT, MOST_PARTS, LoggedResult, join, split
 from lowbit.api.paths import TERMINATION_LIMIT, UNPACKED_LIMIT
 from lowbit.api.status import EvaluationSummary, MeanStatistics, Measurement, SpeedSummary
 from lowbit.api.suites import metrics
@@ -167,3 +167,33 @@ def test_a_packed_message_that_is_damaged_is_no_result(packed: str) -> None:
     assert parse_termination(json.dumps({"packed": packed})) is None
     with pytest.raises(ValidationError):
         TerminationMessage.model_validate({"packed": packed})
+
+
+def test_a_result_that_packs_well_but_unpacks_to_more_than_is_taken_goes_to_the_log(tmp_path: Path) -> None:
+    """A candidate that equals its original has the same numbers in every class."""
+    row = measurements(random.Random(0), "same")[0]
+    rows = [row.model_copy(update={"slice": f"class-{n % 10}"}) for n in range(600)]
+    summary = EvaluationSummary(measurements=rows, speed=[])
+    message = TerminationMessage(evaluate=EvaluateResult(evaluation="eval-1", summary=summary, seconds=1))
+    assert len(message.text().encode()) <= TERMINATION_LIMIT
+    assert told(message, tmp_path) == message
+
+
+def test_a_packed_message_that_is_nested_too_deep_is_no_result() -> None:
+    packed = base64.b64encode(zlib.compress(b"[" * 60_000)).decode()
+    assert parse_termination(json.dumps({"packed": packed})) is None
+
+
+def test_a_pod_cannot_have_the_operator_read_without_end() -> None:
+    assert parse_termination('{"logged": {"digest": "x", "parts": 1000000000}}') is None
+    assert parse_termination('{"logged": {"digest": "x", "parts": 0}}') is None
+    noise = base64.b64encode(random.Random(0).randbytes(LOGGED_LIMIT * 3 // 4)).decode()
+    assert split(noise[:LOGGED_LIMIT])[0].parts <= MOST_PARTS, "the longest result that there may be fits"
+
+
+def test_a_result_in_the_log_that_names_another_one_is_no_result() -> None:
+    inner = TerminationMessage(logged=LoggedResult(digest="x", parts=1)).model_dump_json(
+        by_alias=True, exclude_none=True
+    )
+    logged, lines = split(inner)
+    assert read_result("\n".join(lines), logged).message is None

@@ -269,6 +269,21 @@ async def test_a_new_suite_is_all_that_is_measured_anew_and_a_name_is_nothing_ne
     assert {row.suite for row in second.summary.measurements} == {"texts", "short"}
 
 
+async def test_what_a_candidate_gave_for_other_texts_is_measured_anew(bench: Bench, tmp_path: Path) -> None:
+    """A template may write the date: a new baseline then holds other token ids than the candidate has read."""
+    await bench.both()
+    lines = [{"text": words(np.random.default_rng(9), 30)} for _ in range(8)]
+    other = make_dataset(bench.store, tmp_path, lines)
+    bench.store.write(dataset_key(bench.dataset), bench.store.read(dataset_key(other)) or b"")
+    key = bench.samples_key()
+    bench.store.write(key.replace("samples.npz", "suite.json"), b'{"engineVersion": "0.1.0"}')
+    document = bench.document().model_copy(update={"evaluation": "baseline-2"})
+    await bench.run(FakeEngine(ORIGINAL), document)
+    again = bench.document(baseline="baseline-2").model_copy(update={"evaluation": "eval-2"})
+    found = await bench.run(FakeEngine(CANDIDATE), again)
+    assert {row.count for row in found.summary.measurements} == {8}
+
+
 async def test_what_another_version_of_the_engine_gave_is_measured_anew(bench: Bench) -> None:
     await bench.run(FakeEngine(ORIGINAL), bench.document())
     engine = FakeEngine(ORIGINAL, release="0.34.0")
@@ -358,9 +373,13 @@ async def test_a_baseline_that_is_gone_is_refused(bench: Bench) -> None:
     assert refused.value.refusal.reason == "NoBaseline"
 
 
-async def test_a_damaged_baseline_is_refused(bench: Bench) -> None:
+@pytest.mark.parametrize("damage", ["broken", "cut", "flipped"])
+async def test_a_damaged_baseline_is_refused(bench: Bench, damage: str) -> None:
     await bench.run(FakeEngine(ORIGINAL), bench.document())
-    bench.store.write(bench.samples_key(), b"broken")
+    whole = bench.store.read(bench.samples_key()) or b""
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes(255 - byte for byte in whole[middle : middle + 64]) + whole[middle + 64 :]
+    bench.store.write(bench.samples_key(), {"broken": b"broken", "cut": whole[:middle], "flipped": flipped}[damage])
     with pytest.raises(RefusalError) as refused:
         await bench.run(FakeEngine(CANDIDATE), bench.document(baseline="baseline-1"))
     assert refused.value.refusal.reason == "Damaged"

@@ -16,7 +16,7 @@ from lowbit.gate.bounds import NotANumberError, NotMeasuredError, bounds, needed
 from lowbit.gate.tango import score, tango
 
 ACCURACY = Metric(
-    name="AccuracyChange", title="Accuracy", meaning="candidate less original", better="Higher", least=-1.0,
+    name="AccuracyLoss", title="Accuracy lost", meaning="original less candidate", better="Lower", least=-1.0,
     greatest=1.0, bound="Tango", unit="question",
 )  # fmt: skip
 F1 = Metric(name="F1", title="F1", meaning="mean", better="Higher", greatest=1.0, bound="Bootstrap")
@@ -26,7 +26,7 @@ counts = st.integers(0, 60)
 def pairs(both: int, original: int, candidate: int, neither: int, count: int | None = None) -> Measurement:
     cells = PairedCounts(both=both, original_only=original, candidate_only=candidate, neither=neither)
     total = both + original + candidate + neither if count is None else count
-    return Measurement(suite="s", metric="AccuracyChange", count=total, pairs=cells)
+    return Measurement(suite="s", metric="AccuracyLoss", count=total, pairs=cells)
 
 
 def passes(count: int, margin: float, lost: float, gained: float) -> float:
@@ -96,7 +96,7 @@ def test_a_bound_is_passed_no_more_often_than_declared(loss: float, gain: float)
 
 
 def test_counts_that_do_not_add_up_are_no_numbers() -> None:
-    assert bounds(ACCURACY, pairs(90, 5, 3, 2), 0.95).value == pytest.approx(-0.02)
+    assert bounds(ACCURACY, pairs(90, 5, 3, 2), 0.95).value == pytest.approx(0.02)
     for broken in (pairs(90, 5, 3, 2, count=101), pairs(90, -5, 13, 2)):
         with pytest.raises(NotANumberError):
             bounds(ACCURACY, broken, 0.95)
@@ -130,6 +130,9 @@ def test_the_quantiles_of_a_bootstrap_are_its_bounds() -> None:
         Quantiles(value="0.5", probabilities=["0.05", "0.95"], values=["0.4", "nan"]),
         Quantiles(value="0.5", probabilities=[], values=[]),
         Quantiles(value="1.5", probabilities=["0.05", "0.95"], values=["0.4", "0.6"]),
+        Quantiles(value="0.1", probabilities=["0.05", "0.95"], values=["0.9", "0.91"]),
+        Quantiles(value="0.5", probabilities=["0.05", "0.95"], values=["0.4", "0.6", "0.7"]),
+        Quantiles(value="0.9", probabilities=["0.05", "0.95"], values=["0.8", "1.2"]),
     ],
 )
 def test_quantiles_that_make_no_sense_never_pass(broken: Quantiles) -> None:
@@ -138,9 +141,16 @@ def test_quantiles_that_make_no_sense_never_pass(broken: Quantiles) -> None:
 
 
 def test_what_cannot_be_decided_says_how_many_units_would_whatever_the_statistics() -> None:
-    needed = needed_count(ACCURACY, pairs(185, 6, 5, 4), -0.02, 0.95)
+    needed = needed_count(ACCURACY, pairs(185, 6, 5, 4), 0.02, 0.95)
     # (1.645 + 0.842)^2 * (0.055 - 0.005^2) / 0.015^2 = 1511; a score interval is wider than the plain variance says
     assert needed == pytest.approx(1511, rel=0.25)
     assert needed_count(F1, quantiles(normal_grid(0.8, 0.02)), 0.79, 0.95) == pytest.approx(
         100 * (2.487 * 2) ** 2, rel=0.02
     )
+
+
+def test_a_margin_is_a_maximum_of_what_is_lost() -> None:
+    found = bounds(ACCURACY, pairs(1800, 60, 60, 80), 0.95)
+    assert found.value == 0
+    assert 0 < found.upper < 0.02, "not inferior by two points"
+    assert bounds(ACCURACY, pairs(1800, 90, 30, 80), 0.95).lower > 0.02

@@ -23,6 +23,10 @@ class EnvironmentVariable(Wire):
 Argument = Annotated[str, StringConstraints(max_length=1024)]
 
 
+WORDS = 120
+"""Characters of a candidate's changes in a status; the ModelRevision has all of them."""
+
+
 class EngineChanges(Wire):
     """What a candidate changes in the engine: it is judged and served with this, and the original without it. For
     instance a KV cache in FP8: args: ["--kv-cache-dtype=fp8"]."""
@@ -33,8 +37,10 @@ class EngineChanges(Wire):
     """Environment of the engine; a variable of the same name is replaced."""
 
     def words(self) -> str:
-        """The changes in one line, for people: --kv-cache-dtype=fp8, VLLM_X=1."""
-        return ", ".join([" ".join(self.args)] * bool(self.args) + [f"{each.name}={each.value}" for each in self.env])
+        """The changes in one short line, for people: --kv-cache-dtype=fp8, VLLM_X=1."""
+        parts = [" ".join(self.args)] if self.args else []
+        said = ", ".join(parts + [f"{each.name}={each.value}" for each in self.env])
+        return said if len(said) <= WORDS else said[: WORDS - 1] + "…"
 
 
 class Resources(Wire):

@@ -11,7 +11,7 @@ import hashlib
 import zlib
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from lowbit.api.base import Tolerant
 
@@ -19,6 +19,8 @@ PART = 8192
 """Characters of data in one line."""
 LOGGED_LIMIT = 1024 * 1024
 """Bytes of the result's JSON. 16 suites of 200 classes fit. It goes into a status, and etcd takes 1.5 MiB."""
+MOST_PARTS = 200
+"""Lines of a result; LOGGED_LIMIT bytes that do not compress take 171. A pod must not fill the operator's memory."""
 LINE_LIMIT = PART + 200
 """Bytes of one line."""
 
@@ -28,7 +30,7 @@ class LoggedResult(Tolerant):
 
     digest: str
     """SHA-256 (hex) of its JSON."""
-    parts: int
+    parts: int = Field(ge=1, le=MOST_PARTS)
     """Number of lines that hold it."""
 
 

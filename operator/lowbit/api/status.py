@@ -77,7 +77,8 @@ class MeanStatistics(Tolerant):
 
 
 class PairedCounts(Tolerant):
-    """Units that each of two models got right or wrong; the metric is the candidate's share less the original's."""
+    """Units that each of two models got right or wrong. The metric is the loss: the original's share less the
+    candidate's."""
 
     both: int
     original_only: int
@@ -112,7 +113,7 @@ class Measurement(Tolerant):
     def estimate(self) -> float | None:
         """The value on the metric's scale; None where there is none."""
         if self.pairs is not None:
-            return (self.pairs.candidate_only - self.pairs.original_only) / max(self.count, 1)
+            return (self.pairs.original_only - self.pairs.candidate_only) / max(self.count, 1)
         told = self.mean or self.quantiles
         return float(told.value) if told is not None else None
 

@@ -62,7 +62,10 @@ class _Message(Tolerant):
             raise ValueError(f"the packed message is damaged: {error}") from error
         if not stream.eof:
             raise ValueError(f"the packed message is cut off, or longer than {UNPACKED_LIMIT} bytes")
-        return json.loads(data)
+        try:
+            return json.loads(data)
+        except RecursionError as error:
+            raise ValueError("the packed message is nested too deep") from error
 
     def text(self) -> str:
         """The message as it is written: plain where it fits, else packed."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable
-from functools import partial
 
 from lowbit.api.logged import LINE_LIMIT
 from lowbit.app.logs import about
@@ -80,15 +79,19 @@ class LogReader:
         for task in list(self._tasks.values()):
             task.cancel()
 
-    def _start(self, of: tuple[str, str, str], work: Coroutine[object, object, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks[of] = task
-        task.add_done_callback(partial(self._ended, of))
+    def _start(self, of: tuple[str, str, str], work: Coroutine[object, object, Iterable[Key]]) -> None:
+        self._tasks[of] = asyncio.create_task(self._run(of, work))
 
-    def _ended(self, of: tuple[str, str, str], _task: asyncio.Task[None]) -> None:
-        self._tasks.pop(of, None)
+    async def _run(self, of: tuple[str, str, str], work: Coroutine[object, object, Iterable[Key]]) -> None:
+        """Read, and wake whom it concerns. They may ask for the next log of the same pod at once."""
+        touched: Iterable[Key] = ()
+        try:
+            touched = await work
+        finally:
+            self._tasks.pop(of, None)
+        self._touch(touched)
 
-    async def _read(self, namespace: str, job: str, pod: str) -> None:
+    async def _read(self, namespace: str, job: str, pod: str) -> Iterable[Key]:
         line = None
         async with self._slots:
             try:
@@ -96,9 +99,9 @@ class LogReader:
                 line = last_progress(log)
             except KubeError as error:
                 logger.info("progress was not read: %s", error.message, extra=about(Key(namespace, job, "Job")))
-        self._touch(self._store.put_progress(namespace, job, line, self._now()))
+        return self._store.put_progress(namespace, job, line, self._now())
 
-    async def _read_engine(self, namespace: str, log: ReadLog) -> None:
+    async def _read_engine(self, namespace: str, log: ReadLog) -> Iterable[Key]:
         async with self._slots:
             try:
                 text = await self._kube.pod_log(
@@ -110,9 +113,9 @@ class LogReader:
                     "an engine's log was not read: %s", error.message, extra=about(Key(namespace, log.pod, "Pod"))
                 )
                 found = EngineLog(log.ends, unread=error.message)
-        self._touch(self._store.put_engine_log(namespace, log.pod, found))
+        return self._store.put_engine_log(namespace, log.pod, found)
 
-    async def _read_result(self, namespace: str, wanted: ReadResult) -> None:
+    async def _read_result(self, namespace: str, wanted: ReadResult) -> Iterable[Key]:
         lines = wanted.logged.parts + AFTER_LINES
         async with self._slots:
             try:
@@ -122,7 +125,7 @@ class LogReader:
                 found = ResultRead(wanted.logged.digest, unread=error.message)
         if found.unread is not None:
             logger.info("a result was not read: %s", found.unread, extra=about(Key(namespace, wanted.pod, "Pod")))
-        self._touch(self._store.put_result(namespace, wanted.pod, found))
+        return self._store.put_result(namespace, wanted.pod, found)
 
 
 def _runs(containers: Iterable[ContainerState]) -> bool:

@@ -111,7 +111,7 @@ def _say(manifest: Mapping[str, Any], taken: NameConflict, clock: Clock) -> Stag
     message = f"{about} is there already, and {taken.why}. Lowbit changes nothing that is not its own."
     action = f"Delete or rename it (kubectl describe {kind.lower()} {metadata['name']} shows whose it is)."
     failure = Failure(stage=stage.title, reason="NameTaken", message=message, action=action, time=clock.text)
-    return StageResult("Failed", "NameTaken", f"{message} {action}", failure=failure)
+    return StageResult.failed(failure)
 
 
 def stage_of(kind: str, labels: Mapping[str, str]) -> StageKind:

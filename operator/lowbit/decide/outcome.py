@@ -36,6 +36,12 @@ class StageResult:
     revision: str | None = None
     """The revision that is being made or judged."""
 
+    @classmethod
+    def failed(cls, failure: Failure) -> StageResult:
+        """A lasting failure, in its own words."""
+        message = f"{failure.message} {failure.action}".strip()
+        return cls("Failed", failure.reason, message, failure=failure, revision=failure.revision)
+
 
 @dataclass(frozen=True)
 class Clock:

@@ -97,7 +97,7 @@ def _invalid(snapshot: Snapshot, clock: Clock, why: str) -> Plan:
         stage="Prepare", reason="InvalidSpec", message=f"the spec cannot be read: {why}",
         action="Write it as the CRD's schema says (kubectl explain qm.spec).", time=clock.text,
     )  # fmt: skip
-    waiting = StageResult("Failed", "InvalidSpec", failure.message, failure=failure)
+    waiting = StageResult.failed(failure)
     status = quantized_model_status(snapshot, Situation(None, None, waiting, failure), clock)
     change = write(snapshot, status)
     return Plan(status=change, events=events(snapshot.model.body.status, status) if change is not None else ())

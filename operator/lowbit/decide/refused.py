@@ -26,7 +26,7 @@ def refused(snapshot: Snapshot, plan: Plan, why: str, now: datetime) -> Plan:
         action="Change what it names (spec.serving.pod, spec.jobs, spec.engine), or the policy that refuses it; "
         "it is tried again by itself.",
     )  # fmt: skip
-    waiting = StageResult("Failed", failure.reason, f"{failure.message} {failure.action}", failure=failure)
+    waiting = StageResult.failed(failure)
     served = deployed(snapshot, spec.serving) if spec.serving is not None else None
     status = quantized_model_status(snapshot, Situation(None, served, waiting, failure), clock)
     change = write(snapshot, status)

@@ -151,7 +151,7 @@ def quantized_model_status(snapshot: Snapshot, situation: Situation, clock: Cloc
     if spec.serving is None and situation.target is not None:
         current = situation.target.revision
     evaluation = snapshot.evaluations.get(judged.body.status.evaluation or "") if judged else None
-    measured = once(evaluation, _shown) if evaluation is not None else old.evaluation
+    measured = (once(evaluation, _shown) if evaluation is not None else None) or old.evaluation
     deployment = snapshot.deployment
     return QuantizedModelStatus(
         observed_generation=meta.generation,

@@ -68,7 +68,7 @@ def student_t(metric: Metric, measured: Measurement, confidence: float) -> Bound
 
 
 def paired(metric: Metric, measured: Measurement, confidence: float) -> Bounds:
-    """Of the difference of two paired proportions, by Tango's score interval."""
+    """Of the original's share less the candidate's, by Tango's score interval. A maximum is a margin."""
     counts = measured.pairs
     if counts is None:
         raise NotMeasuredError(f"{metric.name} was not measured")
@@ -77,8 +77,8 @@ def paired(metric: Metric, measured: Measurement, confidence: float) -> Bounds:
         raise NotANumberError(f"{metric.name} came out as counts that do not add up ({cells} of {measured.count})")
     if measured.count < MINIMUM_COUNT:
         raise too_few(metric, measured)
-    difference = (counts.candidate_only - counts.original_only) / measured.count
-    lower, upper = tango(counts.candidate_only, counts.original_only, measured.count, confidence)
+    difference = (counts.original_only - counts.candidate_only) / measured.count
+    lower, upper = tango(counts.original_only, counts.candidate_only, measured.count, confidence)
     return Bounds(difference, max(metric.least, lower), min(metric.greatest, upper), measured.count)
 
 
@@ -89,7 +89,9 @@ def bootstrap(metric: Metric, measured: Measurement, confidence: float) -> Bound
         raise NotMeasuredError(f"{metric.name} was not measured")
     grid = [(_number(p), metric.of(_number(v))) for p, v in zip(found.probabilities, found.values, strict=False)]
     value = metric.of(_number(found.value))
-    if isnan(value) or not metric.least <= value <= metric.greatest or not _rises(grid):
+    whole = len(found.probabilities) == len(found.values) and _rises(grid)
+    # The value lies among its own quantiles, and all of them in the metric's range.
+    if not whole or not metric.least <= grid[0][1] <= value <= grid[-1][1] <= metric.greatest:
         raise NotANumberError(f"{metric.name} came out as {found.value}, with quantiles that it cannot have")
     if measured.count < MINIMUM_COUNT:
         raise too_few(metric, measured)

@@ -111,8 +111,14 @@ class Store:
         for kind, name in self._members.get(key, ()):
             self.pack(kind, key.namespace, name)
             for pod in self._job_pods.get((key.namespace, name), ()) if kind == "Job" else ():
-                self._readings.results.pop((key.namespace, pod), None)
+                if self._only(key, name):
+                    self._readings.results.pop((key.namespace, pod), None)
                 self.pack("Pod", key.namespace, pod)
+
+    def _only(self, key: Key, job: str) -> bool:
+        """Whether a Job is of this QuantizedModel alone: another one may still wait for its result."""
+        entry = self._entry("Job", key.namespace, job)
+        return entry is not None and entry.keys == {key}
 
     def pack(self, kind: str, namespace: str, name: str) -> None:
         """Keep an object compressed until somebody asks for it."""
@@ -154,8 +160,8 @@ class Store:
         """Take a result that was read in a worker's log. It is kept until nothing is to be done any more."""
         entry = self._entry("Pod", namespace, pod)
         known = self._readings.results.get((namespace, pod))
-        if entry is None or (known is not None and known.message is None and result.message is None):
-            return UNCHANGED  # unread again: waking who asked would make them ask again at once
+        if entry is None or (known is not None and known.message == result.message):
+            return UNCHANGED  # unread again, as a rule: who is woken asks again at once
         self._readings.results[namespace, pod] = result
         return self._read(pod, entry)
 

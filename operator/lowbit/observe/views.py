@@ -101,8 +101,10 @@ def job_view(manifest: Mapping[str, Any], pods: Iterable[Mapping[str, Any]], rea
     names = [_name(pod) for pod in newest]
     engine_logs = readings.engines_of(meta.namespace, names)
     read = readings.results_of(meta.namespace, names).get(_name(finished_pod)) if finished_pod is not None else None
-    if message is not None and message.logged is not None and read is not None and read.message is not None:
-        message = read.message if read.digest == message.logged.digest else message
+    if read is not None and (message is None or message.logged is None or message.logged.digest != read.digest):
+        read = None
+    if read is not None and read.message is not None:
+        message = read.message
     return JobView(
         meta=meta,
         state=_job_state(status, conditions, newest),
@@ -154,7 +156,10 @@ def read_engine_log(log: str, ends: int) -> EngineLog:
 def read_result(log: str, logged: LoggedResult) -> ResultRead:
     """The result in a worker's log."""
     try:
-        return ResultRead(logged.digest, TerminationMessage.model_validate_json(join(log, logged)))
+        message = TerminationMessage.model_validate_json(join(log, logged))
+        if message.logged is not None:
+            return ResultRead(logged.digest, unread="the log holds no result, but names another one")
+        return ResultRead(logged.digest, message)
     except ValueError as error:
         return ResultRead(logged.digest, unread=str(error))
 

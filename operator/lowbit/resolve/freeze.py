@@ -22,9 +22,6 @@ from lowbit.naming.canonical import digest
 from lowbit.naming.names import evaluation_name, input_hash
 from lowbit.resolve.checks import check_model, fitting_of
 
-QUANTIZE_VERSION = 1
-"""Raised when the quantizer would make other weights from the same inputs."""
-
 
 def freeze(name: str, spec: QuantizedModelSpec, platform: Platform, prepared: PrepareResult) -> list[ModelRevisionSpec]:
     """One revision spec per candidate, in order of preference. Raises Refused with every problem found."""
@@ -134,9 +131,8 @@ def resolve_engine(engine: Engine, platform: Platform, changes: EngineChanges | 
 
 def artifact_hash(source: Digest, recipe: ResolvedRecipe, calibration: ResolvedCalibration | None) -> str:
     """Hash of an artifact's inputs. Evaluation and serving are not in it."""
-    return digest(
-        "artifact", {"source": source, "recipe": recipe, "calibration": calibration, "version": QUANTIZE_VERSION}
-    )
+    version = recipe_of(recipe)[0].version
+    return digest("artifact", {"source": source, "recipe": recipe, "calibration": calibration, "version": version})
 
 
 def baseline_spec(revision: ModelRevisionSpec) -> ModelEvaluationSpec:

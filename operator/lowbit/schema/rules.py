@@ -6,10 +6,11 @@ A rule hangs on a type and holds wherever that type occurs. Its message says wha
 from __future__ import annotations
 
 from decimal import Decimal
+from math import isfinite
 from typing import Final
 
 from lowbit.api.base import Wire
-from lowbit.api.engine import EnvironmentVariable, Resources
+from lowbit.api.engine import EngineChanges, EnvironmentVariable, Resources
 from lowbit.api.engines import ENGINES, Engine
 from lowbit.api.evaluation import MaximumThreshold, MinimumThreshold, Suite, SuiteGate
 from lowbit.api.pods import JobOptions, Toleration
@@ -35,14 +36,17 @@ def _listed(names: tuple[str, ...]) -> str:
 
 def reachable(metric: Metric) -> Rule:
     """A rule against thresholds that every result passes, or none."""
-    relation, end = ("> ", metric.least) if metric.better == "Lower" else ("<= ", metric.greatest)
+    highest = "<=" if metric.better == "Higher" else "<"
+    parts = [f"double(self.value) > {metric.least}"]
+    parts += [f"double(self.value) {highest} {metric.greatest}"] if isfinite(metric.greatest) else []
 
     def holds(threshold: MaximumThreshold | MinimumThreshold) -> bool:
         value = Decimal(threshold.value)
-        return threshold.metric != metric.name or (value > end if metric.better == "Lower" else value <= end)
+        below = value < metric.greatest or (metric.better == "Higher" and value == metric.greatest)
+        return threshold.metric != metric.name or (value > metric.least and below)
 
     return Rule(
-        f"self.metric != '{metric.name}' || !self.value.matches({NUMBER_CEL}) || double(self.value) {relation}{end}",
+        f"self.metric != '{metric.name}' || !self.value.matches({NUMBER_CEL}) || ({' && '.join(parts)})",
         metric.unreachable,
         holds,
         "value",
@@ -88,6 +92,13 @@ SHARED: Final[dict[type[Wire], tuple[Rule, ...]]] = {
     EvaluationDataset: (exactly_one_location("an evaluation dataset"),),
     MaximumThreshold: reachable_all("Lower"),
     MinimumThreshold: reachable_all("Higher"),
+    EngineChanges: (
+        Rule(
+            "(has(self.args) && size(self.args) > 0) || (has(self.env) && size(self.env) > 0)",
+            "a candidate's engine changes nothing: write args or env, or leave engine out",
+            lambda changes: bool(changes.args or changes.env),
+        ),
+    ),
     Suite: (exactly_one("a suite", *SUITES.names()), *measured_by_all()),
     SuiteGate: (
         Rule(

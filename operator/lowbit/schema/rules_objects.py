@@ -220,7 +220,9 @@ OBJECT_RULES: Final[dict[type[Wire], tuple[ObjectRule, ...]]] = {
 
 def rules_of(kind: type[Wire]) -> list[Rule]:
     """The rules of a type and of its bases."""
-    changes = tuple(rule for each in ENGINES for rule in each.rules if rule.field in ("args", "env"))
+    changes = tuple(
+        rule for each in ENGINES for rule in (*each.rules, *each.change_rules) if rule.field in ("args", "env")
+    )
     declared: dict[type[Wire], tuple[Rule, ...]] = {EngineChanges: changes} | {
         each.spec: each.rules for each in (*RECIPES, *ENGINES, *SUITES)
     }

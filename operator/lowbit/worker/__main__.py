@@ -18,11 +18,11 @@ from types import FrameType
 
 from lowbit.api.documents import EXIT_ENGINE, EXIT_REFUSED, StageDocument
 from lowbit.api.logged import LOGGED_LIMIT, split
-from lowbit.api.paths import DOCUMENT_PATH, TERMINATION_LIMIT, TERMINATION_PATH
+from lowbit.api.paths import DOCUMENT_PATH, TERMINATION_LIMIT, TERMINATION_PATH, UNPACKED_LIMIT
 from lowbit.api.stages import STAGES
 from lowbit.api.termination import Refusal, TerminationMessage
 from lowbit.worker.full import full, is_full
-from lowbit.worker.progress import Progress
+from lowbit.worker.progress import Progress, write_line
 from lowbit.worker.refuse import EngineError, RefusalError, cut
 from lowbit.worker.store import open_store
 
@@ -106,9 +106,10 @@ def fitting(code: int, message: TerminationMessage, write: Callable[[str], None]
 
     A result that is too long for the log as well becomes a refusal, because a truncated result is useless.
     """
-    if message.refusal is not None or len(message.text().encode()) <= TERMINATION_LIMIT:
-        return code, message
     whole = _json(message)
+    packed = len(whole.encode()) <= UNPACKED_LIMIT and len(message.text().encode()) <= TERMINATION_LIMIT
+    if message.refusal is not None or packed:
+        return code, message
     if len(whole.encode()) <= LOGGED_LIMIT:
         logged, lines = split(whole)
         for line in lines:
@@ -120,11 +121,6 @@ def fitting(code: int, message: TerminationMessage, write: Callable[[str], None]
         action="use fewer datasets and suites, or shorter names for them",
     )
     return EXIT_REFUSED, TerminationMessage(refusal=refusal)
-
-
-def write_line(line: str) -> None:
-    """Print a line to the log, unbuffered."""
-    print(line, flush=True)
 
 
 def write_termination(message: TerminationMessage, path: Path) -> None:
@@ -140,9 +136,10 @@ def write_termination(message: TerminationMessage, path: Path) -> None:
 def main(document_path: Path = Path(DOCUMENT_PATH), termination_path: Path = Path(TERMINATION_PATH)) -> int:
     """Run the document's stage. Returns the exit code."""
     signal.signal(signal.SIGTERM, stop)
-    code, message = fitting(*outcome(lambda: run_stage(read_document(document_path))), write_line)
-    # A second SIGTERM must not keep the message from being written.
+    ended = outcome(lambda: run_stage(read_document(document_path)))
+    # A SIGTERM from here on must not keep the result from being written.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    code, message = fitting(*ended, write_line)
     write_termination(message, termination_path)
     return code
 

@@ -89,6 +89,8 @@ class EngineKind(ABC, Generic[Spec, Resolved]):
     """The same with every default filled in, as it is frozen in a ModelRevision."""
     rules: ClassVar[tuple[Rule, ...]] = ()
     """Rules on `spec` that a schema cannot say."""
+    change_rules: ClassVar[tuple[Rule, ...]] = ()
+    """Rules on what a candidate changes in it, beside those on args and env."""
     formats: ClassVar[frozenset[str]]
     """Formats that it loads beside unquantized models, as `quantization_config.quant_method` names them."""
     capabilities: ClassVar[frozenset[Capability]] = frozenset()

@@ -30,19 +30,37 @@ SHORT_ARGUMENTS: Final = tuple(argument for argument in FORBIDDEN_ARGUMENTS if n
 
 
 def argument_is_allowed(argument: str) -> bool:
-    """Whether a manifest may pass it: vLLM accepts `_` for `-`, values after `=`, and unique abbreviations."""
-    if argument.startswith("--"):
-        name = argument.replace("_", "-").split("=")[0].split(".")[0]
-        return not any(long.startswith(name) for long in LONG_ARGUMENTS)
-    return not argument.startswith(SHORT_ARGUMENTS)
+    """Whether the engine may be given it."""
+    return not _means(argument, LONG_ARGUMENTS) and (
+        argument.startswith("--") or not argument.startswith(SHORT_ARGUMENTS)
+    )
 
 
-def _arguments_cel() -> str:
-    short = " && ".join(f"!a.startsWith('{argument}')" for argument in SHORT_ARGUMENTS)
-    long = ", ".join(f"'{argument}'" for argument in LONG_ARGUMENTS)
+def _means(argument: str, longs: Sequence[str]) -> bool:
+    """Whether it is one of these: vLLM takes `_` for `-`, values after `=`, and unique abbreviations."""
+    name = argument.replace("_", "-").split("=")[0].split(".")[0]
+    return argument.startswith("--") and any(long.startswith(name) for long in longs)
+
+
+UNSEEN_ARGUMENTS: Final = (
+    "--chat-template", "--chat-template-content-format", "--default-chat-template-kwargs",
+    "--trust-request-chat-template", "--generation-config", "--override-generation-config", "--enable-lora",
+    "--lora-modules", "--tokenizer-mode", "--response-role",
+)  # fmt: skip
+"""What a candidate may not change: both models read the same token ids, greedily, so no suite would see it."""
+
+
+def is_seen(argument: str) -> bool:
+    """Whether a suite can see what an argument changes."""
+    return not _means(argument, UNSEEN_ARGUMENTS)
+
+
+def _arguments_cel(longs: Sequence[str] = LONG_ARGUMENTS, shorts: Sequence[str] = SHORT_ARGUMENTS) -> str:
+    short = "".join(f"!a.startsWith('{argument}') && " for argument in shorts)
+    long = ", ".join(f"'{argument}'" for argument in longs)
     name = "a.replace('_', '-').split('=')[0].split('.')[0]"
     return (
-        f"!has(self.args) || self.args.all(a, {short} && (!a.startsWith('--') || "
+        f"!has(self.args) || self.args.all(a, {short}(!a.startsWith('--') || "
         f"[{name}].all(n, ![{long}].exists(f, f.startsWith(n)))))"
     )
 
@@ -117,6 +135,16 @@ class VLLMKind(EngineKind[VLLM, ResolvedVLLM]):
             "env",
         ),
     )  # fmt: skip
+
+    change_rules = (
+        Rule(
+            _arguments_cel(UNSEEN_ARGUMENTS, ()),
+            "args holds an argument that no suite can see (chat template, generation config, LoRA): write it below "
+            "spec.engine.vllm, where the original has it too",
+            lambda changes: all(is_seen(argument) for argument in changes.args),
+            "args",
+        ),
+    )
 
     def resolve(self, spec: VLLM, platform: Platform, env: list[EnvironmentVariable]) -> ResolvedVLLM:
         """Fill in the platform's image if the manifest names none."""

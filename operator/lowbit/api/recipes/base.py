@@ -41,6 +41,8 @@ class RecipeKind(ABC, Generic[Spec, Resolved]):
     """A quantize Job makes the artifact. Otherwise prepare finds it."""
     calibrated: ClassVar[bool] = True
     """The quantizer reads calibration texts."""
+    version: ClassVar[int] = 1
+    """Raised when the quantizer would make other weights from the same inputs."""
     quant_methods: ClassVar[tuple[str, ...]] = ()
     """What the engine calls such artifacts: `quantization_config.quant_method` in their config.json."""
     loadable: ClassVar[str] = ""

@@ -36,7 +36,7 @@ TOP1_AGREEMENT = Metric(
     meaning="share of tokens where both rank the same token first",
     explained="share of tokens where both models rank the same token first; mean over texts of the shares in each",
     better="Higher",
-    unreachable='Top1Agreement is a share, and none is above 1: write "0.95" for 95 percent, say',
+    unreachable='Top1Agreement is a share above 0, and none is above 1: write "0.95" for 95 percent, say',
     greatest=1.0,
 )
 PERPLEXITY = Metric(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from lowbit.api.pods import JobOptions
@@ -65,10 +65,7 @@ class Said(NamedTuple):
 
 def lasting(request: JobRequest, failure: Failure, actions: tuple[Action, ...]) -> StageResult:
     """A failure that stays until somebody changes something."""
-    return StageResult(
-        stage="Failed", reason=failure.reason, message=f"{failure.message} {failure.action}".strip(),
-        actions=actions, failure=failure, revision=request.revision,
-    )  # fmt: skip
+    return replace(StageResult.failed(failure), actions=actions)
 
 
 def running(request: JobRequest, job: JobView, adoption: Any) -> StageResult:

@@ -55,7 +55,7 @@ def create_revision(snapshot: Snapshot, clock: Clock, candidate: int, prepared: 
         failure = Failure(
             stage="Prepare", reason=refused.problems[0].reason, message=str(refused), action=action, time=clock.text
         )
-        return StageResult("Failed", failure.reason, f"{refused} {action}", failure=failure)
+        return StageResult.failed(failure)
     except KeyError as missing:
         # What prepare has found is written by the worker's version, and read by ours.
         return _broken(PREPARE, f"The result of prepare lacks {missing}.", clock)
@@ -146,4 +146,4 @@ def _outside(prepared: PrepareResult, spec: ModelRevisionSpec, made: ResolvedArt
 def _broken(stage: StageKind, message: str, clock: Clock) -> StageResult:
     action = "Use a worker image of the same version as the operator, then delete the Job to try again."
     failure = Failure(stage=stage.title, reason="NoResult", message=message, action=action, time=clock.text)
-    return StageResult("Failed", failure.reason, f"{message} {action}", failure=failure)
+    return StageResult.failed(failure)

@@ -107,7 +107,7 @@ def no_result(job: str, clock: Clock) -> StageResult:
         stage="Evaluate", reason="NoResult", message=f"Job {job} left no result behind.",
         action="Use a worker image of the operator's version, then delete the Job to try again.", time=clock.text,
     )  # fmt: skip
-    return StageResult("Failed", failure.reason, f"{failure.message} {failure.action}", failure=failure)
+    return StageResult.failed(failure)
 
 
 def in_store(
@@ -177,9 +177,7 @@ def engine_moved(
         stage="Gate", reason="EngineImageMoved", message=message, action=action, revision=revision.meta.name,
         time=clock.text,
     )  # fmt: skip
-    return StageResult(
-        "Failed", "EngineImageMoved", f"{message} {action}", failure=failure, revision=revision.meta.name
-    )
+    return StageResult.failed(failure)
 
 
 def _without_tag(image: str) -> str:

@@ -92,7 +92,7 @@ def pinned(snapshot: Snapshot, clock: Clock, name: str) -> Result:
     message = f"spec.serving.revision names {name}, which {'does not exist' if revision is None else 'has not passed'}."
     action = f"Write one that has passed ({', '.join(known) or 'there is none'}), or remove the field."
     failure = Failure(stage="Serve", reason=reason, message=message, action=action, revision=name, time=clock.text)
-    return Result(waiting=StageResult("Failed", reason, f"{message} {action}", failure=failure))
+    return Result(waiting=StageResult.failed(failure))
 
 
 def exhausted(snapshot: Snapshot, clock: Clock, revisions: list[Observed[ModelRevision]]) -> Result:
@@ -116,7 +116,7 @@ def exhausted(snapshot: Snapshot, clock: Clock, revisions: list[Observed[ModelRe
         stage="Gate", reason=reason, message=message, action=action, revision=revisions[-1].meta.name,
         time=last.time if last is not None else clock.text,
     )  # fmt: skip
-    waiting = StageResult("Failed", reason, f"{message} {action}", failure=failure, revision=revisions[-1].meta.name)
+    waiting = StageResult.failed(failure)
     serving = snapshot.model.body.spec.serving
     fallback = serving is not None and serving.fallback == "Source"
     return Result(target=Target(revisions[0], source=True) if fallback else None, waiting=waiting)

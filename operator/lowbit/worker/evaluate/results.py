@@ -7,6 +7,8 @@ evaluations/<name>: details.npz, report.html, and result.json, which is written 
 from __future__ import annotations
 
 import io
+import zipfile
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -110,11 +112,12 @@ def read_suite(store: Store, key: str, suite: ResolvedSuite, version: str) -> An
         kind, settings = suite_of(suite)
         with np.load(io.BytesIO(store.read(samples_key(key)) or b""), allow_pickle=False) as arrays:
             return RUNNERS[kind.name].unpack(arrays, settings)
-    except (ValueError, KeyError, OSError, EOFError) as error:
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise RefusalError(
             "Damaged",
             f"the store's samples of suite {suite.name} are damaged: {error}",
-            f"delete the folder measured/{key} in the store, and the ModelEvaluation that is compared with it",
+            f"delete the folder measured/{key} in the store; for an original also its ModelEvaluation and the folder "
+            "evaluations/<its name>",
         ) from error
 
 

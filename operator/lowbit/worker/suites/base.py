@@ -85,4 +85,7 @@ class Runner(ABC, Generic[Settings, Samples]):
 
     @abstractmethod
     def texts(self, samples: Samples) -> list[list[int]]:
-        """Token ids of the texts that the models have read: prompts for the other measurements."""
+        """Token ids of the texts that the models have read, at least one: prompts for the other measurements.
+
+        A candidate's stored samples count only if their texts are those of the original.
+        """

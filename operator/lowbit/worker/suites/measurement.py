@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lowbit.api.status import MeanStatistics, Measurement
 from lowbit.api.suites.metric import Metric
+from lowbit.gate.wording import number
 from lowbit.worker.suites.scoring import Mean
 
 
@@ -13,8 +14,3 @@ def measurement(suite: str, metric: Metric, mean: Mean, slice_: str | None = Non
         value=number(mean.value), standard_error=number(mean.standard_error), skewness=number(mean.skewness)
     )
     return Measurement(suite=suite, metric=metric.name, slice=slice_, count=mean.count, mean=statistics)
-
-
-def number(value: float) -> str:
-    """Six significant digits."""
-    return f"{value:.6g}"
