@@ -44,7 +44,8 @@ def test_a_misspelt_marker_is_refused(tmp_path: Path) -> None:
 
 def test_the_make_targets_differ_in_the_long_tests_only() -> None:
     def recipe(target: str) -> str:
-        return subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        command = ["make", "--dry-run", "--no-print-directory", target]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
     assert recipe("test-long").rstrip() == recipe("test").rstrip() + " --long"
     everything = pytest_command(["--long", "-x"])
