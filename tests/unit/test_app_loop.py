@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
 from lowbit.app.loop import HANGS_AFTER, Reconciler
 from lowbit.app.metrics import Metrics
-from lowbit.app.queue import CROWD, Lane, WorkQueue
+from lowbit.app.queue import Lane, WorkQueue
 from lowbit.kube.errors import Conflict, Forbidden, Invalid, KubeError, NotFound, TooManyRequests, Unavailable
 from lowbit.observe.keys import Key
 from lowbit.observe.store import Store
-from lowbit.state.plan import Apply, Delete, Event, Plan, ReadLog, ReadResult, WriteStatus
+from lowbit.state.plan import Apply, Delete, Event, Plan, ReadLog, ReadResult
 from lowbit.state.snapshot import Snapshot
 from tests.unit import world
 from tests.unit.world import NAMESPACE, World
@@ -271,7 +271,7 @@ async def test_a_reconcile_that_hangs_is_named_and_one_that_is_slow_is_not(bench
 async def test_thousands_of_keys_with_nothing_to_do_hold_up_neither_watches_nor_the_lease() -> None:
     bench = Bench()
     keys = [Key(NAMESPACE, f"settled-{number}") for number in range(1000)]
-    bench.queue.add_all(keys, Lane.PATIENT)
+    bench.queue.add_all(keys, Lane.NEW)
     workers = [asyncio.create_task(bench.reconciler.work()) for _ in range(8)]
     turns = 0
     while bench.queue.depth:
@@ -280,43 +280,3 @@ async def test_thousands_of_keys_with_nothing_to_do_hold_up_neither_watches_nor_
     for worker in workers:
         worker.cancel()
     assert turns >= len(keys)
-
-
-def telling(bench: Bench, type_: Literal["Normal", "Warning"]) -> Plan:
-    """A child has to go, and the QuantizedModel's status tells of it."""
-    seen = bench.store.get("QuantizedModel", NAMESPACE, "chat") or {}
-    metadata = seen["metadata"]
-    status = WriteStatus(
-        "QuantizedModel", "chat", metadata["uid"], metadata["resourceVersion"], {"stage": "RollingOut"}
-    )
-    return Plan(actions=(DELETE,), status=status, events=(Event(type_, "RollingOut", "0 of 1 pod(s) ready"),))
-
-
-async def in_a_crowd(bench: Bench) -> None:
-    """chat is reconciled before many others that have changed."""
-    bench.queue.add(CHAT)
-    bench.queue.add_all(Key(NAMESPACE, f"other-{number}") for number in range(2 * CROWD))
-    await bench.reconcile()
-
-
-async def test_while_many_wait_the_actions_are_done_and_the_status_waits_for_its_turn(bench: Bench) -> None:
-    bench.plan = telling(bench, "Normal")
-    await in_a_crowd(bench)
-    assert (bench.counted("later"), bench.counted("changed"), bench.api.writes) == (1, 1, 2)
-    assert [each["stage"] for each in bench.api.statuses] == ["RollingOut"]
-    assert bench.sent == list(bench.plan.events)
-
-
-async def test_what_went_wrong_is_told_at_once_however_many_wait(bench: Bench) -> None:
-    bench.plan = telling(bench, "Warning")
-    await in_a_crowd(bench)
-    assert (bench.counted("later"), bench.counted("changed")) == (0, 1)
-    assert bench.sent == list(bench.plan.events)
-
-
-async def test_what_fails_while_many_wait_keeps_its_backoff(bench: Bench) -> None:
-    bench.plan = telling(bench, "Normal")
-    bench.api.error = Unavailable(503, "", "busy")
-    await in_a_crowd(bench)
-    assert bench.counted("error") == 1
-    assert (bench.queue.next_due() or 0.0) > 0.0

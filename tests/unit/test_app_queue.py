@@ -8,12 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lowbit.app.queue import (
-    CROWD,
     FIRST_BACKOFF,
     LAST_BACKOFF,
     NEW_TURN,
-    PATIENCE,
-    PATIENT_TURN,
     Lane,
     WorkQueue,
     backoff,
@@ -58,71 +55,40 @@ def test_a_busy_key_does_not_starve_the_others() -> None:
     assert [work.take(), work.take()] == ["b", "a"]
 
 
-def test_what_has_changed_goes_before_what_is_new_and_that_before_what_can_wait() -> None:
+def test_what_has_changed_goes_before_what_is_new() -> None:
     work, _ = queue()
-    work.add_all(["patient"], Lane.PATIENT)
     work.add_all(["new"], Lane.NEW)
     work.add_all(["changed"])
-    assert [work.take(), work.take(), work.take()] == ["changed", "new", "patient"]
+    assert [work.take(), work.take()] == ["changed", "new"]
 
 
-def test_whatever_has_changed_what_is_new_and_what_has_waited_for_long_have_their_turns() -> None:
-    work, clock = queue()
-    work.add_all(["patient"], Lane.PATIENT)
+def test_whatever_has_changed_what_is_new_has_its_turn() -> None:
+    work, _ = queue()
     work.add_all(["new"], Lane.NEW)
     work.add_all(f"changed-{number}" for number in range(3 * NEW_TURN))
-    taken = [work.take() for _ in range(NEW_TURN)]
-    assert "new" in taken
-    assert "patient" not in taken
-    clock.now = PATIENCE
-    assert "patient" in [work.take() for _ in range(PATIENT_TURN)]
+    assert "new" in [work.take() for _ in range(NEW_TURN)]
 
 
 def test_a_key_is_in_the_lane_that_goes_first_and_as_old_as_its_first_wish() -> None:
     work, clock = queue()
-    work.add_all(["a", "b"], Lane.PATIENT)
-    work.add("c", Lane.NEW)
+    work.add_all(["a", "b"], Lane.NEW)
     clock.now = 5.0
+    work.add("b")
     work.add("b", Lane.NEW)
-    work.add("b", Lane.PATIENT)
-    assert (work.depth, work.age) == (3, 5.0)
-    assert [work.take(), work.take(), work.take(), work.take()] == ["c", "b", "a", None]
+    assert (work.depth, work.age) == (2, 5.0)
+    assert [work.take(), work.take(), work.take()] == ["b", "a", None]
 
 
-def test_a_key_that_is_put_off_while_it_is_in_work_stays_patient_unless_it_changes() -> None:
+def test_a_key_that_is_added_while_it_is_in_work_comes_again_in_the_lane_that_goes_first() -> None:
     work, _ = queue()
     work.add_all(["a", "b"])
     taken = [work.take(), work.take()]
     for key in taken:
-        work.add(str(key), Lane.PATIENT)
+        work.add(str(key), Lane.NEW)
     work.add("b")
-    work.add("b", Lane.PATIENT)
+    work.add("b", Lane.NEW)
     for key in taken:
         work.done(str(key))
-    assert [work.take(), work.take(), work.take()] == ["b", "a", None]
-
-
-def test_for_a_patient_key_whose_turn_it_is_there_is_no_crowd() -> None:
-    work, clock = queue()
-    work.add("patient", Lane.PATIENT)
-    work.add_all(f"changed-{number}" for number in range(CROWD + PATIENT_TURN))
-    clock.now = PATIENCE
-    seen = {}
-    for _ in range(PATIENT_TURN):
-        key = str(work.take())
-        seen[key] = work.crowded_for(key)
-        work.done(key)
-    assert not seen.pop("patient")
-    assert set(seen.values()) == {True}
-
-
-def test_a_patient_key_that_changes_is_patient_no_longer() -> None:
-    work, clock = queue()
-    work.add_all(["a", "b"], Lane.PATIENT)
-    clock.now = 5.0
-    work.add("b")
-    work.add("b", Lane.PATIENT)
-    assert (work.depth, work.age) == (2, 5.0)
     assert [work.take(), work.take(), work.take()] == ["b", "a", None]
 
 

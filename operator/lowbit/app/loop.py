@@ -6,15 +6,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from lowbit.app.debounce import StatusDebouncer
 from lowbit.app.logreader import LogReader
 from lowbit.app.logs import about
 from lowbit.app.metrics import Metrics
-from lowbit.app.queue import Lane, WorkQueue
+from lowbit.app.queue import WorkQueue
 from lowbit.decide.refused import refused
 from lowbit.decide.store import Claim, decide_store
 from lowbit.effects.execute import Outcome, Sends, execute
@@ -83,7 +82,6 @@ class Reconciler:
 
     def __post_init__(self) -> None:
         self.idle.set()
-        self._untold = StatusDebouncer(self.clock)
         self._between = asyncio.Lock()
 
     async def work(self) -> None:
@@ -148,15 +146,11 @@ class Reconciler:
             logger.warning("the event was not sent: %s", error.message, extra=about(key))
 
     async def _reconcile(self, key: Key) -> str:
-        """One step. How it ended: gone, unchanged, changed, later, stale, halted. Raises KubeError."""
+        """One step. How it ended: gone, unchanged, changed, stale, halted. Raises KubeError."""
         plan = await self._plan_for(key)
         if plan is None:
             self.queue.succeeded(key)
-            self._untold.forget(key)
             return "gone"
-        later = self._untold.put_off(key, plan, crowded=self.queue.crowded_for(key))
-        if later:
-            plan = replace(plan, status=None, events=())
         try:
             outcome = await self._execute(plan, key)
         except Invalid as error:
@@ -164,7 +158,7 @@ class Reconciler:
                 raise
             self._again(key, error)
             return "error"
-        return self._after(key, plan, outcome, later=later)
+        return self._after(key, plan, outcome)
 
     async def _execute(self, plan: Plan, key: Key) -> Outcome:
         seeing = Seeing(self.store, self.queue)
@@ -210,7 +204,7 @@ class Reconciler:
         capacity = (status.get("capacity") or {}).get("storage")
         return Claim(status.get("phase", "Pending"), tuple(modes), capacity)
 
-    def _after(self, key: Key, plan: Plan, outcome: Outcome, *, later: bool) -> str:
+    def _after(self, key: Key, plan: Plan, outcome: Outcome) -> str:
         if outcome.halted:
             return "halted"
         if outcome.stale is not None:
@@ -222,10 +216,6 @@ class Reconciler:
             self.queue.add_after(key, plan.requeue_after)
         self.progress.ask(key.namespace, plan.watch_progress)
         self.progress.ask_once(key.namespace, plan.read_logs)
-        if later:
-            self.queue.add(key, Lane.PATIENT)
-            return "later"
-        self._untold.carried_out(key, plan)
         if outcome.writes:
             return "changed"
         if plan.requeue_after is None:

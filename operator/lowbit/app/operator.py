@@ -190,7 +190,7 @@ class Operator:
         self.metrics.leader.set(1 if leads else 0)
         if leads:
             self.queue.add_all(self._standby.take())
-            self.queue.add_all(self.store.keys(), Lane.PATIENT)
+            self.queue.add_all(self.store.keys(), Lane.NEW)
 
     async def _shut_down(self, tasks: list[asyncio.Task[object]]) -> None:
         """Stop the workers, then release the Lease, so that none of our writes is in flight when another leads."""

@@ -1,7 +1,6 @@
 """The work queue: each key at most once, never in two hands, backoff after failures; a lane is first in, first out.
 
-Thousands may be due at once. Serve what has changed before what is new, so that work that was begun ends first, and
-both before what can wait.
+Thousands may be due at once. What has changed goes before what is new, so that work that was begun ends first.
 """
 
 from __future__ import annotations
@@ -20,14 +19,8 @@ T = TypeVar("T", bound=Hashable)
 FIRST_BACKOFF = 0.1
 LAST_BACKOFF = 300.0
 """Seconds."""
-CROWD = 50
-"""So many keys that wait are many: about a second's work."""
 NEW_TURN = 32
-"""Of so many turns one belongs to what is new, whatever has changed."""
-PATIENT_TURN = 8
-"""Of so many turns one belongs to what can wait, once it has waited for long."""
-PATIENCE = 30.0
-"""Seconds."""
+"""Serve the NEW lane at least every 32 turns."""
 
 
 class Lane(IntEnum):
@@ -35,9 +28,7 @@ class Lane(IntEnum):
 
     CHANGED = 0
     NEW = 1
-    """Nothing was begun for it yet."""
-    PATIENT = 2
-    """It can wait: it is only looked at, or only its status is to be told."""
+    """Nothing was begun for it yet, or it is only looked at."""
 
 
 def backoff(failures: int, jitter: float) -> float:
@@ -55,8 +46,7 @@ class WorkQueue(Generic[T]):
         self._lanes: tuple[OrderedDict[T, float], ...] = tuple(OrderedDict() for _ in Lane)
         """In the order of arrival, with the time of arrival."""
         self._turns = 0
-        self._active: dict[T, Lane] = {}
-        """With the lane that it was taken from."""
+        self._active: set[T] = set()
         self._again: dict[T, Lane] = {}
         self._due: dict[T, float] = {}
         self._later: list[tuple[float, int, T]] = []
@@ -99,15 +89,13 @@ class WorkQueue(Generic[T]):
         self._turns += 1
         lane = self._turn()
         key, _ = self._lanes[lane].popitem(last=False)
-        self._active[key] = lane
+        self._active.add(key)
         return key
 
     def _turn(self) -> Lane:
         """Whose turn it is."""
         if self._turns % NEW_TURN == 0 and self._lanes[Lane.NEW]:
             return Lane.NEW
-        if self._turns % PATIENT_TURN == 1 and self._age(Lane.PATIENT) >= PATIENCE:
-            return Lane.PATIENT
         return next(lane for lane in Lane if self._lanes[lane])
 
     def _age(self, lane: Lane) -> float:
@@ -117,7 +105,7 @@ class WorkQueue(Generic[T]):
 
     def done(self, key: T) -> None:
         """The work on a key has ended; what was added meanwhile is due now."""
-        self._active.pop(key, None)
+        self._active.discard(key)
         if (lane := self._again.pop(key, None)) is not None:
             self.add(key, lane)
 
@@ -151,11 +139,6 @@ class WorkQueue(Generic[T]):
                     await self._wake.wait()
             except TimeoutError:
                 continue
-
-    def crowded_for(self, key: T) -> bool:
-        """Whether many wait while a key is in work, and it is not its turn among those that can wait."""
-        waiting = len(self._lanes[Lane.CHANGED]) + len(self._lanes[Lane.NEW])
-        return waiting > CROWD and self._active.get(key) is not Lane.PATIENT
 
     @property
     def depth(self) -> int:
