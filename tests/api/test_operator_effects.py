@@ -14,8 +14,8 @@ from lowbit.kube.client import Kube
 from lowbit.kube.connect import configuration
 from lowbit.kube.errors import AlreadyExists, Conflict, Invalid, NotFound
 from lowbit.naming.names import GIVEN_UP_ANNOTATION
+from lowbit.observe.cache import Cache
 from lowbit.observe.keys import Key
-from lowbit.observe.store import Store
 from lowbit.state.plan import Apply, Create, Delete, End, Event, Keep, Plan, SetOwners, WriteStatus
 from lowbit.state.snapshot import Owner
 from tests.api.listed import listed
@@ -37,8 +37,8 @@ async def kube(cluster: Cluster) -> AsyncIterator[Kube]:
 
 
 @pytest.fixture
-def store() -> Store:
-    return Store()
+def cache() -> Cache:
+    return Cache()
 
 
 def config_map(**data: str) -> dict[str, Any]:
@@ -54,44 +54,44 @@ def status_write(model: dict[str, Any], stage: str) -> WriteStatus:
 
 
 async def carry_out(
-    plan: Plan, kube: Kube, store: Store, permitted: bool = True, events: EventSender | None = None
+    plan: Plan, kube: Kube, cache: Cache, permitted: bool = True, events: EventSender | None = None
 ) -> Outcome:
     events = events or EventSender(kube, "test", utc_now)
-    return await execute(plan, KEY, kube, store=store, events=events, permit=lambda: permitted)
+    return await execute(plan, KEY, kube, cache=cache, events=events, permit=lambda: permitted)
 
 
-async def test_creating_what_is_there_already_is_no_error_and_is_seen(kube: Kube, store: Store) -> None:
+async def test_creating_what_is_there_already_is_no_error_and_is_seen(kube: Kube, cache: Cache) -> None:
     await kube.create(config_map(a="first"))
-    outcome = await carry_out(Plan(actions=(Create(config_map(a="second")),)), kube, store)
+    outcome = await carry_out(Plan(actions=(Create(config_map(a="second")),)), kube, cache)
     assert outcome.stale is None
-    seen = store.get("ConfigMap", "default", "child")
+    seen = cache.get("ConfigMap", "default", "child")
     assert seen is not None and seen["data"] == {"a": "first"}
 
 
-async def test_an_apply_takes_away_only_what_it_had_set_itself(kube: Kube, store: Store) -> None:
-    await carry_out(Plan(actions=(Apply(config_map(a="1", b="1")),)), kube, store)
-    store.put(await kube.merge_patch("ConfigMap", "default", "child", {"data": {"theirs": "1"}}))
+async def test_an_apply_takes_away_only_what_it_had_set_itself(kube: Kube, cache: Cache) -> None:
+    await carry_out(Plan(actions=(Apply(config_map(a="1", b="1")),)), kube, cache)
+    cache.put(await kube.merge_patch("ConfigMap", "default", "child", {"data": {"theirs": "1"}}))
     # merge_patch is made as the manager lowbit, but by the operation Update: another owner to the API server
-    await carry_out(Plan(actions=(Apply(config_map(a="2")),)), kube, store)
+    await carry_out(Plan(actions=(Apply(config_map(a="2")),)), kube, cache)
     assert (await kube.get("ConfigMap", "default", "child"))["data"] == {"a": "2", "theirs": "1"}
 
 
-async def test_an_apply_writes_over_nothing_that_was_not_seen(kube: Kube, store: Store) -> None:
+async def test_an_apply_writes_over_nothing_that_was_not_seen(kube: Kube, cache: Cache) -> None:
     theirs = config_map(a="theirs")
     del theirs["metadata"]["labels"]
     await kube.create(theirs)
-    outcome = await carry_out(Plan(actions=(Apply(config_map(a="1")),)), kube, store)
+    outcome = await carry_out(Plan(actions=(Apply(config_map(a="1")),)), kube, cache)
     assert outcome.stale is not None and outcome.writes == 0
-    assert store.get("ConfigMap", "default", "child") is not None, "the next decision sees it"
+    assert cache.get("ConfigMap", "default", "child") is not None, "the next decision sees it"
     assert (await kube.get("ConfigMap", "default", "child"))["data"] == {"a": "theirs"}
 
 
-async def test_an_apply_that_comes_late_changes_nothing_and_makes_nothing_again(kube: Kube, store: Store) -> None:
+async def test_an_apply_that_comes_late_changes_nothing_and_makes_nothing_again(kube: Kube, cache: Cache) -> None:
     """The next leader may have gone on since: then what it had seen is not what is there."""
-    await carry_out(Plan(actions=(Apply(config_map(a="1")),)), kube, store)
-    stale = Store()
+    await carry_out(Plan(actions=(Apply(config_map(a="1")),)), kube, cache)
+    stale = Cache()
     stale.put(await kube.get("ConfigMap", "default", "child"))
-    await carry_out(Plan(actions=(Apply(config_map(a="2")),)), kube, store)
+    await carry_out(Plan(actions=(Apply(config_map(a="2")),)), kube, cache)
     outcome = await carry_out(Plan(actions=(Apply(config_map(a="late")),)), kube, stale)
     assert outcome.stale is not None
     now = await kube.get("ConfigMap", "default", "child")
@@ -106,115 +106,115 @@ async def test_an_apply_that_comes_late_changes_nothing_and_makes_nothing_again(
         await kube.get("ConfigMap", "default", "child")
 
 
-async def test_a_stale_status_is_not_written_and_the_view_is_fresh_afterwards(kube: Kube, store: Store) -> None:
+async def test_a_stale_status_is_not_written_and_the_view_is_fresh_afterwards(kube: Kube, cache: Cache) -> None:
     seen = await kube.create(quantized_model("default", "chat"))
-    store.put(seen)
+    cache.put(seen)
     newer = await kube.merge_patch("QuantizedModel", "default", "chat", {"metadata": {"annotations": {"a": "b"}}})
-    outcome = await carry_out(Plan(status=status_write(seen, "Serving")), kube, store)
+    outcome = await carry_out(Plan(status=status_write(seen, "Serving")), kube, cache)
     assert outcome.stale is not None
     assert "status" not in await kube.get("QuantizedModel", "default", "chat")
-    fresh = store.get("QuantizedModel", "default", "chat")
+    fresh = cache.get("QuantizedModel", "default", "chat")
     assert fresh is not None and fresh["metadata"]["resourceVersion"] == newer["metadata"]["resourceVersion"]
-    outcome = await carry_out(Plan(status=status_write(newer, "Serving")), kube, store)
+    outcome = await carry_out(Plan(status=status_write(newer, "Serving")), kube, cache)
     assert outcome == Outcome(writes=1)
 
 
-async def test_a_status_never_lands_on_a_new_object_of_the_same_name(kube: Kube, store: Store) -> None:
+async def test_a_status_never_lands_on_a_new_object_of_the_same_name(kube: Kube, cache: Cache) -> None:
     old = await kube.create(quantized_model("default", "chat"))
     await kube.delete("QuantizedModel", "default", "chat", old["metadata"]["uid"])
     await kube.create(quantized_model("default", "chat"))
-    outcome = await carry_out(Plan(status=status_write(old, "Serving")), kube, store)
+    outcome = await carry_out(Plan(status=status_write(old, "Serving")), kube, cache)
     assert outcome.stale is not None
     assert "status" not in await kube.get("QuantizedModel", "default", "chat")
 
 
-async def test_a_status_write_removes_what_is_not_in_it_any_more(kube: Kube, store: Store) -> None:
+async def test_a_status_write_removes_what_is_not_in_it_any_more(kube: Kube, cache: Cache) -> None:
     model = await kube.create(quantized_model("default", "chat"))
     first = status_write(model, "Serving")
     first = WriteStatus(
         first.kind, first.name, first.uid, first.resource_version, {**first.status, "endpoint": "http://x"}
     )
-    await carry_out(Plan(status=first), kube, store)
+    await carry_out(Plan(status=first), kube, cache)
     model = await kube.get("QuantizedModel", "default", "chat")
-    await carry_out(Plan(status=status_write(model, "Pending")), kube, store)
+    await carry_out(Plan(status=status_write(model, "Pending")), kube, cache)
     after = await kube.get("QuantizedModel", "default", "chat")
     assert "endpoint" not in after["status"]
     assert after["spec"] == model["spec"]
     assert after["metadata"]["generation"] == model["metadata"]["generation"]
 
 
-async def test_owners_are_set_only_on_the_version_that_was_seen(kube: Kube, store: Store) -> None:
+async def test_owners_are_set_only_on_the_version_that_was_seen(kube: Kube, cache: Cache) -> None:
     model = await kube.create(quantized_model("default", "chat"))
     seen = await kube.create(config_map())
     owner = Owner("QuantizedModel", "chat", model["metadata"]["uid"])
     metadata = seen["metadata"]
     set_owners = SetOwners("ConfigMap", "child", metadata["uid"], metadata["resourceVersion"], (owner,))
-    assert (await carry_out(Plan(actions=(set_owners,)), kube, store)).stale is None
-    assert (await carry_out(Plan(actions=(set_owners,)), kube, store)).stale is not None
+    assert (await carry_out(Plan(actions=(set_owners,)), kube, cache)).stale is None
+    assert (await carry_out(Plan(actions=(set_owners,)), kube, cache)).stale is not None
     (reference,) = (await kube.get("ConfigMap", "default", "child"))["metadata"]["ownerReferences"]
     assert reference["uid"] == model["metadata"]["uid"]
     assert "controller" not in reference
 
 
-async def test_what_has_changed_since_it_was_seen_is_not_deleted(kube: Kube, store: Store) -> None:
+async def test_what_has_changed_since_it_was_seen_is_not_deleted(kube: Kube, cache: Cache) -> None:
     seen = await kube.create(config_map())
     newer = await kube.merge_patch("ConfigMap", "default", "child", {"data": {"a": "b"}})
     stale = Delete("ConfigMap", "child", seen["metadata"]["uid"], seen["metadata"]["resourceVersion"])
-    assert (await carry_out(Plan(actions=(stale,)), kube, store)).stale is not None
+    assert (await carry_out(Plan(actions=(stale,)), kube, cache)).stale is not None
     fresh = Delete("ConfigMap", "child", newer["metadata"]["uid"], newer["metadata"]["resourceVersion"])
-    assert (await carry_out(Plan(actions=(fresh,)), kube, store)).stale is None
-    assert store.get("ConfigMap", "default", "child") is None
-    assert (await carry_out(Plan(actions=(fresh,)), kube, store)).stale is None
+    assert (await carry_out(Plan(actions=(fresh,)), kube, cache)).stale is None
+    assert cache.get("ConfigMap", "default", "child") is None
+    assert (await carry_out(Plan(actions=(fresh,)), kube, cache)).stale is None
 
 
-async def test_a_stale_action_ends_the_plan_before_its_status(kube: Kube, store: Store) -> None:
+async def test_a_stale_action_ends_the_plan_before_its_status(kube: Kube, cache: Cache) -> None:
     model = await kube.create(quantized_model("default", "chat"))
     child = await kube.create(config_map())
     await kube.merge_patch("ConfigMap", "default", "child", {"data": {"a": "b"}})
     stale = Delete("ConfigMap", "child", child["metadata"]["uid"], child["metadata"]["resourceVersion"])
-    outcome = await carry_out(Plan(actions=(stale,), status=status_write(model, "Serving")), kube, store)
+    outcome = await carry_out(Plan(actions=(stale,), status=status_write(model, "Serving")), kube, cache)
     assert outcome == Outcome(writes=1, stale=outcome.stale)
     assert "status" not in await kube.get("QuantizedModel", "default", "chat")
 
 
-async def test_a_job_that_is_kept_has_no_time_to_live_any_more(kube: Kube, store: Store) -> None:
+async def test_a_job_that_is_kept_has_no_time_to_live_any_more(kube: Kube, cache: Cache) -> None:
     manifest = desired_inputs.prepare()
     manifest["metadata"] = {"name": "failed", "namespace": "default"}
     seen = await kube.create(manifest)
     metadata = seen["metadata"]
     assert seen["spec"]["ttlSecondsAfterFinished"] > 0
     keep = Keep(metadata["name"], metadata["uid"], metadata["resourceVersion"])
-    assert (await carry_out(Plan(actions=(keep,)), kube, store)).stale is None
+    assert (await carry_out(Plan(actions=(keep,)), kube, cache)).stale is None
     kept = await kube.get("Job", "default", "failed")
     assert "ttlSecondsAfterFinished" not in kept["spec"]
     assert kept["spec"]["template"] == seen["spec"]["template"]
-    assert (await carry_out(Plan(actions=(keep,)), kube, store)).stale is not None
+    assert (await carry_out(Plan(actions=(keep,)), kube, cache)).stale is not None
     await kube.delete("Job", "default", "failed", metadata["uid"])
 
 
-async def test_a_job_that_is_ended_has_no_time_left_and_says_why(kube: Kube, store: Store) -> None:
+async def test_a_job_that_is_ended_has_no_time_left_and_says_why(kube: Kube, cache: Cache) -> None:
     manifest = desired_inputs.evaluate()
     manifest["metadata"] = {"name": "given-up", "namespace": "default", "annotations": {"a": "b"}}
     seen = await kube.create(manifest)
     metadata = seen["metadata"]
     end = End(metadata["name"], metadata["uid"], metadata["resourceVersion"], "why")
-    assert (await carry_out(Plan(actions=(end,)), kube, store)).stale is None
+    assert (await carry_out(Plan(actions=(end,)), kube, cache)).stale is None
     ended = await kube.get("Job", "default", "given-up")
     assert ended["metadata"]["annotations"] == {"a": "b", GIVEN_UP_ANNOTATION: "why"}
     assert ended["spec"]["activeDeadlineSeconds"] == 1
     assert "ttlSecondsAfterFinished" not in ended["spec"]
-    assert (await carry_out(Plan(actions=(end,)), kube, store)).stale is not None
+    assert (await carry_out(Plan(actions=(end,)), kube, cache)).stale is not None
     await kube.delete("Job", "default", "given-up", metadata["uid"])
 
 
-async def test_nothing_is_started_past_the_leases_end(kube: Kube, store: Store) -> None:
-    outcome = await carry_out(Plan(actions=(Create(config_map()),)), kube, store, permitted=False)
+async def test_nothing_is_started_past_the_leases_end(kube: Kube, cache: Cache) -> None:
+    outcome = await carry_out(Plan(actions=(Create(config_map()),)), kube, cache, permitted=False)
     assert outcome == Outcome(writes=0, halted=True)
     with pytest.raises(NotFound):
         await kube.get("ConfigMap", "default", "child")
 
 
-async def test_the_same_event_twice_is_one_event_with_a_count(kube: Kube, store: Store) -> None:
+async def test_the_same_event_twice_is_one_event_with_a_count(kube: Kube, cache: Cache) -> None:
     model = await kube.create(quantized_model("default", "chat"))
     sender = EventSender(kube, "test", utc_now)
     for _ in range(3):
@@ -225,16 +225,16 @@ async def test_the_same_event_twice_is_one_event_with_a_count(kube: Kube, store:
     assert [each["series"]["count"] for each in mine] == [3]
 
 
-async def test_an_event_is_sent_before_the_status_that_it_tells_of_and_once(kube: Kube, store: Store) -> None:
+async def test_an_event_is_sent_before_the_status_that_it_tells_of_and_once(kube: Kube, cache: Cache) -> None:
     """Whoever dies between the two, or writes too late, has told it; and the next try does not tell it again."""
     model = await kube.create(quantized_model("default", "chat"))
-    store.put(model)
+    cache.put(model)
     changed = await kube.merge_patch("QuantizedModel", "default", "chat", {"metadata": {"labels": {"a": "b"}}})
     sender = EventSender(kube, "test", utc_now)
 
     async def write(seen: dict[str, Any], stage: str) -> tuple[bool, list[int]]:
         plan = Plan(status=status_write(seen, stage), events=(Event("Normal", "Quantizing", "in 4 bits"),))
-        outcome = await carry_out(plan, kube, store, events=sender)
+        outcome = await carry_out(plan, kube, cache, events=sender)
         events = (await listed(kube, "Event", "default"))[0]
         mine = [each for each in events if each["regarding"]["uid"] == model["metadata"]["uid"]]
         return outcome.stale is None, [each.get("series", {}).get("count", 1) for each in mine]

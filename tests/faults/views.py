@@ -1,6 +1,6 @@
-"""What was seen, however it came: late, twice, out of order, or never. In the end the store holds what there is.
+"""What was seen, however it came: late, twice, out of order, or never. In the end the cache holds what there is.
 
-A history in etcd's order is delivered to an operator's store as watches and LISTs may deliver it.
+A history in etcd's order is delivered to an operator's cache as watches and LISTs may deliver it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from lowbit.observe.store import Store
+from lowbit.observe.cache import Cache
 
 NAMESPACE, NAMES = "models", ("one", "two")
 FIRST_VERSION = 7
@@ -30,7 +30,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Lists:
-    """A LIST is taken after so many events of the history, and compared with the store so many places later.
+    """A LIST is taken after so many events of the history, and compared with the cache so many places later.
 
     As a stream it may be behind at first: it shows what was there so many events before, and then those events.
     """
@@ -87,11 +87,11 @@ def parts(events: list[tuple[str, Manifest]], each: Lists) -> list[tuple[list[Ma
 
 
 def compared(
-    events: list[tuple[str, Manifest]], each: Lists, store: Store
+    events: list[tuple[str, Manifest]], each: Lists, cache: Cache
 ) -> Iterator[tuple[int, Callable[[], object]]]:
     """The steps of a comparison with a LIST, and their places: it begins where it was taken, and may end later."""
     taken = min(each.after, len(events))
-    held = store.comparison("Job")
+    held = cache.comparison("Job")
     (items, gone), *more = parts(events, each)
     yield taken, lambda: held.take(items, gone)
     for items_, gone_ in more:
@@ -100,22 +100,22 @@ def compared(
 
 
 def deliver(steps: list[tuple[str, bool]], deliveries: list[Delivery], lists: list[Lists]) -> None:
-    """Deliver a history, then a LIST where an event was lost. Raises AssertionError where the store is wrong."""
-    events, store = history(steps), Store()
+    """Deliver a history, then a LIST where an event was lost. Raises AssertionError where the cache is wrong."""
+    events, cache = history(steps), Cache()
     queue: list[tuple[int, Callable[[], object]]] = []
     for number, ((type_, what), how) in enumerate(zip(events, deliveries, strict=False)):
-        take = store.remove if type_ == "DELETED" else store.put
+        take = cache.remove if type_ == "DELETED" else cache.put
         queue += [(number + how.late, partial(take, what))] * how.times
     for each in lists:
-        queue += compared(events, each, store)
+        queue += compared(events, each, cache)
     for _, act in sorted(queue, key=lambda each: each[0]):
         act()
     if any(how.times == 0 for how in deliveries[: len(events)]):
         for _, act in compared(
-            events, Lists(len(events), behind=max((each.behind for each in lists), default=0)), store
+            events, Lists(len(events), behind=max((each.behind for each in lists), default=0)), cache
         ):
             act()
-    found = {name: store.get("Job", NAMESPACE, name) for name in store.views("Job", NAMESPACE)}
+    found = {name: cache.get("Job", NAMESPACE, name) for name in cache.views("Job", NAMESPACE)}
     versions = {name: each["metadata"]["resourceVersion"] for name, each in found.items() if each is not None}
     wanted = {name: each["metadata"]["resourceVersion"] for name, each in truth(events).items()}
     assert versions == wanted, f"seen {versions}, there is {wanted}"

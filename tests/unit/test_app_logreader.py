@@ -12,8 +12,8 @@ from lowbit.api.logged import split
 from lowbit.api.termination import TerminationMessage
 from lowbit.app.logreader import AT_ONCE, LogReader
 from lowbit.kube.errors import NotFound
+from lowbit.observe.cache import Cache
 from lowbit.observe.keys import Key
-from lowbit.observe.store import Store
 from lowbit.state.plan import ReadLog, ReadResult
 from lowbit.state.snapshot import EngineLog, ResultRead
 
@@ -55,20 +55,20 @@ class Logs:
 
 
 class Bench:
-    """A reader, a store with Jobs whose pods run, and a clock."""
+    """A reader, a cache with Jobs whose pods run, and a clock."""
 
     def __init__(self) -> None:
-        self.logs, self.store, self.now = Logs(), Store(), 1000.0
+        self.logs, self.cache, self.now = Logs(), Cache(), 1000.0
         self.touched: list[Key] = []
         kube: Any = self.logs
-        self.reader = LogReader(kube, self.store, self.touched.extend, lambda: self.now, INTERVAL)
+        self.reader = LogReader(kube, self.cache, self.touched.extend, lambda: self.now, INTERVAL)
 
     def add(self, job: str, state: str = "running", pods: int = 1) -> None:
-        self.store.put(thing("Job", job))
+        self.cache.put(thing("Job", job))
         for number in range(pods):
             status = {"containerStatuses": [{"name": "worker", "state": {state: {}}}]}
             labels = {"batch.kubernetes.io/job-name": job}
-            self.store.put(thing("Pod", f"{job}-{number}", labels=labels, status=status))
+            self.cache.put(thing("Pod", f"{job}-{number}", labels=labels, status=status))
 
     async def ask(self, *jobs: str) -> None:
         self.reader.ask("team", jobs)
@@ -79,7 +79,7 @@ class Bench:
             await asyncio.wait(tasks)
 
     def percent(self, job: str) -> float | None:
-        progress = self.store.view("Job", "team", job).progress
+        progress = self.cache.view("Job", "team", job).progress
         return progress.percent if progress else None
 
 
@@ -167,7 +167,7 @@ async def test_a_job_that_goes_away_meanwhile_is_forgotten(bench: Bench) -> None
     bench.logs.answer.clear()
     bench.reader.ask("team", ["quantize-1"])
     await asyncio.sleep(0)
-    bench.store.remove(thing("Job", "quantize-1"))
+    bench.cache.remove(thing("Job", "quantize-1"))
     bench.logs.answer.set()
     await bench.settle()
     assert bench.touched == []
@@ -189,7 +189,7 @@ async def ask_engine(bench: Bench, ends: int = 1) -> None:
 
 
 def engine_log(bench: Bench) -> EngineLog | None:
-    log: EngineLog | None = bench.store.view("Job", "team", "baseline-1").pods[0].engine_log
+    log: EngineLog | None = bench.cache.view("Job", "team", "baseline-1").pods[0].engine_log
     return log
 
 
@@ -213,12 +213,12 @@ async def test_a_log_that_is_gone_is_told_as_that_and_is_not_asked_for_again(ben
 async def test_what_was_read_goes_with_its_pod(bench: Bench) -> None:
     bench.add("baseline-1")
     await ask_engine(bench)
-    pod = bench.store.get("Pod", "team", "baseline-1-0")
+    pod = bench.cache.get("Pod", "team", "baseline-1-0")
     assert pod is not None
-    bench.store.remove(pod)
-    bench.store.put({**pod, "metadata": {**pod["metadata"], "uid": "another", "resourceVersion": "9"}})
+    bench.cache.remove(pod)
+    bench.cache.put({**pod, "metadata": {**pod["metadata"], "uid": "another", "resourceVersion": "9"}})
     assert engine_log(bench) is None
-    bench.store.remove(bench.store.get("Pod", "team", "baseline-1-0") or {})
+    bench.cache.remove(bench.cache.get("Pod", "team", "baseline-1-0") or {})
     await ask_engine(bench)
 
 
@@ -241,7 +241,7 @@ async def test_a_result_in_a_log_is_read_once_and_wakes_whom_it_belongs_to(bench
     bench.reader.ask_once("team", (ReadResult("baseline-1-0", logged),))
     await bench.settle()
     assert bench.logs.asked == [("baseline-1-0", "worker")]
-    assert bench.store._readings.results["team", "baseline-1-0"] == ResultRead(logged.digest, message)
+    assert bench.cache._readings.results["team", "baseline-1-0"] == ResultRead(logged.digest, message)
     assert bench.touched == [CHAT]
 
 
@@ -251,8 +251,8 @@ async def test_a_result_in_a_log_that_is_gone_is_told_as_that(bench: Bench) -> N
     logged, _ = split("{}")
     bench.reader.ask_once("team", (ReadResult("baseline-1-0", logged),))
     await bench.settle()
-    assert bench.store.view("Job", "team", "baseline-1").pods
-    assert bench.store._readings.results["team", "baseline-1-0"].unread == "pod team/baseline-1-0 is gone"
+    assert bench.cache.view("Job", "team", "baseline-1").pods
+    assert bench.cache._readings.results["team", "baseline-1-0"].unread == "pod team/baseline-1-0 is gone"
     assert bench.touched == [CHAT]
 
 

@@ -13,8 +13,8 @@ from lowbit.app.loop import HANGS_AFTER, Reconciler
 from lowbit.app.metrics import Metrics
 from lowbit.app.queue import Lane, WorkQueue
 from lowbit.kube.errors import Conflict, Forbidden, Invalid, KubeError, NotFound, TooManyRequests, Unavailable
+from lowbit.observe.cache import Cache
 from lowbit.observe.keys import Key
-from lowbit.observe.store import Store
 from lowbit.state.plan import Apply, Delete, Event, Plan, ReadLog, ReadResult
 from lowbit.state.snapshot import Snapshot
 from tests.unit import world
@@ -70,15 +70,15 @@ class Bench:
         self.asked: list[tuple[str, ...]] = []
         self.engines: list[str] = []
         self.sent: list[Event] = []
-        self.api, self.metrics, self.store = Api(), Metrics(), Store()
+        self.api, self.metrics, self.cache = Api(), Metrics(), Cache()
         self.queue: WorkQueue[Key] = WorkQueue(lambda: self.now, jitter=lambda: 0.5)
         state = World()
         state.apply_model("chat", world.spec())
-        self.store.put(state.model("chat"))
+        self.cache.put(state.model("chat"))
         api: Any = self.api
         me: Any = self
         self.reconciler = Reconciler(
-            api, self.store, self.queue, me, me, self.metrics, lambda: self.permitted, self.decide,
+            api, self.cache, self.queue, me, me, self.metrics, lambda: self.permitted, self.decide,
             lambda: datetime(2026, 1, 1, tzinfo=UTC), lambda: self.now,
         )  # fmt: skip
 
@@ -221,10 +221,10 @@ async def test_what_was_seen_too_late_is_decided_anew(bench: Bench) -> None:
 async def test_what_is_there_and_was_not_seen_is_looked_at_and_not_written_over(bench: Bench) -> None:
     bench.plan = Plan(actions=(CHILD,))
     bench.api.there = {"kind": "ConfigMap", "metadata": {"name": "child", "namespace": NAMESPACE, "uid": "theirs"}}
-    bench.reconciler.decide = lambda _snapshot, _now: NOTHING if bench.store.count("ConfigMap") else bench.plan
+    bench.reconciler.decide = lambda _snapshot, _now: NOTHING if bench.cache.count("ConfigMap") else bench.plan
     await bench.reconcile()
     assert (bench.api.writes, bench.counted("stale")) == (0, 1)
-    assert bench.store.count("ConfigMap") == 1
+    assert bench.cache.count("ConfigMap") == 1
 
 
 async def test_without_the_lease_nothing_is_written_and_nothing_is_counted(bench: Bench) -> None:

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from lowbit.app.metrics import Metrics
 from lowbit.app.queue import WorkQueue
-from lowbit.observe.store import Store
+from lowbit.observe.cache import Cache
 from tests.unit import world
 from tests.unit.world import World
 
@@ -105,10 +105,10 @@ def test_the_queue_shows_its_depth_and_the_age_of_its_oldest_key() -> None:
 
 def seen(state: World) -> Metrics:
     """The metrics of an operator that has seen everything."""
-    store, metrics = Store(), Metrics()
+    cache, metrics = Cache(), Metrics()
     for manifest in state.objects.values():
-        store.put(manifest)
-    metrics.watch_store(store)
+        cache.put(manifest)
+    metrics.watch_cache(cache)
     return metrics
 
 

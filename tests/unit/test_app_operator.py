@@ -7,7 +7,7 @@ from typing import Any
 
 from lowbit.app.operator import Operator
 from lowbit.app.queue import Lane
-from lowbit.observe.store import Store
+from lowbit.observe.cache import Cache
 from tests.unit import world
 from tests.unit.world import World
 
@@ -15,7 +15,7 @@ from tests.unit.world import World
 def test_only_a_model_that_was_added_is_new() -> None:
     lanes: list[Lane] = []
     operator: Any = SimpleNamespace(
-        resync=SimpleNamespace(noticed=lambda _: None), store=Store(), touch=lambda _, lane: lanes.append(lane)
+        resync=SimpleNamespace(noticed=lambda _: None), cache=Cache(), touch=lambda _, lane: lanes.append(lane)
     )
     state = World()
     for type_ in ("ADDED", "MODIFIED", "DELETED", None):

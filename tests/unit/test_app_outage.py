@@ -14,8 +14,8 @@ from lowbit.app.metrics import Metrics
 from lowbit.app.operator import Operator
 from lowbit.app.queue import LAST_BACKOFF, WorkQueue
 from lowbit.kube.errors import Unavailable
+from lowbit.observe.cache import Cache
 from lowbit.observe.keys import Key
-from lowbit.observe.store import Store
 from lowbit.state.plan import Delete, Event, Plan
 from lowbit.watching.streams import WatchStreams
 from lowbit.watching.watches import EndlessBackoff
@@ -73,16 +73,16 @@ class Bench:
 
     def __init__(self, api: Api) -> None:
         self.api = api
-        self.store = Store()
+        self.cache = Cache()
         state = World()
         state.apply_model("chat", world.spec())
-        self.store.put(state.model("chat"))
+        self.cache.put(state.model("chat"))
         self.queue: WorkQueue[Key] = WorkQueue(now, jitter=lambda: 0.5)
         kube: Any = api
         me: Any = self
         self.election = LeaderElection(kube, TERMS, now, lambda: datetime(2026, 1, 1, tzinfo=UTC), self.on_leading)
         self.reconciler = Reconciler(
-            kube, self.store, self.queue, me, me, Metrics(), self.election.permit, self.decide,
+            kube, self.cache, self.queue, me, me, Metrics(), self.election.permit, self.decide,
             lambda: datetime(2026, 1, 1, tzinfo=UTC), now,
         )  # fmt: skip
         self.streams = WatchStreams(now)
@@ -93,7 +93,7 @@ class Bench:
 
     def on_leading(self, leads: bool) -> None:
         if leads:
-            self.queue.add_all(self.store.keys())
+            self.queue.add_all(self.cache.keys())
 
     def decide(self, *_: Any) -> Plan:
         return Plan(actions=(Delete("ConfigMap", "child", "uid", "1"),))

@@ -1,4 +1,4 @@
-"""The comparison with a LIST: it fills the store, finds what watches missed, and notices a kind that comes and goes."""
+"""The comparison with a LIST: it fills the cache, finds what watches missed, and notices a kind that comes and goes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from lowbit.kube.errors import KubeError, NotFound, Unavailable
 from lowbit.kube.listing import Part
 from lowbit.kube.resources import OPTIONAL_KINDS, OWN_KINDS, RESOURCES, SHARED_KINDS
+from lowbit.observe.cache import Cache
 from lowbit.observe.keys import Key
-from lowbit.observe.store import Store
 from lowbit.watching import resync as module
 from lowbit.watching.ended import HistoryLost
 from lowbit.watching.resync import ROUNDS_MISSED, Pace, Resync
@@ -47,10 +47,10 @@ class Bench:
         self.changed = asyncio.Event()
         self.missed: list[str] = []
         self.collected_meanwhile: list[bool] = []
-        self.store = Store()
+        self.cache = Cache()
         kube: Any = self
         self.resync = Resync(
-            kube, self.store, namespaces, touch=self.touch, on_missed=self.missed.append,
+            kube, self.cache, namespaces, touch=self.touch, on_missed=self.missed.append,
             pace=Pace(600.0, lambda: 0.5),
         )  # fmt: skip
 
@@ -99,8 +99,8 @@ async def test_what_goes_while_it_is_read_is_gone() -> None:
     bench.objects = [job(), model()]
     bench.gone = [job()]
     await bench.resync.fill()
-    assert bench.store.get("Job", "team", "quantize-1") is None
-    assert bench.store.get("QuantizedModel", "team", "chat") is not None
+    assert bench.cache.get("Job", "team", "quantize-1") is None
+    assert bench.cache.get("QuantizedModel", "team", "chat") is not None
 
 
 async def test_a_list_that_shows_an_old_version_first_and_then_the_one_that_was_written_is_no_other_past() -> None:
@@ -203,14 +203,14 @@ async def test_a_kind_that_comes_is_listed_from_then_on_and_every_model_is_looke
     assert not {kind for kind, _, _ in bench.listed} & set(OPTIONAL_KINDS)
     bench.pod_monitors = True
     await bench.resync.compare()
-    assert bench.touched == [CHAT] and bench.store.has_pod_monitors
+    assert bench.touched == [CHAT] and bench.cache.has_pod_monitors
     assert set(OPTIONAL_KINDS) <= {kind for kind, _, _ in bench.listed}
     bench.touched.clear()
     await bench.resync.compare()
     assert bench.touched == []
     bench.pod_monitors = False
     await bench.resync.compare()
-    assert bench.touched == [CHAT] and not bench.store.has_pod_monitors
+    assert bench.touched == [CHAT] and not bench.cache.has_pod_monitors
 
 
 async def test_a_kind_that_nobody_watches_is_compared_and_never_missed() -> None:
@@ -221,7 +221,7 @@ async def test_a_kind_that_nobody_watches_is_compared_and_never_missed() -> None
     for _ in range(2):
         await bench.resync.compare()
     assert bench.missed == []
-    assert bench.store.get("PodMonitor", "team", "chat") is not None
+    assert bench.cache.get("PodMonitor", "team", "chat") is not None
 
 
 async def test_a_comparison_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,7 +277,7 @@ async def test_watches_go_on_from_the_lists_that_filled_the_store(monkeypatch: p
     assert bench.resync.listed == dict.fromkeys(paths, "41")
     bench.version = 42
     await bench.resync.compare()
-    assert set(bench.resync.listed.values()) == {"41"}, "a later one is not what the store was filled with"
+    assert set(bench.resync.listed.values()) == {"41"}, "a later one is not what the cache was filled with"
 
 
 async def test_what_was_deleted_while_a_watch_began_anew_is_looked_for_soon(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,8 @@ import pytest
 from lowbit.api.platform import Platform
 from lowbit.decide.reconcile import decide
 from lowbit.decide.store import Claim, decide_store
+from lowbit.observe.cache import Cache
 from lowbit.observe.keys import Key
-from lowbit.observe.store import Store
 from lowbit.state.plan import Plan
 from tests.api import corpus
 
@@ -28,27 +28,27 @@ def newest(manifests: list[dict[str, Any]]) -> datetime:
     return datetime.fromisoformat(max(times)).astimezone(UTC)
 
 
-def seen(file: Path, platform: Platform) -> tuple[Store, datetime]:
-    """The store of an operator with these settings that has seen everything, an hour later."""
+def seen(file: Path, platform: Platform) -> tuple[Cache, datetime]:
+    """The cache of an operator with these settings that has seen everything, an hour later."""
     manifests = corpus.read(file)
-    store = Store(platform)
-    store.has_pod_monitors = True
+    cache = Cache(platform)
+    cache.has_pod_monitors = True
     for manifest in manifests:
         if manifest["kind"] != "PersistentVolumeClaim":
-            store.put(manifest)
-    return store, newest(manifests) + timedelta(hours=1)
+            cache.put(manifest)
+    return cache, newest(manifests) + timedelta(hours=1)
 
 
 def plans(file: Path, **platform: Any) -> Mapping[str, Plan]:
     """What would be done to each model and each store."""
-    store, now = seen(file, Platform.model_validate(platform))
+    cache, now = seen(file, Platform.model_validate(platform))
     found: dict[str, Plan] = {}
-    for key in sorted(store.keys()):
+    for key in sorted(cache.keys()):
         if key.kind == "ModelStore":
-            held = store.view("ModelStore", key.namespace, key.name)
+            held = cache.view("ModelStore", key.namespace, key.name)
             found[f"store {key.name}"] = decide_store(held, CLAIM if held.body.spec.pvc else None, now)
         else:
-            snapshot = store.snapshot(Key(key.namespace, key.name))
+            snapshot = cache.snapshot(Key(key.namespace, key.name))
             assert snapshot is not None and snapshot.invalid is None, snapshot and snapshot.invalid
             found[key.name] = decide(snapshot, now)
     return found

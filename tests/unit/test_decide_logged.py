@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from lowbit.api.status import Measurement
+from lowbit.observe.cache import Cache
 from lowbit.observe.keys import Key
-from lowbit.observe.store import Store
 from tests.unit.life import NAME, condition, only_passed_is_served, status
 from tests.unit.measurements import Estimate, row
 from tests.unit.world import NAMESPACE, World, spec
@@ -74,31 +74,31 @@ def test_a_result_that_stays_unread_wakes_nobody_again(large: World) -> None:
     """Who is woken asks again: that would be a read after the other."""
     large.lost = True
     large.settle_waiting(NAME)
-    store = Store()
+    cache = Cache()
     for manifest in large.objects.values():
-        store.put(manifest)
+        cache.put(manifest)
     ((pod, unread),) = large.results.items()
-    assert store.put_result(NAMESPACE, pod, unread)
-    assert not store.put_result(NAMESPACE, pod, replace(unread, unread="in other words"))
+    assert cache.put_result(NAMESPACE, pod, unread)
+    assert not cache.put_result(NAMESPACE, pod, replace(unread, unread="in other words"))
 
 
 def test_what_was_read_is_let_go_at_rest(large: World) -> None:
     large.settle(NAME)
-    store = Store()
+    cache = Cache()
     for manifest in large.objects.values():
-        store.put(manifest)
-    large.show_read(store)
-    assert store._readings.results
-    store.rest(Key(NAMESPACE, NAME))
-    assert not store._readings.results
+        cache.put(manifest)
+    large.show_read(cache)
+    assert cache._readings.results
+    cache.rest(Key(NAMESPACE, NAME))
+    assert not cache._readings.results
 
 
 def test_a_model_at_rest_keeps_the_result_that_another_one_waits_for(large: World) -> None:
     large.apply_model("other", spec())
     large.settle(NAME, "other")
-    store = Store()
+    cache = Cache()
     for manifest in large.objects.values():
-        store.put(manifest)
-    large.show_read(store)
-    store.rest(Key(NAMESPACE, NAME))
-    assert store._readings.results, "the Job is of both"
+        cache.put(manifest)
+    large.show_read(cache)
+    cache.rest(Key(NAMESPACE, NAME))
+    assert cache._readings.results, "the Job is of both"

@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lowbit.observe.cache import Cache
 from lowbit.observe.keys import Reference
 from lowbit.observe.restored import RestoreDetector
-from lowbit.observe.store import Store
 
 KIND, SPACE = "ModelRevision", "team"
 NAMES = ("a", "b", "c")
@@ -46,21 +46,21 @@ class Etcd:
         past.take(self.objects.values())
         return past.contradicted(str(self.revision))
 
-    def seen_by(self, store: Store) -> None:
-        store.sync(KIND, self.objects.values(), str(self.revision))
+    def seen_by(self, cache: Cache) -> None:
+        cache.sync(KIND, self.objects.values(), str(self.revision))
 
 
 @given(steps, steps, steps)
 def test_an_ordinary_past_is_never_taken_for_a_restored_one(before: Steps, meanwhile: Steps, late: Steps) -> None:
     """Whatever a watch brings between the request for a LIST and its answer."""
-    store, etcd = Store(), Etcd()
+    cache, etcd = Cache(), Etcd()
     etcd.run(before)
-    etcd.seen_by(store)
-    past = RestoreDetector(store, KIND, None)
+    etcd.seen_by(cache)
+    past = RestoreDetector(cache, KIND, None)
     etcd.run(meanwhile)
     listed = etcd.copy()
     etcd.run(late)
-    etcd.seen_by(store)
+    etcd.seen_by(cache)
     assert listed.contradicts(past) is None
 
 
@@ -69,15 +69,15 @@ def test_a_look_that_is_behind_at_first_is_never_taken_for_another_past(
     before: Steps, shown: Steps, caught_up: Steps, late: Steps
 ) -> None:
     """As a streamed LIST may be: the state, then the changes since. Meanwhile a watch and our own writes bring more."""
-    store, etcd = Store(), Etcd()
+    cache, etcd = Cache(), Etcd()
     etcd.run(before)
-    past = RestoreDetector(store, KIND, None)
+    past = RestoreDetector(cache, KIND, None)
     etcd.run(shown)
     first = etcd.copy()
     etcd.run(caught_up)
     second = etcd.copy()
     etcd.run(late)
-    etcd.seen_by(store)
+    etcd.seen_by(cache)
     past.take(first.objects.values())
     gone = [each for name, each in first.objects.items() if name not in second.objects]
     past.take(second.objects.values(), gone)
@@ -89,35 +89,35 @@ def test_whatever_was_seen_of_a_future_that_is_gone_is_noticed_or_does_no_harm(
     before: Steps, lost: Steps, after: Steps, bumped: bool
 ) -> None:
     """With a revision that begins where it was (etcdutl snapshot restore) or far above (--bump-revision)."""
-    store, etcd = Store(), Etcd()
+    cache, etcd = Cache(), Etcd()
     etcd.run(before)
     restored = etcd.copy()
     etcd.run(lost)
-    etcd.seen_by(store)
+    etcd.seen_by(cache)
     if bumped:
         restored.revision += 1_000_000
     restored.run(after)
-    past = RestoreDetector(store, KIND, SPACE)
+    past = RestoreDetector(cache, KIND, SPACE)
     if restored.contradicts(past) is None:
-        restored.seen_by(store)
-        versions = {name: version for version, (_, _, name) in store.versions(KIND, SPACE)}
+        restored.seen_by(cache)
+        versions = {name: version for version, (_, _, name) in cache.versions(KIND, SPACE)}
         assert versions == {name: each["metadata"]["resourceVersion"] for name, each in restored.objects.items()}, (
             "what is not noticed is seen as it is"
         )
 
 
 def test_a_restore_to_before_anything_else_happened_is_noticed() -> None:
-    store, etcd = Store(), Etcd()
+    cache, etcd = Cache(), Etcd()
     etcd.run([("write", "a")])
     restored = etcd.copy()
     etcd.run([("write", "b")])
-    etcd.seen_by(store)
-    past = RestoreDetector(store, KIND, None)
+    etcd.seen_by(cache)
+    past = RestoreDetector(cache, KIND, None)
     assert restored.contradicts(past) == (KIND, SPACE, "b")
 
 
 def test_versions_that_are_no_numbers_say_nothing() -> None:
-    store, etcd = Store(), Etcd()
+    cache, etcd = Cache(), Etcd()
     etcd.run([("write", "a")])
-    etcd.seen_by(store)
-    assert RestoreDetector(store, KIND, None).contradicted("abc") is None
+    etcd.seen_by(cache)
+    assert RestoreDetector(cache, KIND, None).contradicted("abc") is None

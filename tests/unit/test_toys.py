@@ -15,7 +15,7 @@ from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.suites import SUITES, metrics
 from lowbit.cli.plan import plan
 from lowbit.gate.bounds import METHODS
-from lowbit.observe.store import Store
+from lowbit.observe.cache import Cache
 from lowbit.resolve.checks import check_candidates, check_suites
 from lowbit.schema.rules import measured_by, reachable
 from lowbit.worker.engines import CLIENTS
@@ -94,10 +94,10 @@ def test_a_toy_suite_is_measured_and_judged_without_a_change_of_any_other_file(w
         specs = [world.objects["ModelEvaluation", name]["spec"] for name in world.names("ModelEvaluation")]
         (suite,) = {json.dumps(each["protocol"]["suites"]) for each in specs}
         assert json.loads(suite)[0] | {"toy": None} == {"name": "roses", "version": 4, "toy": None}
-        store = Store()
+        cache = Cache()
         for manifest in world.objects.values():
-            store.put(manifest)
-        values = [gist.values for gist in store.gists("ModelEvaluation", NAMESPACE).values()]
+            cache.put(manifest)
+        values = [gist.values for gist in cache.gists("ModelEvaluation", NAMESPACE).values()]
         assert ("roses", "Smell", 0.95) in [value for each in values for value in each]
 
 

@@ -17,8 +17,8 @@ from lowbit.api.termination import TerminationMessage
 from lowbit.decide.reconcile import decide
 from lowbit.effects.execute import owner_reference
 from lowbit.naming.names import GIVEN_UP_ANNOTATION
+from lowbit.observe.cache import Cache
 from lowbit.observe.keys import Key
-from lowbit.observe.store import Store
 from lowbit.observe.views import read_engine_log, read_result
 from lowbit.state.plan import Apply, Create, Delete, End, Keep, Plan, ReadResult, SetOwners
 from lowbit.state.snapshot import EngineLog, ResultRead, Snapshot
@@ -118,18 +118,18 @@ class World:
 
     def snapshot(self, name: str) -> Snapshot | None:
         """As observe would build it."""
-        store = Store()
+        cache = Cache()
         for manifest in self.objects.values():
-            store.put(manifest)
-        self.show_read(store)
-        return store.snapshot(Key(NAMESPACE, name))
+            cache.put(manifest)
+        self.show_read(cache)
+        return cache.snapshot(Key(NAMESPACE, name))
 
-    def show_read(self, store: Store) -> None:
+    def show_read(self, cache: Cache) -> None:
         """What was read of logs."""
         for pod, log in self.engine_logs.items():
-            store.put_engine_log(NAMESPACE, pod, log)
+            cache.put_engine_log(NAMESPACE, pod, log)
         for pod, result in self.results.items():
-            store.put_result(NAMESPACE, pod, result)
+            cache.put_result(NAMESPACE, pod, result)
 
     def model(self, name: str) -> dict[str, Any]:
         """The QuantizedModel as it is."""

@@ -11,8 +11,8 @@ from lowbit.app.logs import about
 from lowbit.decide.engines import ENGINE
 from lowbit.kube.client import Kube
 from lowbit.kube.errors import KubeError
+from lowbit.observe.cache import Cache
 from lowbit.observe.keys import Key
-from lowbit.observe.store import Store
 from lowbit.observe.views import last_progress, read_engine_log, read_result
 from lowbit.state.plan import ReadLog, ReadResult
 from lowbit.state.snapshot import ContainerState, EngineLog, JobView, ResultRead
@@ -35,13 +35,13 @@ class LogReader:
     def __init__(
         self,
         kube: Kube,
-        store: Store,
+        cache: Cache,
         touch: Callable[[Iterable[Key]], None],
         now: Callable[[], float],
         interval: float,
     ) -> None:
         self._kube = kube
-        self._store = store
+        self._cache = cache
         self._touch = touch
         self._now = now
         self._interval = interval
@@ -52,7 +52,7 @@ class LogReader:
     def ask(self, namespace: str, jobs: Iterable[str]) -> None:
         """Read the logs of these Jobs, unless that was done within the interval."""
         for name in jobs:
-            job: JobView | None = self._store.view("Job", namespace, name)
+            job: JobView | None = self._cache.view("Job", namespace, name)
             if job is None or ("Job", namespace, name) in self._tasks:
                 continue
             if job.progress_read_at is not None and self._now() - job.progress_read_at < self._interval:
@@ -99,7 +99,7 @@ class LogReader:
                 line = last_progress(log)
             except KubeError as error:
                 logger.info("progress was not read: %s", error.message, extra=about(Key(namespace, job, "Job")))
-        return self._store.put_progress(namespace, job, line, self._now())
+        return self._cache.put_progress(namespace, job, line, self._now())
 
     async def _read_engine(self, namespace: str, log: ReadLog) -> Iterable[Key]:
         async with self._slots:
@@ -113,7 +113,7 @@ class LogReader:
                     "an engine's log was not read: %s", error.message, extra=about(Key(namespace, log.pod, "Pod"))
                 )
                 found = EngineLog(log.ends, unread=error.message)
-        return self._store.put_engine_log(namespace, log.pod, found)
+        return self._cache.put_engine_log(namespace, log.pod, found)
 
     async def _read_result(self, namespace: str, wanted: ReadResult) -> Iterable[Key]:
         lines = wanted.logged.parts + AFTER_LINES
@@ -125,7 +125,7 @@ class LogReader:
                 found = ResultRead(wanted.logged.digest, unread=error.message)
         if found.unread is not None:
             logger.info("a result was not read: %s", found.unread, extra=about(Key(namespace, wanted.pod, "Pod")))
-        return self._store.put_result(namespace, wanted.pod, found)
+        return self._cache.put_result(namespace, wanted.pod, found)
 
 
 def _runs(containers: Iterable[ContainerState]) -> bool:

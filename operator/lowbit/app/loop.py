@@ -19,9 +19,9 @@ from lowbit.decide.store import Claim, decide_store
 from lowbit.effects.execute import Outcome, Sends, execute
 from lowbit.kube.client import Kube
 from lowbit.kube.errors import Forbidden, Invalid, KubeError, NotFound, TooManyRequests
+from lowbit.observe.cache import Cache
 from lowbit.observe.keys import Key
 from lowbit.observe.parse import Unreadable
-from lowbit.observe.store import Store
 from lowbit.state.plan import Event, Plan
 from lowbit.state.snapshot import Snapshot
 
@@ -36,30 +36,30 @@ HANGS_AFTER = 300.0
 
 @dataclass
 class Seeing:
-    """The store as effects see it: what they learn puts keys on the queue."""
+    """The cache as effects see it: what they learn puts keys on the queue."""
 
-    store: Store
+    cache: Cache
     queue: WorkQueue[Key]
 
     def put(self, manifest: Mapping[str, Any]) -> None:
         """An object as the API server answered it."""
-        self.queue.add_all(self.store.put(manifest))
+        self.queue.add_all(self.cache.put(manifest))
 
     def remove(self, manifest: Mapping[str, Any]) -> None:
         """An object that is gone."""
-        self.queue.add_all(self.store.remove(manifest, by_us=True))
+        self.queue.add_all(self.cache.remove(manifest, by_us=True))
 
     def is_bereft(self, key: Key) -> bool:
         """Whether something of it was deleted by somebody else."""
-        return self.store.is_bereft(key)
+        return self.cache.is_bereft(key)
 
     def found(self, key: Key) -> None:
         """It was asked for, and is there."""
-        self.store.found(key)
+        self.cache.found(key)
 
     def get(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
         """An object as it was last seen."""
-        return self.store.get(kind, namespace, name)
+        return self.cache.get(kind, namespace, name)
 
 
 @dataclass
@@ -67,7 +67,7 @@ class Reconciler:
     """Works on keys, several at once. permit says whether a write may be started, now gives the time of day."""
 
     kube: Kube
-    store: Store
+    cache: Cache
     queue: WorkQueue[Key]
     events: Sends
     progress: LogReader
@@ -136,7 +136,7 @@ class Reconciler:
 
     async def _tell(self, key: Key, why: str) -> None:
         """Say in an event on the object why nothing goes on: who looks at it does not see our log."""
-        seen = self.store.get(key.kind, key.namespace, key.name)
+        seen = self.cache.get(key.kind, key.namespace, key.name)
         if seen is None or not self.permit():
             return
         event = Event("Warning", "ReconcileFailed", f"{why}; it is tried again")
@@ -161,12 +161,12 @@ class Reconciler:
         return self._after(key, plan, outcome)
 
     async def _execute(self, plan: Plan, key: Key) -> Outcome:
-        seeing = Seeing(self.store, self.queue)
-        return await execute(plan, key, self.kube, store=seeing, events=self.events, permit=self.permit)
+        seeing = Seeing(self.cache, self.queue)
+        return await execute(plan, key, self.kube, cache=seeing, events=self.events, permit=self.permit)
 
     async def _say(self, key: Key, plan: Plan, error: Invalid) -> bool:
         """Say in the status that the API server refuses what was to be made. Whether it is said there."""
-        snapshot = self.store.snapshot(key) if key.kind == "QuantizedModel" else None
+        snapshot = self.cache.snapshot(key) if key.kind == "QuantizedModel" else None
         if snapshot is None or snapshot.invalid is not None or not plan.actions:
             return False
         try:
@@ -179,12 +179,12 @@ class Reconciler:
     async def _plan_for(self, key: Key) -> Plan | None:
         if key.kind == "ModelStore":
             return await self._plan_store(key)
-        snapshot = self.store.snapshot(key)
+        snapshot = self.cache.snapshot(key)
         return self.decide(snapshot, self.now()) if snapshot is not None else None
 
     async def _plan_store(self, key: Key) -> Plan | None:
         try:
-            seen = self.store.view("ModelStore", key.namespace, key.name)
+            seen = self.cache.view("ModelStore", key.namespace, key.name)
         except Unreadable as error:
             logger.error("this version of Lowbit cannot read the spec: %s", error, extra=about(key))  # noqa: TRY400
             return None
@@ -219,5 +219,5 @@ class Reconciler:
         if outcome.writes:
             return "changed"
         if plan.requeue_after is None:
-            self.store.rest(key)
+            self.cache.rest(key)
         return "unchanged"

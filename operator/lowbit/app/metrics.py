@@ -12,7 +12,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from lowbit.naming.names import STAGE_LABEL
-from lowbit.observe.store import Store
+from lowbit.observe.cache import Cache
 
 RECONCILE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0)
 STAGE_BUCKETS = (10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0, 86400.0)
@@ -88,16 +88,16 @@ class Metrics:
         ):
             Gauge(name, text, registry=self.registry).set_function(read)
 
-    def watch_store(self, store: Store) -> None:
+    def watch_cache(self, cache: Cache) -> None:
         """Export what the cache holds."""
-        self.registry.register(StoreCollector(store))
+        self.registry.register(CacheCollector(cache))
 
 
-class StoreCollector(Collector):
+class CacheCollector(Collector):
     """QuantizedModels, revisions and evaluation values, as the cache holds them at each scrape."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
 
     def describe(self) -> Iterator[Metric]:
         """Nothing: names are known only when collected."""
@@ -111,8 +111,8 @@ class StoreCollector(Collector):
 
     def _models(self) -> Metric:
         family = GaugeMetricFamily("lowbit_quantizedmodels", "QuantizedModels by stage.", labels=("namespace", "stage"))
-        for namespace in self._store.namespaces("QuantizedModel"):
-            models = self._store.gists("QuantizedModel", namespace).values()
+        for namespace in self._cache.namespaces("QuantizedModel"):
+            models = self._cache.gists("QuantizedModel", namespace).values()
             for stage, count in Tally(model.stage for model in models).items():
                 family.add_metric((namespace, stage), count)
         return family
@@ -124,11 +124,11 @@ class StoreCollector(Collector):
             "and verdict (None: no verdict).",
             labels=("namespace", "stage", "verdict"),
         )
-        for namespace in self._store.namespaces("ModelRevision"):
-            models = self._store.gists("QuantizedModel", namespace).values()
+        for namespace in self._cache.namespaces("ModelRevision"):
+            models = self._cache.gists("QuantizedModel", namespace).values()
             stages = {name: model.stage for model in models for name in model.revisions}
             tally: Tally[tuple[str, str]] = Tally()
-            for name, revision in self._store.gists("ModelRevision", namespace).items():
+            for name, revision in self._cache.gists("ModelRevision", namespace).items():
                 tally[stages.get(name, "Superseded"), revision.verdict or "None"] += 1
             for (stage, verdict_name), count in tally.items():
                 family.add_metric((namespace, stage, verdict_name), count)
@@ -140,9 +140,9 @@ class StoreCollector(Collector):
             "What was measured on a revision, by suite and metric.",
             labels=("namespace", "quantizedmodel", "revision", "suite", "metric"),
         )
-        for namespace in self._store.namespaces("ModelRevision"):
-            evaluations = self._store.gists("ModelEvaluation", namespace)
-            for name, revision in self._store.gists("ModelRevision", namespace).items():
+        for namespace in self._cache.namespaces("ModelRevision"):
+            evaluations = self._cache.gists("ModelEvaluation", namespace)
+            for name, revision in self._cache.gists("ModelRevision", namespace).items():
                 evaluation = evaluations.get(revision.evaluation or "")
                 for suite, metric, value in evaluation.values if evaluation else ():
                     family.add_metric((namespace, revision.model, name, suite, metric), value)

@@ -24,8 +24,8 @@ from lowbit.effects.events import EventSender
 from lowbit.kube.client import Kube
 from lowbit.kube.connect import configuration
 from lowbit.kube.resources import OPTIONAL_KINDS, OWN_KINDS, RESOURCES, SHARED_KINDS
+from lowbit.observe.cache import Cache
 from lowbit.observe.keys import Key
-from lowbit.observe.store import Store
 from lowbit.watching.ended import PartEnded
 from lowbit.watching.resync import Pace, Resync
 from lowbit.watching.session import open_session
@@ -54,8 +54,8 @@ class Operator:
         self.settings = settings
         self._configuration = client_configuration
         self.metrics = Metrics()
-        self.store = Store(settings.platform())
-        self.store.on_job = self.metrics.on_job
+        self.cache = Cache(settings.platform())
+        self.cache.on_job = self.metrics.on_job
         self.queue: WorkQueue[Key] = WorkQueue(time.monotonic)
         self.kube = Kube(client_configuration, self.metrics.on_call)
         terms = Terms(
@@ -67,10 +67,10 @@ class Operator:
             settings.lease_retry,
         )
         self.election = LeaderElection(self.kube, terms, time.monotonic, utc_now, self._on_leading)
-        self.progress = LogReader(self.kube, self.store, self.touch, time.time, settings.progress)
+        self.progress = LogReader(self.kube, self.cache, self.touch, time.time, settings.progress)
         self.resync = Resync(
             self.kube,
-            self.store,
+            self.cache,
             settings.namespaces,
             touch=self.touch,
             on_missed=lambda kind: self.metrics.missed.labels(kind).inc(),
@@ -78,7 +78,7 @@ class Operator:
         )
         self.reconciler = Reconciler(
             self.kube,
-            self.store,
+            self.cache,
             self.queue,
             EventSender(self.kube, settings.identity, utc_now),
             self.progress,
@@ -115,7 +115,7 @@ class Operator:
         """Handle an event of a watch: update the cache, and queue the keys that it concerns."""
         self.resync.noticed(manifest)
         new = kind == "ADDED" and manifest["kind"] == "QuantizedModel"
-        touched = self.store.remove(manifest) if kind == "DELETED" else self.store.put(manifest)
+        touched = self.cache.remove(manifest) if kind == "DELETED" else self.cache.put(manifest)
         self.touch(touched, Lane.NEW if new else Lane.CHANGED)
 
     async def run(self) -> None:
@@ -156,7 +156,7 @@ class Operator:
     async def _watch(self, ready: asyncio.Event) -> None:
         """Watch every kind that exists now. A kind installed later is only compared with LISTs, until a restart."""
         needed = (*OWN_KINDS, *SHARED_KINDS)
-        kinds = (*needed, *(OPTIONAL_KINDS if self.store.has_pod_monitors else ()))
+        kinds = (*needed, *(OPTIONAL_KINDS if self.cache.has_pod_monitors else ()))
         self.streams.expect(self._paths(needed))
         self.resync.watched = frozenset(kinds)
 
@@ -190,7 +190,7 @@ class Operator:
         self.metrics.leader.set(1 if leads else 0)
         if leads:
             self.queue.add_all(self._standby.take())
-            self.queue.add_all(self.store.keys(), Lane.NEW)
+            self.queue.add_all(self.cache.keys(), Lane.NEW)
 
     async def _shut_down(self, tasks: list[asyncio.Task[object]]) -> None:
         """Stop the workers, then release the Lease, so that none of our writes is in flight when another leads."""
@@ -228,11 +228,11 @@ class Operator:
 
     def _set_checks(self) -> None:
         self.metrics.watch_queue(lambda: self.queue.depth, lambda: self.queue.age, self.queue.failing)
-        self.metrics.watch_store(self.store)
+        self.metrics.watch_cache(self.cache)
         self.health.alive["reconciles"] = self.reconciler.trouble
         self.health.alive["watch streams"] = self._streams_trouble
         self.health.alive["missed changes"] = self.resync.trouble
-        self.health.ready["store"] = self.resync.pending
+        self.health.ready["cache"] = self.resync.pending
         self.health.ready["watch streams"] = self.streams.pending
         self.health.ready["Lease"] = self._lease_trouble
 

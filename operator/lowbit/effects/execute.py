@@ -80,7 +80,7 @@ class _Unseen(Exception):  # noqa: N818
 class _Executor:
     key: Key
     kube: Kube
-    store: Sees
+    cache: Sees
     permit: Callable[[], bool]
     seen: Mapping[tuple[str, str], Mapping[str, Any]]
     """Objects that the plan applies to, as they were when it was made."""
@@ -88,7 +88,7 @@ class _Executor:
     doubtful: tuple[str, str] | None = None
 
     async def act(self, action: Action) -> None:
-        if self.store.is_bereft(self.key) and self._makes(action):
+        if self.cache.is_bereft(self.key) and self._makes(action):
             await self._ask_for_owner()
         match action:
             case Create():
@@ -130,23 +130,23 @@ class _Executor:
         known = self._known()
         if known is None:
             raise _Unseen(f"{self.key.kind} {self.key.name} is gone, and no watch has told of it")
-        self.store.found(self.key)
+        self.cache.found(self.key)
         if known != decided:
             raise _Unseen(f"{self.key.kind} {self.key.name} has changed, and no watch has told of it")
 
     def _known(self) -> str | None:
         """The resourceVersion of the plan's object, as last seen."""
-        seen = self.store.get(self.key.kind, self.key.namespace, self.key.name)
+        seen = self.cache.get(self.key.kind, self.key.namespace, self.key.name)
         return None if seen is None else str(seen["metadata"]["resourceVersion"])
 
     async def _create(self, manifest: Mapping[str, Any]) -> None:
         self._start()
         try:
-            self.store.put(await self.kube.create(manifest))
+            self.cache.put(await self.kube.create(manifest))
         except AlreadyExists:
             # The snapshot was stale: read the object, so that the next one has it.
             metadata = manifest["metadata"]
-            self.store.put(await self.kube.get(manifest["kind"], metadata["namespace"], metadata["name"]))
+            self.cache.put(await self.kube.get(manifest["kind"], metadata["namespace"], metadata["name"]))
 
     async def _apply(self, manifest: Mapping[str, Any]) -> None:
         """Apply a manifest, without overwriting anything unseen.
@@ -158,10 +158,10 @@ class _Executor:
         self._start()
         if (seen := self.seen.get((kind, name))) is not None:
             with self._fresh(kind, name):
-                self.store.put(await self.kube.apply(manifest, over=seen))
+                self.cache.put(await self.kube.apply(manifest, over=seen))
             return
         try:
-            self.store.put(await self.kube.apply(manifest, only_new=True))
+            self.cache.put(await self.kube.apply(manifest, only_new=True))
         except Conflict:
             self.writes -= 1
             self.doubtful = (kind, name)
@@ -175,11 +175,11 @@ class _Executor:
         seen = {"uid": action.uid, "resourceVersion": action.resource_version}
         patch = {"metadata": {**seen, **metadata}, **more}
         with self._fresh(kind, action.name):
-            self.store.put(await self.kube.merge_patch(kind, self.key.namespace, action.name, patch))
+            self.cache.put(await self.kube.merge_patch(kind, self.key.namespace, action.name, patch))
 
     async def _delete(self, action: Delete) -> None:
         self._start()
-        known = self.store.get(action.kind, self.key.namespace, action.name)
+        known = self.cache.get(action.kind, self.key.namespace, action.name)
         try:
             with self._fresh(action.kind, action.name):
                 answer = await self.kube.delete(
@@ -188,9 +188,9 @@ class _Executor:
         except NotFound:
             answer, self.doubtful = {"kind": "Status"}, None
         if answer["kind"] == action.kind:
-            self.store.put(answer)  # a finalizer holds it still
+            self.cache.put(answer)  # a finalizer holds it still
         elif known is not None and known["metadata"]["uid"] == action.uid:
-            self.store.remove(known)
+            self.cache.remove(known)
 
     async def write_status(self, write: WriteStatus) -> None:
         """Replace the whole status with one PUT: fields that it lacks are removed."""
@@ -207,7 +207,7 @@ class _Executor:
             "status": write.status,
         }
         with self._fresh(write.kind, write.name):
-            self.store.put(await self.kube.replace(manifest, subresource="status"))
+            self.cache.put(await self.kube.replace(manifest, subresource="status"))
 
     async def look_again(self) -> None:
         """Re-read the stale object, so that the next snapshot is fresh without waiting for a watch."""
@@ -215,10 +215,10 @@ class _Executor:
             return
         kind, name = self.doubtful
         try:
-            self.store.put(await self.kube.get(kind, self.key.namespace, name))
+            self.cache.put(await self.kube.get(kind, self.key.namespace, name))
         except NotFound:
-            if (known := self.store.get(kind, self.key.namespace, name)) is not None:
-                self.store.remove(known)
+            if (known := self.cache.get(kind, self.key.namespace, name)) is not None:
+                self.cache.remove(known)
 
     @contextmanager
     def _fresh(self, kind: str, name: str) -> Iterator[None]:
@@ -234,19 +234,19 @@ class _Executor:
 
 
 async def execute(
-    plan: Plan, key: Key, kube: Kube, *, store: Sees, events: Sends, permit: Callable[[], bool]
+    plan: Plan, key: Key, kube: Kube, *, cache: Sees, events: Sends, permit: Callable[[], bool]
 ) -> Outcome:
     """Carry out a plan for one object.
 
     No write is started once `permit` returns False. A failed precondition ends the plan (Outcome.stale). Any other
     error of the API server is raised as KubeError; the caller retries with a new plan.
     """
-    executor = _Executor(key, kube, store, permit, _seen(plan, key, store))
+    executor = _Executor(key, kube, cache, permit, _seen(plan, key, cache))
     try:
         for action in plan.actions:
             await executor.act(action)
         if plan.status is not None:
-            await _announce(plan, key, store, events, permit)
+            await _announce(plan, key, cache, events, permit)
             await executor.write_status(plan.status)
             events.written(plan.status.uid)
     except _NotPermitted:
@@ -261,17 +261,17 @@ async def execute(
     return Outcome(executor.writes)
 
 
-def _seen(plan: Plan, key: Key, store: Sees) -> dict[tuple[str, str], Mapping[str, Any]]:
+def _seen(plan: Plan, key: Key, cache: Sees) -> dict[tuple[str, str], Mapping[str, Any]]:
     names = [
         (each.manifest["kind"], each.manifest["metadata"]["name"]) for each in plan.actions if isinstance(each, Apply)
     ]
-    found = {(kind, name): store.get(kind, key.namespace, name) for kind, name in names}
+    found = {(kind, name): cache.get(kind, key.namespace, name) for kind, name in names}
     return {name: manifest for name, manifest in found.items() if manifest is not None}
 
 
-async def _announce(plan: Plan, key: Key, store: Sees, events: Sends, permit: Callable[[], bool]) -> None:
+async def _announce(plan: Plan, key: Key, cache: Sees, events: Sends, permit: Callable[[], bool]) -> None:
     """Send the plan's events. An event that cannot be sent is only logged: it neither stops nor repeats anything."""
-    regarding = store.get(key.kind, key.namespace, key.name)
+    regarding = cache.get(key.kind, key.namespace, key.name)
     if regarding is None:
         return
     for event in plan.events:

@@ -1,1 +1,1 @@
-"""The store of what was seen, and the snapshot of one QuantizedModel and all that belongs to it."""
+"""The cache of what was seen, and the snapshot of one QuantizedModel and all that belongs to it."""

@@ -1,4 +1,4 @@
-"""A LIST held against the store: it fills it at the start, and finds what watches have missed."""
+"""A LIST held against the cache: it fills it at the start, and finds what watches have missed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lowbit.observe.keys import Key, Reference, newer, reference
 
 if TYPE_CHECKING:
-    from lowbit.observe.store import Store
+    from lowbit.observe.cache import Cache
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,10 @@ class Difference:
 
 
 class Comparison:
-    """A LIST of one kind, part by part, against what is in the store. Watches may bring more between two parts."""
+    """A LIST of one kind, part by part, against what is in the cache. Watches may bring more between two parts."""
 
-    def __init__(self, store: Store, kind: str, namespace: str | None) -> None:
-        self._store, self._kind, self._namespace = store, kind, namespace
+    def __init__(self, cache: Cache, kind: str, namespace: str | None) -> None:
+        self._cache, self._kind, self._namespace = cache, kind, namespace
         self._listed: set[Reference] = set()
         self._touched: set[Key] = set()
         self._different: list[Reference] = []
@@ -34,17 +34,17 @@ class Comparison:
         for item in items:
             name = reference(item)
             self._listed.add(name)
-            before = self._store.version(*name)
-            self._touched |= self._store.put(item)
-            if self._store.version(*name) != before:
+            before = self._cache.version(*name)
+            self._touched |= self._cache.put(item)
+            if self._cache.version(*name) != before:
                 self._different.append(name)
-                self._store.pack(*name)  # at a start there are thousands, and each is decided on later
+                self._cache.pack(*name)  # at a start there are thousands, and each is decided on later
         self._listed.difference_update(map(reference, gone))
 
     def end(self, listed_at: str) -> Difference:
         """There are no more. What was not listed is gone, if it is not newer than the LIST."""
-        for version, name in list(self._store.versions(self._kind, self._namespace)):
+        for version, name in list(self._cache.versions(self._kind, self._namespace)):
             if name not in self._listed and not newer(version, listed_at):
                 self._different.append(name)
-                self._touched |= self._store.remove(self._store.get(*name) or {})
+                self._touched |= self._cache.remove(self._cache.get(*name) or {})
         return Difference(frozenset(self._touched), tuple(self._different))

@@ -10,26 +10,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from lowbit.observe.cache import Cache
 from lowbit.observe.keys import Reference, reference
-from lowbit.observe.store import Store
 
 
 class RestoreDetector:
     """What is known of a kind (in a namespace, or in all) before a LIST, to compare part by part."""
 
-    def __init__(self, store: Store, kind: str, namespace: str | None) -> None:
-        self._store = store
-        known = ((_number(version), name) for version, name in store.versions(kind, namespace))
+    def __init__(self, cache: Cache, kind: str, namespace: str | None) -> None:
+        self._cache = cache
+        known = ((_number(version), name) for version, name in cache.versions(kind, namespace))
         nothing: tuple[int, Reference | None] = (-1, None)
         self._newest, self._witness = max(known, default=nothing)
         self._newer: dict[Reference, int] = {}
         """What was known in a newer version than the LIST has shown so far, and that version."""
 
     def take(self, items: Iterable[Mapping[str, Any]], gone: Iterable[Mapping[str, Any]] = ()) -> None:
-        """One part of the LIST, before the store takes it. A later part may show it again, or that it is gone."""
+        """One part of the LIST, before the cache takes it. A later part may show it again, or that it is gone."""
         for item in items:
             name = reference(item)
-            known, shown = self._store.version(*name), _number(item["metadata"]["resourceVersion"])
+            known, shown = self._cache.version(*name), _number(item["metadata"]["resourceVersion"])
             if known is not None and 0 <= shown < _number(known[1]):
                 self._newer[name] = _number(known[1])
             else:

@@ -1,4 +1,4 @@
-"""A snapshot: everything in the store that one QuantizedModel's decision may rest on."""
+"""A snapshot: everything in the cache that one QuantizedModel's decision may rest on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lowbit.observe.parse import Unreadable, empty_model
 from lowbit.state.snapshot import Observed, PodView, Snapshot
 
 if TYPE_CHECKING:
-    from lowbit.observe.store import Store
+    from lowbit.observe.cache import Cache
 
 T = TypeVar("T")
 Members = frozenset[tuple[str, str]]
@@ -26,11 +26,11 @@ OWN_FIELDS = frozenset({"QuantizedModel", "ModelStore", "ModelRevision", "ModelE
 class Views(Mapping[str, T]):
     """The readable views of one kind in a namespace, by name. Each is made on demand: a decision asks for few.
 
-    It shows the store as it is, so it must be read before anything else is seen: decide awaits nothing.
+    It shows the cache as it is, so it must be read before anything else is seen: decide awaits nothing.
     """
 
-    def __init__(self, store: Store, kind: str, namespace: str) -> None:
-        self._store, self._kind, self._namespace = store, kind, namespace
+    def __init__(self, cache: Cache, kind: str, namespace: str) -> None:
+        self._cache, self._kind, self._namespace = cache, kind, namespace
 
     def __getitem__(self, name: str) -> T:
         view: T | None = self.get(name)
@@ -41,13 +41,13 @@ class Views(Mapping[str, T]):
     def get(self, name: str, default: Any = None) -> Any:
         """The view; default where there is none that can be read."""
         try:
-            view = self._store.view(self._kind, self._namespace, name)
+            view = self._cache.view(self._kind, self._namespace, name)
         except Unreadable:
             return default
         return default if view is None else view
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name in self._store.names(self._kind, self._namespace) if self.get(name) is not None)
+        return (name for name in self._cache.names(self._kind, self._namespace) if self.get(name) is not None)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -56,18 +56,18 @@ class Views(Mapping[str, T]):
 class Complaints(Mapping[str, str]):
     """Why objects of one kind in a namespace cannot be read, by name; the others are not in it."""
 
-    def __init__(self, store: Store, kind: str, namespace: str) -> None:
-        self._store, self._kind, self._namespace = store, kind, namespace
+    def __init__(self, cache: Cache, kind: str, namespace: str) -> None:
+        self._cache, self._kind, self._namespace = cache, kind, namespace
 
     def __getitem__(self, name: str) -> str:
         try:
-            self._store.view(self._kind, self._namespace, name)
+            self._cache.view(self._kind, self._namespace, name)
         except Unreadable as error:
             return str(error)
         raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name in self._store.names(self._kind, self._namespace) if name in self)
+        return (name for name in self._cache.names(self._kind, self._namespace) if name in self)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -76,12 +76,12 @@ class Complaints(Mapping[str, str]):
 class Artifacts(Mapping[str, Sequence[Observed[ModelRevision]]]):
     """Revisions of a namespace that have an artifact, by the artifact's hash; also those whose owner is unclear."""
 
-    def __init__(self, store: Store, namespace: str) -> None:
-        self._store, self._namespace = store, namespace
+    def __init__(self, cache: Cache, namespace: str) -> None:
+        self._cache, self._namespace = cache, namespace
 
     def __getitem__(self, artifact_hash: str) -> Sequence[Observed[ModelRevision]]:
-        revisions: Views[Observed[ModelRevision]] = Views(self._store, "ModelRevision", self._namespace)
-        names = self._store.revisions_of(self._namespace, artifact_hash)
+        revisions: Views[Observed[ModelRevision]] = Views(self._cache, "ModelRevision", self._namespace)
+        names = self._cache.revisions_of(self._namespace, artifact_hash)
         seen = [revision for name in names if (revision := revisions.get(name)) is not None]
         found = sorted((each for each in seen if each.body.status.artifact is not None), key=_age)
         if not found:
@@ -89,53 +89,53 @@ class Artifacts(Mapping[str, Sequence[Observed[ModelRevision]]]):
         return found
 
     def __iter__(self) -> Iterator[str]:
-        return (each for each in self._store.artifact_hashes(self._namespace) if each in self)
+        return (each for each in self._cache.artifact_hashes(self._namespace) if each in self)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
 
-def build_snapshot(store: Store, key: Key) -> Snapshot | None:
+def build_snapshot(cache: Cache, key: Key) -> Snapshot | None:
     """The snapshot of one QuantizedModel, or None when it is not there."""
-    manifest = store.get("QuantizedModel", key.namespace, key.name)
+    manifest = cache.get("QuantizedModel", key.namespace, key.name)
     if manifest is None:
         return None
     try:
-        model = store.view("QuantizedModel", key.namespace, key.name)
+        model = cache.view("QuantizedModel", key.namespace, key.name)
     except Unreadable as error:
         return Snapshot(
             empty_model(manifest),
             invalid=f"this version of Lowbit cannot read the spec: {error}",
-            platform=store.platform,
-            has_pod_monitors=store.has_pod_monitors,
+            platform=cache.platform,
+            has_pod_monitors=cache.has_pod_monitors,
         )
-    mine = store.members(key)
-    revisions, unreadable = _revisions(store, key, mine)
+    mine = cache.members(key)
+    revisions, unreadable = _revisions(cache, key, mine)
     return Snapshot(
         model=model,
         invalid=None if unreadable is None else f"this version of Lowbit cannot read {unreadable}",
-        store=_model_store(store, key.namespace, model.body.spec.store_ref),
+        store=_model_store(cache, key.namespace, model.body.spec.store_ref),
         revisions=revisions,
-        shared_revisions=Artifacts(store, key.namespace),
-        evaluations=Views(store, "ModelEvaluation", key.namespace),
-        unreadable=Complaints(store, "ModelEvaluation", key.namespace),
-        jobs=Views(store, "Job", key.namespace),
+        shared_revisions=Artifacts(cache, key.namespace),
+        evaluations=Views(cache, "ModelEvaluation", key.namespace),
+        unreadable=Complaints(cache, "ModelEvaluation", key.namespace),
+        jobs=Views(cache, "Job", key.namespace),
         mine=mine,
-        deployment=store.view("Deployment", key.namespace, key.name) if ("Deployment", key.name) in mine else None,
-        pods=_serving_pods(store, key, mine),
-        children=_children(store, key, mine),
-        platform=store.platform,
-        has_pod_monitors=store.has_pod_monitors,
+        deployment=cache.view("Deployment", key.namespace, key.name) if ("Deployment", key.name) in mine else None,
+        pods=_serving_pods(cache, key, mine),
+        children=_children(cache, key, mine),
+        platform=cache.platform,
+        has_pod_monitors=cache.has_pod_monitors,
     )
 
 
-def _revisions(store: Store, key: Key, mine: Members) -> tuple[tuple[Observed[ModelRevision], ...], str | None]:
+def _revisions(cache: Cache, key: Key, mine: Members) -> tuple[tuple[Observed[ModelRevision], ...], str | None]:
     """Its own revisions, the oldest first, and why one of them could not be read."""
     own: list[Observed[ModelRevision]] = []
     unreadable: str | None = None
     for name in sorted(name for kind, name in mine if kind == "ModelRevision"):
         try:
-            own.append(store.view("ModelRevision", key.namespace, name))
+            own.append(cache.view("ModelRevision", key.namespace, name))
         except Unreadable as error:
             unreadable = f"its ModelRevision {name}: {error}"
     return tuple(sorted(own, key=_age)), unreadable
@@ -145,27 +145,27 @@ def _age(seen: Observed[Any]) -> tuple[str, str]:
     return seen.meta.creation_timestamp, seen.meta.name
 
 
-def _model_store(store: Store, namespace: str, name: str) -> Any:
+def _model_store(cache: Cache, namespace: str, name: str) -> Any:
     try:
-        return store.view("ModelStore", namespace, name)
+        return cache.view("ModelStore", namespace, name)
     except Unreadable:
         return None
 
 
-def _serving_pods(store: Store, key: Key, mine: Members) -> tuple[PodView, ...]:
+def _serving_pods(cache: Cache, key: Key, mine: Members) -> tuple[PodView, ...]:
     pods = []
     for name in (name for kind, name in mine if kind == "Pod"):
-        if store.job_of(key.namespace, name) is not None:
+        if cache.job_of(key.namespace, name) is not None:
             continue
-        pod: PodView | None = store.view("Pod", key.namespace, name)
+        pod: PodView | None = cache.view("Pod", key.namespace, name)
         if pod is not None and pod.meta.labels.get(MODEL_LABEL) == key.name:
             pods.append(pod)
     return tuple(sorted(pods, key=lambda pod: (pod.meta.creation_timestamp, pod.meta.name)))
 
 
-def _children(store: Store, key: Key, mine: Members) -> Mapping[tuple[str, str], Mapping[str, Any]]:
+def _children(cache: Cache, key: Key, mine: Members) -> Mapping[tuple[str, str], Mapping[str, Any]]:
     found = {}
     for kind, name in mine:
-        if kind not in OWN_FIELDS and (manifest := store.get(kind, key.namespace, name)) is not None:
+        if kind not in OWN_FIELDS and (manifest := cache.get(kind, key.namespace, name)) is not None:
             found[kind, name] = manifest
     return MappingProxyType(found)

@@ -13,9 +13,9 @@ from lowbit.kube.errors import KubeError, NotFound
 from lowbit.kube.listing import Part
 from lowbit.kube.resources import OPTIONAL_KINDS, OWN_KINDS, RESOURCES, SHARED_KINDS
 from lowbit.naming.names import MANAGED_SELECTOR
+from lowbit.observe.cache import Cache
 from lowbit.observe.keys import Key, Reference, reference
 from lowbit.observe.restored import RestoreDetector
-from lowbit.observe.store import Store
 from lowbit.watching.ended import HistoryLost
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Resync:
     def __init__(
         self,
         kube: Kube,
-        store: Store,
+        cache: Cache,
         namespaces: Sequence[str],
         *,
         touch: Callable[[Iterable[Key]], None],
@@ -50,7 +50,7 @@ class Resync:
         pace: Pace,
     ) -> None:
         self._kube = kube
-        self._store = store
+        self._cache = cache
         self._namespaces: Sequence[str | None] = namespaces or (None,)
         self._touch = touch
         self._on_missed = on_missed
@@ -124,7 +124,7 @@ class Resync:
         if self.synced:
             self._count_missed()
         await self._look_for_pod_monitors()
-        optional = OPTIONAL_KINDS if self._store.has_pod_monitors else ()
+        optional = OPTIONAL_KINDS if self._cache.has_pod_monitors else ()
         witness: Reference | None = None
         # Owners last, so that one that is deleted meanwhile is not mistaken for one that has lost its children.
         for kind in sorted((*OWN_KINDS, *SHARED_KINDS, *optional), key=lambda kind: kind == "QuantizedModel"):
@@ -135,7 +135,7 @@ class Resync:
     async def _compare_kind(self, kind: str, namespace: str | None) -> Reference | None:
         """Compare one kind. Returns an object that contradicts what was seen before, or None."""
         selector = None if kind in OWN_KINDS else MANAGED_SELECTOR
-        past, comparison = RestoreDetector(self._store, kind, namespace), self._store.comparison(kind, namespace)
+        past, comparison = RestoreDetector(self._cache, kind, namespace), self._cache.comparison(kind, namespace)
 
         def take(part: Part) -> None:
             past.take(part.items, part.gone)
@@ -159,9 +159,9 @@ class Resync:
     async def _look_for_pod_monitors(self) -> None:
         """Check for the kind PodMonitor. If it was installed or removed, reconcile everything."""
         served = await self._kube.serves("PodMonitor")
-        if served != self._store.has_pod_monitors:
-            self._store.has_pod_monitors = served
-            self._touch(self._store.keys())
+        if served != self._cache.has_pod_monitors:
+            self._cache.has_pod_monitors = served
+            self._touch(self._cache.keys())
 
     def noticed(self, manifest: Mapping[str, Any]) -> None:
         """Note that a watch has delivered an object."""

@@ -1,4 +1,4 @@
-"""One decision, and the store's memory, against the number of QuantizedModels that stand beside it in the namespace.
+"""One decision, and the cache's memory, against the number of QuantizedModels that stand beside it in the namespace.
 
     PYTHONPATH=operator .venv/bin/python -m tests.bench.scale.growth [--counts 10 100 1000 5000]
 
@@ -18,8 +18,8 @@ from typing import Any
 
 from lowbit.decide.reconcile import decide
 from lowbit.naming.names import MODEL_LABEL
+from lowbit.observe.cache import Cache
 from lowbit.observe.keys import JOB_NAME_LABELS, Key
-from lowbit.observe.store import Store
 from tests.bench.record import Figure, figure, memory_of, surroundings, write
 from tests.unit.world import NAMESPACE, World, spec
 
@@ -57,27 +57,27 @@ def measure(world: World, count: int) -> list[Figure]:
     """With so many in the namespace, itself included."""
     gc.collect()
     before = memory_of(os.getpid(), "VmRSS")
-    store = Store()
+    cache = Cache()
     for manifest in world.objects.values():
-        store.put(manifest)
+        cache.put(manifest)
     for number in range(count - 1):
         for manifest in world.objects.values():
             if manifest["kind"] != "ModelStore":
-                store.put(another(manifest, number))
-        store.rest(Key(NAMESPACE, f"n{number}-{NAME}"))
+                cache.put(another(manifest, number))
+        cache.rest(Key(NAMESPACE, f"n{number}-{NAME}"))
     gc.collect()
     memory = (memory_of(os.getpid(), "VmRSS") - before) / 1024
     seconds: list[float] = []
     for _ in range(RUNS):
         began = time.perf_counter()
-        snapshot = store.snapshot(Key(NAMESPACE, NAME))
+        snapshot = cache.snapshot(Key(NAMESPACE, NAME))
         assert snapshot is not None
         plan = decide(snapshot, world.now)
         seconds.append(time.perf_counter() - began)
         assert not plan.actions and plan.status is None, "it is not settled"
     return [
         figure(f"one decision of {count:,}", "µs", [each * 1e6 for each in seconds], PERCENTILES),
-        figure(f"the store of {count:,}", "MiB", [memory]),
+        figure(f"the cache of {count:,}", "MiB", [memory]),
     ]
 
 

@@ -29,7 +29,7 @@ class Curve:
 
 CURVES = (
     Curve("one decision", "#d62728", "scale-growth.json", r"one decision of ([\d,]+)"),
-    Curve("the store's memory", "#1f77b4", "scale-growth.json", r"the store of ([\d,]+)"),
+    Curve("the cache's memory", "#1f77b4", "scale-growth.json", r"the cache of ([\d,]+)"),
     Curve("a cold start", "#2ca02c", "scale-settled-*.json", r"([\d,]+) settled: cold start, to synced"),
     Curve(
         "a cold start, the operator's part", "#98c98a", "scale-settled-*.json",

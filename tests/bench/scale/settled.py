@@ -13,7 +13,7 @@ from a watch: a write's end is the moment at which the watch tells of it.
   leads until it is at rest; the time from the change (told by the watch) to its Deployment's (told by the watch).
 - deleted: 1,000 children (Services, Deployments, ServiceAccounts, NetworkPolicies, in turn) are deleted at once; for
   each, the time from its end to its return.
-- decide: one decision on each of them, in this process, on a store that was filled by LISTs.
+- decide: one decision on each of them, in this process, on a cache that was filled by LISTs.
 - leader: of two operators, the one that leads is killed; the time until the other one has written.
 - rest: processor time of an operator at rest, a comparison with LISTs (--resync) and scrapes of /metrics every 30 s
   included.
@@ -36,8 +36,8 @@ from lowbit.kube.client import Kube
 from lowbit.kube.connect import configuration
 from lowbit.kube.resources import OWN_KINDS, SHARED_KINDS
 from lowbit.naming.names import MANAGED_SELECTOR
+from lowbit.observe.cache import Cache
 from lowbit.observe.keys import Key
-from lowbit.observe.store import Store
 from tests.api.listed import listed
 from tests.api.operator_process import OperatorProcess
 from tests.bench.record import Figure, figure, surroundings, write
@@ -143,12 +143,12 @@ class Settled:
 
     async def decide(self) -> None:
         """A decision on each of them, first with nothing remembered, then again; apart from it, the snapshot."""
-        store = await filled_store(self.bench.server)
-        keys = [Key(SPACE, name) for name in store.names("QuantizedModel", SPACE)]
+        cache = await filled_cache(self.bench.server)
+        keys = [Key(SPACE, name) for name in cache.names("QuantizedModel", SPACE)]
         for words in ("first", "again", "again", "again", "again"):
             for key in keys:
                 began = time.perf_counter()
-                snapshot = store.snapshot(key)
+                snapshot = cache.snapshot(key)
                 seen = time.perf_counter()
                 assert snapshot is not None
                 plan = decide(snapshot, datetime.now(UTC))
@@ -222,14 +222,14 @@ class Settled:
             self.add("at rest, writes", written(after) - written(before))
 
 
-async def filled_store(server: ApiServer) -> Store:
-    """A store with all that the operator watches."""
+async def filled_cache(server: ApiServer) -> Cache:
+    """A cache with all that the operator watches."""
     kube = Kube(await configuration(str(server.kubeconfig)))
-    store = Store()
+    cache = Cache()
     for kind in (*OWN_KINDS, *SHARED_KINDS):
-        store.sync(kind, *await listed(kube, kind, SPACE, None if kind in OWN_KINDS else MANAGED_SELECTOR))
+        cache.sync(kind, *await listed(kube, kind, SPACE, None if kind in OWN_KINDS else MANAGED_SELECTOR))
     await kube.close()
-    return store
+    return cache
 
 
 async def until_rest_but_for(operator: OperatorProcess) -> None:

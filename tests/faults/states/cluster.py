@@ -16,9 +16,9 @@ from typing import Any
 
 from lowbit.decide.serving.drift import LIST_KEYS
 from lowbit.naming.names import DOCUMENT_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL, MODEL_LABEL
+from lowbit.observe.cache import Cache
 from lowbit.observe.entries import Entry
 from lowbit.observe.keys import Key
-from lowbit.observe.store import Store
 from lowbit.state.plan import Apply, Plan
 from tests.unit.world import NAMESPACE, Reference, Stale, World
 
@@ -33,11 +33,11 @@ class Invalid(AssertionError):  # noqa: N818
 
 
 class Objects(dict[Reference, Manifest]):
-    """The objects; what the operator watches goes on into its store."""
+    """The objects; what the operator watches goes on into its cache."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, cache: Cache) -> None:
         super().__init__()
-        self.store = store
+        self.cache = cache
         self.looked: set[str] = set()
         """Uids of objects without the label that an AlreadyExists made the operator look at."""
 
@@ -52,7 +52,7 @@ class Objects(dict[Reference, Manifest]):
         """Take an object away: the watch says so."""
         gone = super().pop(reference, default)
         if gone is not None:
-            self.store.remove(gone)
+            self.cache.remove(gone)
         return gone
 
     def show(self, manifest: Manifest) -> None:
@@ -60,32 +60,32 @@ class Objects(dict[Reference, Manifest]):
         metadata = manifest["metadata"]
         labelled = (metadata.get("labels") or {}).get(MANAGED_BY_LABEL) == MANAGED_BY
         if labelled or manifest["kind"] in OWN_KINDS or metadata["uid"] in self.looked:
-            self.store.put(manifest)
-        elif self.store.get(manifest["kind"], NAMESPACE, metadata["name"]) is not None:
-            hide(self.store, manifest)
+            self.cache.put(manifest)
+        elif self.cache.get(manifest["kind"], NAMESPACE, metadata["name"]) is not None:
+            hide(self.cache, manifest)
 
     def fork(self) -> Objects:
         """A copy that goes its own way. Manifests and views are never changed in place, so they are shared."""
-        copy = Objects(fork(self.store))
+        copy = Objects(fork(self.cache))
         copy.update(self)
         copy.looked = set(self.looked)
         return copy
 
 
-def fork(store: Store) -> Store:
-    """A copy of a store that shares manifests and views."""
-    copy = Store(store.platform)
-    copy.has_pod_monitors = store.has_pod_monitors
-    for reference, held in store._objects.items():
+def fork(cache: Cache) -> Cache:
+    """A copy of a cache that shares manifests and views."""
+    copy = Cache(cache.platform)
+    copy.has_pod_monitors = cache.has_pod_monitors
+    for reference, held in cache._objects.items():
         copy._objects[reference] = {name: copied(entry) for name, entry in held.items()}
-    for key, members in store._members.items():
+    for key, members in cache._members.items():
         copy._members[key] = set(members)
-    for job, pods in store._job_pods.items():
+    for job, pods in cache._job_pods.items():
         copy._job_pods[job] = set(pods)
-    for artifact, revisions in store._revisions.items():
+    for artifact, revisions in cache._revisions.items():
         copy._revisions[artifact] = set(revisions)
-    copy._readings = deepcopy(store._readings)
-    copy._removed = store._removed.copy()
+    copy._readings = deepcopy(cache._readings)
+    copy._removed = cache._removed.copy()
     return copy
 
 
@@ -97,10 +97,10 @@ def copied(entry: Entry) -> Entry:
     return copy
 
 
-def hide(store: Store, manifest: Manifest) -> None:
+def hide(cache: Cache, manifest: Manifest) -> None:
     """A watch by label says DELETED when the label goes; the object itself may come back under its uid."""
-    store.remove(manifest)
-    store._removed.pop(str(manifest["metadata"]["uid"]), None)
+    cache.remove(manifest)
+    cache._removed.pop(str(manifest["metadata"]["uid"]), None)
 
 
 @lru_cache(maxsize=8192)
@@ -121,7 +121,7 @@ def document_of(manifest: Mapping[str, Any], annotation: str = DOCUMENT_ANNOTATI
 
 @dataclass
 class Cluster(World):
-    """A World with a store that lives as long as it does. seed decides how good each artifact is."""
+    """A World with a cache that lives as long as it does. seed decides how good each artifact is."""
 
     seed: int = 0
     foreign: set[str] = field(default_factory=set)
@@ -135,7 +135,7 @@ class Cluster(World):
 
     def __post_init__(self) -> None:
         if not isinstance(self.objects, Objects):
-            self.objects = Objects(Store())
+            self.objects = Objects(Cache())
         self.kl = lambda evaluation: DIVERGENCE[self.quality(self.measured_digest(evaluation))]
 
     @property
@@ -163,10 +163,10 @@ class Cluster(World):
 
     def snapshot(self, name: str) -> Any:
         """As observe builds it from what was seen."""
-        return self.seen.store.snapshot(Key(NAMESPACE, name))
+        return self.seen.cache.snapshot(Key(NAMESPACE, name))
 
     def write(self, reference: Reference, whole: Manifest) -> Manifest:
-        """Store an object under a new resourceVersion."""
+        """Cache an object under a new resourceVersion."""
         metadata = whole["metadata"] | {"resourceVersion": str(next(self.versions))}
         stored = whole | {"metadata": metadata}
         self.objects[reference] = stored
@@ -179,7 +179,7 @@ class Cluster(World):
         """
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         known = self.objects.get((kind, name))
-        if known is not None and self.seen.store.get(kind, NAMESPACE, name) is None:
+        if known is not None and self.seen.cache.get(kind, NAMESPACE, name) is None:
             self.look(known)
             raise Stale(f"{kind} {name} had not been seen")
         merged = dict(manifest) if known is None else merge(known, manifest)
@@ -199,7 +199,7 @@ class Cluster(World):
         if plan.status is not None:
             super().execute(Plan(status=plan.status, events=plan.events))
         super().execute(Plan(read_logs=plan.read_logs))
-        self.show_read(self.seen.store)
+        self.show_read(self.seen.cache)
 
     def create(self, manifest: Mapping[str, Any]) -> None:
         """POST; AlreadyExists makes the operator look at what is there."""

@@ -288,7 +288,7 @@ def remembered(cluster: Cluster, first: int, second: int) -> None:
         cluster.stored.clear()
         cluster.found.clear()
         return
-    for name, seen in cluster.seen.store.views("ModelEvaluation", NAMESPACE).items():
+    for name, seen in cluster.seen.cache.views("ModelEvaluation", NAMESPACE).items():
         if seen.body.status.summary is not None:
             cluster.stored.setdefault(name, seen.body.status.summary)
 

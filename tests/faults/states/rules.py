@@ -55,7 +55,7 @@ def check_target(cluster: Cluster, snapshot: Snapshot, kind: str, name: str, act
     known = cluster.objects.get((kind, name))
     if known is None:
         return
-    seen = cluster.seen.store.get(kind, snapshot.model.meta.namespace, name)
+    seen = cluster.seen.cache.get(kind, snapshot.model.meta.namespace, name)
     broken(isinstance(action, Create) and seen is not None, f"creates {kind} {name}, which is there and seen")
     broken(
         isinstance(action, Apply) and seen is not None and known["metadata"]["uid"] in cluster.foreign,
@@ -123,11 +123,11 @@ def check_job(cluster: Cluster, name: str, manifest: Manifest | Mapping[str, Any
         broken(known is None or not finished(known), f"makes {name} while {first} has not failed")
     if stage == "evaluate":
         evaluation = cluster.objects.get(("ModelEvaluation", first))
-        store = cluster.seen.store.views("ModelEvaluation", "models").get(first)
-        measured = evaluation is not None and store is not None and store.body.status.summary is not None
+        cached = cluster.seen.cache.views("ModelEvaluation", "models").get(first)
+        measured = evaluation is not None and cached is not None and cached.body.status.summary is not None
         broken(measured, f"makes {name}, which is measured")
     if stage == "quantize":
-        for revision in cluster.seen.store.views("ModelRevision", "models").values():
+        for revision in cluster.seen.cache.views("ModelRevision", "models").values():
             known_hash = revision.body.spec.artifact_hash
             made = revision.body.status.artifact is not None and first == f"quantize-{known_hash[:10]}"
             broken(made and not revision.meta.deleting, f"makes {name}, whose artifact {revision.meta.name} has")
@@ -156,7 +156,7 @@ def check_status(cluster: Cluster, snapshot: Snapshot, write: WriteStatus) -> No
 
 def readable(cluster: Cluster, revision: str) -> bool:
     """Whether the operator could read the artifact that the status names."""
-    seen = cluster.seen.store.views("ModelRevision", "models").get(revision)
+    seen = cluster.seen.cache.views("ModelRevision", "models").get(revision)
     return seen is not None and seen.body.status.artifact is not None
 
 

@@ -1,4 +1,4 @@
-"""The store of what was seen: filled by watches, compared with LISTs, and by what our own writes answered."""
+"""The cache of what was seen: filled by watches, compared with LISTs, and by what our own writes answered."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Name = TypeVar("Name", bound=Hashable)
 Member = TypeVar("Member", bound=Hashable)
 
 
-class Store:
+class Cache:
     """All that was seen. Used from one thread; every change says which keys it touches."""
 
     def __init__(self, platform: Platform | None = None, whole: int = WHOLE) -> None:
@@ -290,7 +290,7 @@ class Store:
             self._stale_job(entry.namespace, entry.job)
 
     def _forget(self, kind: str, namespace: str, name: str) -> frozenset[Key]:
-        """Take an object out of the store and its indexes. The keys that it touched."""
+        """Take an object out of the cache and its indexes. The keys that it touched."""
         entry = self._objects[kind, namespace][name]
         touched = self._keys_of(name, entry)
         del self._objects[kind, namespace][name]
