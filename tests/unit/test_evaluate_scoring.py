@@ -16,7 +16,9 @@ from tests.unit.fake_engine import VOCABULARY, FakeEngine, Matrix, damaged, dist
 
 
 def lists(logprobs: Matrix, text: list[int], top: int) -> Lists:
-    return parse(text, {"prompt_logprobs": FakeEngine(logprobs).prompt_logprobs(text, top)}, top)
+    positions = FakeEngine(logprobs).prompt_logprobs(text, top)[1:]
+    read = [{int(token): value["logprob"] for token, value in entry.items()} for entry in positions]
+    return parse(text, read, top)
 
 
 def exact(original: Matrix, candidate: Matrix, text: list[int]) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from lowbit.api.enginelog import error_in, kernels_in, last_lines
 from lowbit.api.engines import ENGINES
 from lowbit.api.evaluation import MinimumThreshold, Suite
 from lowbit.api.platform import Platform
@@ -75,6 +76,14 @@ def test_a_toy_engine_measures_and_serves_without_a_change_of_any_other_file(wor
 
 def test_every_engine_has_a_client_of_its_name_and_no_other_has() -> None:
     assert set(CLIENTS) == set(ENGINES.names())
+
+
+def test_a_toy_engine_says_in_its_own_words_why_it_ended() -> None:
+    log = "> Wand enchants rabbits\n> poof: the hat is empty\n"
+    assert (kernels_in(log), error_in(log)) == ([], None)
+    with toy_engine():
+        assert (kernels_in(log), error_in(log)) == (["Wand for rabbits"], "poof: the hat is empty")
+        assert last_lines(log) == "Wand enchants rabbits\npoof: the hat is empty"
 
 
 def smelled(least: str) -> dict[str, Any]:

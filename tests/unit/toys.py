@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +12,7 @@ from pydantic.fields import FieldInfo
 from lowbit.api.base import Digest, Wire
 from lowbit.api.engine import EnvironmentVariable
 from lowbit.api.engines import ENGINES, Engine, ResolvedEngine
-from lowbit.api.engines.base import EngineKind, EngineSettings, Only, Request, ResolvedSettings
+from lowbit.api.engines.base import EngineKind, EngineSettings, LogWords, Only, Request, ResolvedSettings
 from lowbit.api.evaluation import MinimumThreshold, ResolvedSuite, Suite
 from lowbit.api.platform import Platform
 from lowbit.api.recipes import RECIPES, Recipe, ResolvedRecipe
@@ -71,6 +72,9 @@ class ToyEngine(EngineKind[ToySettings, ResolvedToy]):
     formats = frozenset({"gptq"})
     capabilities = frozenset({"PromptLogprobs"})
     command = ("toy", "serve")
+    log_words = LogWords(
+        re.compile(r"(\w+) enchants (\w+)"), "all", (), re.compile("poof: .*"), (), (re.compile("^> "),)
+    )
 
     def resolve(self, spec: ToySettings, platform: Platform, env: list[EnvironmentVariable]) -> ResolvedToy:
         return ResolvedToy(image=spec.image or "toy:1", device=spec.device, args=spec.args, env=env, speed=spec.speed)

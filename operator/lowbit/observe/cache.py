@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -14,6 +14,7 @@ from lowbit.api.platform import Platform
 from lowbit.observe.compare import Comparison, Difference
 from lowbit.observe.entries import WHOLE, Entry, Shelf
 from lowbit.observe.gist import gist_of
+from lowbit.observe.indexes import Indexes
 from lowbit.observe.keys import Key, Reference, newer, reference
 from lowbit.observe.parse import TYPES, Unreadable, parse
 from lowbit.observe.readings import Readings
@@ -28,9 +29,6 @@ UNCHANGED: frozenset[Key] = frozenset()
 NOT_MADE = ("ModelStore", "Pod")
 """Kinds that belong to QuantizedModels and are made by others."""
 
-Name = TypeVar("Name", bound=Hashable)
-Member = TypeVar("Member", bound=Hashable)
-
 
 class Cache:
     """All that was seen. Used from one thread; every change says which keys it touches."""
@@ -41,14 +39,11 @@ class Cache:
         self.has_pod_monitors = False
         self._objects: dict[tuple[str, str], dict[str, Entry]] = defaultdict(dict)
         self._shelf = Shelf(whole)
-        self._members: dict[Key, set[tuple[str, str]]] = defaultdict(set)
-        self._job_pods: dict[tuple[str, str], set[str]] = defaultdict(set)
+        self._indexes = Indexes()
         self._readings = Readings()
         self._removed: OrderedDict[str, None] = OrderedDict()
         self._bereft: set[Key] = set()
         """Of the QuantizedModels that are known, those of which somebody else has deleted something."""
-        self._revisions: dict[tuple[str, str], set[str]] = defaultdict(set)
-        """Names of ModelRevisions, by namespace and artifact hash."""
         self.on_job: Callable[[Mapping[str, Any] | None, Mapping[str, Any]], None] | None = None
         """Told of each change of a Job: as it was, as it is."""
 
@@ -65,7 +60,8 @@ class Cache:
         trimmed = trim(manifest)
         entry = Entry(trimmed)
         self._objects[kind, namespace][name] = entry
-        self._index(name, entry, trimmed)
+        self._indexes.add(name, entry, trimmed)
+        self._stale_job(entry)
         if kind == "Job" and self.on_job is not None:
             self.on_job(self._shelf.manifest(known) if known is not None else None, trimmed)
         self._shelf.asked(entry)
@@ -108,9 +104,9 @@ class Cache:
 
     def rest(self, key: Key) -> None:
         """Nothing is to be done for a QuantizedModel: keep what belongs to it compressed until somebody asks for it."""
-        for kind, name in self._members.get(key, ()):
+        for kind, name in self._indexes.members.get(key, ()):
             self.pack(kind, key.namespace, name)
-            for pod in self._job_pods.get((key.namespace, name), ()) if kind == "Job" else ():
+            for pod in self._indexes.pods_of(key.namespace, name) if kind == "Job" else ():
                 if self._only(key, name):
                     self._readings.results.pop((key.namespace, pod), None)
                 self.pack("Pod", key.namespace, pod)
@@ -168,8 +164,7 @@ class Cache:
     def _read(self, pod: str, entry: Entry) -> frozenset[Key]:
         """Something was read of a pod's log: the views that show it are made anew."""
         entry.view = None
-        if entry.job is not None:
-            self._stale_job(entry.namespace, entry.job)
+        self._stale_job(entry)
         return self._keys_of(pod, entry)
 
     def _keys_of(self, name: str, entry: Entry) -> frozenset[Key]:
@@ -214,7 +209,7 @@ class Cache:
 
     def members(self, key: Key) -> frozenset[tuple[str, str]]:
         """(kind, name) of the objects that name a QuantizedModel by label or owner reference."""
-        return frozenset(self._members.get(key, ()))
+        return frozenset(self._indexes.members.get(key, ()))
 
     def names(self, kind: str, namespace: str) -> tuple[str, ...]:
         """Names of the objects of a kind in a namespace."""
@@ -222,11 +217,11 @@ class Cache:
 
     def artifact_hashes(self, namespace: str) -> tuple[str, ...]:
         """Of the ModelRevisions in a namespace."""
-        return tuple(each for space, each in self._revisions if space == namespace)
+        return tuple(each for space, each in self._indexes.revisions if space == namespace)
 
     def revisions_of(self, namespace: str, artifact_hash: str) -> frozenset[str]:
         """Names of the ModelRevisions in a namespace that need one artifact."""
-        return frozenset(self._revisions.get((namespace, artifact_hash), ()))
+        return frozenset(self._indexes.revisions.get((namespace, artifact_hash), ()))
 
     def view(self, kind: str, namespace: str, name: str) -> Any:
         """The parsed object or view, kept until it changes. None when it is not there. Raises Unreadable."""
@@ -263,7 +258,7 @@ class Cache:
 
     def _make_view(self, kind: str, namespace: str, name: str, manifest: Mapping[str, Any]) -> Any:
         if kind == "Job":
-            seen = [self.get("Pod", namespace, pod) for pod in self._job_pods.get((namespace, name), ())]
+            seen = [self.get("Pod", namespace, pod) for pod in self._indexes.pods_of(namespace, name)]
             pods = [pod for pod in seen if pod is not None]
             return job_view(manifest, pods, self._readings)
         if kind == "Pod":
@@ -280,48 +275,20 @@ class Cache:
         held = self._objects.get((kind, namespace))
         return None if held is None else held.get(name)
 
-    def _index(self, name: str, entry: Entry, manifest: Mapping[str, Any]) -> None:
-        for key in entry.keys:
-            self._members[key].add((entry.kind, name))
-        if (artifact := _artifact_hash(manifest)) is not None:
-            self._revisions[entry.namespace, artifact].add(name)
-        if entry.job is not None:
-            self._job_pods[entry.namespace, entry.job].add(name)
-            self._stale_job(entry.namespace, entry.job)
-
     def _forget(self, kind: str, namespace: str, name: str) -> frozenset[Key]:
         """Take an object out of the cache and its indexes. The keys that it touched."""
         entry = self._objects[kind, namespace][name]
         touched = self._keys_of(name, entry)
         del self._objects[kind, namespace][name]
-        for key in entry.keys:
-            _discard(self._members, key, (kind, name))
-        if kind == "ModelRevision" and (artifact := _artifact_hash(self._shelf.manifest(entry))) is not None:
-            _discard(self._revisions, (namespace, artifact), name)
-        if entry.job is not None:
-            _discard(self._job_pods, (namespace, entry.job), name)
-            self._stale_job(namespace, entry.job)
+        self._indexes.remove(name, entry, self._shelf.manifest(entry) if kind == "ModelRevision" else None)
+        self._stale_job(entry)
         self._shelf.forget(entry)
         return touched
 
-    def _stale_job(self, namespace: str, job: str) -> None:
-        if entry := self._entry("Job", namespace, job):
+    def _stale_job(self, pod: Entry) -> None:
+        """A Job's view shows its pods."""
+        if pod.job is not None and (entry := self._entry("Job", pod.namespace, pod.job)):
             entry.view = None
 
     def _models(self, namespace: str) -> frozenset[Key]:
         return frozenset(Key(namespace, name) for name in self._objects["QuantizedModel", namespace])
-
-
-def _artifact_hash(manifest: Mapping[str, Any]) -> str | None:
-    """Of a ModelRevision. It may be another version's, and have none."""
-    if manifest["kind"] != "ModelRevision":
-        return None
-    found = (manifest.get("spec") or {}).get("artifactHash")
-    return found if isinstance(found, str) else None
-
-
-def _discard(sets: dict[Name, set[Member]], key: Name, member: Member) -> None:
-    """Take a member out of a set that goes when it is empty."""
-    sets[key].discard(member)
-    if not sets[key]:
-        del sets[key]

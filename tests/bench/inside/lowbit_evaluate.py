@@ -16,16 +16,17 @@ from tests.bench.inside import marks
 
 with marks.part("imports"):
     from lowbit.worker import __main__ as worker
-    from lowbit.worker.engines.vllm import CONCURRENCY, EngineClient
+    from lowbit.worker.engines.base import CONCURRENCY
+    from lowbit.worker.engines.vllm import VLLMClient
     from lowbit.worker.evaluate import decoding, evaluate, speed
     from lowbit.worker.suites import fidelity
 
 requests: list[dict[str, Any]] = []
 phase = ["start"]
-real_body, real_one = EngineClient._body, decoding._one
+real_body, real_one = VLLMClient._body, decoding._one
 
 
-def body(self: EngineClient, *arguments: Any) -> dict[str, Any]:
+def body(self: VLLMClient, *arguments: Any) -> dict[str, Any]:
     made = real_body(self, *arguments)
     requests.append({"phase": phase[0], "body": made})
     return made
@@ -63,7 +64,7 @@ def phases() -> list[dict[str, Any]]:
 named(fidelity, "read_all", "read")
 named(decoding, "generate", "generate")
 named(speed, "measure", "speed")
-marks.clock(EngineClient, "wait_ready", "start")
+marks.clock(VLLMClient, "wait_ready", "start")
 marks.clock(fidelity, "read_all", "read the texts")
 marks.clock(decoding, "generate", "generate")
 marks.clock(speed, "measure", "speed")
@@ -71,7 +72,7 @@ marks.clock(fidelity, "tokenize", "tokenizing")
 marks.clock(evaluate, "load_baseline", "baseline's results")
 marks.clock(evaluate, "write", "scores, report, results")
 if "BENCH_REQUESTS" in os.environ:
-    EngineClient._body = body  # type: ignore[method-assign, assignment]
+    VLLMClient._body = body  # type: ignore[method-assign, assignment]
 code = worker.main(termination_path=Path("/lowbit/scratch/termination.json"))
 if path := os.environ.get("BENCH_REQUESTS"):
     Path(path).write_text(json.dumps(phases()))

@@ -78,12 +78,8 @@ def fork(cache: Cache) -> Cache:
     copy.has_pod_monitors = cache.has_pod_monitors
     for reference, held in cache._objects.items():
         copy._objects[reference] = {name: copied(entry) for name, entry in held.items()}
-    for key, members in cache._members.items():
-        copy._members[key] = set(members)
-    for job, pods in cache._job_pods.items():
-        copy._job_pods[job] = set(pods)
-    for artifact, revisions in cache._revisions.items():
-        copy._revisions[artifact] = set(revisions)
+    for mine, its in zip(vars(copy._indexes).values(), vars(cache._indexes).values(), strict=True):
+        mine.update({key: set(held) for key, held in its.items()})
     copy._readings = deepcopy(cache._readings)
     copy._removed = cache._removed.copy()
     return copy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -72,6 +73,24 @@ class Request:
     expected: str
 
 
+@dataclass(frozen=True)
+class LogWords:
+    """How an engine's log says which kernels it chose, and why it ended."""
+
+    kernel: re.Pattern[str]
+    """Two groups: a kernel for quantized layers, and the layers."""
+    general: str
+    """Layers of a kernel that is named again for the format's own layers."""
+    not_kernels: tuple[str, ...]
+    """Words in a line that looks like a kernel's and is about something else."""
+    error: re.Pattern[str]
+    """A whole line that may say why the engine ended."""
+    consequences: tuple[str, ...]
+    """Words in a line that only says that another process has ended."""
+    prefixes: tuple[re.Pattern[str], ...]
+    """Taken from the beginning of each line, one after the other."""
+
+
 Spec = TypeVar("Spec", bound=EngineSettings)
 Resolved = TypeVar("Resolved", bound=ResolvedSettings)
 
@@ -97,6 +116,8 @@ class EngineKind(ABC, Generic[Spec, Resolved]):
     """Abilities beside generating."""
     command: ClassVar[tuple[str, ...]]
     """Command of the container, before its arguments."""
+    log_words: ClassVar[LogWords]
+    """Of the container's log."""
 
     @abstractmethod
     def resolve(self, spec: Spec, platform: Platform, env: list[EnvironmentVariable]) -> Resolved:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
@@ -10,7 +11,7 @@ from pydantic import Field
 
 from lowbit.api.base import DecimalString
 from lowbit.api.engine import EnvironmentVariable
-from lowbit.api.engines.base import EngineKind, EngineSettings, Only, Request, ResolvedSettings
+from lowbit.api.engines.base import EngineKind, EngineSettings, LogWords, Only, Request, ResolvedSettings
 from lowbit.api.facts import ModelFacts
 from lowbit.api.paths import ENGINE_LOG_PATH, ENGINE_LOGGING_PATH, ENGINE_PORT, MODEL_PATH
 from lowbit.api.platform import Platform
@@ -83,6 +84,23 @@ MEASURING = ("--no-enable-prefix-caching", "--max-logprobs", str(MAX_LOGPROBS))
 LOGGING_VARIABLE = "VLLM_LOGGING_CONFIG_PATH"
 LOGGING_SETTINGS = (LOGGING_VARIABLE, "VLLM_CONFIGURE_LOGGING")
 """If the manifest sets one of these, Lowbit leaves the configuration of the engine's log alone."""
+LOG_WORDS = LogWords(
+    kernel=re.compile(r"\b(?:Using|Selected) (\w+) for (\S.*?)\.?$"),
+    general="mixed-precision linear",
+    not_kernels=("attention",),
+    error=re.compile(
+        r"(?:[A-Za-z_][\w.]*\.)?\w*(?:Error|Exception|Interrupt)(?:: .*)?"  # the last line of a traceback
+        r"|Fatal Python error: .*"  # a signal, such as an illegal instruction
+        r"|.*Segfault encountered.*"
+        r"|\S.*?: error: .*"  # an argument that is not known
+    ),
+    consequences=("Engine core initialization failed", "EngineDeadError", "EngineCore encountered an issue"),
+    prefixes=(
+        re.compile(r"\x1b\[[0-9;]*m"),
+        re.compile(r"^\(\w[^)]*\bpid=\d+\)\s?"),
+        re.compile(r"^(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d \d\d:\d\d:\d\d \[[^\]]*\]\s?"),
+    ),
+)
 DTYPES = {"Auto": "auto", "BFloat16": "bfloat16", "Float16": "float16"}
 
 
@@ -115,6 +133,7 @@ class VLLMKind(EngineKind[VLLM, ResolvedVLLM]):
     formats = frozenset({"gptq", "awq"})
     capabilities = frozenset({"PromptLogprobs"})
     command = ("vllm", "serve", MODEL_PATH)
+    log_words = LOG_WORDS
     rules = (
         between("gpuMemoryUtilization", "gpu_memory_utilization", "{x} > 0.0 && {x} <= 1.0", lambda x: 0 < x <= 1,
                 'gpuMemoryUtilization is a share above 0 and at most 1: write "0.90" for 90 percent'),

@@ -1,7 +1,6 @@
-"""The engine beside the evaluator, over its OpenAI-compatible API on loopback.
+"""vLLM beside the evaluator, over its OpenAI-compatible API on loopback.
 
-Nothing is ever retried here: an answer other than 200, a broken connection, or a restart of the engine makes the whole
-run invalid (EngineError).
+An answer other than 200, a broken connection, or a restart of the engine is an EngineError.
 """
 
 from __future__ import annotations
@@ -17,29 +16,26 @@ from typing import Any
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from lowbit.api.paths import ENGINE_PORT
+from lowbit.worker.engines.base import (
+    ENGINE_URL,
+    START_SECONDS,
+    UNKNOWN_VERSION,
+    Answer,
+    BadRequestError,
+    EngineClient,
+    Logprobs,
+    Streamed,
+    Wait,
+)
 from lowbit.worker.refuse import EngineError
 
-ENGINE_URL = f"http://127.0.0.1:{ENGINE_PORT}"
-CONCURRENCY = 32
-"""Requests at once. The engine batches them; more would only wait inside it, with their answers in memory."""
-START_SECONDS = 3600.0
-"""An engine that loads a large model over a network needs long; the Job's deadline ends a hopeless one earlier."""
 SILENCE_SECONDS = 1800.0
 """A request may wait behind all others. After a longer silence the engine counts as hung."""
 POLL_SECONDS = 1.0
 START_TIME = "process_start_time_seconds"
-UNKNOWN_VERSION = "unknown"
 PROMPT_TOKENS = "vllm:prompt_tokens"
 
 BAD_REQUEST = (400, 422)
-
-Wait = Callable[[str], None]
-"""Called with what is being waited for."""
-
-
-class BadRequestError(EngineError):
-    """The engine refused a request, and said why."""
 
 
 @dataclass(frozen=True)
@@ -52,18 +48,8 @@ class Process:
     """Prompt tokens so far: a counter, which only falls when the engine restarts."""
 
 
-@dataclass(frozen=True)
-class Streamed:
-    """One streamed answer."""
-
-    first_token_seconds: float
-    seconds: float
-    tokens: int
-    """Generated tokens."""
-
-
-class EngineClient:
-    """Asks one engine for one served model. Made by connect()."""
+class VLLMClient(EngineClient):
+    """Made by connect()."""
 
     def __init__(
         self,
@@ -104,15 +90,30 @@ class EngineClient:
         choice: dict[str, Any] = choices[0]
         return choice
 
-    async def tokenize(self, body: Mapping[str, Any]) -> list[int]:
-        """Token ids of a text (prompt) or a chat (messages), as serving would make them.
+    async def tokenize_text(self, text: str) -> list[int]:
+        """Token ids with the special tokens that the tokenizer adds."""
+        return await self._tokenize({"prompt": text, "add_special_tokens": True})
 
-        Raises EngineError; in particular BadRequestError if the model's template refuses the chat.
-        """
-        tokens = (await self._json("POST", "/tokenize", {"model": self.model, **body})).get("tokens")
-        if not isinstance(tokens, list):
-            raise EngineError("the engine's answer to /tokenize has no tokens")
-        return [int(token) for token in tokens]
+    async def tokenize_chat(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
+        """Token ids by the model's template, which adds its own special tokens. Raises BadRequestError."""
+        return await self._tokenize(
+            {"messages": list(messages), "add_generation_prompt": False, "add_special_tokens": False}
+        )
+
+    async def prompt_logprobs(self, prompt: Sequence[int], top: int) -> list[Logprobs]:
+        """From vLLM's prompt_logprobs: per token a map from token ids to {"logprob": ...}, null for the first."""
+        positions = (await self.complete(prompt, max_tokens=1, prompt_logprobs=top)).get("prompt_logprobs")
+        if not isinstance(positions, list) or len(positions) != len(prompt):
+            got = len(positions) if isinstance(positions, list) else "no"
+            raise EngineError(f"the engine gave {got} prompt logprobs for a text of {len(prompt)} tokens")
+        return [_logprobs(entry) for entry in positions[1:]]
+
+    async def generate(self, prompt: Sequence[int], output_tokens: int) -> Answer | None:
+        """Token ids come by one of two parameters, depending on vLLM's version."""
+        choice = await self.complete(
+            prompt, max_tokens=output_tokens, logprobs=1, return_tokens_as_token_ids=True, return_token_ids=True
+        )
+        return parse_answer(choice)
 
     async def stream(self, prompt: Sequence[int], output_tokens: int) -> Streamed:
         """Generate exactly output_tokens tokens, and time them. Raises EngineError."""
@@ -168,6 +169,12 @@ class EngineClient:
                 elif sample.name.removesuffix("_total") == PROMPT_TOKENS:
                     prompt_tokens += float(sample.value)
         return Process(started, prompt_tokens)
+
+    async def _tokenize(self, body: Mapping[str, Any]) -> list[int]:
+        tokens = (await self._json("POST", "/tokenize", {"model": self.model, **body})).get("tokens")
+        if not isinstance(tokens, list):
+            raise EngineError("the engine's answer to /tokenize has no tokens")
+        return [int(token) for token in tokens]
 
     def _body(self, prompt: Sequence[int], parameters: Mapping[str, Any]) -> dict[str, Any]:
         return {"model": self.model, "prompt": list(prompt), "temperature": 0, **parameters}
@@ -232,15 +239,30 @@ async def connect(
     connector = aiohttp.TCPConnector(limit=0, force_close=True)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=60, sock_read=SILENCE_SECONDS)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False) as session:
-        yield EngineClient(session, model, url, clock)
+        yield VLLMClient(session, model, url, clock)
 
 
-def pairs_of(entry: Any) -> list[tuple[int, float]]:
-    """(token id, logprob) pairs of one position. Raises EngineError if they cannot be parsed."""
+def _logprobs(entry: Any) -> Logprobs:
+    """Of one position. Raises EngineError if they cannot be parsed."""
     try:
-        return [
-            (int(token), float(value["logprob"] if isinstance(value, Mapping) else value))
+        return {
+            int(token): float(value["logprob"] if isinstance(value, Mapping) else value)
             for token, value in (entry or {}).items()
-        ]
+        }
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise EngineError(f"the engine gave logprobs that cannot be read: {str(entry)[:200]}") from error
+
+
+def parse_answer(choice: Mapping[str, Any]) -> Answer | None:
+    """Token ids and logprobs of a choice; None if the engine does not return both."""
+    listed = choice.get("logprobs") or {}
+    logprobs = listed.get("token_logprobs")
+    ids = choice.get("token_ids") or [_token_id(text) for text in listed.get("tokens") or []]
+    if not logprobs or len(ids) != len(logprobs) or None in ids or None in logprobs:
+        return None
+    return Answer([int(token) for token in ids], [float(value) for value in logprobs])
+
+
+def _token_id(text: str) -> int | None:
+    digits = text.removeprefix("token_id:")
+    return int(digits) if digits != text and digits.isdigit() else None

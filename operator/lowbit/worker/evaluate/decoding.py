@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 from lowbit.api.base import Tolerant
-from lowbit.worker.engines import EngineClient, pairs_of
+from lowbit.worker.engines.base import EngineClient
 from lowbit.worker.together import together
 
 PROMPTS = 8
@@ -39,12 +37,6 @@ class DecodingSummary(Tolerant):
     """Mean number of tokens before the answers differ."""
 
 
-@dataclass(frozen=True)
-class _Answer:
-    tokens: list[int]
-    logprobs: list[float]
-
-
 def lengths(room: int | None) -> tuple[int, int]:
     """Lengths of prompts and answers in tokens, which together fit into room tokens (None: no limit)."""
     if room is None:
@@ -65,34 +57,14 @@ async def generate(client: EngineClient, prompts: Sequence[Sequence[int]], outpu
 
 
 async def _one(client: EngineClient, prompt: list[int], output_tokens: int) -> Generated | None:
-    choice = await client.complete(
-        prompt, max_tokens=output_tokens, logprobs=1, return_tokens_as_token_ids=True, return_token_ids=True
-    )
-    answer = parse(choice)
+    answer = await client.generate(prompt, output_tokens)
     if answer is None or not answer.tokens:
         return None
-    read = await client.complete(prompt + answer.tokens, max_tokens=1, prompt_logprobs=1)
-    positions = (read.get("prompt_logprobs") or [])[len(prompt) :]
-    known = [dict(pairs_of(entry)) for entry in positions]
-    if len(known) != len(answer.tokens) or any(t not in k for t, k in zip(answer.tokens, known, strict=True)):
+    read = (await client.prompt_logprobs(prompt + answer.tokens, 1))[len(prompt) - 1 :]
+    if any(token not in known for token, known in zip(answer.tokens, read, strict=True)):
         return None
-    prefill = [k[t] for t, k in zip(answer.tokens, known, strict=True)]
+    prefill = [known[token] for token, known in zip(answer.tokens, read, strict=True)]
     return Generated(prompt=prompt, tokens=answer.tokens, logprobs=answer.logprobs, prefill_logprobs=prefill)
-
-
-def parse(choice: Mapping[str, Any]) -> _Answer | None:
-    """Token ids and logprobs of a choice; None if the engine does not return both."""
-    listed = choice.get("logprobs") or {}
-    logprobs = listed.get("token_logprobs")
-    ids = choice.get("token_ids") or [_token_id(text) for text in listed.get("tokens") or []]
-    if not logprobs or len(ids) != len(logprobs) or None in ids or None in logprobs:
-        return None
-    return _Answer([int(token) for token in ids], [float(value) for value in logprobs])
-
-
-def _token_id(text: str) -> int | None:
-    digits = text.removeprefix("token_id:")
-    return int(digits) if digits != text and digits.isdigit() else None
 
 
 def summarize(answers: Sequence[Generated], original: Sequence[Generated]) -> DecodingSummary | None:

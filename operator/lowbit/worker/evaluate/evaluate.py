@@ -28,7 +28,8 @@ from lowbit.api.paths import ENGINE_LOG_PATH
 from lowbit.api.status import EvaluationSummary, SpeedSummary
 from lowbit.naming.canonical import digest
 from lowbit.naming.store_keys import report_key, result_key
-from lowbit.worker.engines import CLIENTS, ENGINE_URL, UNKNOWN_VERSION, EngineClient
+from lowbit.worker.engines import CLIENTS
+from lowbit.worker.engines.base import ENGINE_URL, UNKNOWN_VERSION, EngineClient
 from lowbit.worker.evaluate import decoding, results, speed
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import RefusalError

@@ -22,7 +22,7 @@ from lowbit.api.evaluation import ResolvedSuite, suite_of
 from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol
 from lowbit.naming.canonical import digest
 from lowbit.naming.store_keys import details_key, marker_key, result_key, samples_key
-from lowbit.worker.engines import UNKNOWN_VERSION
+from lowbit.worker.engines.base import UNKNOWN_VERSION
 from lowbit.worker.evaluate.decoding import DecodingSummary, Generated
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.store import Store

@@ -7,7 +7,7 @@ from statistics import median
 
 from lowbit.api.evaluation import SpeedMeasurement
 from lowbit.api.status import SpeedSummary
-from lowbit.worker.engines import EngineClient, Streamed
+from lowbit.worker.engines.base import EngineClient, Streamed
 from lowbit.worker.progress import Progress
 from lowbit.worker.together import together
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy.typing as npt
 
 from lowbit.api.status import Measurement
-from lowbit.worker.engines import EngineClient
+from lowbit.worker.engines.base import EngineClient
 from lowbit.worker.progress import Progress
 
 Settings = TypeVar("Settings")

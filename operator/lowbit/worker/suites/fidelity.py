@@ -20,7 +20,7 @@ from lowbit.api.suites.fidelity import (
     ResolvedFidelity,
 )
 from lowbit.api.suites.metric import Metric
-from lowbit.worker.engines import CONCURRENCY, EngineClient, pairs_of
+from lowbit.worker.engines.base import CONCURRENCY, EngineClient, Logprobs
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import EngineError, RefusalError
 from lowbit.worker.suites import fidelity_plots, scoring
@@ -177,8 +177,8 @@ async def read_all(client: EngineClient, texts: list[list[int]], top: int, progr
     async def read(text: list[int]) -> Lists:
         nonlocal done
         async with gate:
-            choice = await client.complete(text, max_tokens=1, prompt_logprobs=top)
-        lists = parse(text, choice, top)
+            positions = await client.prompt_logprobs(text, top)
+        lists = parse(text, positions, top)
         done += 1
         progress.report(done / len(texts), f"read {done} of {len(texts)} texts")
         return lists
@@ -186,21 +186,17 @@ async def read_all(client: EngineClient, texts: list[list[int]], top: int, progr
     return SuiteSamples(texts, top, join(await together(read(text) for text in texts)))
 
 
-def parse(text: Sequence[int], choice: Mapping[str, Any], top: int) -> Lists:
-    """The lists of one text, from vLLM's prompt_logprobs: per token a map from token ids to {"logprob": ...}.
+def parse(text: Sequence[int], positions: Sequence[Logprobs], top: int) -> Lists:
+    """The lists of one text, from the logprobs at each token but the first.
 
-    Raises EngineError if a position or its real token is missing.
+    Raises EngineError if the token itself is not among them.
     """
-    positions = choice.get("prompt_logprobs")
-    if not isinstance(positions, list) or len(positions) != len(text):
-        got = len(positions) if isinstance(positions, list) else "no"
-        raise EngineError(f"the engine gave {got} prompt logprobs for a text of {len(text)} tokens")
     scored = len(text) - 1
     ids = np.full((scored, top + 1), NO_TOKEN, dtype=np.int32)
     logprobs = np.full((scored, top + 1), -np.inf, dtype=np.float32)
     token_logprobs = np.zeros(scored, dtype=np.float32)
-    for row, (token, entry) in enumerate(zip(text[1:], positions[1:], strict=True)):
-        pairs = sorted(pairs_of(entry), key=lambda pair: (-pair[1], pair[0]))[: top + 1]
+    for row, (token, likely) in enumerate(zip(text[1:], positions, strict=True)):
+        pairs = sorted(likely.items(), key=lambda pair: (-pair[1], pair[0]))[: top + 1]
         known = dict(pairs)
         if token not in known:
             raise EngineError(f"the engine did not say how likely token {row + 1} of a text was")

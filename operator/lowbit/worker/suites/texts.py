@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lowbit.api.calibration import DatasetFormat
 from lowbit.worker.data.datasets import Record, bad_line, read_dataset
-from lowbit.worker.engines import CONCURRENCY, BadRequestError, EngineClient
+from lowbit.worker.engines.base import CONCURRENCY, BadRequestError, EngineClient
 from lowbit.worker.together import together
 
 LEAST_TOKENS = 2
@@ -50,13 +50,11 @@ async def _tokenize(client: EngineClient, what: str, records: Sequence[Record], 
 
 
 async def _token_ids(client: EngineClient, what: str, record: Record) -> list[int]:
-    """Token ids of a record. A chat goes through the model's template, which adds its own special tokens."""
+    """Token ids of a record. A chat goes through the model's template."""
     try:
         if record.messages is None:
-            return await client.tokenize({"prompt": record.text or "", "add_special_tokens": True})
-        return await client.tokenize(
-            {"messages": list(record.messages), "add_generation_prompt": False, "add_special_tokens": False}
-        )
+            return await client.tokenize_text(record.text or "")
+        return await client.tokenize_chat(record.messages)
     except BadRequestError as error:
         raise bad_line(
             what,

@@ -1,0 +1,98 @@
+"""What a suite may ask of an engine: one file here, named like the engine, and one line in the registry.
+
+Nothing is ever retried: whatever goes wrong makes the whole run invalid (EngineError).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lowbit.api.paths import ENGINE_PORT
+from lowbit.worker.refuse import EngineError
+
+ENGINE_URL = f"http://127.0.0.1:{ENGINE_PORT}"
+CONCURRENCY = 32
+"""Requests at once. The engine batches them; more would only wait inside it, with their answers in memory."""
+START_SECONDS = 3600.0
+"""An engine that loads a large model over a network needs long; the Job's deadline ends a hopeless one earlier."""
+UNKNOWN_VERSION = "unknown"
+
+Logprobs = dict[int, float]
+"""Logprobs of the likeliest tokens at one position, by token id."""
+Wait = Callable[[str], None]
+"""Called with what is being waited for."""
+
+
+class BadRequestError(EngineError):
+    """The engine refused a request, and said why."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A greedy answer."""
+
+    tokens: list[int]
+    logprobs: list[float]
+    """Of each token, from the kernels that generated it."""
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """One streamed answer."""
+
+    first_token_seconds: float
+    seconds: float
+    tokens: int
+    """Generated tokens."""
+
+
+class EngineClient(ABC):
+    """Asks one engine for one served model. Every method raises EngineError where the engine does not answer."""
+
+    clock: Callable[[], float]
+    """Seconds."""
+
+    @abstractmethod
+    async def wait_ready(self, wait: Wait, limit: float = START_SECONDS) -> None:
+        """Wait until the engine has answered one real request. Raises EngineError after limit seconds."""
+
+    @abstractmethod
+    async def check_same_process(self) -> None:
+        """Raises EngineError if the engine restarted after it was ready."""
+
+    @abstractmethod
+    async def version(self) -> str:
+        """The engine's version, or UNKNOWN_VERSION."""
+
+    @abstractmethod
+    async def max_model_len(self) -> int | None:
+        """Longest prompt and answer together, in tokens; None if the engine does not say.
+
+        Raises EngineError if it serves another model.
+        """
+
+    @abstractmethod
+    async def tokenize_text(self, text: str) -> list[int]:
+        """Token ids of a text with its special tokens, as serving would make them."""
+
+    @abstractmethod
+    async def tokenize_chat(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
+        """Token ids of a whole chat. Raises BadRequestError if the model's template refuses it."""
+
+    @abstractmethod
+    async def prompt_logprobs(self, prompt: Sequence[int], top: int) -> list[Logprobs]:
+        """For each token of a prompt but the first: logprobs of the top likeliest tokens there, and its own.
+
+        Only of an engine with the capability PromptLogprobs.
+        """
+
+    @abstractmethod
+    async def generate(self, prompt: Sequence[int], output_tokens: int) -> Answer | None:
+        """The greedy answer of at most output_tokens tokens; None if the engine does not tell ids and logprobs."""
+
+    @abstractmethod
+    async def stream(self, prompt: Sequence[int], output_tokens: int) -> Streamed:
+        """Generate exactly output_tokens tokens, and time them."""
