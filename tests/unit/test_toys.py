@@ -20,9 +20,10 @@ from lowbit.observe.cache import Cache
 from lowbit.resolve.checks import check_candidates, check_suites
 from lowbit.schema.rules import measured_by, reachable
 from lowbit.worker.engines import CLIENTS
-from lowbit.worker.suites import RUNNERS
+from lowbit.worker.suites import RUNNERS, InterleavedRunner
 from tests.unit.life import NAME, condition, status
-from tests.unit.toys import SMELL, ToyEngine, toy_engine, toy_recipe, toy_suite
+from tests.unit.measurements import Estimate, row
+from tests.unit.toys import SMELL, ToyEngine, toy_engine, toy_race, toy_recipe, toy_suite
 from tests.unit.world import FACTS, NAMESPACE, World, spec
 
 TOY = spec(candidates=[{"toy": {"level": 5}}], calibration=None)
@@ -108,6 +109,67 @@ def test_a_toy_suite_is_measured_and_judged_without_a_change_of_any_other_file(w
             cache.put(manifest)
         values = [gist.values for gist in cache.gists("ModelEvaluation", NAMESPACE).values()]
         assert ("roses", "Smell", 0.95) in [value for each in values for value in each]
+
+
+def raced(least: str) -> dict[str, Any]:
+    """A model that is judged by a text suite, and by a race of two rounds."""
+    race = {"name": "race", "race": {"rounds": 2}, "gate": {"minimum": [{"metric": "Lead", "value": least}]}}
+    return spec(evaluation={"suites": [*spec()["evaluation"]["suites"], race]})
+
+
+def test_a_toy_suite_whose_sides_take_turns_starts_both_engines_in_turn_and_is_judged_once(world: World) -> None:
+    with toy_race():
+        world.rows = [row("Lead", Estimate(0.95), "race")]
+        world.apply_model(NAME, raced("0.9"))
+        world.settle(NAME)
+        assert condition(world, "Ready")["status"] == "True"
+        turns = [
+            (each["turn"]["number"], each["model"]["kind"])
+            for kind, name in world.created
+            if kind == "ModelEvaluation" and name.startswith("turn-")
+            for each in [world.objects["ModelEvaluation", name]["spec"]]
+        ]
+        assert turns == [(1, "Source"), (1, "Artifact"), (2, "Source"), (2, "Artifact")]
+        evaluations = [name for kind, name in world.created if kind == "ModelEvaluation"]
+        assert [name.partition("-")[0] for name in evaluations] == ["baseline", *["turn"] * 4, "eval"]
+        (verdict,) = [world.objects["ModelRevision", name]["status"] for name in world.names("ModelRevision")]
+        assert verdict["evaluation"] == evaluations[-1], "the candidate's own evaluation compares all of it"
+
+
+def test_a_race_lost_is_not_served(world: World) -> None:
+    with toy_race():
+        world.rows = [row("Lead", Estimate(0.5), "race")]
+        world.apply_model(NAME, raced("0.9"))
+        world.settle(NAME)
+        assert condition(world, "Ready")["reason"] == "GateFailed"
+        assert ("Deployment", NAME) not in world.objects
+
+
+def test_turns_are_found_in_the_store_when_all_status_is_lost(world: World) -> None:
+    with toy_race():
+        world.rows = [row("Lead", Estimate(0.95), "race")]
+        world.apply_model(NAME, raced("0.9"))
+        world.settle(NAME)
+        before = world.evaluated
+        for kind in ("ModelEvaluation", "ModelRevision", "Job"):
+            for name in world.names(kind):
+                world.delete(kind, name)
+        world.settle(NAME)
+        assert condition(world, "Ready")["status"] == "True"
+        assert world.evaluated == before
+
+
+def test_a_toy_race_is_planned_start_by_start() -> None:
+    with toy_race():
+        body = QuantizedModelSpec.model_validate(raced("0.9"))
+        jobs = [job.name for job in plan(NAME, body, Platform(), FACTS).jobs if job.stage == "evaluate"]
+        one = [*["turn-<hash>"] * 4, "eval-<hash>"]
+        assert jobs == ["baseline-<hash>", *one, *one], "each of the two candidates races"
+
+
+def test_every_runner_is_of_its_suites_pairing() -> None:
+    for kind in SUITES:
+        assert isinstance(RUNNERS[kind.name], InterleavedRunner) == (kind.pairing == "Interleaved")
 
 
 def test_a_toy_suite_that_cannot_decide_asks_for_more_in_its_own_words(world: World) -> None:

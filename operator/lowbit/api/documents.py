@@ -16,7 +16,7 @@ from lowbit.api.base import Digest, Tolerant
 from lowbit.api.calibration import ResolvedCalibration
 from lowbit.api.engines import ResolvedEngine
 from lowbit.api.facts import ModelFacts
-from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol
+from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol, Turn
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.recipes import ResolvedRecipe
@@ -98,6 +98,8 @@ class EvaluateDocument(StageDocument):
     served_name: str
     baseline: str | None = None
     """Name of the baseline's ModelEvaluation, whose results are in the store."""
+    turn: Turn | None = None
+    """Measure only suites whose two sides take turns, and only this start."""
     artifact_hash: str | None = None
     """Finds the candidate's quantize report (per-module losses) in the store, for report.html."""
 

@@ -28,6 +28,15 @@ class EvaluatedModel(Wire):
     digest: Digest
 
 
+class Turn(Wire):
+    """One start of an engine, in turn with the other model's: original 1, candidate 1, original 2, and so on."""
+
+    number: int = Field(ge=1)
+    """Of this start, from 1."""
+    other: Digest
+    """The model that it is measured in turn with."""
+
+
 class ModelEvaluationSpec(Wire):
     """Immutable, and named by its hash."""
 
@@ -41,6 +50,8 @@ class ModelEvaluationSpec(Wire):
     """Hash of engine: a baseline must have the runtime that is asked for."""
     baseline: ObjectName | None = None
     """The ModelEvaluation of the original that this one is compared with; absent on a baseline."""
+    turn: Turn | None = None
+    """Set where only suites are measured whose two sides take turns. The candidate's own evaluation compares them."""
 
 
 class ModelEvaluationStatus(Tolerant):

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from lowbit.api.engine import Device
 from lowbit.api.engines import ResolvedEngine, engine_of, resolved_engine
+from lowbit.api.evaluation import Suite, suite_of
 from lowbit.api.facts import ModelFacts
 from lowbit.api.platform import Platform
 from lowbit.api.pods import JobOptions
@@ -25,6 +26,8 @@ NOT_CHECKED_WITHOUT_CONFIG: Final = (
     "whether texts and maxModelLen fit the model's positions",
     "sizes and memory",
 )
+UNKNOWN_DIGEST: Final = "sha256:" + "0" * 64
+"""Stands for a dataset that prepare has not seen yet."""
 NEVER_CHECKED: Final = (
     "whether claims, buckets, ConfigMaps and Secrets are there (seen by the operator and the prepare Job)",
     "whether the original is safe and whole: safetensors only, no remote code (seen by the prepare Job)",
@@ -125,11 +128,20 @@ def planned_jobs(name: str, spec: QuantizedModelSpec, platform: Platform) -> tup
             jobs.append(job("quantize", "quantize-<hash>", options.quantize, quantize))
         resolved = resolve_engine(spec.engine, platform, candidate.engine)
         engine = Takes(when(index), engine_gpus(resolved), resolved_engine(resolved)[1].image)
+        before = ["baseline"] if index == 0 else []
+        in_turn = ["turn"] * 2 * max(map(planned_starts, spec.evaluation.suites))
         jobs += [
             job("evaluate", f"{evaluation}-<hash>", options.evaluate, engine, memory)
-            for evaluation in (("baseline", "eval") if index == 0 else ("eval",))
+            for evaluation in (*before, *in_turn, "eval")
         ]
     return tuple(jobs)
+
+
+def planned_starts(suite: Suite) -> int:
+    """How often each model's engine is started in turn for a suite."""
+    kind, settings = suite_of(suite)
+    resolved = kind.resolve(settings, dict.fromkeys(kind.datasets(settings), UNKNOWN_DIGEST))
+    return kind.starts(resolved) if kind.pairing == "Interleaved" else 0
 
 
 class Takes(NamedTuple):

@@ -50,6 +50,11 @@ def candidate_of(revision: Observed[ModelRevision], artifact: Digest) -> NamedEv
     return once(revision, _candidate, artifact)
 
 
+def turns_of(revision: Observed[ModelRevision], artifact: Digest) -> list[NamedEvaluation]:
+    """The evaluations of both models in turn; none if no suite is measured so."""
+    return once(revision, _turns, artifact)
+
+
 def names_used(revision: Observed[ModelRevision]) -> frozenset[str]:
     """Names of the Jobs and evaluations that a revision uses, further attempts included."""
     return once(revision, _names_used)
@@ -82,10 +87,15 @@ def _candidate(revision: Observed[ModelRevision], artifact: Digest) -> NamedEval
     return _named(freeze.candidate_spec(revision.body.spec, artifact))
 
 
+def _turns(revision: Observed[ModelRevision], artifact: Digest) -> list[NamedEvaluation]:
+    return [_named(spec) for spec in freeze.turn_specs(revision.body.spec, artifact)]
+
+
 def _names_used(revision: Observed[ModelRevision]) -> frozenset[str]:
     spec: ModelRevisionSpec = revision.body.spec
     used = [names.quantize_job_name(spec.artifact_hash), baseline_of(revision).name]
     artifact = revision.body.status.artifact
     if artifact is not None:
         used.append(candidate_of(revision, artifact.digest).name)
+        used += [turn.name for turn in turns_of(revision, artifact.digest)]
     return frozenset((*used, *map(names.second_attempt, used)))

@@ -60,8 +60,8 @@ def revision_name(spec: ModelRevisionSpec) -> str:
 
 
 def evaluation_name(spec: ModelEvaluationSpec) -> str:
-    """eval-<hash>, or baseline-<hash> for an original: shared by all in the namespace that ask for the same."""
-    prefix = "baseline" if spec.baseline is None else "eval"
+    """eval-<hash>, baseline-<hash> for an original, or turn-<hash>: shared by all in the namespace that ask for it."""
+    prefix = "turn" if spec.turn is not None else "baseline" if spec.baseline is None else "eval"
     return f"{prefix}-{short(digest('evaluation', spec))}"
 
 

@@ -10,8 +10,8 @@ from lowbit.api.calibration import ResolvedCalibration, ResolvedDataset
 from lowbit.api.documents import PrepareResult
 from lowbit.api.engine import EngineChanges, EnvironmentVariable
 from lowbit.api.engines import Engine, ResolvedEngine, engine_of
-from lowbit.api.evaluation import ResolvedGate, ResolvedSuite, Suite, suite_of
-from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol, ModelEvaluationSpec
+from lowbit.api.evaluation import ResolvedGate, ResolvedSuite, Suite, starts_of, suite_of
+from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol, ModelEvaluationSpec, Turn
 from lowbit.api.modelrevision import ModelRevisionSpec, RevisionImages, RevisionPlatform, RevisionSource
 from lowbit.api.platform import Platform
 from lowbit.api.problem import Refused
@@ -145,6 +145,16 @@ def candidate_spec(revision: ModelRevisionSpec, artifact: Digest) -> ModelEvalua
     """The evaluation of the revision's artifact, compared with its baseline."""
     made = EvaluatedModel(kind="Artifact", digest=artifact)
     return _evaluation(revision, revision.engine, made, evaluation_name(baseline_spec(revision)))
+
+
+def turn_specs(revision: ModelRevisionSpec, artifact: Digest) -> list[ModelEvaluationSpec]:
+    """Fresh starts of both engines, for suites whose sides take turns: original 1, candidate 1, original 2, ..."""
+    original, made = baseline_spec(revision), candidate_spec(revision, artifact)
+    return [
+        side.model_copy(update={"turn": Turn(number=number + 1, other=other.model.digest)})
+        for number in range(max(map(starts_of, revision.protocol.suites), default=0))
+        for side, other in ((original, made), (made, original))
+    ]
 
 
 def _evaluation(

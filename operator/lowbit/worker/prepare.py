@@ -24,7 +24,7 @@ from lowbit.api.termination import TerminationMessage
 from lowbit.naming.names import evaluation_name
 from lowbit.naming.store_keys import artifact_index_key, facts_index_key, folder_key, result_key
 from lowbit.resolve.checks import check_model, fitting_of
-from lowbit.resolve.freeze import baseline_spec, candidate_spec, freeze
+from lowbit.resolve.freeze import baseline_spec, candidate_spec, freeze, turn_specs
 from lowbit.worker.data.calibration import check_enough
 from lowbit.worker.data.datasets import (
     Places,
@@ -191,7 +191,9 @@ def find_evaluations(
     names = [evaluation_name(baseline_spec(revision)) for revision in revisions]
     for revision in revisions:
         if revision.artifact_hash in found:
-            names.append(evaluation_name(candidate_spec(revision, found[revision.artifact_hash].digest)))
+            artifact = found[revision.artifact_hash].digest
+            specs = [candidate_spec(revision, artifact), *turn_specs(revision, artifact)]
+            names += [evaluation_name(spec) for spec in specs]
     summaries = {}
     for name in dict.fromkeys(names):
         data = store.read(result_key(name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, Literal, TypeVar
 
 from lowbit.api.base import Digest, Wire
 from lowbit.api.engines.base import Capability
@@ -14,6 +14,11 @@ from lowbit.api.suites.metric import Metric
 
 Spec = TypeVar("Spec", bound=Wire)
 Resolved = TypeVar("Resolved", bound=Wire)
+
+
+Pairing = Literal["Separate", "Interleaved"]
+"""How the two sides are measured. Separate: each model in an engine of its own, the original once for all candidates.
+Interleaved: in pairs of fresh engines, original and candidate in turn, because what is measured drifts with time."""
 
 
 class SuiteKind(ABC, Generic[Spec, Resolved]):
@@ -39,12 +44,18 @@ class SuiteKind(ABC, Generic[Spec, Resolved]):
     """Attributes of `spec` that are EvaluationDatasets, or None; those of `resolved` are their digests."""
     length_field: ClassVar[str | None] = None
     """Attribute of `spec` with the longest text in tokens: it must fit into the engine, together with an answer."""
+    pairing: ClassVar[Pairing] = "Separate"
+    """How its two sides are measured."""
     count_field: ClassVar[str] = "samples"
     """Attribute of `spec` to raise if a verdict is Inconclusive."""
 
     @abstractmethod
     def resolve(self, spec: Spec, datasets: Mapping[str, Digest]) -> Resolved:
         """The settings with datasets under their digests. datasets: digest by attribute."""
+
+    def starts(self, resolved: Resolved) -> int:
+        """How often each model's engine is started for it. More than one only where the pairing is Interleaved."""
+        return 1
 
     def datasets(self, spec: Spec) -> Mapping[str, EvaluationDataset]:
         """Datasets that prepare puts into the store, by attribute."""

@@ -19,7 +19,7 @@ from lowbit.decide.jobs.run import latest, run
 from lowbit.decide.others import own_job
 from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.owners import adopt, user
-from lowbit.decide.remembered import NamedEvaluation, baseline_of, candidate_of
+from lowbit.decide.remembered import NamedEvaluation, baseline_of, candidate_of, turns_of
 from lowbit.decide.stages.artifact import prepare
 from lowbit.desired.context import Context, Evaluation
 from lowbit.desired.evaluation import evaluation as evaluation_manifest
@@ -36,11 +36,21 @@ DIGEST_MARK = "@sha256:"
 def judge_revision(
     snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, revision: Observed[ModelRevision], record: ArtifactRecord
 ) -> StageResult:
-    """Measure what is not measured yet; then write the verdict, once."""
+    """Measure what is not measured yet; then write the verdict, once.
+
+    What is measured in turn comes before the candidate's own evaluation, which compares all of it.
+    """
     baseline = measured(snapshot, clock, store, revision, baseline_of(revision), "EvaluatingBaseline")
     if isinstance(baseline, StageResult):
         return baseline
-    candidate = measured(snapshot, clock, store, revision, candidate_of(revision, record.digest), "Evaluating")
+    wanted = candidate_of(revision, record.digest)
+    known = snapshot.evaluations.get(wanted.name)
+    if known is None or known.body.status.summary is None:
+        for turn in turns_of(revision, record.digest):
+            step = measured(snapshot, clock, store, revision, turn, "Evaluating")
+            if isinstance(step, StageResult):
+                return step
+    candidate = measured(snapshot, clock, store, revision, wanted, "Evaluating")
     if isinstance(candidate, StageResult):
         return candidate
     moved = engine_moved(baseline, candidate, revision, clock)
@@ -55,7 +65,8 @@ def measured(
     name, spec = wanted
     seen = snapshot.evaluations.get(name)
     what = "the original" if spec.baseline is None else f"{revision.meta.name}'s artifact"
-    doing = f"evaluating {what} in the engine ({name})"
+    start = f", start {spec.turn.number}" if spec.turn is not None else ""
+    doing = f"evaluating {what} in the engine ({name}{start})"
     if seen is None:
         manifest = evaluation_manifest(revision.meta.namespace, [user(snapshot)], spec)
         return StageResult(

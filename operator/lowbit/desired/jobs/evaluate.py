@@ -100,5 +100,6 @@ def _document(evaluation: Evaluation, store: ModelStoreSpec) -> EvaluateDocument
         engine=spec.engine,
         served_name=revision.quantized_model,
         baseline=spec.baseline,
+        turn=spec.turn,
         artifact_hash=revision.artifact_hash if spec.model.kind == "Artifact" else None,
     )

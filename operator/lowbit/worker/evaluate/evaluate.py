@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -23,19 +23,19 @@ from lowbit import __version__
 from lowbit.api.documents import EvaluateDocument, EvaluateResult
 from lowbit.api.enginelog import kernels_in
 from lowbit.api.engines import place, resolved_engine
-from lowbit.api.evaluation import ResolvedSuite, suite_of
+from lowbit.api.evaluation import ResolvedSuite, starts_of, suite_of
 from lowbit.api.paths import ENGINE_LOG_PATH
 from lowbit.api.status import EvaluationSummary, SpeedSummary
 from lowbit.naming.canonical import digest
 from lowbit.naming.store_keys import report_key, result_key
 from lowbit.worker.engines import CLIENTS
 from lowbit.worker.engines.base import ENGINE_URL, UNKNOWN_VERSION, EngineClient
-from lowbit.worker.evaluate import decoding, results, speed
+from lowbit.worker.evaluate import decoding, results, speed, turns
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.report import report
 from lowbit.worker.store import Store
-from lowbit.worker.suites import RUNNERS, AnyRunner, Ask
+from lowbit.worker.suites import RUNNERS, AnyRunner, Ask, InterleavedRunner, SeparateRunner, Summary
 
 LOG_LIMIT = 4 * 1024 * 1024
 """Bytes of the engine's log that are read."""
@@ -76,7 +76,9 @@ class Baseline:
 
     result: results.StoredResult
     samples: list[Any]
-    """By suite, in the protocol's order."""
+    """By suite that this evaluation measures, in the protocol's order."""
+    starts: dict[str, list[tuple[Any, Any]]]
+    """By suite whose sides took turns: samples of the original and of the candidate at each start."""
 
 
 def run(document: EvaluateDocument, store: Store, progress: Progress) -> EvaluateResult:
@@ -124,9 +126,9 @@ def read_log(path: Path) -> str:
 def suites_of(document: EvaluateDocument) -> list[SuiteOf]:
     """The suites to measure, in the protocol's order."""
     found = []
-    for suite in document.protocol.suites:
+    for suite in turns.suites_of(document):
         kind, settings = suite_of(suite)
-        found.append(SuiteOf(suite, settings, RUNNERS[kind.name], results.suite_key(document, suite)))
+        found.append(SuiteOf(suite, settings, RUNNERS[kind.name], turns.key_of(document, suite)))
     return found
 
 
@@ -137,14 +139,19 @@ def load_baseline(document: EvaluateDocument, store: Store, protocol_key: str) -
     result = results.read_baseline(store, document, protocol_key)
     version = result.versions.get("engine", UNKNOWN_VERSION)
     samples = []
-    for suite in document.protocol.suites:
-        found = results.read_suite(store, result.suites.get(suite.name, "none"), suite, version)
+    for suite in turns.suites_of(document):
+        found = results.read_suite(store, turns.original_key(document, result, suite), suite, version)
         if found is None:
             raise results.damaged(
                 document.baseline, f"what it gave for suite {suite.name} is missing, or was measured anew"
             )
         samples.append(found)
-    return Baseline(result, samples)
+    starts = {
+        suite.name: turns.read_starts(document, store, result, suite, version)
+        for suite in document.protocol.suites
+        if document.turn is None and starts_of(suite)
+    }
+    return Baseline(result, samples, starts)
 
 
 async def measure(
@@ -154,7 +161,7 @@ async def measure(
     baseline: Baseline | None,
     progress: Progress,
 ) -> Measured:
-    """Measure the suites that the store lacks and, each time, a few answers and the speed."""
+    """Measure the suites that the store lacks and, each time but in a turn, a few answers and the speed."""
     version = await client.version()
     if baseline is not None:
         check_engine(document, baseline, version)
@@ -176,6 +183,8 @@ async def measure(
         ask = Ask(one.suite.name, one.settings, client, store.dataset, room, part)
         samples.append(known if known is not None else await one.runner.measure(ask, original))
         new.append(known is None)
+    if document.turn is not None or not suites:
+        return Measured(samples, new, [], [], version, longest)
     progress.report(READ_SHARE, "generating a few answers", force=True)
     texts = [one.runner.texts(found) for one, found in zip(suites, samples, strict=True)]
     prompt_tokens, output_tokens = decoding.lengths(room)
@@ -222,12 +231,11 @@ def write(
 ) -> EvaluateResult:
     """Compute the summary, and store everything: samples, details, report, and result.json last."""
     suites = suites_of(document)
-    summaries = []
     for index, (one, samples) in enumerate(zip(suites, measured.samples, strict=True)):
         if measured.new[index]:
             results.write_suite(store, one.key, one.suite, samples, measured.engine_version)
-        summaries.append(one.runner.summarize(one.suite.name, samples, baseline.samples[index] if baseline else None))
-    rows = [row for summary in summaries for row in summary.rows]
+    summaries = summarize(document, baseline, measured)
+    rows = [row for summary in summaries.values() for row in summary.rows]
     result = results.StoredResult(
         evaluation=document.evaluation,
         summary=EvaluationSummary(measurements=rows, speed=measured.speed, kernels=measured.kernels),
@@ -243,19 +251,46 @@ def write(
         decoding=decoding.summarize(measured.generated, baseline.result.generated if baseline else []),
         generated=measured.generated,
     )
-    results.write_details(
-        store, document.evaluation, {one.suite.name: s.details for one, s in zip(suites, summaries, strict=True)}
-    )
-    sections = [section for summary in summaries for section in summary.sections]
+    if document.turn is None:
+        result = write_report(document, store, result, baseline, summaries)
+    store.write(result_key(document.evaluation), result.model_dump_json(by_alias=True).encode())
+    return EvaluateResult(evaluation=result.evaluation, summary=result.summary, seconds=seconds)
+
+
+def summarize(document: EvaluateDocument, baseline: Baseline | None, measured: Measured) -> dict[str, Summary]:
+    """Measurements of each suite, in the protocol's order; none in a turn, which is one start of several."""
+    if document.turn is not None:
+        return {}
+    found: dict[str, Summary] = {}
+    for index, one in enumerate(suites_of(document)):
+        assert isinstance(one.runner, SeparateRunner)  # noqa: S101 - a test pairs suites and runners
+        original = baseline.samples[index] if baseline else None
+        found[one.suite.name] = one.runner.summarize(one.suite.name, measured.samples[index], original)
+    for suite in document.protocol.suites:
+        if baseline is not None and suite.name in baseline.starts:
+            runner = RUNNERS[suite_of(suite)[0].name]
+            assert isinstance(runner, InterleavedRunner)  # noqa: S101 - a test pairs suites and runners
+            found[suite.name] = runner.summarize_starts(suite.name, baseline.starts[suite.name])
+    return {suite.name: found[suite.name] for suite in document.protocol.suites if suite.name in found}
+
+
+def write_report(
+    document: EvaluateDocument,
+    store: Store,
+    result: results.StoredResult,
+    baseline: Baseline | None,
+    summaries: Mapping[str, Summary],
+) -> results.StoredResult:
+    """Store the details and the report for people. The result with the report's place and digest."""
+    results.write_details(store, document.evaluation, {name: one.details for name, one in summaries.items()})
+    sections = [section for summary in summaries.values() for section in summary.sections]
     page = report.render(report.gather(document, store, result, baseline.result if baseline else None, sections))
     key = report_key(document.evaluation)
     store.write(key, page.encode())
     summary = result.summary.model_copy(
         update={"report_digest": "sha256:" + hashlib.sha256(page.encode()).hexdigest(), "report_path": key}
     )
-    result = result.model_copy(update={"summary": summary})
-    store.write(result_key(document.evaluation), result.model_dump_json(by_alias=True).encode())
-    return EvaluateResult(evaluation=result.evaluation, summary=summary, seconds=seconds)
+    return result.model_copy(update={"summary": summary})
 
 
 def versions(engine: str) -> dict[str, str]:

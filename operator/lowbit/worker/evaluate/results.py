@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from lowbit.api.base import Tolerant
+from lowbit.api.base import Digest, Tolerant
 from lowbit.api.documents import EvaluateDocument, EvaluateResult
 from lowbit.api.engines import ResolvedEngine
 from lowbit.api.evaluation import ResolvedSuite, suite_of
-from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol
+from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol, Turn
 from lowbit.naming.canonical import digest
 from lowbit.naming.store_keys import details_key, marker_key, result_key, samples_key
 from lowbit.worker.engines.base import UNKNOWN_VERSION
@@ -84,17 +84,20 @@ def read_baseline(store: Store, document: EvaluateDocument, protocol_key: str) -
     return baseline
 
 
-def suite_key(document: EvaluateDocument, suite: ResolvedSuite) -> str:
-    """Hash of everything that a model's samples of one suite depend on. The suite's name is not in it."""
-    return digest(
-        "suite",
-        {
-            "model": document.model.digest,
-            "suite": suite.model_copy(update={"name": ""}),
-            "tokenizer": document.protocol.tokenizer,
-            "runtime": digest("runtime", document.engine),
-        },
-    )
+def suite_key(
+    document: EvaluateDocument, suite: ResolvedSuite, model: Digest, engine: ResolvedEngine, turn: Turn | None
+) -> str:
+    """Hash of everything that a model's samples of one suite depend on. The suite's name is not in it.
+
+    Samples of a turn depend on both models: other turns, with another model, are other samples.
+    """
+    depends: dict[str, Any] = {
+        "model": model,
+        "suite": suite.model_copy(update={"name": ""}),
+        "tokenizer": document.protocol.tokenizer,
+        "runtime": digest("runtime", engine),
+    }
+    return digest("suite", depends if turn is None else depends | {"turn": turn})
 
 
 def read_suite(store: Store, key: str, suite: ResolvedSuite, version: str) -> Any | None:

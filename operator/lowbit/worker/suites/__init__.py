@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lowbit.worker.suites.base import Arrays, Ask, Runner, Section, Summary
+from lowbit.worker.suites.base import Arrays, Ask, InterleavedRunner, Runner, Section, SeparateRunner, Summary
 from lowbit.worker.suites.fidelity import FidelityRunner
 
-__all__ = ["RUNNERS", "AnyRunner", "Arrays", "Ask", "Runner", "Section", "Summary"]
+__all__ = [
+    "RUNNERS",
+    "AnyRunner",
+    "Arrays",
+    "Ask",
+    "InterleavedRunner",
+    "Runner",
+    "Section",
+    "SeparateRunner",
+    "Summary",
+]
 
 AnyRunner = Runner[Any, Any]
 

@@ -72,10 +72,6 @@ class Runner(ABC, Generic[Settings, Samples]):
         """
 
     @abstractmethod
-    def summarize(self, suite: str, samples: Samples, original: Samples | None) -> Summary:
-        """The measurements. original: None on a baseline."""
-
-    @abstractmethod
     def pack(self, samples: Samples) -> Arrays:
         """The samples as arrays for the store."""
 
@@ -89,3 +85,19 @@ class Runner(ABC, Generic[Settings, Samples]):
 
         A candidate's stored samples count only if their texts are those of the original.
         """
+
+
+class SeparateRunner(Runner[Settings, Samples]):
+    """Of a suite whose pairing is Separate."""
+
+    @abstractmethod
+    def summarize(self, suite: str, samples: Samples, original: Samples | None) -> Summary:
+        """The measurements. original: None on a baseline."""
+
+
+class InterleavedRunner(Runner[Settings, Samples]):
+    """Of a suite whose pairing is Interleaved."""
+
+    @abstractmethod
+    def summarize_starts(self, suite: str, starts: Sequence[tuple[Samples, Samples]]) -> Summary:
+        """The measurements. starts: samples of the original and of the candidate, from engines started in turn."""

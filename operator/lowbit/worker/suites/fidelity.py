@@ -24,7 +24,7 @@ from lowbit.worker.engines.base import CONCURRENCY, EngineClient, Logprobs
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import EngineError, RefusalError
 from lowbit.worker.suites import fidelity_plots, scoring
-from lowbit.worker.suites.base import Arrays, Ask, Runner, Summary
+from lowbit.worker.suites.base import Arrays, Ask, SeparateRunner, Summary
 from lowbit.worker.suites.measurement import measurement
 from lowbit.worker.suites.scoring import NO_TOKEN, Lists
 from lowbit.worker.suites.texts import LEAST_TOKENS, Texts, tokenize
@@ -51,7 +51,7 @@ class SuiteSamples:
         return np.array([len(text) - 1 for text in self.texts], dtype=np.int64)
 
 
-class FidelityRunner(Runner[ResolvedFidelity, SuiteSamples]):
+class FidelityRunner(SeparateRunner[ResolvedFidelity, SuiteSamples]):
     """Both models read the same token ids."""
 
     method = (
