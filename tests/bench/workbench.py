@@ -28,7 +28,7 @@ from lowbit.desired.jobs.quantize import quantize_job
 from lowbit.naming.names import DOCUMENT_ANNOTATION, evaluation_name, quantize_job_name
 from lowbit.naming.store_keys import artifact_index_key
 from lowbit.resolve.freeze import baseline_spec, candidate_spec, freeze
-from lowbit.worker.data.datasets import Places
+from lowbit.worker.data.datasets import Mounts
 from lowbit.worker.prepare import prepare
 from lowbit.worker.progress import Progress
 from lowbit.worker.store.pvc import PVCStore
@@ -67,8 +67,8 @@ class Workbench:
         self.spec = QuantizedModelSpec.model_validate(manifest["spec"])
         access = StoreAccess(pvc=PVCStoreAccess())
         document = PrepareDocument(name=NAME, namespace="bench", store=access, spec=self.spec, platform=Platform())
-        places = Places(self.folder / "volumes", maps, self.folder / "secrets", self.scratch)
-        prepared = prepare(document, self.store, Progress("prepare", write=lambda _: None), places=places)
+        mounts = Mounts(self.folder / "volumes", maps, self.folder / "secrets", self.scratch)
+        prepared = prepare(document, self.store, Progress("prepare", write=lambda _: None), mounts=mounts)
         self.revision = freeze(NAME, self.spec, Platform(), prepared)[0]
 
     @property

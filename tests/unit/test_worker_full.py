@@ -16,7 +16,7 @@ from lowbit.api.paths import TERMINATION_LIMIT
 from lowbit.api.termination import TerminationMessage
 from lowbit.worker import full as module
 from lowbit.worker.__main__ import outcome
-from lowbit.worker.data.datasets import Places
+from lowbit.worker.data.datasets import Mounts
 from lowbit.worker.full import STORE, full, is_full
 from lowbit.worker.model.file_list import scan
 from lowbit.worker.prepare import prepare
@@ -40,15 +40,15 @@ def volume(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> Places:
+def mounts(tmp_path: Path) -> Mounts:
     return inputs.write_places(tmp_path)
 
 
-def run(root: Path, places: Places) -> tuple[int, TerminationMessage]:
+def run(root: Path, mounts: Mounts) -> tuple[int, TerminationMessage]:
     """The stage as a Job's pod runs it."""
     document = inputs.prepare_document(inputs.spec())
     store = PVCStore(root)
-    return outcome(lambda: TerminationMessage.of(prepare(document, store, inputs.silence(), places=places)))
+    return outcome(lambda: TerminationMessage.of(prepare(document, store, inputs.silence(), mounts=mounts)))
 
 
 def fill(volume: Path, leave: int) -> Path:
@@ -59,15 +59,15 @@ def fill(volume: Path, leave: int) -> Path:
 
 
 def test_whenever_a_store_gets_full_it_is_said_and_nothing_half_is_visible_and_space_is_all_it_takes(
-    volume: Path, places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    volume: Path, mounts: Mounts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PLACES", {STORE: volume, "the pod's scratch volume": tmp_path})
-    _, wanted = run(tmp_path / "elsewhere", places)
+    _, wanted = run(tmp_path / "elsewhere", mounts)
     refused = 0
     for pages in range(40):
         root = volume / f"store-{pages}"
         filler = fill(volume, leave=pages * PAGE)
-        code, message = run(root, places)
+        code, message = run(root, mounts)
         if code != 0:
             refused += 1
             assert code == EXIT_REFUSED, message
@@ -78,7 +78,7 @@ def test_whenever_a_store_gets_full_it_is_said_and_nothing_half_is_visible_and_s
             assert len(message.text().encode()) <= TERMINATION_LIMIT
             assert all(is_whole(path) for path in visible(root))
         filler.unlink()
-        assert run(root, places) == (0, wanted)
+        assert run(root, mounts) == (0, wanted)
         assert not list((root / "partial").glob("file-*")), "what could not be written takes no room from others"
         shutil.rmtree(root)
     assert 0 < refused < 40

@@ -19,7 +19,7 @@ from lowbit.api.status import ArtifactRecord
 from lowbit.naming.names import evaluation_name
 from lowbit.naming.store_keys import artifact_index_key
 from lowbit.resolve.freeze import baseline_spec, freeze
-from lowbit.worker.data.datasets import Places
+from lowbit.worker.data.datasets import Mounts
 from lowbit.worker.fetch import fetch
 from lowbit.worker.model.file_list import scan
 from lowbit.worker.prepare import add_evaluations, message_bytes, prepare
@@ -30,7 +30,7 @@ from tests.unit.measurements import Estimate, row, summary_of
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> Places:
+def mounts(tmp_path: Path) -> Mounts:
     return inputs.write_places(tmp_path)
 
 
@@ -39,19 +39,19 @@ def store(tmp_path: Path) -> PVCStore:
     return PVCStore(tmp_path / "store")
 
 
-def run(store: PVCStore, places: Places, spec: QuantizedModelSpec | None = None) -> PrepareResult:
-    return prepare(inputs.prepare_document(spec or inputs.spec()), store, inputs.silence(), places=places)
+def run(store: PVCStore, mounts: Mounts, spec: QuantizedModelSpec | None = None) -> PrepareResult:
+    return prepare(inputs.prepare_document(spec or inputs.spec()), store, inputs.silence(), mounts=mounts)
 
 
-def refusal(store: PVCStore, places: Places, spec: QuantizedModelSpec | None = None) -> Any:
+def refusal(store: PVCStore, mounts: Mounts, spec: QuantizedModelSpec | None = None) -> Any:
     with pytest.raises(RefusalError) as error:
-        run(store, places, spec)
+        run(store, mounts, spec)
     assert error.value.refusal.action
     return error.value.refusal
 
 
-def test_what_it_returns_is_enough_to_freeze_the_revisions(store: PVCStore, places: Places) -> None:
-    result = run(store, places)
+def test_what_it_returns_is_enough_to_freeze_the_revisions(store: PVCStore, mounts: Mounts) -> None:
+    result = run(store, mounts)
     revision = freeze("small", inputs.spec(), Platform(), result)[0]
     assert label(revision.recipe) == "gptq-int4-g128"
     assert scan(store.folder("sources", result.source)).digest == result.source
@@ -60,12 +60,12 @@ def test_what_it_returns_is_enough_to_freeze_the_revisions(store: PVCStore, plac
         assert store.dataset(digest).is_file()
 
 
-def test_a_second_run_gives_the_same_result(store: PVCStore, places: Places) -> None:
-    assert run(store, places) == run(store, places)
+def test_a_second_run_gives_the_same_result(store: PVCStore, mounts: Mounts) -> None:
+    assert run(store, mounts) == run(store, mounts)
 
 
-def test_an_artifact_and_a_baseline_that_the_store_holds_are_found(store: PVCStore, places: Places) -> None:
-    revision = freeze("small", inputs.spec(), Platform(), run(store, places))[0]
+def test_an_artifact_and_a_baseline_that_the_store_holds_are_found(store: PVCStore, mounts: Mounts) -> None:
+    revision = freeze("small", inputs.spec(), Platform(), run(store, mounts))[0]
     workspace = store.workspace("made")
     (workspace / "config.json").write_text("{}")
     manifest = scan(workspace)
@@ -75,29 +75,29 @@ def test_an_artifact_and_a_baseline_that_the_store_holds_are_found(store: PVCSto
     name = evaluation_name(baseline_spec(revision))
     summary = summary_of()
     store.write(f"evaluations/{name}/result.json", json.dumps({"evaluation": name, "summary": summary.wire()}).encode())
-    result = run(store, places)
+    result = run(store, mounts)
     assert result.found == {revision.artifact_hash: record}
     assert result.found_evaluations == {name: summary}
 
 
-def test_an_index_without_its_artifact_is_not_reported_as_found(store: PVCStore, places: Places) -> None:
-    revision = freeze("small", inputs.spec(), Platform(), run(store, places))[0]
+def test_an_index_without_its_artifact_is_not_reported_as_found(store: PVCStore, mounts: Mounts) -> None:
+    revision = freeze("small", inputs.spec(), Platform(), run(store, mounts))[0]
     record = ArtifactRecord(digest="sha256:" + "0" * 64, bytes=1, source_bytes=1, ratio="1.00")
     store.write(artifact_index_key(revision.artifact_hash), json.dumps({"artifact": record.wire()}).encode())
-    assert run(store, places).found == {}
+    assert run(store, mounts).found == {}
 
 
-def test_the_message_stays_below_four_kilobytes_whatever_the_store_holds(store: PVCStore, places: Places) -> None:
+def test_the_message_stays_below_four_kilobytes_whatever_the_store_holds(store: PVCStore, mounts: Mounts) -> None:
     rows = [row("KLDivergence", Estimate("0.123456789", "0.001234567", 256), "s" * 60)] * 4
     summaries = {f"eval-{n:010}": summary_of(*rows) for n in range(20)}
-    result = add_evaluations(run(store, places), summaries)
+    result = add_evaluations(run(store, mounts), summaries)
     assert 0 < len(result.found_evaluations) < 20
     assert message_bytes(result) <= TERMINATION_LIMIT
 
 
-def test_every_problem_between_manifest_and_model_is_named_at_once(store: PVCStore, places: Places) -> None:
+def test_every_problem_between_manifest_and_model_is_named_at_once(store: PVCStore, mounts: Mounts) -> None:
     found = refusal(
-        store, places,
+        store, mounts,
         inputs.spec(
             candidates=[{"gptq": {"bits": 4, "groupSize": 128}}, {"gptq": {"bits": 4, "groupSize": 64}}],
             engine={"vllm": {"device": "CPU", "tensorParallelSize": 4, "maxModelLen": 4096}},
@@ -110,55 +110,55 @@ def test_every_problem_between_manifest_and_model_is_named_at_once(store: PVCSto
 
 
 def test_texts_that_are_in_both_datasets_are_refused_before_the_model_is_copied(
-    store: PVCStore, places: Places
+    store: PVCStore, mounts: Mounts
 ) -> None:
-    inputs.write_lines(places.config_maps / "texts" / "holdout.jsonl", inputs.texts(9, 10))
-    assert refusal(store, places).reason == "DataOverlap"
+    inputs.write_lines(mounts.config_maps / "texts" / "holdout.jsonl", inputs.texts(9, 10))
+    assert refusal(store, mounts).reason == "DataOverlap"
     assert not (store.root / "sources").exists()
 
 
-def test_too_few_calibration_texts_are_refused(store: PVCStore, places: Places) -> None:
-    inputs.write_lines(places.config_maps / "texts" / "calibration.jsonl", inputs.texts(0, 5))
-    found = refusal(store, places)
+def test_too_few_calibration_texts_are_refused(store: PVCStore, mounts: Mounts) -> None:
+    inputs.write_lines(mounts.config_maps / "texts" / "calibration.jsonl", inputs.texts(0, 5))
+    found = refusal(store, mounts)
     assert found.reason == "TooFewTexts"
     assert "at most 5" in found.action
 
 
-def test_a_dataset_that_is_not_there_is_refused(store: PVCStore, places: Places) -> None:
-    (places.config_maps / "texts" / "holdout.jsonl").unlink()
-    found = refusal(store, places)
+def test_a_dataset_that_is_not_there_is_refused(store: PVCStore, mounts: Mounts) -> None:
+    (mounts.config_maps / "texts" / "holdout.jsonl").unlink()
+    found = refusal(store, mounts)
     assert found.reason == "DatasetMissing"
     assert "ConfigMap texts" in found.action
 
 
-def test_a_model_with_remote_code_is_refused(store: PVCStore, places: Places) -> None:
-    inputs.write_model(places.volumes / "models" / "small", config={"auto_map": {}})
-    assert refusal(store, places).reason == "RemoteCode"
+def test_a_model_with_remote_code_is_refused(store: PVCStore, mounts: Mounts) -> None:
+    inputs.write_model(mounts.volumes / "models" / "small", config={"auto_map": {}})
+    assert refusal(store, mounts).reason == "RemoteCode"
 
 
-def test_an_artifact_made_elsewhere_comes_into_the_store_and_is_found(store: PVCStore, places: Places) -> None:
+def test_an_artifact_made_elsewhere_comes_into_the_store_and_is_found(store: PVCStore, mounts: Mounts) -> None:
     gptq = {"quant_method": "gptq", "bits": 4, "group_size": 64, "desc_act": False, "sym": True}
-    folder = inputs.write_model(places.volumes / "models" / "own", config={"quantization_config": gptq})
+    folder = inputs.write_model(mounts.volumes / "models" / "own", config={"quantization_config": gptq})
     spec = inputs.spec(candidates=[{"artifact": {"pvc": {"claimName": "models", "path": "own"}}}], calibration=None)
-    result = run(store, places, spec)
+    result = run(store, mounts, spec)
     assert result.artifacts == {"0": scan(folder).digest}
     assert result.artifact_bytes["0"] == scan(folder).size
     assert [record.digest for record in result.found.values()] == [result.artifacts["0"]]
 
 
-def test_an_artifact_by_a_digest_that_the_store_does_not_hold_is_refused(store: PVCStore, places: Places) -> None:
+def test_an_artifact_by_a_digest_that_the_store_does_not_hold_is_refused(store: PVCStore, mounts: Mounts) -> None:
     spec = inputs.spec(candidates=[{"artifact": {"digest": "sha256:" + "0" * 64}}], calibration=None)
-    assert refusal(store, places, spec).reason == "NotInStore"
+    assert refusal(store, mounts, spec).reason == "NotInStore"
 
 
 @pytest.mark.parametrize("at", range(1, 130, 6))
-def test_killed_at_any_point_the_next_attempt_completes(places: Places, tmp_path: Path, at: int) -> None:
+def test_killed_at_any_point_the_next_attempt_completes(mounts: Mounts, tmp_path: Path, at: int) -> None:
     def work(_: Callable[[], None]) -> None:
-        run(PVCStore(tmp_path / "store"), places)
+        run(PVCStore(tmp_path / "store"), mounts)
 
     inputs.run_and_die(work, at)
     store = PVCStore(tmp_path / "store")
-    assert scan(store.folder("sources", run(store, places).source))
+    assert scan(store.folder("sources", run(store, mounts).source))
 
 
 @pytest.fixture
@@ -176,9 +176,9 @@ def fetch_document(digest: str) -> FetchDocument:
 
 
 def test_fetch_lets_pass_what_was_judged_and_lays_out_what_probes_run(
-    store: PVCStore, places: Places, tool: Path
+    store: PVCStore, mounts: Mounts, tool: Path
 ) -> None:
-    digest = run(store, places).source
+    digest = run(store, mounts).source
     folder = store.folder("sources", digest)
     for _ in range(2):  # a pod that is started anew finds it there
         assert fetch(fetch_document(digest), store, inputs.silence(), folder=folder, tool=tool).digest == digest
@@ -187,9 +187,9 @@ def test_fetch_lets_pass_what_was_judged_and_lays_out_what_probes_run(
 
 @pytest.mark.parametrize("change", ["flip a bit", "add a file", "remove a file", "remove all"])
 def test_fetch_stops_whatever_was_tampered_with(
-    store: PVCStore, places: Places, tmp_path: Path, tool: Path, change: str
+    store: PVCStore, mounts: Mounts, tmp_path: Path, tool: Path, change: str
 ) -> None:
-    digest = run(store, places).source
+    digest = run(store, mounts).source
     folder = inputs.write_model(tmp_path / "mounted")
     if change == "flip a bit":
         weights = (folder / "model.safetensors").read_bytes()
@@ -206,21 +206,21 @@ def test_fetch_stops_whatever_was_tampered_with(
     assert digest in error.value.refusal.message
 
 
-def test_a_refused_model_never_becomes_part_of_the_store(store: PVCStore, places: Places) -> None:
-    inputs.write_model(places.volumes / "models" / "small", config={"auto_map": {}})
-    refusal(store, places)
+def test_a_refused_model_never_becomes_part_of_the_store(store: PVCStore, mounts: Mounts) -> None:
+    inputs.write_model(mounts.volumes / "models" / "small", config={"auto_map": {}})
+    refusal(store, mounts)
     assert not (store.root / "sources").exists()
     assert not (store.root / "manifests").exists()
 
 
 @pytest.mark.parametrize("file", ["calibration", "holdout"])
 def test_chats_for_a_model_without_template_are_refused_before_a_gpu_is_asked_for(
-    store: PVCStore, places: Places, file: str
+    store: PVCStore, mounts: Mounts, file: str
 ) -> None:
     chats = [
         {"messages": [{"role": "user", "content": f"question {number} of {file}, long enough"}]} for number in range(10)
     ]
-    inputs.write_lines(places.config_maps / "texts" / f"{file}.jsonl", chats)
-    assert run(store, places).source
-    inputs.write_model(places.volumes / "models" / "small", tokenizer_config__json=b"{}")
-    assert refusal(store, places).reason == "NoChatTemplate"
+    inputs.write_lines(mounts.config_maps / "texts" / f"{file}.jsonl", chats)
+    assert run(store, mounts).source
+    inputs.write_model(mounts.volumes / "models" / "small", tokenizer_config__json=b"{}")
+    assert refusal(store, mounts).reason == "NoChatTemplate"

@@ -14,7 +14,7 @@ from typing import Any
 from lowbit.api.documents import PrepareDocument, PVCStoreAccess, StoreAccess
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModelSpec
-from lowbit.worker.data.datasets import Places
+from lowbit.worker.data.datasets import Mounts
 from lowbit.worker.progress import Progress
 
 KILLED = 99
@@ -64,12 +64,12 @@ def texts(start: int, count: int) -> list[Any]:
     ]
 
 
-def write_places(folder: Path) -> Places:
+def write_places(folder: Path) -> Mounts:
     """A prepare Job's mounts: the model, and both datasets that spec() names."""
     write_model(folder / "volumes" / "models" / "small")
     write_lines(folder / "maps" / "texts" / "calibration.jsonl", texts(0, 10))
     write_lines(folder / "maps" / "texts" / "holdout.jsonl", texts(100, 10))
-    return Places(folder / "volumes", folder / "maps", folder / "secrets", folder / "scratch")
+    return Mounts(folder / "volumes", folder / "maps", folder / "secrets", folder / "scratch")
 
 
 def silence(stage: str = "prepare") -> Progress:

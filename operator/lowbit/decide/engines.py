@@ -122,15 +122,15 @@ def whole_log(ended: Ended) -> str:
     return f"kubectl -n {pod.namespace} logs {pod.name} -c {ENGINE} --previous"
 
 
-def more_memory(place: str) -> str:
-    """What to do about an engine that ran out of memory. place: where the manifest says what it is."""
-    return f"Raise {place}.resources.limits.memory, or lower {place}.maxModelLen."
+def more_memory(field_path: str) -> str:
+    """What to do about an engine that ran out of memory. field_path: of the engine in the manifest."""
+    return f"Raise {field_path}.resources.limits.memory, or lower {field_path}.maxModelLen."
 
 
-def give_up(job: JobView, ended: Ended, place: str) -> tuple[Refusal, End]:
-    """Why the Job of a crashing engine is ended, and the action. place: where the manifest says what the engine is."""
-    change = f"Change {place} (image, args, env) as its words say, and apply it"
-    action = more_memory(place).removesuffix(".") if ended.out_of_memory else change
+def give_up(job: JobView, ended: Ended, field_path: str) -> tuple[Refusal, End]:
+    """Why the Job of a crashing engine is ended, and the action. field_path: of the engine in the manifest."""
+    change = f"Change {field_path} (image, args, env) as its words say, and apply it"
+    action = more_memory(field_path).removesuffix(".") if ended.out_of_memory else change
     elsewhere = (
         f"or mend the cause elsewhere (the node's CPU, GPU or memory) and delete Job {job.meta.name} to try again."
     )
@@ -152,11 +152,11 @@ def given_up(job: JobView) -> Refusal | None:
         return None
 
 
-def crash_loop(pod: PodView, startup_seconds: float, revision: str, place: str, clock: Clock) -> Failure | None:
+def crash_loop(pod: PodView, startup_seconds: float, revision: str, field_path: str, clock: Clock) -> Failure | None:
     """The failure of an engine that serves and does not stay up.
 
     startup_seconds: what an engine may take to start. One that has lived longer had started, and is no crash loop.
-    place: where the manifest says what the engine is.
+    field_path: of the engine in the manifest.
     """
     ended = last_end((pod,))
     if ended is None or ended.engine.restarts < RESTARTS_THAT_LAST:
@@ -166,7 +166,7 @@ def crash_loop(pod: PodView, startup_seconds: float, revision: str, place: str, 
         return None
     reason, mend = "EngineCrashLoop", "Mend what its words say; it is started anew meanwhile."
     if ended.out_of_memory:
-        reason, mend = "OutOfMemory", more_memory(place)
+        reason, mend = "OutOfMemory", more_memory(field_path)
     return Failure(
         stage="Serve", reason=reason, revision=revision, time=clock.text,
         message=f"The engine in pod {pod.meta.name} ends again and again, last with {ended.how}.",

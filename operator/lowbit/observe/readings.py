@@ -9,7 +9,7 @@ from lowbit.state.snapshot import EngineLog, ResultRead
 
 Progress = tuple[ProgressLine | None, float]
 """The last line, and when it was read (seconds since the epoch)."""
-Place = tuple[str, str]
+NamespacedName = tuple[str, str]
 """Namespace and name."""
 
 
@@ -17,9 +17,9 @@ class Readings:
     """Of Jobs their progress; of pods the logs of engines that have ended, and results that are in a worker's log."""
 
     def __init__(self) -> None:
-        self.progress: dict[Place, Progress] = {}
-        self.engines: dict[Place, EngineLog] = {}
-        self.results: dict[Place, ResultRead] = {}
+        self.progress: dict[NamespacedName, Progress] = {}
+        self.engines: dict[NamespacedName, EngineLog] = {}
+        self.results: dict[NamespacedName, ResultRead] = {}
 
     def forget(self, kind: str, namespace: str, name: str) -> None:
         """The object is gone."""
@@ -29,7 +29,7 @@ class Readings:
             self.engines.pop((namespace, name), None)
             self.results.pop((namespace, name), None)
 
-    def put_progress(self, job: Place, line: ProgressLine | None, read_at: float) -> bool:
+    def put_progress(self, job: NamespacedName, line: ProgressLine | None, read_at: float) -> bool:
         """Take a Job's last line (None: there was none). Whether it says something new."""
         before = self.progress.get(job, (None, 0.0))[0]
         self.progress[job] = (line or before, read_at)

@@ -27,7 +27,7 @@ from lowbit.resolve.checks import check_model, fitting_of
 from lowbit.resolve.freeze import baseline_spec, candidate_spec, freeze, turn_specs
 from lowbit.worker.data.calibration import check_enough
 from lowbit.worker.data.datasets import (
-    Places,
+    Mounts,
     Record,
     check_overlap,
     import_dataset,
@@ -40,7 +40,7 @@ from lowbit.worker.model.file_list import FileList
 from lowbit.worker.model.inspect_model import inspect, read_json
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import from_problems
-from lowbit.worker.sources import import_model, open_place
+from lowbit.worker.sources import import_model, open_origin
 from lowbit.worker.store import Kind, Store
 
 SOURCE_SHARE = 0.7
@@ -53,21 +53,21 @@ def prepare(
     store: Store,
     progress: Progress,
     *,
-    places: Places | None = None,
+    mounts: Mounts | None = None,
     clock: Callable[[], float] = time.time,
 ) -> PrepareResult:
     """Everything that a revision is frozen from. Raises RefusalError with the problems of model, data or manifest."""
-    places = places or Places()
+    mounts = mounts or Mounts()
     store.remove_stale(clock())
-    datasets, chats = prepare_datasets(document, store, places)
-    source = open_place(document.spec.source, volumes=places.volumes, secrets=places.secrets)
+    datasets, chats = prepare_datasets(document, store, mounts)
+    source = open_origin(document.spec.source, volumes=mounts.volumes, secrets=mounts.secrets)
     keep = keep_facts(store, source.name)
     file_list = import_model(store, "sources", source, progress.part(0.0, SOURCE_SHARE), keep)
     facts = read_facts(store, "sources", file_list, source.name)
     refuse_problems(document, facts)
     if chats and not facts.chat_template:
         raise no_chat_template(chats[0])
-    artifacts = prepare_artifacts(document, store, places, facts, progress.part(SOURCE_SHARE, ARTIFACT_SHARE))
+    artifacts = prepare_artifacts(document, store, mounts, facts, progress.part(SOURCE_SHARE, ARTIFACT_SHARE))
     result = PrepareResult(
         source=file_list.digest,
         facts=facts,
@@ -79,7 +79,7 @@ def prepare(
     return look_up(document, store, result)
 
 
-def prepare_datasets(document: PrepareDocument, store: Store, places: Places) -> tuple[dict[str, str], list[str]]:
+def prepare_datasets(document: PrepareDocument, store: Store, mounts: Mounts) -> tuple[dict[str, str], list[str]]:
     """Read, check and store every dataset. Returns digests by dataset key, and the datasets that hold chats."""
     spec = document.spec
     calibration: dict[str, CalibrationDataset] = {
@@ -95,7 +95,7 @@ def prepare_datasets(document: PrepareDocument, store: Store, places: Places) ->
 
     def read(kind: str, name: str, dataset: CalibrationDataset | EvaluationDataset) -> list[Record]:
         what = f"{kind} dataset {name}"
-        paths[f"{kind}/{name}"] = locate(dataset, what, places)
+        paths[f"{kind}/{name}"] = locate(dataset, what, mounts)
         records = read_dataset(paths[f"{kind}/{name}"], dataset.format, what)
         if any(record.messages is not None for record in records):
             chats.append(what)
@@ -110,7 +110,7 @@ def prepare_datasets(document: PrepareDocument, store: Store, places: Places) ->
 
 
 def prepare_artifacts(
-    document: PrepareDocument, store: Store, places: Places, facts: ModelFacts, progress: Progress
+    document: PrepareDocument, store: Store, mounts: Mounts, facts: ModelFacts, progress: Progress
 ) -> dict[str, FileList]:
     """Store and check every artifact candidate. Returns them by the candidate's index as text."""
     found: dict[str, FileList] = {}
@@ -118,7 +118,7 @@ def prepare_artifacts(
         _, recipe = recipe_of(candidate)
         if not isinstance(recipe, ArtifactRecipe):
             continue
-        name, file_list = _artifact(recipe, store, places, progress)
+        name, file_list = _artifact(recipe, store, mounts, progress)
         what = f"the artifact of candidate {index} ({name})"
         own = read_facts(store, "artifacts", file_list, what)
         config = store.local(f"{folder_key('artifacts', file_list.digest)}/config.json")
@@ -217,8 +217,8 @@ def message_bytes(result: PrepareResult) -> int:
     return len(message.model_dump_json(by_alias=True, exclude_none=True).encode())
 
 
-def _artifact(recipe: ArtifactRecipe, store: Store, places: Places, progress: Progress) -> tuple[str, FileList]:
+def _artifact(recipe: ArtifactRecipe, store: Store, mounts: Mounts, progress: Progress) -> tuple[str, FileList]:
     if recipe.digest is not None:
         return recipe.digest, store.require("artifacts", recipe.digest)
-    place = open_place(recipe, volumes=places.volumes, secrets=places.secrets)
+    place = open_origin(recipe, volumes=mounts.volumes, secrets=mounts.secrets)
     return place.name, import_model(store, "artifacts", place, progress, keep_facts(store, place.name))

@@ -43,7 +43,7 @@ def resolved_engine(engine: ResolvedEngine) -> tuple[AnyEngine, ResolvedSettings
     return ENGINES[name], member
 
 
-def place(engine: Engine | ResolvedEngine) -> str:
+def field_path(engine: Engine | ResolvedEngine) -> str:
     """Path of the engine in the manifest: spec.engine.vllm."""
     return f"spec.engine.{engine.member()[0]}"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lowbit.api.engines import engine_of, place
+from lowbit.api.engines import engine_of, field_path
 from lowbit.api.stages import EVALUATE
 from lowbit.api.status import Failure, Progress
 from lowbit.api.termination import TerminationMessage
@@ -99,7 +99,7 @@ def _create(snapshot: Snapshot, clock: Clock, request: JobRequest, run_: JobRun,
     except DocumentTooLarge as error:
         failure = Failure(
             stage=request.kind.title, reason="DocumentTooLarge", message=f"{error}.", revision=request.revision,
-            action=f"Shorten {place(snapshot.model.body.spec.engine)}.env and args: what is long belongs into a "
+            action=f"Shorten {field_path(snapshot.model.body.spec.engine)}.env and args: what is long belongs into a "
             "ConfigMap or the image.",
             time=clock.text,
         )  # fmt: skip

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lowbit.api.documents import EXIT_REFUSED
-from lowbit.api.engines import engine_of, place
+from lowbit.api.engines import engine_of, field_path
 from lowbit.api.engines.base import EngineSettings
 from lowbit.api.modelevaluation import EvaluatedModel
 from lowbit.api.modelrevision import ModelRevision
@@ -179,7 +179,7 @@ def progress(snapshot: Snapshot) -> Progress:
 
 def trouble(snapshot: Snapshot, clock: Clock, target: Target) -> Failure | None:
     """Why the pods of a revision do not come up, when it is something that a person has to mend."""
-    label, engine = target.label, place(snapshot.model.body.spec.engine)
+    label, engine = target.label, field_path(snapshot.model.body.spec.engine)
     startup = startup_seconds(target.revision.body.spec.source.facts.weight_bytes)
     for pod in not_ready(snapshot, label):
         for container in pod.containers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lowbit.api.documents import EvaluateResult
-from lowbit.api.engines import engine_of, place, resolved_engine
+from lowbit.api.engines import engine_of, field_path, resolved_engine
 from lowbit.api.evaluation import data_of
 from lowbit.api.modelevaluation import ModelEvaluation, ModelEvaluationStatus
 from lowbit.api.modelrevision import ModelRevision
@@ -92,7 +92,7 @@ def measured(
     request = JobRequest(
         name=evaluate_job_name(name), kind=EVALUATE, stage=stage,
         options=model.jobs.evaluate, doing=doing, revision=revision.meta.name,
-        engine=place(model.engine),
+        engine=field_path(model.engine),
         make=lambda run_: topology_of(spec.engine).evaluation(
             Context(revision.meta.namespace, store, frozen_platform(revision.body.spec, snapshot.platform)),
             [user(snapshot)], Evaluation(name, spec, revision.body.spec, engine_of(model.engine)[1]), run_,

@@ -44,7 +44,7 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Places:
+class Mounts:
     """Folders of the Job's mounts."""
 
     volumes: Path = Path(VOLUMES_PATH)
@@ -104,18 +104,18 @@ def no_chat_template(what: str) -> RefusalError:
     )
 
 
-def locate(dataset: CalibrationDataset | EvaluationDataset, what: str, places: Places) -> Path:
+def locate(dataset: CalibrationDataset | EvaluationDataset, what: str, mounts: Mounts) -> Path:
     """A local file with the dataset's content. Raises RefusalError if there is none."""
     if dataset.config_map is not None:
-        path = places.config_maps / dataset.config_map.name / dataset.config_map.key
+        path = mounts.config_maps / dataset.config_map.name / dataset.config_map.key
         action = f"add the key {dataset.config_map.key} to the ConfigMap {dataset.config_map.name}"
     elif dataset.pvc is not None:
         from lowbit.worker.sources.pvc import resolve
 
-        path = resolve(dataset.pvc, places.volumes)
+        path = resolve(dataset.pvc, mounts.volumes)
         action = f"give the path of a JSONL file on the claim {dataset.pvc.claim_name}"
     elif dataset.s3 is not None:
-        path = _download(dataset.s3, what, places)
+        path = _download(dataset.s3, what, mounts)
         action = "give the key of a JSONL object"
     else:
         raise ValueError("a dataset is exactly one of pvc, s3 and configMap")
@@ -178,14 +178,14 @@ def _chat(value: Any, what: str, line: int) -> Record:
     return Record(line, messages=tuple(messages))
 
 
-def _download(location: S3Location, what: str, places: Places) -> Path:
+def _download(location: S3Location, what: str, mounts: Mounts) -> Path:
     import botocore.exceptions
 
     from lowbit.worker import s3client
     from lowbit.worker.sources.base import RemoteFile
     from lowbit.worker.sources.s3 import client_of, download
 
-    client = client_of(location, places.secrets)
+    client = client_of(location, mounts.secrets)
     key = location.path or ""
     try:
         head = client.head_object(Bucket=location.bucket, Key=key)
@@ -198,7 +198,7 @@ def _download(location: S3Location, what: str, places: Places) -> Path:
             ) from error
         raise s3client.explain(error, location.bucket) from error
     file = RemoteFile(key, head["ContentLength"], head["ETag"])
-    target = places.scratch / "datasets" / location.bucket / key
+    target = mounts.scratch / "datasets" / location.bucket / key
     target.parent.mkdir(parents=True, exist_ok=True)
     download(client, location.bucket, key, file, target, silent)
     return target

@@ -22,7 +22,7 @@ import numpy as np
 from lowbit import __version__
 from lowbit.api.documents import EvaluateDocument, EvaluateResult
 from lowbit.api.enginelog import kernels_in
-from lowbit.api.engines import place, resolved_engine
+from lowbit.api.engines import field_path, resolved_engine
 from lowbit.api.evaluation import ResolvedSuite, starts_of, suite_of
 from lowbit.api.paths import ENGINE_LOG_PATH
 from lowbit.api.status import EvaluationSummary, SpeedSummary
@@ -204,7 +204,7 @@ def check_engine(document: EvaluateDocument, baseline: Baseline, version: str) -
             f"the baseline {document.baseline} was measured by version {before} of the engine, "
             f"and {resolved_engine(document.engine)[1].image} is version {version} now: "
             "their numbers cannot be compared",
-            f"write {place(document.engine)}.image with a digest (name@sha256:...), "
+            f"write {field_path(document.engine)}.image with a digest (name@sha256:...), "
             "so that both are measured anew by one engine",
         )
 
@@ -217,7 +217,7 @@ def check_room(document: EvaluateDocument, suites: list[SuiteOf], baseline: Base
         raise RefusalError(
             "TextsTooLong",
             f"the baseline {document.baseline} has read texts of {most} tokens, and this engine takes {room}",
-            f"set the same {place(document.engine)}.maxModelLen for both, or a smaller maxTokens in the suite",
+            f"set the same {field_path(document.engine)}.maxModelLen for both, or a smaller maxTokens in the suite",
         )
 
 
@@ -281,7 +281,7 @@ def write_report(
     baseline: Baseline | None,
     summaries: Mapping[str, Summary],
 ) -> results.StoredResult:
-    """Store the details and the report for people. The result with the report's place and digest."""
+    """Store the details and the report for people. The result with the report's path and digest."""
     results.write_details(store, document.evaluation, {name: one.details for name, one in summaries.items()})
     sections = [section for summary in summaries.values() for section in summary.sections]
     page = report.render(report.gather(document, store, result, baseline.result if baseline else None, sections))

@@ -13,16 +13,16 @@ from lowbit.api.references import Source
 from lowbit.worker.model.file_list import FileList, scan
 from lowbit.worker.model.inspect_model import check_names
 from lowbit.worker.progress import Progress
-from lowbit.worker.sources.base import Place, RemoteFile
+from lowbit.worker.sources.base import Origin, RemoteFile
 from lowbit.worker.store import Kind, Store
 
-__all__ = ["Place", "RemoteFile", "import_model", "open_place"]
+__all__ = ["Origin", "RemoteFile", "import_model", "open_origin"]
 
 
-def open_place(
+def open_origin(
     source: Source | ArtifactRecipe, *, volumes: Path = Path(VOLUMES_PATH), secrets: Path = Path(SECRETS_PATH)
-) -> Place:
-    """The place that a source or an artifact candidate names. Raises ValueError if it names none."""
+) -> Origin:
+    """The origin that a source or an artifact candidate names. Raises ValueError if it names none."""
     if source.hugging_face is not None:
         from lowbit.worker.sources.hub import HubPlace
 
@@ -41,7 +41,7 @@ def open_place(
 def import_model(
     store: Store,
     kind: Kind,
-    place: Place,
+    origin: Origin,
     progress: Progress,
     check: Callable[[Path, FileList], None] = lambda _folder, _file_list: None,
 ) -> FileList:
@@ -49,24 +49,24 @@ def import_model(
 
     check gets the files before they are part of the store, and may raise RefusalError.
     """
-    known = _known(store, kind, place)
+    known = _known(store, kind, origin)
     if known is not None:
-        progress.report(1.0, f"{place.name} is in the store already", force=True)
+        progress.report(1.0, f"{origin.name} is in the store already", force=True)
         return known
-    progress.step(f"listing {place.name}")
-    files = place.files()
-    check_names([file.path for file in files], place.name)
+    progress.step(f"listing {origin.name}")
+    files = origin.files()
+    check_names([file.path for file in files], origin.name)
     total = sum(file.size for file in files)
-    workspace = store.workspace(f"import-{_identity(place.identity or place.name)}")
+    workspace = store.workspace(f"import-{_identity(origin.identity or origin.name)}")
     present = sum(path.stat().st_size for path in workspace.rglob("*") if path.is_file())
-    store.check_space(max(total - present, 0), place.name)
-    _fetch(place, files, workspace, progress.part(0.0, 0.8))
+    store.check_space(max(total - present, 0), origin.name)
+    _fetch(origin, files, workspace, progress.part(0.0, 0.8))
     file_list = _hash(workspace, total, progress.part(0.8, 0.9))
     check(workspace, file_list)
-    counter = _Counter(progress.part(0.9, 1.0), total, f"committing {place.name}")
+    counter = _Counter(progress.part(0.9, 1.0), total, f"committing {origin.name}")
     store.commit(kind, workspace, file_list, counter)
-    if place.identity is not None:
-        store.write(_index_key(kind, place.identity), json.dumps({"digest": file_list.digest}).encode())
+    if origin.identity is not None:
+        store.write(_index_key(kind, origin.identity), json.dumps({"digest": file_list.digest}).encode())
     return file_list
 
 
@@ -84,22 +84,22 @@ class _Counter:
         )
 
 
-def _fetch(place: Place, files: list[RemoteFile], workspace: Path, progress: Progress) -> None:
+def _fetch(origin: Origin, files: list[RemoteFile], workspace: Path, progress: Progress) -> None:
     """Fetch missing files, and remove those that are no longer listed. A file has its name only once it is complete."""
     wanted = {file.path: file for file in files}
     for path in [path for path in workspace.rglob("*") if path.is_file()]:
         name = path.relative_to(workspace).as_posix()
         if not path.name.startswith(".") and name not in wanted:
             path.unlink()
-    counter = _Counter(progress, sum(file.size for file in files), f"copying {place.name}")
+    counter = _Counter(progress, sum(file.size for file in files), f"copying {origin.name}")
     for file in files:
         target = workspace / file.path
-        # Name and size identify a file only if the place can never change.
-        if place.identity is not None and target.is_file() and target.stat().st_size == file.size:
+        # Name and size identify a file only if the origin can never change.
+        if origin.identity is not None and target.is_file() and target.stat().st_size == file.size:
             counter(file.size)
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
-        place.fetch(file, target, counter)
+        origin.fetch(file, target, counter)
     for path in [path for path in workspace.rglob(".*") if path.is_file()]:
         path.unlink()
 
@@ -108,11 +108,11 @@ def _hash(workspace: Path, total: int, progress: Progress) -> FileList:
     return scan(workspace, _Counter(progress, total, "hashing"))
 
 
-def _known(store: Store, kind: Kind, place: Place) -> FileList | None:
-    """The model's file list in the store, for a place whose content cannot change."""
-    if place.identity is None:
+def _known(store: Store, kind: Kind, origin: Origin) -> FileList | None:
+    """The model's file list in the store, for an origin whose content cannot change."""
+    if origin.identity is None:
         return None
-    data = store.read(_index_key(kind, place.identity))
+    data = store.read(_index_key(kind, origin.identity))
     return store.file_list(kind, json.loads(data)["digest"]) if data else None
 
 

@@ -16,10 +16,10 @@ class RemoteFile:
     path: str
     size: int
     version: str = ""
-    """Changes with the content: an ETag or a hash; empty if the place has none."""
+    """Changes with the content: an ETag or a hash; empty if the origin has none."""
 
 
-class Place(Protocol):
+class Origin(Protocol):
     """A folder of model files somewhere."""
 
     name: str
@@ -28,7 +28,7 @@ class Place(Protocol):
     """Identifies the content for ever (repository and commit); None if it may change under the same name."""
 
     def files(self) -> list[RemoteFile]:
-        """Every file but hidden ones. Raises RefusalError if the place does not exist or may not be read."""
+        """Every file but hidden ones. Raises RefusalError if the origin does not exist or may not be read."""
 
     def fetch(self, file: RemoteFile, target: Path, advance: Advance) -> None:
         """Copy one file to target, resuming what an earlier attempt left under partial_path(target)."""
