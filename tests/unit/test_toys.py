@@ -107,7 +107,7 @@ def test_a_toy_suite_is_measured_and_judged_without_a_change_of_any_other_file(w
         cache = Cache()
         for manifest in world.objects.values():
             cache.put(manifest)
-        values = [gist.values for gist in cache.gists("ModelEvaluation", NAMESPACE).values()]
+        values = [scraped.values for scraped in cache.scraped("ModelEvaluation", NAMESPACE).values()]
         assert ("roses", "Smell", 0.95) in [value for each in values for value in each]
 
 

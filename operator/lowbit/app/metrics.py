@@ -112,7 +112,7 @@ class CacheCollector(Collector):
     def _models(self) -> Metric:
         family = GaugeMetricFamily("lowbit_quantizedmodels", "QuantizedModels by stage.", labels=("namespace", "stage"))
         for namespace in self._cache.namespaces("QuantizedModel"):
-            models = self._cache.gists("QuantizedModel", namespace).values()
+            models = self._cache.scraped("QuantizedModel", namespace).values()
             for stage, count in Tally(model.stage for model in models).items():
                 family.add_metric((namespace, stage), count)
         return family
@@ -125,10 +125,10 @@ class CacheCollector(Collector):
             labels=("namespace", "stage", "verdict"),
         )
         for namespace in self._cache.namespaces("ModelRevision"):
-            models = self._cache.gists("QuantizedModel", namespace).values()
+            models = self._cache.scraped("QuantizedModel", namespace).values()
             stages = {name: model.stage for model in models for name in model.revisions}
             tally: Tally[tuple[str, str]] = Tally()
-            for name, revision in self._cache.gists("ModelRevision", namespace).items():
+            for name, revision in self._cache.scraped("ModelRevision", namespace).items():
                 tally[stages.get(name, "Superseded"), revision.verdict or "None"] += 1
             for (stage, verdict_name), count in tally.items():
                 family.add_metric((namespace, stage, verdict_name), count)
@@ -141,8 +141,8 @@ class CacheCollector(Collector):
             labels=("namespace", "quantizedmodel", "revision", "suite", "metric"),
         )
         for namespace in self._cache.namespaces("ModelRevision"):
-            evaluations = self._cache.gists("ModelEvaluation", namespace)
-            for name, revision in self._cache.gists("ModelRevision", namespace).items():
+            evaluations = self._cache.scraped("ModelEvaluation", namespace)
+            for name, revision in self._cache.scraped("ModelRevision", namespace).items():
                 evaluation = evaluations.get(revision.evaluation or "")
                 for suite, metric, value in evaluation.values if evaluation else ():
                     family.add_metric((namespace, revision.model, name, suite, metric), value)

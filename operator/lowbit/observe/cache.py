@@ -13,11 +13,11 @@ from lowbit.api.documents import ProgressLine
 from lowbit.api.platform import Platform
 from lowbit.observe.compare import Comparison, Difference
 from lowbit.observe.entries import WHOLE, Entry, Shelf
-from lowbit.observe.gist import gist_of
 from lowbit.observe.indexes import Indexes
 from lowbit.observe.keys import Key, Reference, newer, reference
 from lowbit.observe.parse import TYPES, Unreadable, parse
 from lowbit.observe.readings import Readings
+from lowbit.observe.scraped import scraped_of
 from lowbit.observe.snapshots import build_snapshot
 from lowbit.observe.trim import trim
 from lowbit.observe.views import deployment_view, job_view, pod_view
@@ -231,7 +231,7 @@ class Cache:
         manifest = self._shelf.manifest(entry)
         if entry.view is None:
             entry.view = self._make_view(kind, namespace, name, manifest)
-            entry.gist = entry.gist or gist_of(getattr(entry.view, "body", None))
+            entry.scraped = entry.scraped or scraped_of(getattr(entry.view, "body", None))
         if isinstance(entry.view, Unreadable):
             raise entry.view
         return entry.view
@@ -244,16 +244,16 @@ class Cache:
                 found[name] = self.view(kind, namespace, name)
         return found
 
-    def gists(self, kind: str, namespace: str) -> dict[str, Any]:
+    def scraped(self, kind: str, namespace: str) -> dict[str, Any]:
         """What metrics say of all readable objects of one of Lowbit's kinds in a namespace, by name."""
         found = {}
         for name, entry in self._objects.get((kind, namespace), {}).items():
-            if entry.gist is None:
+            if entry.scraped is None:
                 with suppress(Unreadable):
                     self.view(kind, namespace, name)
                     self._shelf.pack(entry)
-            if entry.gist is not None:
-                found[name] = entry.gist
+            if entry.scraped is not None:
+                found[name] = entry.scraped
         return found
 
     def _make_view(self, kind: str, namespace: str, name: str, manifest: Mapping[str, Any]) -> Any:

@@ -14,8 +14,8 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from lowbit.observe.gist import Gist
 from lowbit.observe.keys import Key, job_of_pod, models_of
+from lowbit.observe.scraped import Scraped
 
 WHOLE = 16_384
 """So many objects are kept whole at most: those that were asked for last."""
@@ -24,7 +24,7 @@ WHOLE = 16_384
 class Entry:
     """One object, trimmed, and the view of it that was made last."""
 
-    __slots__ = ("gist", "job", "kind", "manifest", "models", "namespace", "packed", "uid", "version", "view")
+    __slots__ = ("job", "kind", "manifest", "models", "namespace", "packed", "scraped", "uid", "version", "view")
 
     def __init__(self, manifest: dict[str, Any]) -> None:
         metadata = manifest["metadata"]
@@ -40,7 +40,7 @@ class Entry:
         """None while it is packed."""
         self.packed: bytes | None = None
         self.view: Any = None
-        self.gist: Gist | None = None
+        self.scraped: Scraped | None = None
         """Made with the first view."""
 
     @property

@@ -1,4 +1,4 @@
-"""The little that metrics say of an object: it is kept while the whole of it is compressed."""
+"""What a scrape of /metrics shows of an object: it is kept while the whole of it is compressed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lowbit.api.suites import metrics
 
 
 @dataclass(frozen=True, slots=True)
-class ModelGist:
+class ScrapedModel:
     """A QuantizedModel."""
 
     stage: str
@@ -23,7 +23,7 @@ class ModelGist:
 
 
 @dataclass(frozen=True, slots=True)
-class RevisionGist:
+class ScrapedRevision:
     """A ModelRevision."""
 
     model: str
@@ -33,33 +33,33 @@ class RevisionGist:
 
 
 @dataclass(frozen=True, slots=True)
-class EvaluationGist:
+class ScrapedEvaluation:
     """A ModelEvaluation: suite, metric and value of everything that was measured."""
 
     values: tuple[tuple[str, str, float], ...]
 
 
-Gist = ModelGist | RevisionGist | EvaluationGist
+Scraped = ScrapedModel | ScrapedRevision | ScrapedEvaluation
 
 
-def gist_of(body: object) -> Gist | None:
+def scraped_of(body: object) -> Scraped | None:
     """Of a parsed object; None where metrics say nothing of its kind."""
     if isinstance(body, QuantizedModel):
         named = (body.status.current, body.status.candidate)
-        return ModelGist(
+        return ScrapedModel(
             sys.intern(body.status.stage), tuple(sys.intern(each.name) for each in named if each is not None)
         )
     if isinstance(body, ModelRevision):
         verdict = body.status.verdict
         evaluation = body.status.evaluation
-        return RevisionGist(
+        return ScrapedRevision(
             sys.intern(body.spec.quantized_model),
             sys.intern(verdict.verdict) if verdict else None,
             sys.intern(evaluation) if evaluation else None,
         )
     if isinstance(body, ModelEvaluation):
         summary = body.status.summary
-        return EvaluationGist(tuple(evaluation_values(summary)) if summary else ())
+        return ScrapedEvaluation(tuple(evaluation_values(summary)) if summary else ())
     return None
 
 
