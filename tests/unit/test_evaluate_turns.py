@@ -11,6 +11,7 @@ import pytest
 from lowbit.api.documents import EvaluateDocument, EvaluateResult
 from lowbit.api.evaluation import ResolvedSuite
 from lowbit.api.modelevaluation import Turn
+from lowbit.naming.canonical import digest
 from lowbit.naming.store_keys import report_key
 from lowbit.worker import suites
 from lowbit.worker.evaluate import results
@@ -59,10 +60,14 @@ def document(bench: Bench, side: str, number: int = 0, other: str = ARTIFACT) ->
     protocol = bench.protocol()
     race = ResolvedSuite.model_validate({"name": "race", "version": 1, "race": {"rounds": 2}})
     protocol = protocol.model_copy(update={"suites": [*protocol.suites, race]})
+    found = bench.document(protocol, "original-0-a" if side == "candidate" else None)
     known: dict[str, Any] = {"evaluation": f"{side}-{number}-{other[-1]}"}
     if number:
-        known["turn"] = Turn(number=number, other=bench.source if side == "candidate" else other)
-    found = bench.document(protocol, "original-0-a" if side == "candidate" else None)
+        other = bench.source if side == "candidate" else other
+        known["turn"] = Turn(number=number, other=other, other_runtime=digest("runtime", found.engine))
+        known["baseline"] = "original-0-a"
+    if side == "candidate":
+        known["turns"] = [f"turn-{side[0]}{number}" for number in (1, 2) for side in ("original", "candidate")]
     return found.model_copy(update=known)
 
 
@@ -121,10 +126,33 @@ async def test_a_start_that_is_gone_is_refused_with_what_to_do(bench: Bench) -> 
     await starts(bench)
     asked = document(bench, "candidate", 2)
     (race,) = [suite for suite in asked.protocol.suites if suite.name == "race"]
-    key = results.suite_key(asked, race, ARTIFACT, asked.engine, asked.turn)
+    key = results.suite_key(asked, race, asked.model, asked.engine, asked.turn)
     (bench.store.root / "measured" / key / "suite.json").unlink()
     engine = FakeEngine(engine_of(30))
-    with pytest.raises(RefusalError, match="lacks that of start 2 ") as refused:
+    with pytest.raises(RefusalError, match="lacks that of start 2 of the candidate") as refused:
         await bench.run(engine, document(bench, "candidate"))
-    assert "names begin with turn-" in refused.value.refusal.action
+    assert "the ModelEvaluation turn-c2, and the Jobs turn-c2 and candidate-0-a" in refused.value.refusal.action
     assert engine.completions == 0, "before anything is measured"
+
+
+async def test_a_candidates_start_without_the_originals_names_the_originals(bench: Bench) -> None:
+    await run(bench, 0, document(bench, "original"))
+    with pytest.raises(RefusalError, match="lacks that of start 1 of the original") as refused:
+        await run(bench, 21, document(bench, "candidate", 1))
+    assert "the ModelEvaluation turn-o1" in refused.value.refusal.action
+
+
+async def test_an_originals_start_in_another_version_of_the_engine_is_refused(bench: Bench) -> None:
+    await run(bench, 0, document(bench, "original"))
+    with pytest.raises(RefusalError, match=r"0\.34\.0 now"):
+        await bench.run(FakeEngine(engine_of(11), release="0.34.0"), document(bench, "original", 1))
+
+
+async def test_an_artifact_that_is_the_original_itself_is_measured_too(bench: Bench) -> None:
+    """Its starts tell the noise of the race: samples of the original are not its own."""
+    await run(bench, 0, document(bench, "original"))
+    await run(bench, 11, document(bench, "original", 1, bench.source))
+    asked = document(bench, "candidate", 1)
+    same = asked.model.model_copy(update={"digest": bench.source})
+    _, engine = await run(bench, 21, asked.model_copy(update={"model": same}))
+    assert engine.prompts.count([1, 2]) == 1

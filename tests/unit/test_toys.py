@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from lowbit.api.documents import PrepareResult
 from lowbit.api.enginelog import error_in, kernels_in, last_lines
 from lowbit.api.engines import ENGINES
 from lowbit.api.evaluation import MinimumThreshold, Suite
@@ -16,15 +17,17 @@ from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.suites import SUITES, metrics
 from lowbit.cli.plan import plan
 from lowbit.gate.bounds import METHODS
+from lowbit.naming.names import evaluation_name
 from lowbit.observe.cache import Cache
 from lowbit.resolve.checks import check_candidates, check_suites
+from lowbit.resolve.freeze import freeze, turn_specs
 from lowbit.schema.rules import measured_by, reachable
 from lowbit.worker.engines import CLIENTS
 from lowbit.worker.suites import RUNNERS, InterleavedRunner
 from tests.unit.life import NAME, condition, status
 from tests.unit.measurements import Estimate, row
 from tests.unit.toys import SMELL, ToyEngine, toy_engine, toy_race, toy_recipe, toy_suite
-from tests.unit.world import FACTS, NAMESPACE, World, spec
+from tests.unit.world import DATASET, FACTS, NAMESPACE, SOURCE, World, spec
 
 TOY = spec(candidates=[{"toy": {"level": 5}}], calibration=None)
 
@@ -131,9 +134,36 @@ def test_a_toy_suite_whose_sides_take_turns_starts_both_engines_in_turn_and_is_j
         ]
         assert turns == [(1, "Source"), (1, "Artifact"), (2, "Source"), (2, "Artifact")]
         evaluations = [name for kind, name in world.created if kind == "ModelEvaluation"]
-        assert [name.partition("-")[0] for name in evaluations] == ["baseline", *["turn"] * 4, "eval"]
+        jobs = [name for kind, name in world.created if kind == "Job" and name.startswith(("baseline", "turn", "eval"))]
+        assert [name.partition("-")[0] for name in jobs] == ["baseline", *["turn"] * 4, "eval"]
+        assert set(jobs) == set(evaluations)
         (verdict,) = [world.objects["ModelRevision", name]["status"] for name in world.names("ModelRevision")]
-        assert verdict["evaluation"] == evaluations[-1], "the candidate's own evaluation compares all of it"
+        assert verdict["evaluation"] == jobs[-1], "the candidate's own evaluation compares all of it"
+
+
+def test_a_start_in_another_image_of_the_engine_is_compared_with_nothing(world: World) -> None:
+    with toy_race():
+        world.rows = [row("Lead", Estimate(0.95), "race")]
+        world.engine_image = lambda job: f"engine@sha256:{2 if job.startswith('turn-') else 1}"
+        world.apply_model(NAME, raced("0.9"))
+        world.settle(NAME)
+        assert condition(world, "Stalled")["reason"] == "EngineImageMoved"
+        assert ("Deployment", NAME) not in world.objects
+
+
+def test_nothing_races_again_for_a_result_that_the_store_holds(world: World) -> None:
+    with toy_race():
+        world.rows = [row("Lead", Estimate(0.95), "race")]
+        world.apply_model(NAME, raced("0.9"))
+        world.settle(NAME)
+        world.stored = {name: found for name, found in world.stored.items() if not name.startswith("turn-")}
+        before = world.evaluated
+        for kind in ("ModelEvaluation", "ModelRevision", "Job"):
+            for name in world.names(kind):
+                world.delete(kind, name)
+        world.settle(NAME)
+        assert condition(world, "Ready")["status"] == "True"
+        assert world.evaluated == before
 
 
 def test_a_race_lost_is_not_served(world: World) -> None:
@@ -157,6 +187,19 @@ def test_turns_are_found_in_the_store_when_all_status_is_lost(world: World) -> N
         world.settle(NAME)
         assert condition(world, "Ready")["status"] == "True"
         assert world.evaluated == before
+
+
+def test_candidates_with_other_engine_settings_have_starts_of_their_own() -> None:
+    with toy_race():
+        (plain, *_) = raced("0.9")["candidates"]
+        changed = plain | {"engine": {"args": ["--kv-cache-dtype=fp8"]}}
+        body = QuantizedModelSpec.model_validate(raced("0.9") | {"candidates": [plain, changed]})
+        datasets = dict.fromkeys(("calibration/general", "evaluation/fidelity"), DATASET)
+        prepared = PrepareResult(source=SOURCE, facts=FACTS, datasets=datasets)
+        one, other = freeze(NAME, body, Platform(), prepared)
+        assert one.artifact_hash == other.artifact_hash
+        names = [{evaluation_name(turn) for turn in turn_specs(each, DATASET)} for each in (one, other)]
+        assert not names[0] & names[1], "the original's start belongs to one pair"
 
 
 def test_a_toy_race_is_planned_start_by_start() -> None:

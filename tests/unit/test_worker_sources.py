@@ -17,9 +17,9 @@ from lowbit.api.references import HuggingFaceLocation, PVCLocation, S3Location
 from lowbit.worker.model.file_list import scan
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.sources import import_model
-from lowbit.worker.sources.hub import HubPlace
-from lowbit.worker.sources.pvc import PVCPlace
-from lowbit.worker.sources.s3 import S3Place, client_of
+from lowbit.worker.sources.hub import HubOrigin
+from lowbit.worker.sources.pvc import PVCOrigin
+from lowbit.worker.sources.s3 import S3Origin, client_of
 from lowbit.worker.store.pvc import PVCStore
 from tests.unit import worker_inputs as inputs
 from tests.unit.fake_hub import COMMIT, REPO, FakeHub
@@ -56,16 +56,16 @@ def digest_of(repository: Path) -> str:
 
 def test_a_repository_comes_whole_from_the_endpoint_that_is_set(hub: FakeHub, repository: Path, tmp_path: Path) -> None:
     store = PVCStore(tmp_path / "store")
-    manifest = import_model(store, "sources", HubPlace(location(), tmp_path), inputs.silence())
+    manifest = import_model(store, "sources", HubOrigin(location(), tmp_path), inputs.silence())
     assert manifest.digest == digest_of(repository)
     assert scan(store.folder("sources", manifest.digest)) == manifest
 
 
 def test_a_commit_that_is_in_the_store_is_not_downloaded_again(hub: FakeHub, tmp_path: Path) -> None:
     store = PVCStore(tmp_path / "store")
-    first = import_model(store, "sources", HubPlace(location(), tmp_path), inputs.silence())
+    first = import_model(store, "sources", HubOrigin(location(), tmp_path), inputs.silence())
     count = len(hub.requests)
-    assert import_model(store, "sources", HubPlace(location(), tmp_path), inputs.silence()) == first
+    assert import_model(store, "sources", HubOrigin(location(), tmp_path), inputs.silence()) == first
     assert len(hub.requests) == count
 
 
@@ -74,7 +74,7 @@ def test_a_dropped_connection_goes_on_where_it_was(
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", CHUNK)
     hub.drop_after = LARGE // 2
-    manifest = import_model(PVCStore(tmp_path / "store"), "sources", HubPlace(location(), tmp_path), inputs.silence())
+    manifest = import_model(PVCStore(tmp_path / "store"), "sources", HubOrigin(location(), tmp_path), inputs.silence())
     assert manifest.digest == digest_of(repository)
     assert [range_ for name, range_ in hub.requests if name == "model.safetensors"][-1] is not None
 
@@ -88,11 +88,11 @@ import huggingface_hub.constants as constants
 constants.DOWNLOAD_CHUNK_SIZE = {CHUNK}
 from pathlib import Path
 from lowbit.worker.sources import import_model
-from lowbit.worker.sources.hub import HubPlace
+from lowbit.worker.sources.hub import HubOrigin
 from lowbit.worker.store.pvc import PVCStore
 from tests.unit import worker_inputs as inputs, test_worker_sources as tests
 folder = Path({str(tmp_path)!r})
-import_model(PVCStore(folder / "store"), "sources", HubPlace(tests.location(), folder), inputs.silence())
+import_model(PVCStore(folder / "store"), "sources", HubOrigin(tests.location(), folder), inputs.silence())
 """
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "HF_ENDPOINT": hub.url}
     worker = subprocess.Popen([sys.executable, "-c", program], env=environment)
@@ -106,7 +106,7 @@ import_model(PVCStore(folder / "store"), "sources", HubPlace(tests.location(), f
     assert not (tmp_path / "store" / "sources").exists()
     hub.stall_after = None
     hub.release.set()
-    manifest = import_model(PVCStore(tmp_path / "store"), "sources", HubPlace(location(), tmp_path), inputs.silence())
+    manifest = import_model(PVCStore(tmp_path / "store"), "sources", HubOrigin(location(), tmp_path), inputs.silence())
     assert manifest.digest == digest_of(repository)
     begin = [range_ for name, range_ in hub.requests if name == "model.safetensors"][-1]
     assert begin is not None
@@ -117,9 +117,9 @@ def test_what_differs_from_the_hubs_hash_is_thrown_away(hub: FakeHub, tmp_path: 
     hub.corrupt = True
     store = PVCStore(tmp_path / "store")
     with pytest.raises(OSError, match="other content"):
-        import_model(store, "sources", HubPlace(location(), tmp_path), inputs.silence())
+        import_model(store, "sources", HubOrigin(location(), tmp_path), inputs.silence())
     hub.corrupt = False
-    import_model(store, "sources", HubPlace(location(), tmp_path), inputs.silence())
+    import_model(store, "sources", HubOrigin(location(), tmp_path), inputs.silence())
 
 
 def test_the_token_is_read_from_its_file(hub: FakeHub, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_the_token_is_read_from_its_file(hub: FakeHub, tmp_path: Path) -> None:
     (tmp_path / "hf").mkdir()
     (tmp_path / "hf" / "token").write_text("hf_secret\n")
     private = location(tokenSecretRef={"name": "hf", "key": "token"})
-    import_model(PVCStore(tmp_path / "store"), "sources", HubPlace(private, tmp_path), inputs.silence())
+    import_model(PVCStore(tmp_path / "store"), "sources", HubOrigin(private, tmp_path), inputs.silence())
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_repository_that_cannot_be_had_is_refused_with_what_to_change(
     hub: FakeHub, tmp_path: Path, changes: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(RefusalError) as error:
-        import_model(PVCStore(tmp_path / "s"), "sources", HubPlace(location(**changes), tmp_path), inputs.silence())
+        import_model(PVCStore(tmp_path / "s"), "sources", HubOrigin(location(**changes), tmp_path), inputs.silence())
     assert error.value.refusal.reason == reason
     assert error.value.refusal.action
 
@@ -151,14 +151,14 @@ def test_a_revision_that_may_change_is_refused_even_where_the_api_server_let_it_
     tmp_path: Path, revision: str
 ) -> None:
     with pytest.raises(RefusalError) as error:
-        HubPlace(location().model_copy(update={"revision": revision}), tmp_path)
+        HubOrigin(location().model_copy(update={"revision": revision}), tmp_path)
     assert error.value.refusal.reason == "BranchNotCommit"
 
 
 def test_a_private_repository_without_token_is_refused(hub: FakeHub, tmp_path: Path) -> None:
     hub.token = "hf_secret"
     with pytest.raises(RefusalError) as error:
-        import_model(PVCStore(tmp_path / "s"), "sources", HubPlace(location(), tmp_path), inputs.silence())
+        import_model(PVCStore(tmp_path / "s"), "sources", HubOrigin(location(), tmp_path), inputs.silence())
     assert error.value.refusal.reason == "AccessDenied"
     assert "tokenSecretRef" in error.value.refusal.action
 
@@ -176,7 +176,7 @@ def test_code_and_unsafe_weights_are_refused_before_anything_is_downloaded(
 ) -> None:
     (repository / name).write_text("x")
     with pytest.raises(RefusalError) as error:
-        import_model(PVCStore(tmp_path / "store"), "sources", HubPlace(location(), tmp_path), inputs.silence())
+        import_model(PVCStore(tmp_path / "store"), "sources", HubOrigin(location(), tmp_path), inputs.silence())
     assert error.value.refusal.reason == reason
     assert name in error.value.refusal.message
     assert hub.requests == []
@@ -186,7 +186,7 @@ def test_a_link_that_leads_out_of_the_volume_is_refused(tmp_path: Path) -> None:
     folder = inputs.write_model(tmp_path / "models" / "small")
     (tmp_path / "secret").write_text("secret")
     (folder / "notes.txt").symlink_to(tmp_path / "secret")
-    place = PVCPlace(PVCLocation(claim_name="models", path="small"), tmp_path)
+    place = PVCOrigin(PVCLocation(claim_name="models", path="small"), tmp_path)
     with pytest.raises(RefusalError) as error:
         import_model(PVCStore(tmp_path / "store"), "sources", place, inputs.silence())
     assert error.value.refusal.reason == "LinkOutside"
@@ -194,7 +194,7 @@ def test_a_link_that_leads_out_of_the_volume_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_that_changed_between_two_attempts_comes_as_it_is_now(tmp_path: Path) -> None:
     folder = inputs.write_model(tmp_path / "models" / "small")
-    place = PVCPlace(PVCLocation(claim_name="models", path="small"), tmp_path)
+    place = PVCOrigin(PVCLocation(claim_name="models", path="small"), tmp_path)
     store = PVCStore(tmp_path / "store")
     first = import_model(store, "sources", place, inputs.silence())
     (folder / "generation_config.json").write_text('{"eos_token_id": 3}')
@@ -227,7 +227,7 @@ def test_a_model_comes_from_a_bucket_whole(bucket: S3Location, repository: Path,
     for name in ("config.json", "model.safetensors", "tokenizer.json"):
         client.upload_file(str(repository / name), "models", f"small/{name}")
     store = PVCStore(tmp_path / "store")
-    manifest = import_model(store, "sources", S3Place(bucket, client), inputs.silence())
+    manifest = import_model(store, "sources", S3Origin(bucket, client), inputs.silence())
     assert [file.path for file in manifest.files] == ["config.json", "model.safetensors", "tokenizer.json"]
     content = (store.folder("sources", manifest.digest) / "model.safetensors").read_bytes()
     assert content == (repository / "model.safetensors").read_bytes()
@@ -238,7 +238,7 @@ def test_an_object_that_was_half_downloaded_goes_on_where_it_was(
 ) -> None:
     client = client_of(bucket, tmp_path / "secrets")
     client.upload_file(str(repository / "model.safetensors"), "models", "small/model.safetensors")
-    place = S3Place(bucket, client)
+    place = S3Origin(bucket, client)
     file = next(file for file in place.files() if file.path == "model.safetensors")
     content = (repository / "model.safetensors").read_bytes()
     target = tmp_path / "model.safetensors"
@@ -257,7 +257,7 @@ def test_an_object_that_was_half_downloaded_goes_on_where_it_was(
 def test_a_bucket_that_cannot_be_read_is_refused(
     bucket: S3Location, tmp_path: Path, changes: dict[str, str], reason: str
 ) -> None:
-    place = S3Place(bucket.model_copy(update=changes), client_of(bucket, tmp_path / "secrets"))
+    place = S3Origin(bucket.model_copy(update=changes), client_of(bucket, tmp_path / "secrets"))
     with pytest.raises(RefusalError) as error:
         place.files()
     assert error.value.refusal.reason == reason

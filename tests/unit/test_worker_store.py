@@ -20,7 +20,7 @@ from lowbit.worker.model.file_list import FileEntry, file_list_of, parse, scan
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.s3client import make_client
 from lowbit.worker.sources import import_model
-from lowbit.worker.sources.pvc import PVCPlace
+from lowbit.worker.sources.pvc import PVCOrigin
 from lowbit.worker.store import Store
 from lowbit.worker.store.base import STALE_SECONDS
 from lowbit.worker.store.pvc import PVCStore
@@ -65,8 +65,8 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-def place(folder: Path) -> PVCPlace:
-    return PVCPlace(PVCLocation(claim_name="models", path="small"), folder / "volumes")
+def place(folder: Path) -> PVCOrigin:
+    return PVCOrigin(PVCLocation(claim_name="models", path="small"), folder / "volumes")
 
 
 def expected(folder: Path) -> str:

@@ -100,6 +100,8 @@ class EvaluateDocument(StageDocument):
     """Name of the baseline's ModelEvaluation, whose results are in the store."""
     turn: Turn | None = None
     """Measure only suites whose two sides take turns, and only this start."""
+    turns: list[str] = Field(default_factory=list)
+    """Names of the ModelEvaluations of all starts: original 1, candidate 1, original 2, and so on."""
     artifact_hash: str | None = None
     """Finds the candidate's quantize report (per-module losses) in the store, for report.html."""
 

@@ -1,6 +1,7 @@
 """What an engine's log says: the kernels that it chose, and why it ended. Pure.
 
-A pod does not say whose log it is, so the words of all engines are tried. Those of one mean nothing in another's log.
+A pod does not say whose log it is, so the words of all engines are tried. The first engine whose words name an error
+has the word.
 """
 
 from __future__ import annotations

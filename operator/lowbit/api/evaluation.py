@@ -107,7 +107,7 @@ def suite_of(suite: Suite | ResolvedSuite) -> tuple[AnySuite, Wire]:
 def starts_of(suite: ResolvedSuite) -> int:
     """How often each model's engine is started in turn for a suite; 0 if its sides are measured separately."""
     kind, settings = suite_of(suite)
-    return kind.starts(settings) if kind.pairing == "Interleaved" else 0
+    return max(1, kind.starts(settings)) if kind.pairing == "Interleaved" else 0
 
 
 def datasets_of(suite: Suite) -> Mapping[str, EvaluationDataset]:

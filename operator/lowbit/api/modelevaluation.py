@@ -35,6 +35,8 @@ class Turn(Wire):
     """Of this start, from 1."""
     other: Digest
     """The model that it is measured in turn with."""
+    other_runtime: str
+    """Hash of that model's engine."""
 
 
 class ModelEvaluationSpec(Wire):

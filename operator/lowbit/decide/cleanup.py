@@ -90,5 +90,4 @@ def perhaps_needed(snapshot: Snapshot, name: str, open_: set[str]) -> bool:
     if not open_:
         return False
     seen = (snapshot.evaluations.get(each) for each in (name, first_attempt(name)))
-    specs = [each.body.spec for each in seen if each is not None]
-    return any(spec.baseline in open_ or spec.turn is not None for spec in specs)
+    return any(each is not None and each.body.spec.baseline in open_ for each in seen)

@@ -18,8 +18,8 @@ from lowbit.api.recipes.base import Fitting
 def check_engine(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
     """Problems between the engine's settings and the model."""
     kind, settings = engine_of(spec.engine)
-    place = f"spec.engine.{kind.name}"
-    return [replace(problem, field=f"{place}.{problem.field}") for problem in kind.problems(settings, facts)]
+    field = f"spec.engine.{kind.name}"
+    return [replace(problem, field=f"{field}.{problem.field}") for problem in kind.problems(settings, facts)]
 
 
 def check_candidates(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
@@ -29,12 +29,12 @@ def check_candidates(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Proble
     found: list[Problem] = []
     for index, candidate in enumerate(spec.candidates):
         kind, member = recipe_of(candidate)
-        place = f"spec.candidates[{index}].{kind.name}"
+        field = f"spec.candidates[{index}].{kind.name}"
         if kind.quant_methods and not engine.formats & set(kind.quant_methods):
             message = f"the engine {engine.name} does not load what {kind.name} makes"
             formats = ", ".join(sorted(engine.formats))
-            found.append(Problem(place, "FormatNotLoaded", message, f"use a recipe that makes one of {formats}"))
-        found += [replace(problem, field=f"{place}.{problem.field}") for problem in kind.problems(member, fitting)]
+            found.append(Problem(field, "FormatNotLoaded", message, f"use a recipe that makes one of {formats}"))
+        found += [replace(problem, field=f"{field}.{problem.field}") for problem in kind.problems(member, fitting)]
     return found
 
 

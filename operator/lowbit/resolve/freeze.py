@@ -149,12 +149,20 @@ def candidate_spec(revision: ModelRevisionSpec, artifact: Digest) -> ModelEvalua
 
 def turn_specs(revision: ModelRevisionSpec, artifact: Digest) -> list[ModelEvaluationSpec]:
     """Fresh starts of both engines, for suites whose sides take turns: original 1, candidate 1, original 2, ..."""
+    starts = max(map(starts_of, revision.protocol.suites), default=0)
+    if not starts:
+        return []
     original, made = baseline_spec(revision), candidate_spec(revision, artifact)
     return [
-        side.model_copy(update={"turn": Turn(number=number + 1, other=other.model.digest)})
-        for number in range(max(map(starts_of, revision.protocol.suites), default=0))
+        side.model_copy(update={"baseline": made.baseline, "turn": turn_with(other, number + 1)})
+        for number in range(starts)
         for side, other in ((original, made), (made, original))
     ]
+
+
+def turn_with(other: ModelEvaluationSpec, number: int) -> Turn:
+    """A start in turn with the other model, in that model's engine."""
+    return Turn(number=number, other=other.model.digest, other_runtime=other.runtime_key)
 
 
 def _evaluation(

@@ -188,12 +188,19 @@ def find_evaluations(
     store: Store, revisions: list[ModelRevisionSpec], found: dict[str, ArtifactRecord]
 ) -> dict[str, EvaluationSummary]:
     """Finished evaluations of the baselines and of the artifacts that were found, by name, baselines first."""
-    names = [evaluation_name(baseline_spec(revision)) for revision in revisions]
-    for revision in revisions:
-        if revision.artifact_hash in found:
-            artifact = found[revision.artifact_hash].digest
-            specs = [candidate_spec(revision, artifact), *turn_specs(revision, artifact)]
-            names += [evaluation_name(spec) for spec in specs]
+    made = [(each, found[each.artifact_hash].digest) for each in revisions if each.artifact_hash in found]
+    specs = [baseline_spec(revision) for revision in revisions]
+    specs += [candidate_spec(revision, artifact) for revision, artifact in made]
+    summaries = read_summaries(store, [evaluation_name(spec) for spec in specs])
+    for revision, artifact in made:
+        # Whose own evaluation is done needs none of its starts any more.
+        if evaluation_name(candidate_spec(revision, artifact)) not in summaries:
+            summaries |= read_summaries(store, [evaluation_name(spec) for spec in turn_specs(revision, artifact)])
+    return summaries
+
+
+def read_summaries(store: Store, names: list[str]) -> dict[str, EvaluationSummary]:
+    """Those of finished evaluations, by name."""
     summaries = {}
     for name in dict.fromkeys(names):
         data = store.read(result_key(name))
@@ -220,5 +227,5 @@ def message_bytes(result: PrepareResult) -> int:
 def _artifact(recipe: ArtifactRecipe, store: Store, mounts: Mounts, progress: Progress) -> tuple[str, FileList]:
     if recipe.digest is not None:
         return recipe.digest, store.require("artifacts", recipe.digest)
-    place = open_origin(recipe, volumes=mounts.volumes, secrets=mounts.secrets)
-    return place.name, import_model(store, "artifacts", place, progress, keep_facts(store, place.name))
+    origin = open_origin(recipe, volumes=mounts.volumes, secrets=mounts.secrets)
+    return origin.name, import_model(store, "artifacts", origin, progress, keep_facts(store, origin.name))

@@ -35,8 +35,6 @@ CURVES = (
         "a cold start, the operator's part", "#98c98a", "scale-settled-*.json",
         r"([\d,]+) settled: cold start, processor time to rest",
     ),
-    Curve("a wave", "#9467bd", "scale-wave-*.json", r"a wave of ([\d,]+): from the first apply to the last Ready"),
-    Curve("a wave, the operator's part", "#c5a5dd", "scale-wave-*.json", r"a wave of ([\d,]+): processor, operator"),
 )  # fmt: skip
 BESIDE = 1000
 WIDTH, HEIGHT, MARGIN = 640, 440, 70

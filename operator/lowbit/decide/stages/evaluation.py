@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from lowbit.api.documents import EvaluateResult
 from lowbit.api.engines import engine_of, field_path, resolved_engine
@@ -40,39 +40,62 @@ def judge_revision(
 
     What is measured in turn comes before the candidate's own evaluation, which compares all of it.
     """
-    baseline = measured(snapshot, clock, store, revision, baseline_of(revision), "EvaluatingBaseline")
+    baseline = measured(Ask(snapshot, clock, store, revision, baseline_of(revision), "EvaluatingBaseline"))
     if isinstance(baseline, StageResult):
         return baseline
-    wanted = candidate_of(revision, record.digest)
-    known = snapshot.evaluations.get(wanted.name)
-    if known is None or known.body.status.summary is None:
-        for turn in turns_of(revision, record.digest):
-            step = measured(snapshot, clock, store, revision, turn, "Evaluating")
+    ask = Ask(snapshot, clock, store, revision, candidate_of(revision, record.digest), "Evaluating")
+    turns = turns_of(revision, record.digest)
+    candidate = known(ask)
+    if candidate is None:
+        for turn in turns:
+            step = measured(replace(ask, wanted=turn))
             if isinstance(step, StageResult):
                 return step
-    candidate = measured(snapshot, clock, store, revision, wanted, "Evaluating")
+        candidate = in_engine(ask, snapshot.evaluations[ask.wanted.name])
     if isinstance(candidate, StageResult):
         return candidate
-    moved = engine_moved(baseline, candidate, revision, clock)
+    in_turn = [seen for turn in turns if (seen := snapshot.evaluations.get(turn.name)) is not None]
+    moved = engine_moved([baseline, *in_turn, candidate], revision, clock)
     return moved or verdict(snapshot, clock, revision, baseline, candidate)
 
 
-def measured(
-    snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, revision: Observed[ModelRevision], wanted: NamedEvaluation,
-    stage: Stage,
-) -> Observed[ModelEvaluation] | StageResult:  # fmt: skip
+@dataclass(frozen=True)
+class Ask:
+    """An evaluation that a revision needs."""
+
+    snapshot: Snapshot
+    clock: Clock
+    store: ModelStoreSpec
+    revision: Observed[ModelRevision]
+    wanted: NamedEvaluation
+    stage: Stage
+
+    @property
+    def doing(self) -> str:
+        """What goes on, for people."""
+        name, spec = self.wanted
+        what = "the original" if spec.model.kind == "Source" else f"{self.revision.meta.name}'s artifact"
+        start = f", start {spec.turn.number}" if spec.turn is not None else ""
+        return f"evaluating {what} in the engine ({name}{start})"
+
+
+def measured(ask: Ask) -> Observed[ModelEvaluation] | StageResult:
     """The finished ModelEvaluation, or how far it is."""
-    name, spec = wanted
+    found = known(ask)
+    return found if found is not None else in_engine(ask, ask.snapshot.evaluations[ask.wanted.name])
+
+
+def known(ask: Ask) -> Observed[ModelEvaluation] | StageResult | None:
+    """The finished ModelEvaluation, or how far it is; None if it is there, and only an engine can give its result."""
+    snapshot, revision = ask.snapshot, ask.revision
+    name, spec = ask.wanted
     seen = snapshot.evaluations.get(name)
-    what = "the original" if spec.baseline is None else f"{revision.meta.name}'s artifact"
-    start = f", start {spec.turn.number}" if spec.turn is not None else ""
-    doing = f"evaluating {what} in the engine ({name}{start})"
     if seen is None:
         manifest = evaluation_manifest(revision.meta.namespace, [user(snapshot)], spec)
         return StageResult(
-            stage,
+            ask.stage,
             "EvaluationCreated",
-            doing,
+            ask.doing,
             actions=(Create(manifest),),
             intermediate=True,
             revision=revision.meta.name,
@@ -80,35 +103,39 @@ def measured(
     adoption = adopt(snapshot, "ModelEvaluation", seen.meta)
     if adoption or seen.meta.deleting:
         return StageResult(
-            stage, "EvaluationShared", doing, actions=adoption, requeue_after=5.0, revision=revision.meta.name
+            ask.stage, "EvaluationShared", ask.doing, actions=adoption, requeue_after=5.0, revision=revision.meta.name
         )
     if seen.body.status.summary is not None:
         return seen
     if latest(snapshot, evaluate_job_name(name)) is None:
-        found = in_store(snapshot, clock, store, seen)
-        if found is not None:
-            return found
-    model = snapshot.model.body.spec
+        return in_store(snapshot, ask.clock, ask.store, seen)
+    return None
+
+
+def in_engine(ask: Ask, seen: Observed[ModelEvaluation]) -> StageResult:
+    """How far the evaluate Job is, and what it has left behind."""
+    snapshot, revision, model = ask.snapshot, ask.revision, ask.snapshot.model.body.spec
+    name, spec = ask.wanted
     request = JobRequest(
-        name=evaluate_job_name(name), kind=EVALUATE, stage=stage,
-        options=model.jobs.evaluate, doing=doing, revision=revision.meta.name,
+        name=evaluate_job_name(name), kind=EVALUATE, stage=ask.stage,
+        options=model.jobs.evaluate, doing=ask.doing, revision=revision.meta.name,
         engine=field_path(model.engine),
         make=lambda run_: topology_of(spec.engine).evaluation(
-            Context(revision.meta.namespace, store, frozen_platform(revision.body.spec, snapshot.platform)),
+            Context(revision.meta.namespace, ask.store, frozen_platform(revision.body.spec, snapshot.platform)),
             [user(snapshot)], Evaluation(name, spec, revision.body.spec, engine_of(model.engine)[1]), run_,
         ),
     )  # fmt: skip
-    result = run(snapshot, clock, request)
+    result = run(snapshot, ask.clock, request)
     if isinstance(result, StageResult):
-        fact = record_engine(seen, latest(snapshot, request.name), clock)
+        fact = record_engine(seen, latest(snapshot, request.name), ask.clock)
         return replace(result, fact=fact) if fact is not None else result
     evaluated = result.result(EvaluateResult)
     if evaluated is None:
-        return no_result(request.name, clock)
+        return no_result(request.name, ask.clock)
     image = measured_on(snapshot, request.name, reused=evaluated.reused)
     return StageResult(
-        stage, "Evaluated", f"{name} is measured", revision=revision.meta.name,
-        fact=record_summary(seen, evaluated.summary, image, clock),
+        ask.stage, "Evaluated", f"{name} is measured", revision=revision.meta.name,
+        fact=record_summary(seen, evaluated.summary, image, ask.clock),
     )  # fmt: skip
 
 
@@ -163,23 +190,26 @@ def measured_on(snapshot: Snapshot, job_name: str, *, reused: bool) -> str | Non
 
 
 def engine_moved(
-    baseline: Observed[ModelEvaluation],
-    candidate: Observed[ModelEvaluation],
-    revision: Observed[ModelRevision],
-    clock: Clock,
+    evaluations: list[Observed[ModelEvaluation]], revision: Observed[ModelRevision], clock: Clock
 ) -> StageResult | None:
-    """Two images under one tag make two results that cannot be compared: nothing passes. A digest cannot move.
+    """Two images under one tag make results that cannot be compared: nothing passes. A digest cannot move.
 
     Where the image of a result from the store is not known any more, the evaluator has compared the engines' versions.
     """
     kind, settings = resolved_engine(revision.body.spec.engine)
     image = settings.image
-    first, second = baseline.body.status.engine_image_id, candidate.body.status.engine_image_id
-    if DIGEST_MARK in image or not first or not second or first == second:
+    if DIGEST_MARK in image:
         return None
+    ran: dict[str, str] = {}
+    for each in evaluations:
+        if each.body.status.engine_image_id:
+            ran.setdefault(each.body.status.engine_image_id, each.meta.name)
+    if len(ran) < 2:
+        return None
+    (first, one), (second, other) = list(ran.items())[:2]
     message = (
-        f"{image} is not the image that it was: the original was measured in {first} ({baseline.meta.name}), "
-        f"{revision.meta.name} in {second} ({candidate.meta.name}), and the two cannot be compared."
+        f"{image} is not the image that it was: {one} was measured in {first}, {other} in {second}, "
+        f"and the two cannot be compared for {revision.meta.name}."
     )
     example = second if DIGEST_MARK in second else f"{_without_tag(image)}{DIGEST_MARK}..."
     field = f"spec.engine.{kind.name}.image"

@@ -32,7 +32,9 @@ from lowbit.naming.names import (
     FETCH_ANNOTATION,
     LOGGING_ANNOTATION,
     STAGE_LABEL,
+    evaluation_name,
 )
+from lowbit.resolve.freeze import turn_specs
 
 
 def evaluate_job(context: Context, owners: Sequence[OwnerReference], evaluation: Evaluation, run: JobRun) -> Manifest:
@@ -90,6 +92,7 @@ def fetch_container(image: str, platform: Platform, mounts: Sequence[Mount]) -> 
 
 def _document(evaluation: Evaluation, store: ModelStoreSpec) -> EvaluateDocument:
     spec, revision = evaluation.spec, evaluation.revision
+    made = spec.model.kind == "Artifact"
     return EvaluateDocument(
         store=store_access(store),
         evaluation=evaluation.name,
@@ -101,5 +104,6 @@ def _document(evaluation: Evaluation, store: ModelStoreSpec) -> EvaluateDocument
         served_name=revision.quantized_model,
         baseline=spec.baseline,
         turn=spec.turn,
-        artifact_hash=revision.artifact_hash if spec.model.kind == "Artifact" else None,
+        turns=[evaluation_name(each) for each in turn_specs(revision, spec.model.digest)] if made else [],
+        artifact_hash=revision.artifact_hash if made else None,
     )

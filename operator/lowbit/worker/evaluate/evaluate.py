@@ -133,23 +133,28 @@ def suites_of(document: EvaluateDocument) -> list[SuiteOf]:
 
 
 def load_baseline(document: EvaluateDocument, store: Store, protocol_key: str) -> Baseline | None:
-    """What the candidate is compared with; None if the original itself is measured."""
+    """What the candidate is compared with; None if the original itself is measured. Raises RefusalError."""
     if document.baseline is None:
         return None
     result = results.read_baseline(store, document, protocol_key)
     version = result.versions.get("engine", UNKNOWN_VERSION)
+    if document.turn is not None:
+        # The original's start has nothing to be compared with, only an engine that must be the same.
+        pair = turns.suites_of(document) if document.model.kind == "Artifact" else []
+        index = 2 * (document.turn.number - 1)
+        return Baseline(result, [turns.read_start(document, store, result, suite, index) for suite in pair], {})
     samples = []
     for suite in turns.suites_of(document):
-        found = results.read_suite(store, turns.original_key(document, result, suite), suite, version)
+        found = results.read_suite(store, result.suites.get(suite.name, "none"), suite, version)
         if found is None:
             raise results.damaged(
                 document.baseline, f"what it gave for suite {suite.name} is missing, or was measured anew"
             )
         samples.append(found)
     starts = {
-        suite.name: turns.read_starts(document, store, result, suite, version)
+        suite.name: turns.read_starts(document, store, result, suite)
         for suite in document.protocol.suites
-        if document.turn is None and starts_of(suite)
+        if starts_of(suite)
     }
     return Baseline(result, samples, starts)
 
@@ -169,11 +174,11 @@ async def measure(
     # One token is generated with every text, so a text must leave room for it.
     room = longest - 1 if longest else None
     suites = suites_of(document)
-    if baseline is not None:
+    if baseline is not None and baseline.samples:
         check_room(document, suites, baseline, room)
     samples, new = [], []
     for index, one in enumerate(suites):
-        original = baseline.samples[index] if baseline else None
+        original = baseline.samples[index] if baseline and baseline.samples else None
         step = (READ_SHARE - READY_SHARE) / len(suites)
         part = progress.part(READY_SHARE + index * step, READY_SHARE + (index + 1) * step)
         known = await asyncio.to_thread(results.read_suite, store, one.key, one.suite, version)
@@ -188,11 +193,17 @@ async def measure(
     progress.report(READ_SHARE, "generating a few answers", force=True)
     texts = [one.runner.texts(found) for one, found in zip(suites, samples, strict=True)]
     prompt_tokens, output_tokens = decoding.lengths(room)
-    generated = await decoding.generate(client, decoding.prompts_of(texts[0], prompt_tokens), output_tokens)
+    prompts = decoding.prompts_of(texts[0], prompt_tokens)
+    generated = await decoding.generate(client, prompts, output_tokens) if tells_logprobs(document) else []
     every_text = [text for one in texts for text in one]
     fitting = speed.fit(document.protocol.speed, longest)
     speeds = await speed.measure(client, every_text, fitting, progress.part(READ_SHARE, SPEED_SHARE))
     return Measured(samples, new, generated, speeds, version, longest)
+
+
+def tells_logprobs(document: EvaluateDocument) -> bool:
+    """Whether generated tokens can be read again as a prompt."""
+    return "PromptLogprobs" in resolved_engine(document.engine)[0].capabilities
 
 
 def check_engine(document: EvaluateDocument, baseline: Baseline, version: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from lowbit.api.base import Digest, Tolerant
+from lowbit.api.base import Tolerant
 from lowbit.api.documents import EvaluateDocument, EvaluateResult
 from lowbit.api.engines import ResolvedEngine
 from lowbit.api.evaluation import ResolvedSuite, suite_of
@@ -72,32 +72,34 @@ def read_baseline(store: Store, document: EvaluateDocument, protocol_key: str) -
         raise RefusalError(
             "NoBaseline",
             f"the store holds no result of the baseline {name}: it was removed after it had been measured",
-            f"delete the ModelEvaluation {name}, so that the original is measured again",
+            f"delete the ModelEvaluation {name} and the Job of that name, so that the original is measured again",
         )
     if baseline.protocol_key != protocol_key:
         raise RefusalError(
             "OtherProtocol",
             f"the baseline {name} was measured with the protocol {baseline.protocol_key[:10]}, "
             f"and this evaluation asks for {protocol_key[:10]}: their numbers cannot be compared",
-            f"delete the ModelEvaluation {name} and its results in the store, so that the original is measured again",
+            f"delete the ModelEvaluation {name}, the Job of that name and the folder evaluations/{name} in the store, "
+            "so that the original is measured again",
         )
     return baseline
 
 
 def suite_key(
-    document: EvaluateDocument, suite: ResolvedSuite, model: Digest, engine: ResolvedEngine, turn: Turn | None
+    document: EvaluateDocument, suite: ResolvedSuite, model: EvaluatedModel, engine: ResolvedEngine, turn: Turn | None
 ) -> str:
     """Hash of everything that a model's samples of one suite depend on. The suite's name is not in it.
 
-    Samples of a turn depend on both models: other turns, with another model, are other samples.
+    Samples of a turn depend on both models and engines: turns with another one are other samples. An artifact may be
+    the original itself, so it counts which of the two a model is.
     """
     depends: dict[str, Any] = {
-        "model": model,
+        "model": model.digest,
         "suite": suite.model_copy(update={"name": ""}),
         "tokenizer": document.protocol.tokenizer,
         "runtime": digest("runtime", engine),
     }
-    return digest("suite", depends if turn is None else depends | {"turn": turn})
+    return digest("suite", depends if turn is None else depends | {"turn": turn, "side": model.kind})
 
 
 def read_suite(store: Store, key: str, suite: ResolvedSuite, version: str) -> Any | None:
@@ -151,5 +153,6 @@ def damaged(evaluation: str, why: str) -> RefusalError:
     return RefusalError(
         "Damaged",
         f"the store's results of {evaluation} are damaged: {why}",
-        f"delete the ModelEvaluation {evaluation} and the folder evaluations/{evaluation} in the store",
+        f"delete the ModelEvaluation {evaluation}, the Job of that name and the folder evaluations/{evaluation} in the "
+        "store",
     )

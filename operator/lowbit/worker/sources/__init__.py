@@ -24,17 +24,17 @@ def open_origin(
 ) -> Origin:
     """The origin that a source or an artifact candidate names. Raises ValueError if it names none."""
     if source.hugging_face is not None:
-        from lowbit.worker.sources.hub import HubPlace
+        from lowbit.worker.sources.hub import HubOrigin
 
-        return HubPlace(source.hugging_face, secrets)
+        return HubOrigin(source.hugging_face, secrets)
     if source.pvc is not None:
-        from lowbit.worker.sources.pvc import PVCPlace
+        from lowbit.worker.sources.pvc import PVCOrigin
 
-        return PVCPlace(source.pvc, volumes)
+        return PVCOrigin(source.pvc, volumes)
     if source.s3 is not None:
-        from lowbit.worker.sources.s3 import S3Place, client_of
+        from lowbit.worker.sources.s3 import S3Origin, client_of
 
-        return S3Place(source.s3, client_of(source.s3, secrets))
+        return S3Origin(source.s3, client_of(source.s3, secrets))
     raise ValueError("a source is exactly one of huggingFace, pvc and s3")
 
 

@@ -37,7 +37,7 @@ class _Counting:
         return getattr(self._file, name)
 
 
-class HubPlace:
+class HubOrigin:
     """Every file of a repository at a commit."""
 
     def __init__(self, location: HuggingFaceLocation, secrets: Path) -> None:

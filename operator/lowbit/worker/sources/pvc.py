@@ -10,7 +10,7 @@ from lowbit.worker.refuse import RefusalError
 from lowbit.worker.sources.base import RemoteFile, is_hidden, partial_path
 
 
-class PVCPlace:
+class PVCOrigin:
     """A folder on a claim, read only. volumes: where the claims are mounted, each under its name."""
 
     identity: str | None = None

@@ -20,7 +20,7 @@ def client_of(location: S3Location, secrets: Path) -> Any:
     return s3client.make_client(location.endpoint, location.region, reference.name if reference else None, secrets)
 
 
-class S3Place:
+class S3Origin:
     """Every object below the prefix."""
 
     identity: str | None = None
