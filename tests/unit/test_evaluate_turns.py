@@ -64,7 +64,7 @@ def document(bench: Bench, side: str, number: int = 0, other: str = ARTIFACT) ->
     known: dict[str, Any] = {"evaluation": f"{side}-{number}-{other[-1]}"}
     if number:
         other = bench.source if side == "candidate" else other
-        known["turn"] = Turn(number=number, other=other, other_runtime=digest("runtime", found.engine))
+        known["turn"] = Turn(start=number, other=other, other_runtime=digest("runtime", found.engine))
         known["baseline"] = "original-0-a"
     if side == "candidate":
         known["turns"] = [f"turn-{side[0]}{number}" for number in (1, 2) for side in ("original", "candidate")]

@@ -127,7 +127,7 @@ def test_a_toy_suite_whose_sides_take_turns_starts_both_engines_in_turn_and_is_j
         world.settle(NAME)
         assert condition(world, "Ready")["status"] == "True"
         turns = [
-            (each["turn"]["number"], each["model"]["kind"])
+            (each["turn"]["start"], each["model"]["kind"])
             for kind, name in world.created
             if kind == "ModelEvaluation" and name.startswith("turn-")
             for each in [world.objects["ModelEvaluation", name]["spec"]]

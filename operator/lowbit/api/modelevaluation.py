@@ -31,8 +31,8 @@ class EvaluatedModel(Wire):
 class Turn(Wire):
     """One start of an engine, in turn with the other model's: original 1, candidate 1, original 2, and so on."""
 
-    number: int = Field(ge=1)
-    """Of this start, from 1."""
+    start: int = Field(ge=1)
+    """Its number, from 1."""
     other: Digest
     """The model that it is measured in turn with."""
     other_runtime: str

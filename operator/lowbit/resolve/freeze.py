@@ -162,7 +162,7 @@ def turn_specs(revision: ModelRevisionSpec, artifact: Digest) -> list[ModelEvalu
 
 def turn_with(other: ModelEvaluationSpec, number: int) -> Turn:
     """A start in turn with the other model, in that model's engine."""
-    return Turn(number=number, other=other.model.digest, other_runtime=other.runtime_key)
+    return Turn(start=number, other=other.model.digest, other_runtime=other.runtime_key)
 
 
 def _evaluation(

@@ -75,7 +75,7 @@ class Ask:
         """What goes on, for people."""
         name, spec = self.wanted
         what = "the original" if spec.model.kind == "Source" else f"{self.revision.meta.name}'s artifact"
-        start = f", start {spec.turn.number}" if spec.turn is not None else ""
+        start = f", start {spec.turn.start}" if spec.turn is not None else ""
         return f"evaluating {what} in the engine ({name}{start})"
 
 

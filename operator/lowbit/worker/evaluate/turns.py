@@ -21,7 +21,7 @@ def suites_of(document: EvaluateDocument) -> list[ResolvedSuite]:
     """The suites that this evaluation measures: those of its turn, or those whose sides are measured separately."""
     if document.turn is None:
         return [suite for suite in document.protocol.suites if starts_of(suite) == 0]
-    return [suite for suite in document.protocol.suites if starts_of(suite) >= document.turn.number]
+    return [suite for suite in document.protocol.suites if starts_of(suite) >= document.turn.start]
 
 
 def key_of(document: EvaluateDocument, suite: ResolvedSuite) -> str:
@@ -34,7 +34,7 @@ def start_key(document: EvaluateDocument, baseline: results.StoredResult, suite:
     side: results.StoredResult | EvaluateDocument = document if start % 2 else baseline
     other = baseline if start % 2 else document
     runtime = digest("runtime", other.engine)
-    turn = Turn(number=start // 2 + 1, other=other.model.digest, other_runtime=runtime)
+    turn = Turn(start=start // 2 + 1, other=other.model.digest, other_runtime=runtime)
     return results.suite_key(document, suite, side.model, side.engine, turn)
 
 
