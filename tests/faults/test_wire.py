@@ -71,6 +71,16 @@ def test_nothing_is_written_when_the_lease_has_run_out() -> None:
     assert wire.wrong == ["create:events:Serving: written without the Lease"]
 
 
+def test_on_a_machine_that_is_late_a_write_may_come_as_late() -> None:
+    wire = Wire()
+    wire.agreed(lease("one"), 10.0)
+    wire.late = 3.0
+    wire.asks(Asked("create", "events", "Serving"), {}, b"{}", 15.0)
+    assert wire.wrong == []
+    wire.asks(Asked("create", "events", "Serving"), {}, b"{}", 16.0)
+    assert wire.wrong == ["create:events:Serving: written without the Lease"]
+
+
 def test_nothing_is_written_by_one_that_has_only_just_begun() -> None:
     wire = Wire()
     wire.agreed(lease("one"), 10.0)
