@@ -151,19 +151,25 @@ def test_a_start_in_another_image_of_the_engine_is_compared_with_nothing(world: 
         assert ("Deployment", NAME) not in world.objects
 
 
-def test_nothing_races_again_for_a_result_that_the_store_holds(world: World) -> None:
+@pytest.mark.parametrize(
+    ("lost", "measured"), [("", 0), ("turn-", 0), ("eval-", 1)], ids=["nothing", "the starts", "the comparison"]
+)
+def test_when_all_status_is_lost_only_what_the_store_lacks_is_measured_again(
+    world: World, lost: str, measured: int
+) -> None:
+    """For a comparison that the store holds nothing races again; for one that it lacks the starts are found there."""
     with toy_race():
         world.rows = [row("Lead", Estimate(0.95), "race")]
         world.apply_model(NAME, raced("0.9"))
         world.settle(NAME)
-        world.stored = {name: found for name, found in world.stored.items() if not name.startswith("turn-")}
+        world.stored = {name: kept for name, kept in world.stored.items() if not lost or not name.startswith(lost)}
         before = world.evaluated
         for kind in ("ModelEvaluation", "ModelRevision", "Job"):
             for name in world.names(kind):
                 world.delete(kind, name)
         world.settle(NAME)
         assert condition(world, "Ready")["status"] == "True"
-        assert world.evaluated == before
+        assert world.evaluated == before + measured
 
 
 def test_a_race_lost_is_not_served(world: World) -> None:
@@ -173,20 +179,6 @@ def test_a_race_lost_is_not_served(world: World) -> None:
         world.settle(NAME)
         assert condition(world, "Ready")["reason"] == "GateFailed"
         assert ("Deployment", NAME) not in world.objects
-
-
-def test_turns_are_found_in_the_store_when_all_status_is_lost(world: World) -> None:
-    with toy_race():
-        world.rows = [row("Lead", Estimate(0.95), "race")]
-        world.apply_model(NAME, raced("0.9"))
-        world.settle(NAME)
-        before = world.evaluated
-        for kind in ("ModelEvaluation", "ModelRevision", "Job"):
-            for name in world.names(kind):
-                world.delete(kind, name)
-        world.settle(NAME)
-        assert condition(world, "Ready")["status"] == "True"
-        assert world.evaluated == before
 
 
 def test_candidates_with_other_engine_settings_have_starts_of_their_own() -> None:

@@ -40,18 +40,20 @@ def judge_revision(
 
     What is measured in turn comes before the candidate's own evaluation, which compares all of it.
     """
-    baseline = measured(Ask(snapshot, clock, store, revision, baseline_of(revision), "EvaluatingBaseline"))
+    baseline = measured(
+        EvaluationRequest(snapshot, clock, store, revision, baseline_of(revision), "EvaluatingBaseline")
+    )
     if isinstance(baseline, StageResult):
         return baseline
-    ask = Ask(snapshot, clock, store, revision, candidate_of(revision, record.digest), "Evaluating")
+    asked = EvaluationRequest(snapshot, clock, store, revision, candidate_of(revision, record.digest), "Evaluating")
     turns = turns_of(revision, record.digest)
-    candidate = known(ask)
+    candidate = known(asked)
     if candidate is None:
         for turn in turns:
-            step = measured(replace(ask, wanted=turn))
+            step = measured(replace(asked, wanted=turn))
             if isinstance(step, StageResult):
                 return step
-        candidate = in_engine(ask, snapshot.evaluations[ask.wanted.name])
+        candidate = in_engine(asked, snapshot.evaluations[asked.wanted.name])
     if isinstance(candidate, StageResult):
         return candidate
     in_turn = [seen for turn in turns if (seen := snapshot.evaluations.get(turn.name)) is not None]
@@ -60,7 +62,7 @@ def judge_revision(
 
 
 @dataclass(frozen=True)
-class Ask:
+class EvaluationRequest:
     """An evaluation that a revision needs."""
 
     snapshot: Snapshot
@@ -79,23 +81,23 @@ class Ask:
         return f"evaluating {what} in the engine ({name}{start})"
 
 
-def measured(ask: Ask) -> Observed[ModelEvaluation] | StageResult:
+def measured(asked: EvaluationRequest) -> Observed[ModelEvaluation] | StageResult:
     """The finished ModelEvaluation, or how far it is."""
-    found = known(ask)
-    return found if found is not None else in_engine(ask, ask.snapshot.evaluations[ask.wanted.name])
+    found = known(asked)
+    return found if found is not None else in_engine(asked, asked.snapshot.evaluations[asked.wanted.name])
 
 
-def known(ask: Ask) -> Observed[ModelEvaluation] | StageResult | None:
+def known(asked: EvaluationRequest) -> Observed[ModelEvaluation] | StageResult | None:
     """The finished ModelEvaluation, or how far it is; None if it is there, and only an engine can give its result."""
-    snapshot, revision = ask.snapshot, ask.revision
-    name, spec = ask.wanted
+    snapshot, revision = asked.snapshot, asked.revision
+    name, spec = asked.wanted
     seen = snapshot.evaluations.get(name)
     if seen is None:
         manifest = evaluation_manifest(revision.meta.namespace, [user(snapshot)], spec)
         return StageResult(
-            ask.stage,
+            asked.stage,
             "EvaluationCreated",
-            ask.doing,
+            asked.doing,
             actions=(Create(manifest),),
             intermediate=True,
             revision=revision.meta.name,
@@ -103,39 +105,44 @@ def known(ask: Ask) -> Observed[ModelEvaluation] | StageResult | None:
     adoption = adopt(snapshot, "ModelEvaluation", seen.meta)
     if adoption or seen.meta.deleting:
         return StageResult(
-            ask.stage, "EvaluationShared", ask.doing, actions=adoption, requeue_after=5.0, revision=revision.meta.name
+            asked.stage,
+            "EvaluationShared",
+            asked.doing,
+            actions=adoption,
+            requeue_after=5.0,
+            revision=revision.meta.name,
         )
     if seen.body.status.summary is not None:
         return seen
     if latest(snapshot, evaluate_job_name(name)) is None:
-        return in_store(snapshot, ask.clock, ask.store, seen)
+        return in_store(snapshot, asked.clock, asked.store, seen)
     return None
 
 
-def in_engine(ask: Ask, seen: Observed[ModelEvaluation]) -> StageResult:
+def in_engine(asked: EvaluationRequest, seen: Observed[ModelEvaluation]) -> StageResult:
     """How far the evaluate Job is, and what it has left behind."""
-    snapshot, revision, model = ask.snapshot, ask.revision, ask.snapshot.model.body.spec
-    name, spec = ask.wanted
+    snapshot, revision, model = asked.snapshot, asked.revision, asked.snapshot.model.body.spec
+    name, spec = asked.wanted
     request = JobRequest(
-        name=evaluate_job_name(name), kind=EVALUATE, stage=ask.stage,
-        options=model.jobs.evaluate, doing=ask.doing, revision=revision.meta.name,
+        name=evaluate_job_name(name), kind=EVALUATE, stage=asked.stage,
+        options=model.jobs.evaluate, doing=asked.doing, revision=revision.meta.name,
         engine=field_path(model.engine),
         make=lambda run_: topology_of(spec.engine).evaluation(
-            Context(revision.meta.namespace, ask.store, frozen_platform(revision.body.spec, snapshot.platform)),
+            Context(revision.meta.namespace, asked.store, frozen_platform(revision.body.spec, snapshot.platform)),
             [user(snapshot)], Evaluation(name, spec, revision.body.spec, engine_of(model.engine)[1]), run_,
         ),
     )  # fmt: skip
-    result = run(snapshot, ask.clock, request)
+    result = run(snapshot, asked.clock, request)
     if isinstance(result, StageResult):
-        fact = record_engine(seen, latest(snapshot, request.name), ask.clock)
+        fact = record_engine(seen, latest(snapshot, request.name), asked.clock)
         return replace(result, fact=fact) if fact is not None else result
     evaluated = result.result(EvaluateResult)
     if evaluated is None:
-        return no_result(request.name, ask.clock)
+        return no_result(request.name, asked.clock)
     image = measured_on(snapshot, request.name, reused=evaluated.reused)
     return StageResult(
-        ask.stage, "Evaluated", f"{name} is measured", revision=revision.meta.name,
-        fact=record_summary(seen, evaluated.summary, image, ask.clock),
+        asked.stage, "Evaluated", f"{name} is measured", revision=revision.meta.name,
+        fact=record_summary(seen, evaluated.summary, image, asked.clock),
     )  # fmt: skip
 
 

@@ -141,8 +141,8 @@ def load_baseline(document: EvaluateDocument, store: Store, protocol_key: str) -
     if document.turn is not None:
         # The original's start has nothing to be compared with, only an engine that must be the same.
         pair = turns.suites_of(document) if document.model.kind == "Artifact" else []
-        index = 2 * (document.turn.start - 1)
-        return Baseline(result, [turns.read_start(document, store, result, suite, index) for suite in pair], {})
+        start = document.turn.start
+        return Baseline(result, [turns.read_original(document, store, result, suite, start) for suite in pair], {})
     samples = []
     for suite in turns.suites_of(document):
         found = results.read_suite(store, result.suites.get(suite.name, "none"), suite, version)

@@ -5,7 +5,7 @@ The candidate's own evaluation comes last. It measures none of these suites, and
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from lowbit.api.documents import EvaluateDocument
 from lowbit.api.evaluation import ResolvedSuite, starts_of
@@ -29,43 +29,65 @@ def key_of(document: EvaluateDocument, suite: ResolvedSuite) -> str:
     return results.suite_key(document, suite, document.model, document.engine, document.turn)
 
 
-def start_key(document: EvaluateDocument, baseline: results.StoredResult, suite: ResolvedSuite, start: int) -> str:
-    """Key of what one start gave, for the candidate's document. start: index in document.turns."""
-    side: results.StoredResult | EvaluateDocument = document if start % 2 else baseline
-    other = baseline if start % 2 else document
-    runtime = digest("runtime", other.engine)
-    turn = Turn(start=start // 2 + 1, other=other.model.digest, other_runtime=runtime)
-    return results.suite_key(document, suite, side.model, side.engine, turn)
-
-
-def read_start(
-    document: EvaluateDocument, store: Store, baseline: results.StoredResult, suite: ResolvedSuite, start: int
+def read_original(
+    document: EvaluateDocument, store: Store, baseline: results.StoredResult, suite: ResolvedSuite, number: int
 ) -> Any:
-    """Samples of one start. Raises RefusalError if the store has none of the baseline's engine version."""
-    version = baseline.versions.get("engine", UNKNOWN_VERSION)
-    found = results.read_suite(store, start_key(document, baseline, suite, start), suite, version)
-    if found is None:
-        raise missing(document, suite, start)
-    return found
+    """What the original gave at a start. Raises RefusalError if the store lacks it."""
+    key = results.suite_key(document, suite, baseline.model, baseline.engine, turn_with(document, number))
+    return _read(Start("original", number, key), document, store, baseline, suite)
+
+
+def read_candidate(
+    document: EvaluateDocument, store: Store, baseline: results.StoredResult, suite: ResolvedSuite, number: int
+) -> Any:
+    """What the candidate gave at a start. Raises RefusalError if the store lacks it."""
+    key = results.suite_key(document, suite, document.model, document.engine, turn_with(baseline, number))
+    return _read(Start("candidate", number, key), document, store, baseline, suite)
 
 
 def read_starts(
     document: EvaluateDocument, store: Store, baseline: results.StoredResult, suite: ResolvedSuite
 ) -> list[tuple[Any, Any]]:
-    """Samples of the original and the candidate, start by start. Raises RefusalError where some are missing."""
-    found = [read_start(document, store, baseline, suite, start) for start in range(2 * starts_of(suite))]
-    return list(zip(found[::2], found[1::2], strict=True))
+    """What the original and the candidate gave, start by start. Raises RefusalError if the store lacks some of it."""
+    return [
+        (
+            read_original(document, store, baseline, suite, number),
+            read_candidate(document, store, baseline, suite, number),
+        )
+        for number in range(1, starts_of(suite) + 1)
+    ]
 
 
-def missing(document: EvaluateDocument, suite: ResolvedSuite, start: int) -> RefusalError:
+def turn_with(other: EvaluateDocument | results.StoredResult, number: int) -> Turn:
+    """A start in turn with the other model, in that model's engine."""
+    return Turn(start=number, other=other.model.digest, other_runtime=digest("runtime", other.engine))
+
+
+class Start(NamedTuple):
+    """One start of one of the two engines."""
+
+    side: Literal["original", "candidate"]
+    number: int
+    key: str
+    """Of its samples."""
+
+
+def _read(
+    start: Start, document: EvaluateDocument, store: Store, baseline: results.StoredResult, suite: ResolvedSuite
+) -> Any:
+    found = results.read_suite(store, start.key, suite, baseline.versions.get("engine", UNKNOWN_VERSION))
+    if found is None:
+        raise missing(start, document, suite)
+    return found
+
+
+def missing(start: Start, document: EvaluateDocument, suite: ResolvedSuite) -> RefusalError:
     """The refusal of a comparison that lacks a start."""
-    name = document.turns[start] if start < len(document.turns) else "turn-<hash>"
-    jobs = f"{name} and {document.evaluation}"
+    name = document.turns[2 * (start.number - 1) + (start.side == "candidate")]
     return RefusalError(
         "Damaged",
         f"{document.evaluation} compares what suite {suite.name} gave at each start of the engines, and the store "
-        f"lacks that of start {start // 2 + 1} of the {'candidate' if start % 2 else 'original'} ({name}), or another "
-        "version of the engine gave it",
-        f"delete the folder evaluations/{name} in the store, the ModelEvaluation {name}, and the Jobs {jobs}, so that "
-        "it is measured again",
+        f"lacks that of start {start.number} of the {start.side} ({name}), or another version of the engine gave it",
+        f"delete the folder evaluations/{name} in the store, the ModelEvaluation {name}, and the Jobs {name} and "
+        f"{document.evaluation}, so that it is measured again",
     )
