@@ -1,7 +1,7 @@
 """What an engine's log says: the kernels that it chose, and why it ended. Pure.
 
-A pod does not say whose log it is, so the words of all engines are tried. The first engine whose words name an error
-has the word.
+A pod does not say whose log it is. So the words of every engine are tried, in the order of the registry: all kernels
+that they find count, and the first error.
 """
 
 from __future__ import annotations

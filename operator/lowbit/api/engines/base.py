@@ -80,13 +80,13 @@ class LogWords:
     kernel: re.Pattern[str]
     """Two groups: a kernel for quantized layers, and the layers."""
     general: str
-    """Layers of a kernel that is named again for the format's own layers."""
+    """What the log calls layers in general: a kernel that is also named for a format's own layers is told for those."""
     not_kernels: tuple[str, ...]
-    """Words in a line that looks like a kernel's and is about something else."""
+    """Words of lines that match `kernel`, and are about something else."""
     error: re.Pattern[str]
     """A whole line that may say why the engine ended."""
     consequences: tuple[str, ...]
-    """Words in a line that only says that another process has ended."""
+    """Words of lines that match `error`, and only say that another process has ended."""
     prefixes: tuple[re.Pattern[str], ...]
     """Taken from the beginning of each line, one after the other."""
 
