@@ -53,7 +53,7 @@ class SuiteGate(Wire):
     minimum: list[MinimumThreshold] = Field(default_factory=list, max_length=8)
     """Metrics that must stay at or above a value."""
     confidence: DecimalString = "0.95"
-    """One-sided confidence of each bound, divided over the declared candidates; from 0.5 to below 1."""
+    """One-sided confidence of each bound, divided over the declared candidates; from 0.8 to below 1."""
 
     def asked(self) -> list[str]:
         """Metrics that the gate has a threshold for."""

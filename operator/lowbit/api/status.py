@@ -73,7 +73,7 @@ class MeanStatistics(Tolerant):
     value: str
     standard_error: str
     skewness: str = "NaN"
-    """Skewness of the units' values; NaN if unknown."""
+    """Skewness of the units' values, unbiased; NaN if unknown."""
 
 
 class PairedCounts(Tolerant):
@@ -105,6 +105,8 @@ class Measurement(Tolerant):
     """A class, a task or a length bucket; absent for the whole suite."""
     count: int
     """Independent units behind it (texts, not tokens)."""
+    not_finite: int = 0
+    """Numbers behind it that are NaN or infinite. Any makes the suite Failed."""
     mean: MeanStatistics | None = None
     pairs: PairedCounts | None = None
     quantiles: Quantiles | None = None

@@ -16,6 +16,7 @@ from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.recipes import Recipe, changed, recipe_of
 from lowbit.cli.estimates import Estimate, estimate, quantize_bytes
 from lowbit.desired.topology import topology_of
+from lowbit.gate.counts import check_counts
 from lowbit.naming.names import input_hash, prepare_job_name
 from lowbit.resolve.checks import check_model, fitting_of
 from lowbit.resolve.freeze import resolve_engine
@@ -80,7 +81,7 @@ def plan(name: str, spec: QuantizedModelSpec, platform: Platform, facts: ModelFa
     serving_gpus = engine_gpus(engine) * replicas
     return PlanReport(
         name=name,
-        problems=tuple(check_model(spec, facts)) if facts else (),
+        problems=(*check_counts(spec), *(check_model(spec, facts) if facts else ())),
         revisions=tuple(planned_revision(i, c, spec, facts) for i, c in enumerate(spec.candidates)),
         jobs=jobs,
         serving=f"{replicas} x {engine_gpus(engine) or 'no'} GPU" if spec.serving else "nothing: Ready means passed",

@@ -21,6 +21,8 @@ from lowbit.gate import wording
 from lowbit.gate.bounds import Bounds, NotANumberError, NotMeasuredError, bounds, needed_count
 from lowbit.gate.wording import Needed
 
+LEAST_CONFIDENCE = 0.8
+"""Less is no evidence: a coin has one half."""
 UNKNOWN = "NaN"
 """A check's value where there is no number."""
 
@@ -77,7 +79,12 @@ def deciding(verdict: Verdict, judged: Sequence[Judged]) -> str | None:
 
 def divided_confidence(gate: ResolvedGate, candidate_count: int) -> float:
     """One-sided confidence of each bound: the error probability is divided over the declared candidates."""
-    return 1 - (1 - float(gate.confidence)) / max(1, candidate_count)
+    return divide(float(gate.confidence), candidate_count)
+
+
+def divide(confidence: float, candidate_count: int) -> float:
+    """The confidence of each of several candidates."""
+    return 1 - (1 - confidence) / max(1, candidate_count)
 
 
 def judge_gate(gate: ResolvedGate, summary: EvaluationSummary, candidate_count: int, several: bool) -> Iterator[Judged]:
@@ -111,7 +118,7 @@ class Question:
 
 def judge_threshold(question: Question, rows: Sequence[Measurement], confidence: float) -> Judged:
     """Judge one threshold. Inconclusive without a usable measurement, Failed if the value is impossible."""
-    if not 0.5 <= confidence < 1:
+    if not LEAST_CONFIDENCE <= confidence < 1:
         return unknown(question, "Inconclusive", f"{question.name}: a confidence of {confidence} cannot be worked with")
     if not rows:
         return unknown(question, "Inconclusive", f"Suite {question.suite} was not measured")
@@ -120,7 +127,7 @@ def judge_threshold(question: Question, rows: Sequence[Measurement], confidence:
         return unknown(question, "Inconclusive", f"{question.name} was not measured")
     suffix = f" (suite {question.suite})" if question.several else ""
     try:
-        found = bounds(question.metric, measured, confidence)
+        found = bounds(question.metric, measured, confidence, float(question.threshold))
     except NotMeasuredError as missing:
         return unknown(question, "Inconclusive", f"{missing}{suffix}")
     except NotANumberError as broken:

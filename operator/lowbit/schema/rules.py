@@ -107,8 +107,8 @@ SHARED: Final[dict[type[Wire], tuple[Rule, ...]]] = {
             f'such as maximum: [{{metric: {gated()[0].name}, value: "0.05"}}]',
             lambda gate: bool(gate.maximum or gate.minimum),
         ),
-        between("confidence", "confidence", "{x} >= 0.5 && {x} < 1.0", lambda x: Decimal("0.5") <= x < 1,
-                'confidence is from 0.5 to below 1: write "0.95" for 95 percent'),
+        between("confidence", "confidence", "{x} >= 0.8 && {x} < 1.0", lambda x: Decimal("0.8") <= x < 1,
+                'confidence is from 0.8 to below 1: write "0.95" for 95 percent'),
     ),
     EnvironmentVariable: (
         Rule(

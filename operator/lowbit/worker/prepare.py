@@ -16,11 +16,14 @@ from lowbit.api.facts import ModelFacts
 from lowbit.api.modelrevision import ModelRevisionSpec
 from lowbit.api.paths import TERMINATION_LIMIT
 from lowbit.api.problem import Refused
+from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.recipes import recipe_of
 from lowbit.api.recipes.artifact import ArtifactRecipe, ResolvedArtifact
 from lowbit.api.status import ArtifactRecord, EvaluationSummary
+from lowbit.api.suites.base import dataset_key
 from lowbit.api.suites.dataset import EvaluationDataset
 from lowbit.api.termination import TerminationMessage
+from lowbit.gate.counts import check_counts, needed
 from lowbit.naming.names import evaluation_name
 from lowbit.naming.store_keys import artifact_index_key, facts_index_key, folder_key, result_key
 from lowbit.resolve.checks import check_model, fitting_of
@@ -30,6 +33,7 @@ from lowbit.worker.data.datasets import (
     Mounts,
     Record,
     check_overlap,
+    distinct,
     import_dataset,
     locate,
     no_chat_template,
@@ -39,7 +43,7 @@ from lowbit.worker.model.check_artifact import check_artifact
 from lowbit.worker.model.file_list import FileList
 from lowbit.worker.model.inspect_model import inspect, read_json
 from lowbit.worker.progress import Progress
-from lowbit.worker.refuse import from_problems
+from lowbit.worker.refuse import RefusalError, from_problems
 from lowbit.worker.sources import import_model, open_origin
 from lowbit.worker.store import Kind, Store
 
@@ -106,7 +110,23 @@ def prepare_datasets(document: PrepareDocument, store: Store, mounts: Mounts) ->
     if spec.calibration is not None:
         check_enough(spec.calibration, calibration_records)
     check_overlap(calibration_records, evaluation_records)
+    check_texts(spec, evaluation_records)
     return {key: import_dataset(store, path) for key, path in paths.items()}, chats
+
+
+def check_texts(spec: QuantizedModelSpec, records: dict[str, list[Record]]) -> None:
+    """Refuse a dataset with fewer different lines than the gate of its suite needs. records: by dataset key."""
+    for suite in spec.evaluation.suites:
+        key = dataset_key(suite.name, "dataset").removeprefix("evaluation/")
+        least = needed(suite, len(spec.candidates))
+        count = len(distinct(records[key])) if key in records else least
+        if count < least:
+            raise RefusalError(
+                "TooFewTexts",
+                f"the evaluation data of suite {suite.name} has {count} different texts, and its gate needs {least} "
+                f"(with confidence {suite.gate.confidence} and {len(spec.candidates)} candidates)",
+                "add texts: the same one twice counts once",
+            )
 
 
 def prepare_artifacts(
@@ -151,7 +171,7 @@ def read_facts(store: Store, kind: Kind, file_list: FileList, what: str) -> Mode
 
 def refuse_problems(document: PrepareDocument, facts: ModelFacts) -> None:
     """Raise RefusalError with every problem between the manifest and the model."""
-    problems = check_model(document.spec, facts)
+    problems = check_counts(document.spec) + check_model(document.spec, facts)
     if problems:
         raise from_problems(document.name, problems)
 

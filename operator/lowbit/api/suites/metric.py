@@ -52,8 +52,10 @@ class Metric:
     least: float = 0.0
     greatest: float = inf
     """Ends of the metric's values."""
-    bound: str | None = "StudentT"
+    bound: str | None = "Hall"
     """How its confidence bounds are computed (gate/bounds.py); None if it is only reported."""
+    perfect: bool = False
+    """Whether every unit may well have the best value there is, so that nothing varies."""
     unit: str = "text"
     """What is counted, in the singular: units are independent."""
 

@@ -244,8 +244,9 @@ def attempts(snapshot: Snapshot, revision: Observed[ModelRevision]) -> int:
     return len(judged) + 1
 
 
-def _data(revision: Observed[ModelRevision]) -> set[tuple[str, str]]:
-    return {each for suite in revision.body.spec.protocol.suites for each in data_of(suite)}
+def _data(revision: Observed[ModelRevision]) -> set[str]:
+    """Digests: a suite that was renamed still judges by the same texts."""
+    return {digest for suite in revision.body.spec.protocol.suites for _, digest in data_of(suite)}
 
 
 def verdict(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,8 +41,8 @@ class Record:
 
     @property
     def key(self) -> str:
-        """A text that is equal for equal records."""
-        return json.dumps([self.text, self.messages], sort_keys=True, ensure_ascii=False)
+        """A text that is equal for equal records; white space and Unicode's forms do not count."""
+        return json.dumps(_normal([self.text, self.messages]), sort_keys=True, ensure_ascii=False)
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,20 @@ def tell_format(value: Any, what: str, line: int) -> DatasetFormat:
         what, line, f"has neither a field text nor a field messages (found: {fields})",
         'write {"text": "..."} or {"messages": [{"role": "user", "content": "..."}]} per line',
     )  # fmt: skip
+
+
+def _normal(value: Any) -> Any:
+    """The value with each text as people see it: without differences in white space and in Unicode's forms."""
+    if isinstance(value, str):
+        return " ".join(unicodedata.normalize("NFKC", value).split())
+    if isinstance(value, Mapping):
+        return {name: _normal(each) for name, each in value.items()}
+    return [_normal(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def distinct(records: list[Record]) -> list[Record]:
+    """The first of all records that are equal but for white space and Unicode."""
+    return list({record.key: record for record in reversed(records)}.values())[::-1]
 
 
 def usable(records: list[Record]) -> list[Record]:

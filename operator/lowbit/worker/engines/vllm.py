@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from math import nan
 from typing import Any
 
 import aiohttp
@@ -36,6 +37,14 @@ START_TIME = "process_start_time_seconds"
 PROMPT_TOKENS = "vllm:prompt_tokens"
 
 BAD_REQUEST = (400, 422)
+
+
+NOT_FINITE = "Out of range float values are not JSON compliant"
+"""vLLM's answer where a logprob is NaN: it cannot write the number, and the request is not to blame."""
+
+
+class NotFiniteError(EngineError):
+    """The engine computed a number that JSON does not have."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +111,11 @@ class VLLMClient(EngineClient):
 
     async def prompt_logprobs(self, prompt: Sequence[int], top: int) -> list[Logprobs]:
         """From vLLM's prompt_logprobs: per token a map from token ids to {"logprob": ...}, null for the first."""
-        positions = (await self.complete(prompt, max_tokens=1, prompt_logprobs=top)).get("prompt_logprobs")
+        try:
+            choice = await self.complete(prompt, max_tokens=1, prompt_logprobs=top)
+        except NotFiniteError:
+            return [{token: nan} for token in prompt[1:]]
+        positions = choice.get("prompt_logprobs")
         if not isinstance(positions, list) or len(positions) != len(prompt):
             got = len(positions) if isinstance(positions, list) else "no"
             raise EngineError(f"the engine gave {got} prompt logprobs for a text of {len(prompt)} tokens")
@@ -110,9 +123,12 @@ class VLLMClient(EngineClient):
 
     async def generate(self, prompt: Sequence[int], output_tokens: int) -> Answer | None:
         """Token ids come by one of two parameters, depending on vLLM's version."""
-        choice = await self.complete(
-            prompt, max_tokens=output_tokens, logprobs=1, return_tokens_as_token_ids=True, return_token_ids=True
-        )
+        try:
+            choice = await self.complete(
+                prompt, max_tokens=output_tokens, logprobs=1, return_tokens_as_token_ids=True, return_token_ids=True
+            )
+        except NotFiniteError:
+            return None
         return parse_answer(choice)
 
     async def stream(self, prompt: Sequence[int], output_tokens: int) -> Streamed:
@@ -223,6 +239,7 @@ class VLLMClient(EngineClient):
                 if response.status != 200:
                     text = (await response.text())[:300]
                     kind = BadRequestError if response.status in BAD_REQUEST else EngineError
+                    kind = NotFiniteError if NOT_FINITE in text else kind
                     raise kind(f"the engine answered {response.status} to {path}: {text}")
                 yield response
         except (aiohttp.ClientError, OSError, TimeoutError) as error:

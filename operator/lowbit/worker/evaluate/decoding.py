@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite, nan
 
 from lowbit.api.base import Tolerant
 from lowbit.worker.engines.base import EngineClient
@@ -61,7 +62,7 @@ async def _one(client: EngineClient, prompt: list[int], output_tokens: int) -> G
     if answer is None or not answer.tokens:
         return None
     read = (await client.prompt_logprobs(prompt + answer.tokens, 1))[len(prompt) - 1 :]
-    if any(token not in known for token, known in zip(answer.tokens, read, strict=True)):
+    if not all(isfinite(known.get(token, nan)) for token, known in zip(answer.tokens, read, strict=True)):
         return None
     prefill = [known[token] for token, known in zip(answer.tokens, read, strict=True)]
     return Generated(prompt=prompt, tokens=answer.tokens, logprobs=answer.logprobs, prefill_logprobs=prefill)

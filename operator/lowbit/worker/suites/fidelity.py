@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lowbit.api.status import Measurement
+from lowbit.api.status import MeanStatistics, Measurement
 from lowbit.api.suites.fidelity import (
     COVERED_MASS,
     KL_DIVERGENCE,
@@ -24,14 +25,23 @@ from lowbit.worker.engines.base import CONCURRENCY, EngineClient, Logprobs
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import EngineError, RefusalError
 from lowbit.worker.suites import fidelity_plots, scoring
-from lowbit.worker.suites.base import Arrays, Ask, SeparateRunner, Summary
+from lowbit.worker.suites.base import Arrays, Ask, Section, SeparateRunner, Summary
 from lowbit.worker.suites.measurement import measurement
 from lowbit.worker.suites.scoring import NO_TOKEN, Lists
-from lowbit.worker.suites.texts import LEAST_TOKENS, Texts, tokenize
+from lowbit.worker.suites.texts import LEAST_TOKENS, Texts, draw
 from lowbit.worker.together import together
 
 LEAST_TEXTS = 2
 """One text has no standard error."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Counts of a dataset: its lines, and those that are no samples."""
+
+    lines: int
+    duplicates: int
+    short: int
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,8 @@ class SuiteSamples:
     """Number of likely tokens that were requested at each position."""
     lists: Lists
     """Lists of all scored positions, text after text."""
+    left_out: LeftOut
+    """What the dataset had besides."""
 
     @property
     def lengths(self) -> scoring.Integers:
@@ -72,20 +84,24 @@ class FidelityRunner(SeparateRunner[ResolvedFidelity, SuiteSamples]):
         if original is None:
             ask.progress.report(0.0, "tokenizing the texts", force=True)
             what, dataset = f"the dataset of suite {ask.suite}", ask.dataset(settings.dataset)
-            read = await tokenize(
-                ask.client, Texts(what, dataset, settings.format), settings.samples, cut_at(settings, ask.room)
-            )
-            texts = enough(read, ask.suite)
+            read = Texts(what, dataset, settings.format, settings.dataset)
+            drawn = await draw(ask.client, read, settings.samples, cut_at(settings, ask.room))
+            texts, left_out = enough(drawn.texts, ask.suite), LeftOut(drawn.lines, drawn.duplicates, drawn.short)
         else:
-            texts = original.texts
-        return await read_all(ask.client, texts, settings.top_logprobs, ask.progress)
+            texts, left_out = original.texts, original.left_out
+        lists = await read_all(ask.client, texts, settings.top_logprobs, ask.progress)
+        return SuiteSamples(texts, settings.top_logprobs, lists, left_out)
 
     def summarize(self, suite: str, samples: SuiteSamples, original: SuiteSamples | None) -> Summary:
         """The measurements; on a baseline only those that need no comparison."""
+        broken = not_finite(samples, original)
+        if broken:
+            return unusable(suite, broken, samples)
         rows = Rows(suite, samples.lengths)
         if original is None:
             covered = scoring.covered_mass(samples.lists)
-            return Summary([rows.of(PERPLEXITY, -samples.lists.token_logprobs), rows.of(COVERED_MASS, covered)])
+            measured = [rows.of(PERPLEXITY, -samples.lists.token_logprobs), rows.of(COVERED_MASS, covered)]
+            return Summary(measured, sections=[texts_section(suite, samples)])
         comparison = scoring.compare(original.lists, samples.lists, samples.top)
         losses = [-side.lists.token_logprobs for side in (original, samples)]
         return Summary(
@@ -104,11 +120,13 @@ class FidelityRunner(SeparateRunner[ResolvedFidelity, SuiteSamples]):
             [
                 fidelity_plots.divergence(suite, comparison, samples.lengths),
                 fidelity_plots.worst(suite, comparison, samples.lengths),
+                texts_section(suite, samples),
             ],
         )
 
     def pack(self, samples: SuiteSamples) -> Arrays:
-        """Arrays: tokens [all tokens], lengths [texts], ids and logprobs [positions, w], tokenLogprobs [positions].
+        """Arrays: tokens [all tokens], lengths [texts], ids and logprobs [positions, w], tokenLogprobs [positions],
+        leftOut [3].
 
         Positions are the scored ones: every token but the first of each text.
         """
@@ -118,6 +136,7 @@ class FidelityRunner(SeparateRunner[ResolvedFidelity, SuiteSamples]):
             "ids": samples.lists.ids,
             "logprobs": samples.lists.logprobs,
             "tokenLogprobs": samples.lists.token_logprobs,
+            "leftOut": np.array(astuple(samples.left_out), dtype=np.int64),
         }
 
     def unpack(self, arrays: Mapping[str, npt.NDArray[Any]], settings: ResolvedFidelity) -> SuiteSamples:
@@ -130,7 +149,7 @@ class FidelityRunner(SeparateRunner[ResolvedFidelity, SuiteSamples]):
         lists = Lists(arrays["ids"], arrays["logprobs"], scored, arrays["tokenLogprobs"])
         if not len(scored) == len(lists.ids) == len(lists.logprobs) == len(lists.token_logprobs):
             raise ValueError("the numbers do not fit the texts")
-        return SuiteSamples(texts, settings.top_logprobs, lists)
+        return SuiteSamples(texts, settings.top_logprobs, lists, LeftOut(*arrays["leftOut"].tolist()))
 
     def texts(self, samples: SuiteSamples) -> list[list[int]]:
         """The texts that were read."""
@@ -153,6 +172,38 @@ class Rows:
         return measurement(self.suite, metric, scoring.mean(scoring.text_means(values, self.lengths)))
 
 
+def not_finite(samples: SuiteSamples, original: SuiteSamples | None) -> int:
+    """Tokens for which a model gave no finite logprob."""
+    sides = [samples] if original is None else [samples, original]
+    broken = [~np.isfinite(side.lists.token_logprobs) for side in sides]
+    return int(np.logical_or.reduce(broken).sum())
+
+
+def unusable(suite: str, broken: int, samples: SuiteSamples) -> Summary:
+    """No number of the suite counts: a model that answers NaN is not near to anything."""
+    nothing = MeanStatistics(value="NaN", standard_error="NaN")
+    metrics = (KL_DIVERGENCE, TOP1_AGREEMENT, PERPLEXITY_RATIO, PERPLEXITY, COVERED_MASS)
+    rows = [
+        Measurement(suite=suite, metric=metric.name, count=len(samples.texts), not_finite=broken, mean=nothing)
+        for metric in metrics
+    ]
+    text = f"{broken} of {len(samples.lists)} tokens have no finite log probability (NaN or infinite)."
+    return Summary(rows, sections=[Section(f"Not finite: {suite}", text), texts_section(suite, samples)])
+
+
+def texts_section(suite: str, samples: SuiteSamples) -> Section:
+    """Which lines of the dataset were measured."""
+    left_out = samples.left_out
+    rows = [
+        ("Lines of the dataset", str(left_out.lines)),
+        ("Equal to another, but for white space and Unicode", str(left_out.duplicates)),
+        (f"Of fewer than {LEAST_TOKENS} tokens", str(left_out.short)),
+        ("Measured: independent texts", str(len(samples.texts))),
+    ]
+    text = "Lines are drawn by a seeded shuffle, until there are as many texts as the suite asks for."
+    return Section(f"Texts: {suite}", text, header=("", "Texts"), rows=rows)
+
+
 def cut_at(settings: ResolvedFidelity, room: int | None) -> int:
     """Tokens after which a text is cut."""
     return settings.max_tokens if room is None else min(settings.max_tokens, room)
@@ -169,7 +220,7 @@ def enough(texts: list[list[int]], suite: str) -> list[list[int]]:
     return texts
 
 
-async def read_all(client: EngineClient, texts: list[list[int]], top: int, progress: Progress) -> SuiteSamples:
+async def read_all(client: EngineClient, texts: list[list[int]], top: int, progress: Progress) -> Lists:
     """Let the engine read all texts, many at once. Raises EngineError at the first request that it drops."""
     gate = asyncio.Semaphore(CONCURRENCY)
     done = 0
@@ -183,11 +234,11 @@ async def read_all(client: EngineClient, texts: list[list[int]], top: int, progr
         progress.report(done / len(texts), f"read {done} of {len(texts)} texts")
         return lists
 
-    return SuiteSamples(texts, top, join(await together(read(text) for text in texts)))
+    return join(await together(read(text) for text in texts))
 
 
 def parse(text: Sequence[int], positions: Sequence[Logprobs], top: int) -> Lists:
-    """The lists of one text, from the logprobs at each token but the first.
+    """The lists of one text, from the logprobs at each token but the first; NaN where they are not finite.
 
     Raises EngineError if the token itself is not among them.
     """
@@ -196,6 +247,9 @@ def parse(text: Sequence[int], positions: Sequence[Logprobs], top: int) -> Lists
     logprobs = np.full((scored, top + 1), -np.inf, dtype=np.float32)
     token_logprobs = np.zeros(scored, dtype=np.float32)
     for row, (token, likely) in enumerate(zip(text[1:], positions, strict=True)):
+        if not all(map(isfinite, likely.values())):
+            token_logprobs[row] = np.nan  # one that is not finite makes all of a softmax worthless
+            continue
         pairs = sorted(likely.items(), key=lambda pair: (-pair[1], pair[0]))[: top + 1]
         known = dict(pairs)
         if token not in known:

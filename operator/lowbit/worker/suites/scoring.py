@@ -21,6 +21,7 @@ cannot be carried over from a full-softmax figure, nor from another topLogprobs.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,7 +79,7 @@ class Mean:
     value: float
     standard_error: float
     skewness: float
-    """Skewness of the texts' values: third central moment over the cubed standard deviation."""
+    """Unbiased skewness of the texts' values."""
     count: int
 
 
@@ -190,9 +191,14 @@ def text_means(values: npt.NDArray[Any], lengths: Integers) -> Floats:
 
 
 def mean(values: Floats) -> Mean:
-    """Mean over independent texts. The standard error is NaN for a single text, the skewness if all are equal."""
+    """Mean over independent texts. The standard error is NaN for a single text, the skewness below three or if all are
+    equal.
+    """
     count = len(values)
     error = float(np.std(values, ddof=1) / np.sqrt(count)) if count > 1 else float("nan")
     spread = float(np.std(values))
-    skewness = float(np.mean((values - np.mean(values)) ** 3)) / spread**3 if spread > 0 else float("nan")
+    skewness = float("nan")
+    if spread > 0 and count > 2:
+        biased = float(np.mean((values - np.mean(values)) ** 3)) / spread**3
+        skewness = biased * math.sqrt(count * (count - 1)) / (count - 2)
     return Mean(float(np.mean(values)), error, skewness, count)

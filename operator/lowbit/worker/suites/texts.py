@@ -6,17 +6,17 @@ evaluator needs no tokenizer of its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
 from dataclasses import dataclass
 from pathlib import Path
 
 from lowbit.api.calibration import DatasetFormat
-from lowbit.worker.data.datasets import Record, bad_line, read_dataset
+from lowbit.worker.data.datasets import Record, bad_line, distinct, read_dataset
 from lowbit.worker.engines.base import CONCURRENCY, BadRequestError, EngineClient
 from lowbit.worker.together import together
 
-LEAST_TOKENS = 2
-"""The first token has no logprob: a text of one token measures nothing."""
+LEAST_TOKENS = 17
+"""The first token has no logprob, and a mean of fewer than 16 says little of a text."""
 
 
 @dataclass(frozen=True)
@@ -27,26 +27,46 @@ class Texts:
     """Its name in messages."""
     path: Path
     format: DatasetFormat
+    seed: str
+    """Decides which lines are drawn, and in which order."""
 
 
-async def tokenize(client: EngineClient, texts: Texts, count: int, limit: int) -> list[list[int]]:
-    """The token ids of the first texts, at most count, each cut at limit tokens.
+@dataclass(frozen=True)
+class Drawn:
+    """Texts by chance, no two of them equal, and what was left out of the dataset."""
 
-    Texts of fewer than two tokens are left out. Raises EngineError.
+    texts: list[list[int]]
+    """Token ids."""
+    lines: int
+    """Of the dataset."""
+    duplicates: int
+    """Lines, or texts after they were cut, that are equal to another one."""
+    short: int
+    """Texts of fewer than LEAST_TOKENS tokens, among those that were tokenized."""
+
+
+async def draw(client: EngineClient, texts: Texts, count: int, limit: int) -> Drawn:
+    """Token ids of at most count texts, each cut at limit tokens.
+
+    A shuffle with the seed decides, so that a sorted file gives no sorted sample. Raises EngineError.
     """
-    samples: list[list[int]] = []
     records = read_dataset(texts.path, texts.format, texts.what)
-    for start in range(0, len(records), CONCURRENCY):
-        samples += await _tokenize(client, texts.what, records[start : start + CONCURRENCY], limit)
-        if len(samples) >= count:
+    unlike = distinct(records)
+    random.Random(texts.seed).shuffle(unlike)  # noqa: S311
+    found: dict[tuple[int, ...], list[int]] = {}
+    tokenized = short = 0
+    for start in range(0, len(unlike), CONCURRENCY):
+        block = unlike[start : start + CONCURRENCY]
+        for ids in await together(_token_ids(client, texts.what, record) for record in block):
+            cut = ids[:limit]
+            short += len(cut) < LEAST_TOKENS
+            if len(cut) >= LEAST_TOKENS:
+                found.setdefault(tuple(cut), cut)
+        tokenized += len(block)
+        if len(found) >= count:
             break
-    return samples[:count]
-
-
-async def _tokenize(client: EngineClient, what: str, records: Sequence[Record], limit: int) -> list[list[int]]:
-    """Token ids of the records that are long enough, cut at limit."""
-    answers = await together(_token_ids(client, what, record) for record in records)
-    return [ids[:limit] for ids in answers if len(ids[:limit]) >= LEAST_TOKENS]
+    duplicates = len(records) - len(unlike) + tokenized - short - len(found)
+    return Drawn(list(found.values())[:count], len(records), duplicates, short)
 
 
 async def _token_ids(client: EngineClient, what: str, record: Record) -> list[int]:
