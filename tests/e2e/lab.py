@@ -234,7 +234,7 @@ def model_spec() -> Manifest:
 
 def suite(maximum: str) -> Manifest:
     """A fidelity suite with a largest KL divergence."""
-    fidelity = {"dataset": {"configMap": {"name": "holdout"}}, "samples": 24, "maxTokens": 96}
+    fidelity = {"dataset": {"configMap": {"name": "holdout"}}, "samples": 210, "maxTokens": 96}
     return {
         "name": "fidelity",
         "fidelity": fidelity,

@@ -59,6 +59,8 @@ class FakeEngine:
     requests: int = 0
     roles: tuple[str, ...] = ("user", "assistant")
     """Those that the chat template knows; none where the model has no template."""
+    refuses_nan: bool = True
+    """As vLLM does: a number that JSON does not have is answered with 400."""
     all_here: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -138,6 +140,9 @@ class FakeEngine:
             choice["prompt_logprobs"] = self.prompt_logprobs(prompt, body["prompt_logprobs"])
         if "logprobs" in body:
             choice["logprobs"] = {"tokens": [f"token_id:{t}" for t in tokens], "token_logprobs": values}
+        if self.refuses_nan and "NaN" in json.dumps(choice):
+            message = "Out of range float values are not JSON compliant: nan"
+            return web.json_response({"error": {"message": message}}, status=400)
         return web.json_response({"choices": [choice], "usage": {"completion_tokens": len(tokens)}})
 
     async def stream(self, request: web.Request, tokens: list[int]) -> web.StreamResponse:

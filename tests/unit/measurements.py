@@ -13,12 +13,15 @@ class Estimate:
 
     value: float | str
     error: float | str = 0.005
-    count: int = 200
+    count: int = 256
+    skewness: float | str = 0.0
 
 
 def row(metric: str, estimate: Estimate, suite: str = "fidelity", slice_: str | None = None) -> Measurement:
     """One number of one suite."""
-    mean = MeanStatistics(value=str(estimate.value), standard_error=str(estimate.error))
+    mean = MeanStatistics(
+        value=str(estimate.value), standard_error=str(estimate.error), skewness=str(estimate.skewness)
+    )
     return Measurement(suite=suite, metric=metric, slice=slice_, count=estimate.count, mean=mean)
 
 

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from lowbit.api.documents import ProgressLine
+from lowbit.api.evaluation import MaximumThreshold, ResolvedGate
+from lowbit.gate import judge
 from lowbit.naming.canonical import digest
 from lowbit.naming.store_keys import artifact_index_key, dataset_key, report_key, result_key
 from lowbit.worker.evaluate import results
@@ -31,7 +33,7 @@ from tests.unit.evaluation_bench import (
     value_of,
     words,
 )
-from tests.unit.fake_engine import FakeEngine
+from tests.unit.fake_engine import VOCABULARY, FakeEngine
 
 bench = pytest.fixture(make_bench)
 
@@ -96,9 +98,62 @@ async def test_an_original_measured_against_itself_shows_no_loss(bench: Bench) -
     assert value_of(candidate, "Top1Agreement") == 1
 
 
-async def test_texts_are_cut_and_those_of_one_token_left_out(bench: Bench) -> None:
+async def test_texts_are_cut_and_short_ones_left_out(bench: Bench) -> None:
     await bench.run(FakeEngine(ORIGINAL), bench.document(bench.protocol(samples=100)))
-    assert [len(text) for text in bench.texts()] == [30] * 12 + [40] * 4 + [20]
+    assert sorted(len(text) for text in bench.texts()) == [20] + [30] * 12 + [40] * 4
+
+
+async def test_the_same_text_many_times_counts_once_and_the_report_says_so(bench: Bench, tmp_path: Path) -> None:
+    """Equal but for white space, for how Unicode writes a letter, or behind the cut: nothing new is learned from it."""
+    few = [words(np.random.default_rng(seed), 50) for seed in range(8)]
+    lines = [{"text": text} for text in few * 40]
+    lines += [{"text": few[0].replace(" ", "  \n")}, {"text": few[1] + " w7"}]
+    bench.dataset = make_dataset(bench.store, tmp_path, lines)
+    original = await bench.run(FakeEngine(ORIGINAL), bench.document(bench.protocol(samples=300)))
+    assert {row.count for row in original.summary.measurements} == {8}
+    page = (bench.store.read(report_key("baseline-1")) or b"").decode()
+    assert '<td>Lines of the dataset</td><td class="n">322</td>' in page
+    assert 'white space and Unicode</td><td class="n">314</td>' in page
+
+
+async def test_texts_are_drawn_by_chance_and_the_same_each_time(bench: Bench, tmp_path: Path) -> None:
+    lines = [{"text": f"w{number % VOCABULARY} " + words(np.random.default_rng(number), 20)} for number in range(200)]
+    bench.dataset = make_dataset(bench.store, tmp_path, lines)
+    await bench.run(FakeEngine(ORIGINAL), bench.document(bench.protocol(samples=20)))
+    first = bench.texts()
+    numbers = [int(str(line["text"]).split()[0][1:]) for line in lines]
+    assert [text[0] for text in first] != numbers[: len(first)], "a sorted file gives no sorted sample"
+    again = bench.document(bench.protocol(samples=20)).model_copy(update={"evaluation": "baseline-2"})
+    key = bench.samples_key()
+    bench.store.write(key.replace("samples.npz", "suite.json"), b'{"engineVersion": "0.1.0"}')
+    await bench.run(FakeEngine(ORIGINAL), again)
+    assert bench.texts() == first
+
+
+@pytest.mark.parametrize("answer", ["a number", "an error"])
+async def test_a_model_that_answers_nan_fails_and_the_tokens_are_counted(bench: Bench, answer: str) -> None:
+    """vLLM cannot write NaN as JSON, and answers 400; another engine may send it."""
+    await bench.run(FakeEngine(ORIGINAL), bench.document())
+    broken = FakeEngine(np.full_like(ORIGINAL, np.nan), refuses_nan=answer == "an error")
+    candidate = await bench.run(broken, bench.document(baseline="baseline-1"))
+    tokens = sum(len(text) - 1 for text in bench.texts())
+    assert {row.not_finite for row in candidate.summary.measurements} == {tokens}
+    gate = ResolvedGate(
+        suite="fidelity", maximum=[MaximumThreshold(metric="KLDivergence", value="5")], minimum=[], confidence="0.95"
+    )
+    verdict = judge([gate], candidate.summary, 1, 1, "2026-01-01T00:00:00Z")
+    assert verdict.verdict == "Failed"
+    assert f"{tokens} of the numbers that the engine gave are not finite" in verdict.message
+    page = (bench.store.read(report_key("eval-1")) or b"").decode()
+    assert f"{tokens} of {tokens} tokens have no finite log probability" in page
+
+
+async def test_one_token_that_is_not_finite_fails_the_suite(bench: Bench) -> None:
+    await bench.run(FakeEngine(ORIGINAL), bench.document())
+    damaged_once = CANDIDATE.copy()
+    damaged_once[bench.texts()[0][0]] = np.nan
+    candidate = await bench.run(FakeEngine(damaged_once), bench.document(baseline="baseline-1"))
+    assert all(row.not_finite >= 1 for row in candidate.summary.measurements)
 
 
 async def test_texts_are_cut_to_what_the_engine_takes(bench: Bench) -> None:
@@ -132,7 +187,7 @@ async def test_the_result_is_written_last(bench: Bench) -> None:
 
 async def test_a_new_suite_is_all_that_is_measured_anew_and_a_name_is_nothing_new(bench: Bench) -> None:
     first, _ = await bench.both()
-    renamed, added = bench.suite("texts"), bench.suite("short", max_tokens=16)
+    renamed, added = bench.suite("texts"), bench.suite("short", max_tokens=18)
     protocol = bench.protocol().model_copy(update={"suites": [renamed, added]})
     engine = FakeEngine(ORIGINAL)
     document = bench.document(protocol).model_copy(update={"evaluation": "baseline-2"})
@@ -149,7 +204,7 @@ async def test_a_new_suite_is_all_that_is_measured_anew_and_a_name_is_nothing_ne
 async def test_what_a_candidate_gave_for_other_texts_is_measured_anew(bench: Bench, tmp_path: Path) -> None:
     """A template may write the date: a new baseline then holds other token ids than the candidate has read."""
     await bench.both()
-    lines = [{"text": words(np.random.default_rng(9), 30)} for _ in range(8)]
+    lines = [{"text": words(np.random.default_rng(seed), 30)} for seed in range(90, 98)]
     other = make_dataset(bench.store, tmp_path, lines)
     bench.store.write(dataset_key(bench.dataset), bench.store.read(dataset_key(other)) or b"")
     key = bench.samples_key()
@@ -284,10 +339,10 @@ async def test_a_dataset_that_measures_nothing_is_refused(
 
 
 async def test_chats_go_through_the_originals_template(bench: Bench, tmp_path: Path) -> None:
-    chat = [{"role": "user", "content": "w3 w4"}, {"role": "assistant", "content": "w5"}]
+    chat = [{"role": "user", "content": "w3 w4 " * 10}, {"role": "assistant", "content": "w5"}]
     bench.dataset = make_dataset(bench.store, tmp_path, [{"messages": chat}, {"messages": chat[::-1]}])
     await bench.run(FakeEngine(ORIGINAL), bench.document())
-    assert bench.texts() == [[3, 4, 5], [5, 3, 4]]
+    assert sorted(bench.texts()) == [[3, 4] * 10 + [5], [5] + [3, 4] * 10]
 
 
 @pytest.mark.parametrize("roles", [(), ("user",)])

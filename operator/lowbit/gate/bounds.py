@@ -97,7 +97,7 @@ def guarded(metric: Metric, measured: Measurement, confidence: float, threshold:
     if threshold is not None:
         loss = metric.greatest - threshold if higher else threshold
         guard = max(value, min(most, hall.GUARD * loss))
-        worst = hall.guarded_upper(value, mean.error, skewness, mean.count, confidence, guard)
+        worst = max(worst, hall.guarded_upper(value, mean.error, skewness, mean.count, confidence, guard))
     best = hall.lower(value, mean.error, skewness, mean.count, confidence)
     ends = (metric.greatest - worst, metric.greatest - best) if higher else (best, worst)
     return on_scale(metric, mean, *ends)

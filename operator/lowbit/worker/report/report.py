@@ -147,21 +147,22 @@ def engine_shown(result: StoredResult) -> dict[str, Any]:
 
 
 def gated_rows(measurements: Sequence[Measurement]) -> list[dict[str, str]]:
-    """Rows of metrics that a gate can use, with one-sided bounds; empty on a baseline."""
+    """Rows of metrics that a gate can use, with one-sided bounds or why there are none; empty on a baseline."""
     rows = []
     known = metrics()
     for row in measurements:
         metric = known.get(row.metric)
-        if metric is None:
+        if metric is None or metric.bound is None:
             continue
+        shown = {"suite": shown_suite(row), "title": metric.title, "meaning": metric.meaning}
         try:
             found = bounds(metric, row, CONFIDENCE)
-        except (NotMeasuredError, NotANumberError):
+        except (NotMeasuredError, NotANumberError) as error:
+            rows.append(shown | {"value": plain(row), "lower": "–", "upper": "–", "count": str(error)})
             continue
         rows.append(
-            {"suite": shown_suite(row), "title": metric.title, "meaning": metric.meaning,
-             "value": f"{found.value:.4g}", "lower": f"{found.lower:.4g}", "upper": f"{found.upper:.4g}",
-             "count": f"{found.count} {metric.unit}s"}
+            shown | {"value": f"{found.value:.4g}", "lower": f"{found.lower:.4g}", "upper": f"{found.upper:.4g}",
+                     "count": f"{found.count} {metric.unit}s"}
         )  # fmt: skip
     return rows
 
