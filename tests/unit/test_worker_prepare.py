@@ -218,9 +218,31 @@ def test_chats_for_a_model_without_template_are_refused_before_a_gpu_is_asked_fo
     store: PVCStore, mounts: Mounts, file: str
 ) -> None:
     chats = [
-        {"messages": [{"role": "user", "content": f"question {number} of {file}, long enough"}]} for number in range(10)
+        {"messages": [{"role": "user", "content": f"question {number} of {file}, long enough"}]}
+        for number in range(160)
     ]
     inputs.write_lines(mounts.config_maps / "texts" / f"{file}.jsonl", chats)
     assert run(store, mounts).source
     inputs.write_model(mounts.volumes / "models" / "small", tokenizer_config__json=b"{}")
     assert refusal(store, mounts).reason == "NoChatTemplate"
+
+
+def test_too_few_different_texts_are_refused_with_the_number_that_is_needed(store: PVCStore, mounts: Mounts) -> None:
+    """The same eight texts forty times over are eight, however their white space and letters are written."""
+    few = [f"Caf\u00e9 number {number}, and it is long enough." for number in range(8)]
+    lines = [{"text": text} for text in few * 40]
+    lines += [{"text": few[0].replace("\u00e9", "e\u0301")}, {"text": few[1].replace(" ", " \n ")}]
+    inputs.write_lines(mounts.config_maps / "texts" / "holdout.jsonl", lines)
+    found = refusal(store, mounts)
+    assert found.reason == "TooFewTexts"
+    assert "has 8 different texts, and its gate needs 149" in found.message
+
+
+def test_fewer_samples_than_the_gate_needs_are_refused(store: PVCStore, mounts: Mounts) -> None:
+    suite = inputs.spec().evaluation.suites[0].wire()
+    suite["fidelity"]["samples"] = 150
+    candidates = [{"gptq": {"bits": 4}}, {"gptq": {"bits": 8}}]
+    found = refusal(store, mounts, inputs.spec(candidates=candidates, evaluation={"suites": [suite]}))
+    assert "fidelity.samples" in found.message
+    assert "150 is not enough for a verdict" in found.message
+    assert "at least 183" in found.action

@@ -68,7 +68,7 @@ def write_places(folder: Path) -> Mounts:
     """A prepare Job's mounts: the model, and both datasets that spec() names."""
     write_model(folder / "volumes" / "models" / "small")
     write_lines(folder / "maps" / "texts" / "calibration.jsonl", texts(0, 10))
-    write_lines(folder / "maps" / "texts" / "holdout.jsonl", texts(100, 160))
+    write_lines(folder / "maps" / "texts" / "holdout.jsonl", texts(100, 260))
     return Mounts(folder / "volumes", folder / "maps", folder / "secrets", folder / "scratch")
 
 

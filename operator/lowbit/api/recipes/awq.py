@@ -37,7 +37,7 @@ class AWQKind(RecipeKind[AWQ, ResolvedAWQ]):
     description = "Quantize with AWQ."
     spec = AWQ
     resolved = ResolvedAWQ
-    version = 2  # calibrated on blocks of one length
+    version = 3  # calibrated on blocks of one length, of different texts
     quant_methods = ("awq",)
     loadable = f"4 bits with a zero point, and {groups.LOADABLE}"
 

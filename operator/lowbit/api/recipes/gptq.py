@@ -43,6 +43,7 @@ class GPTQKind(RecipeKind[GPTQ, ResolvedGPTQ]):
     """4 or 8 bits, symmetric."""
 
     name = "gptq"
+    version = 2  # calibrated on different texts
     description = "Quantize with GPTQ."
     spec = GPTQ
     resolved = ResolvedGPTQ

@@ -47,7 +47,7 @@ def check_enough(calibration: Calibration | ResolvedCalibration, records: dict[s
     dataset, count = short[0]
     raise RefusalError(
         "TooFewTexts",
-        f"calibration dataset {dataset.name} has {found[dataset.name]} texts of more than 20 characters, "
+        f"calibration dataset {dataset.name} has {found[dataset.name]} different texts of more than 20 characters, "
         f"and its share of {calibration.samples} samples is {count}",
         f"add texts to {dataset.name}, lower its weight, or set spec.calibration.samples to at most {max(most, 1)}",
     )

@@ -102,8 +102,8 @@ def distinct(records: list[Record]) -> list[Record]:
 
 
 def usable(records: list[Record]) -> list[Record]:
-    """The records that are long enough to count."""
-    return [record for record in records if record.characters > LEAST_CHARACTERS]
+    """The records that are long enough to count, without duplicates."""
+    return [record for record in distinct(records) if record.characters > LEAST_CHARACTERS]
 
 
 def bad_line(what: str, line: int, problem: str, action: str) -> RefusalError:
