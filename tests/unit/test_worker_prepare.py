@@ -112,7 +112,7 @@ def test_every_problem_between_manifest_and_model_is_named_at_once(store: PVCSto
 def test_texts_that_are_in_both_datasets_are_refused_before_the_model_is_copied(
     store: PVCStore, mounts: Mounts
 ) -> None:
-    inputs.write_lines(mounts.config_maps / "texts" / "holdout.jsonl", inputs.texts(9, 10))
+    inputs.write_lines(mounts.config_maps / "texts" / "holdout.jsonl", inputs.texts(9, 160))
     assert refusal(store, mounts).reason == "DataOverlap"
     assert not (store.root / "sources").exists()
 
@@ -239,7 +239,7 @@ def test_too_few_different_texts_are_refused_with_the_number_that_is_needed(stor
 
 
 def test_fewer_samples_than_the_gate_needs_are_refused(store: PVCStore, mounts: Mounts) -> None:
-    suite = inputs.spec().evaluation.suites[0].wire()
+    suite: Any = inputs.spec().evaluation.suites[0].wire()
     suite["fidelity"]["samples"] = 150
     candidates = [{"gptq": {"bits": 4}}, {"gptq": {"bits": 8}}]
     found = refusal(store, mounts, inputs.spec(candidates=candidates, evaluation={"suites": [suite]}))

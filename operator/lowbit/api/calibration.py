@@ -40,6 +40,9 @@ class Calibration(Wire):
     """Seed of the drawing."""
     datasets: list[CalibrationDataset] = Field(min_length=1, max_length=32)
     """Where the samples come from."""
+    overlap: Literal["Refuse", "Remove"] = "Refuse"
+    """What to do about calibration texts that are also, or nearly, evaluation texts. Refuse: say which, and stop.
+    Remove: leave them out of the calibration; how many there were is in the ModelRevision and in the report."""
 
 
 class ResolvedDataset(Wire):
@@ -49,6 +52,8 @@ class ResolvedDataset(Wire):
     digest: Digest
     weight: int = 1
     format: DatasetFormat = "Auto"
+    removed: int = 0
+    """Lines that were left out, because they are evaluated on."""
 
 
 class ResolvedCalibration(Wire):

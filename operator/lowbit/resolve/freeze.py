@@ -90,7 +90,11 @@ def resolve_calibration(spec: QuantizedModelSpec, prepared: PrepareResult) -> Re
         seed=spec.calibration.seed,
         datasets=[
             ResolvedDataset(
-                name=d.name, digest=prepared.datasets[f"calibration/{d.name}"], weight=d.weight, format=d.format
+                name=d.name,
+                digest=prepared.datasets[f"calibration/{d.name}"],
+                weight=d.weight,
+                format=d.format,
+                removed=prepared.removed.get(d.name, 0),
             )
             for d in spec.calibration.datasets
         ],

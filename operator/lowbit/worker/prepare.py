@@ -9,41 +9,30 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from lowbit.api.calibration import CalibrationDataset
 from lowbit.api.documents import PrepareDocument, PrepareResult
-from lowbit.api.evaluation import datasets_of
 from lowbit.api.facts import ModelFacts
 from lowbit.api.modelrevision import ModelRevisionSpec
 from lowbit.api.paths import TERMINATION_LIMIT
 from lowbit.api.problem import Refused
-from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.recipes import recipe_of
 from lowbit.api.recipes.artifact import ArtifactRecipe, ResolvedArtifact
 from lowbit.api.status import ArtifactRecord, EvaluationSummary
-from lowbit.api.suites.base import dataset_key
-from lowbit.api.suites.dataset import EvaluationDataset
 from lowbit.api.termination import TerminationMessage
-from lowbit.gate.counts import check_counts, needed
+from lowbit.gate.counts import check_counts
 from lowbit.naming.names import evaluation_name
 from lowbit.naming.store_keys import artifact_index_key, facts_index_key, folder_key, result_key
 from lowbit.resolve.checks import check_model, fitting_of
 from lowbit.resolve.freeze import baseline_spec, candidate_spec, freeze, turn_specs
-from lowbit.worker.data.calibration import check_enough
 from lowbit.worker.data.datasets import (
     Mounts,
-    Record,
-    check_overlap,
-    distinct,
-    import_dataset,
-    locate,
     no_chat_template,
-    read_dataset,
 )
+from lowbit.worker.data.prepared import prepare_datasets
 from lowbit.worker.model.check_artifact import check_artifact
 from lowbit.worker.model.file_list import FileList
 from lowbit.worker.model.inspect_model import inspect, read_json
 from lowbit.worker.progress import Progress
-from lowbit.worker.refuse import RefusalError, from_problems
+from lowbit.worker.refuse import from_problems
 from lowbit.worker.sources import import_model, open_origin
 from lowbit.worker.store import Kind, Store
 
@@ -63,70 +52,25 @@ def prepare(
     """Everything that a revision is frozen from. Raises RefusalError with the problems of model, data or manifest."""
     mounts = mounts or Mounts()
     store.remove_stale(clock())
-    datasets, chats = prepare_datasets(document, store, mounts)
+    datasets = prepare_datasets(document.spec, store, mounts)
     source = open_origin(document.spec.source, volumes=mounts.volumes, secrets=mounts.secrets)
     keep = keep_facts(store, source.name)
     file_list = import_model(store, "sources", source, progress.part(0.0, SOURCE_SHARE), keep)
     facts = read_facts(store, "sources", file_list, source.name)
     refuse_problems(document, facts)
-    if chats and not facts.chat_template:
-        raise no_chat_template(chats[0])
+    if datasets.chats and not facts.chat_template:
+        raise no_chat_template(datasets.chats[0])
     artifacts = prepare_artifacts(document, store, mounts, facts, progress.part(SOURCE_SHARE, ARTIFACT_SHARE))
     result = PrepareResult(
         source=file_list.digest,
         facts=facts,
-        datasets=datasets,
+        datasets=datasets.digests,
+        removed=datasets.removed,
         artifacts={index: artifact.digest for index, artifact in artifacts.items()},
         artifact_bytes={index: artifact.size for index, artifact in artifacts.items()},
     )
     progress.report(1.0, "done", force=True)
     return look_up(document, store, result)
-
-
-def prepare_datasets(document: PrepareDocument, store: Store, mounts: Mounts) -> tuple[dict[str, str], list[str]]:
-    """Read, check and store every dataset. Returns digests by dataset key, and the datasets that hold chats."""
-    spec = document.spec
-    calibration: dict[str, CalibrationDataset] = {
-        d.name: d for d in (spec.calibration.datasets if spec.calibration else [])
-    }
-    evaluation = {
-        key.removeprefix("evaluation/"): dataset
-        for suite in spec.evaluation.suites
-        for key, dataset in datasets_of(suite).items()
-    }
-    paths: dict[str, Path] = {}
-    chats: list[str] = []
-
-    def read(kind: str, name: str, dataset: CalibrationDataset | EvaluationDataset) -> list[Record]:
-        what = f"{kind} dataset {name}"
-        paths[f"{kind}/{name}"] = locate(dataset, what, mounts)
-        records = read_dataset(paths[f"{kind}/{name}"], dataset.format, what)
-        if any(record.messages is not None for record in records):
-            chats.append(what)
-        return records
-
-    calibration_records = {name: read("calibration", name, dataset) for name, dataset in calibration.items()}
-    evaluation_records = {name: read("evaluation", name, dataset) for name, dataset in evaluation.items()}
-    if spec.calibration is not None:
-        check_enough(spec.calibration, calibration_records)
-    check_overlap(calibration_records, evaluation_records)
-    check_texts(spec, evaluation_records)
-    return {key: import_dataset(store, path) for key, path in paths.items()}, chats
-
-
-def check_texts(spec: QuantizedModelSpec, records: dict[str, list[Record]]) -> None:
-    """Refuse a dataset with fewer different lines than the gate of its suite needs. records: by dataset key."""
-    for suite in spec.evaluation.suites:
-        key = dataset_key(suite.name, "dataset").removeprefix("evaluation/")
-        least = needed(suite, len(spec.candidates))
-        count = len(distinct(records[key])) if key in records else least
-        if count < least:
-            raise RefusalError(
-                "TooFewTexts",
-                f"the evaluation data of suite {suite.name} has {count} different texts, and its gate needs {least} "
-                f"(with confidence {suite.gate.confidence} and {len(spec.candidates)} candidates)",
-                "add texts: the same one twice counts once",
-            )
 
 
 def prepare_artifacts(

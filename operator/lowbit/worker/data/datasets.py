@@ -40,6 +40,12 @@ class Record:
         return sum(len(message["content"]) for message in self.messages)
 
     @property
+    def plain(self) -> str:
+        """The text, or all contents of the chat, without differences that nobody sees."""
+        texts = [self.text or ""] if self.messages is None else [message["content"] for message in self.messages]
+        return " ".join(_normal(texts))
+
+    @property
     def key(self) -> str:
         """A text that is equal for equal records; white space and Unicode's forms do not count."""
         return json.dumps(_normal([self.text, self.messages]), sort_keys=True, ensure_ascii=False)
@@ -145,25 +151,6 @@ def import_dataset(store: Store, path: Path) -> str:
     digest = "sha256:" + hash_file(path)
     store.write_dataset(path, digest)
     return digest
-
-
-def check_overlap(calibration: dict[str, list[Record]], evaluation: dict[str, list[Record]]) -> None:
-    """Refuse a text that is in both a calibration and an evaluation dataset: it would measure memory, not quality."""
-    seen = {record.key: (name, record.line) for name, records in calibration.items() for record in records}
-    shared = [
-        (name, record.line, *seen[record.key])
-        for name, records in evaluation.items()
-        for record in records
-        if record.key in seen
-    ]
-    if shared:
-        suite, line, dataset, other = shared[0]
-        raise RefusalError(
-            "DataOverlap",
-            f"line {line} of the evaluation data of suite {suite} is also line {other} of the calibration dataset "
-            f"{dataset} ({len(shared)} such lines in all)",
-            "evaluate on texts that the quantizer has not seen: remove these lines from one of the two",
-        )
 
 
 def _lines(path: Path, what: str) -> list[str]:

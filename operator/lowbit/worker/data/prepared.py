@@ -1,0 +1,124 @@
+"""The datasets of a QuantizedModel: read, checked against each other and against the gates, and put into the store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lowbit.api.calibration import Calibration, CalibrationDataset
+from lowbit.api.evaluation import datasets_of
+from lowbit.api.quantizedmodel import QuantizedModelSpec
+from lowbit.api.suites.base import dataset_key
+from lowbit.api.suites.dataset import EvaluationDataset
+from lowbit.gate.counts import needed
+from lowbit.worker.data.calibration import check_enough
+from lowbit.worker.data.datasets import Mounts, Record, distinct, import_dataset, locate, read_dataset
+from lowbit.worker.data.overlap import refuse_shared, shared_texts
+from lowbit.worker.refuse import RefusalError
+from lowbit.worker.store import Store
+
+
+@dataclass(frozen=True)
+class PreparedDatasets:
+    """What is in the store."""
+
+    digests: dict[str, str]
+    """By dataset key."""
+    chats: list[str]
+    """Datasets that hold chats, for messages."""
+    removed: dict[str, int]
+    """Lines that were left out of a calibration dataset, because they are evaluated on. By the dataset's name."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """A dataset that was read."""
+
+    path: Path
+    records: list[Record]
+
+
+def prepare_datasets(spec: QuantizedModelSpec, store: Store, mounts: Mounts) -> PreparedDatasets:
+    """Read, check and store every dataset. Raises RefusalError."""
+    calibration = {d.name: read("calibration", d.name, d, mounts) for d in calibration_datasets(spec.calibration)}
+    evaluation = {
+        key.removeprefix("evaluation/"): read("evaluation", key.removeprefix("evaluation/"), dataset, mounts)
+        for suite in spec.evaluation.suites
+        for key, dataset in datasets_of(suite).items()
+    }
+    removed: dict[str, int] = {}
+    if spec.calibration is not None:
+        calibration, removed = without_shared(spec.calibration, calibration, evaluation, mounts.scratch)
+        check_enough(spec.calibration, {name: each.records for name, each in calibration.items()})
+    check_texts(spec, {name: each.records for name, each in evaluation.items()})
+    all_read = {f"calibration/{name}": each for name, each in calibration.items()}
+    all_read |= {f"evaluation/{name}": each for name, each in evaluation.items()}
+    return PreparedDatasets(
+        digests={key: import_dataset(store, each.path) for key, each in all_read.items()},
+        chats=[
+            key.replace("/", " dataset ", 1)
+            for key, each in all_read.items()
+            if any(record.messages is not None for record in each.records)
+        ],
+        removed=removed,
+    )
+
+
+def calibration_datasets(calibration: Calibration | None) -> Sequence[CalibrationDataset]:
+    """None where nothing is calibrated."""
+    return calibration.datasets if calibration is not None else ()
+
+
+def read(kind: str, name: str, dataset: CalibrationDataset | EvaluationDataset, mounts: Mounts) -> Read:
+    """Locate and read a dataset."""
+    what = f"{kind} dataset {name}"
+    path = locate(dataset, what, mounts)
+    return Read(path, read_dataset(path, dataset.format, what))
+
+
+def without_shared(
+    asked: Calibration, calibration: dict[str, Read], evaluation: dict[str, Read], scratch: Path
+) -> tuple[dict[str, Read], dict[str, int]]:
+    """The calibration datasets without texts that are evaluated on, and how many lines that took from each.
+
+    Raises RefusalError if the manifest says so.
+    """
+    shared = list(
+        shared_texts(
+            {name: each.records for name, each in calibration.items()},
+            {name: each.records for name, each in evaluation.items()},
+        )
+    )
+    if asked.overlap == "Refuse":
+        refuse_shared(shared)
+    kept = dict(calibration)
+    removed: dict[str, int] = {}
+    for name in dict.fromkeys(each.dataset for each in shared):
+        lines = {each.line for each in shared if each.dataset == name}
+        kept[name] = without_lines(calibration[name], lines, scratch / f"calibration-{name}.jsonl")
+        removed[name] = len(lines)
+    return kept, removed
+
+
+def without_lines(whole: Read, numbers: set[int], path: Path) -> Read:
+    """A dataset without some of its lines, written to path."""
+    lines = whole.path.read_text(encoding="utf-8-sig").split("\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(line for number, line in enumerate(lines, start=1) if number not in numbers))
+    return Read(path, [record for record in whole.records if record.line not in numbers])
+
+
+def check_texts(spec: QuantizedModelSpec, records: dict[str, list[Record]]) -> None:
+    """Refuse a dataset with fewer different lines than the gate of its suite needs. records: by suite."""
+    for suite in spec.evaluation.suites:
+        key = dataset_key(suite.name, "dataset").removeprefix("evaluation/")
+        least = needed(suite, len(spec.candidates))
+        count = len(distinct(records[key])) if key in records else least
+        if count < least:
+            raise RefusalError(
+                "TooFewTexts",
+                f"the evaluation data of suite {suite.name} has {count} different texts, and its gate needs {least} "
+                f"(with confidence {suite.gate.confidence} and {len(spec.candidates)} candidates)",
+                "add texts: the same one twice counts once",
+            )
