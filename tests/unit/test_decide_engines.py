@@ -9,7 +9,7 @@ import pytest
 from lowbit.decide.reconcile import decide
 from tests.unit.life import NAME, condition, status
 from tests.unit.test_decide_failures import STAGES, reach
-from tests.unit.world import World, spec
+from tests.unit.world import World, spec_of_one
 
 DYING = """\
 (EngineCore pid=71) INFO 11-27 02:25:38 [auto_gptq.py:352] Using CPUWNA16LinearKernel for AutoGPTQLinearMethod
@@ -26,7 +26,7 @@ KERNEL = "CPUWNA16LinearKernel for AutoGPTQLinearMethod"
 def evaluating(request: pytest.FixtureRequest, world: World) -> str:
     """The name of the Job of an evaluation whose engine will end; its log has words."""
     world.log = lambda pod: DYING
-    world.apply_model(NAME, spec())
+    world.apply_model(NAME, spec_of_one())
     return reach(world, STAGES[request.param])
 
 
@@ -128,7 +128,7 @@ def test_a_job_that_was_given_up_is_made_again_when_the_manifest_gives_its_engin
     assert "spec.engine.vllm.resources.limits.memory" in condition(world, "Stalled")["message"]
     world.end_job(evaluating)
     world.engine_logs.clear()
-    world.apply_model(NAME, spec(engine={"vllm": {"resources": {"limits": {"memory": "64Gi"}}}}))
+    world.apply_model(NAME, spec_of_one(engine={"vllm": {"resources": {"limits": {"memory": "64Gi"}}}}))
     world.settle(NAME)
     assert condition(world, "Ready")["status"] == "True"
 
@@ -178,7 +178,7 @@ def test_nothing_is_told_of_an_engine_that_a_drained_node_has_ended(world: World
 @pytest.fixture
 def served(world: World) -> World:
     world.log = lambda pod: DYING
-    world.apply_model(NAME, spec())
+    world.apply_model(NAME, spec_of_one())
     world.settle(NAME)
     deployment = world.objects["Deployment", NAME]
     world.put(deployment | {"status": deployment["status"] | {"readyReplicas": 1, "availableReplicas": 1}})

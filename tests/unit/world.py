@@ -371,3 +371,8 @@ def spec(**changes: Any) -> dict[str, Any]:
         },
         "serving": {"replicas": 2},
     } | changes  # fmt: skip
+
+
+def spec_of_one(**changes: Any) -> dict[str, Any]:
+    """With one candidate: a failure of it is not followed by another one."""
+    return spec(candidates=[{"gptq": {"bits": 4, "groupSize": 64}}]) | changes

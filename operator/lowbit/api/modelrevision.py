@@ -12,7 +12,7 @@ from lowbit.api.evaluation import ResolvedGate
 from lowbit.api.facts import ModelFacts
 from lowbit.api.modelevaluation import EvaluationProtocol
 from lowbit.api.recipes import ResolvedRecipe
-from lowbit.api.status import ArtifactRecord, Condition, VerdictRecord
+from lowbit.api.status import ArtifactRecord, Condition, Failure, VerdictRecord
 
 
 class RevisionSource(Wire):
@@ -85,6 +85,8 @@ class ModelRevisionStatus(Tolerant):
     evaluation: str | None = None
     """Name of the candidate's ModelEvaluation."""
     verdict: VerdictRecord | None = None
+    failure: Failure | None = None
+    """Why it could be neither made nor measured; the next candidate is tried."""
 
 
 class ModelRevision(Tolerant):

@@ -27,6 +27,8 @@ class StageResult:
     """A fact about a revision or an evaluation that has to be written before anything else."""
     failure: Failure | None = None
     """A lasting failure: nothing happens until somebody changes something."""
+    of_candidate: bool = False
+    """Whether the failure is that of making or measuring one candidate: another one may do."""
     setback: Failure | None = None
     """A transient failure: report it while the step is retried."""
     progress: Progress | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from lowbit.api.documents import PrepareResult, QuantizeResult
 from lowbit.api.modelrevision import ModelRevision, ModelRevisionSpec
@@ -85,7 +86,7 @@ def artifact(
 def record_artifact(revision: Observed[ModelRevision], known: ArtifactRecord) -> WriteStatus:
     """Write the artifact into the revision's status."""
     status = revision.body.status.model_copy(
-        update={"artifact": known, "observed_generation": revision.meta.generation}
+        update={"artifact": known, "failure": None, "observed_generation": revision.meta.generation}
     )
     meta = revision.meta
     return WriteStatus("ModelRevision", meta.name, meta.uid, meta.resource_version, status.wire())
@@ -131,7 +132,7 @@ def _made(
     )  # fmt: skip
     result = run(snapshot, clock, request)
     if isinstance(result, StageResult):
-        return result
+        return replace(result, of_candidate=True)
     made = result.result(QuantizeResult)
     return made.artifact if made else _broken(QUANTIZE, f"Job {name} left no result of quantize behind.", clock)
 

@@ -52,10 +52,10 @@ def judge_revision(
         for turn in turns:
             step = measured(replace(asked, wanted=turn))
             if isinstance(step, StageResult):
-                return step
+                return replace(step, of_candidate=turn.spec.model.kind == "Artifact")
         candidate = in_engine(asked, snapshot.evaluations[asked.wanted.name])
     if isinstance(candidate, StageResult):
-        return candidate
+        return replace(candidate, of_candidate=True)
     in_turn = [seen for turn in turns if (seen := snapshot.evaluations.get(turn.name)) is not None]
     moved = engine_moved([baseline, *in_turn, candidate], revision, clock)
     return moved or verdict(snapshot, clock, revision, baseline, candidate)
@@ -264,7 +264,7 @@ def verdict(
     status = revision.body.status.model_copy(
         update={
             "verdict": record, "baseline": baseline.meta.name, "evaluation": candidate.meta.name,
-            "conditions": [passed],
+            "conditions": [passed], "failure": None,
             "observed_generation": revision.meta.generation,
         }
     )  # fmt: skip

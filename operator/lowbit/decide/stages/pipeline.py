@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from pydantic.alias_generators import to_camel
 
@@ -16,6 +17,7 @@ from lowbit.decide.remembered import input_hash
 from lowbit.decide.serving.serve import by_name
 from lowbit.decide.serving.target import Target, passed
 from lowbit.decide.stages.artifact import artifact, create_revision, prepare
+from lowbit.decide.stages.candidate import moves_on, own_failure, recorded
 from lowbit.decide.stages.evaluation import judge_revision
 from lowbit.state.snapshot import Observed, Snapshot
 
@@ -58,15 +60,26 @@ def advance(snapshot: Snapshot, clock: Clock, store: ModelStoreSpec) -> Result:
         for revision in snapshot.revisions
         if revision.body.spec.input_hash == hash_ and not revision.meta.deleting
     }
+    failed: Failure | None = None
     for candidate in range(len(snapshot.model.body.spec.candidates)):
         revision = mine.get(candidate)
         if revision is None:
             prepared = prepare(snapshot, clock, store)
             if isinstance(prepared, StageResult):
                 return Result(waiting=prepared)
-            return Result(waiting=create_revision(snapshot, clock, candidate, prepared))
+            return Result(waiting=after(failed, create_revision(snapshot, clock, candidate, prepared)))
         if revision.body.status.verdict is None:
-            return Result(waiting=_drive(snapshot, clock, store, revision))
+            step = _drive(snapshot, clock, store, revision)
+            failed = own_failure(step)
+            if failed is None:
+                return Result(waiting=after(earlier(mine, candidate), step))
+            step = recorded(step, revision, failed, clock)
+            if candidate == len(snapshot.model.body.spec.candidates) - 1:
+                return exhausted(snapshot, clock, [mine[index] for index in sorted(mine)], step)
+            told = moves_on(step, revision, failed)
+            if told is not None:
+                return Result(waiting=told)
+            continue
         if passed(revision):
             return Result(target=Target(revision))
         if revision.body.status.verdict.verdict == "Passed":
@@ -82,6 +95,17 @@ def _drive(snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, revision: Ob
     return record if isinstance(record, StageResult) else judge_revision(snapshot, clock, store, revision, record)
 
 
+def earlier(mine: Mapping[int, Observed[ModelRevision]], candidate: int) -> Failure | None:
+    """The failure of the candidate before this one."""
+    before = mine.get(candidate - 1)
+    return before.body.status.failure if before is not None else None
+
+
+def after(failed: Failure | None, step: StageResult) -> StageResult:
+    """A step of a candidate that is tried because the one before has failed: both are told."""
+    return replace(step, setback=step.setback or failed) if failed is not None and step.failure is None else step
+
+
 def pinned(snapshot: Snapshot, clock: Clock, name: str) -> Result:
     """A pinned revision is served as it is, if it is ours and has passed."""
     revision = by_name(snapshot, name)
@@ -95,13 +119,19 @@ def pinned(snapshot: Snapshot, clock: Clock, name: str) -> Result:
     return Result(waiting=StageResult.failed(failure))
 
 
-def exhausted(snapshot: Snapshot, clock: Clock, revisions: list[Observed[ModelRevision]]) -> Result:
-    """No candidate has passed: say so, and fall back to the source only where that was asked for."""
-    words = [
-        f"{label(revision.body.spec.recipe, revision.body.spec.engine_changes)}: {record.verdict}, {record.message}"
-        for revision in revisions
-        if (record := revision.body.status.verdict) is not None
-    ]
+def exhausted(
+    snapshot: Snapshot, clock: Clock, revisions: list[Observed[ModelRevision]], last_step: StageResult | None = None
+) -> Result:
+    """No candidate has passed: say so, and fall back to the source only where that was asked for.
+
+    last_step: of the last candidate, if it could be neither made nor measured.
+    """
+    words = [outcome(revision) for revision in revisions]
+    if last_step is not None and last_step.failure is not None:
+        before = f"No candidate has passed ({'; '.join(words[:-1])}). The last one: " if words[:-1] else ""
+        told = last_step.failure.model_copy(update={"message": before + last_step.failure.message})
+        waiting = replace(StageResult.failed(told), actions=last_step.actions, fact=last_step.fact)
+        return _fallen_back(snapshot, revisions, replace(waiting, requeue_after=last_step.requeue_after))
     last = revisions[-1].body.status.verdict
     inconclusive = last is not None and last.verdict == "Inconclusive"
     reason = "GateInconclusive" if inconclusive else "GateFailed"
@@ -116,10 +146,21 @@ def exhausted(snapshot: Snapshot, clock: Clock, revisions: list[Observed[ModelRe
         stage="Gate", reason=reason, message=message, action=action, revision=revisions[-1].meta.name,
         time=last.time if last is not None else clock.text,
     )  # fmt: skip
-    waiting = StageResult.failed(failure)
+    return _fallen_back(snapshot, revisions, StageResult.failed(failure))
+
+
+def _fallen_back(snapshot: Snapshot, revisions: list[Observed[ModelRevision]], waiting: StageResult) -> Result:
     serving = snapshot.model.body.spec.serving
     fallback = serving is not None and serving.fallback == "Source"
     return Result(target=Target(revisions[0], source=True) if fallback else None, waiting=waiting)
+
+
+def outcome(revision: Observed[ModelRevision]) -> str:
+    """What became of a candidate, for people."""
+    status, name = revision.body.status, label(revision.body.spec.recipe, revision.body.spec.engine_changes)
+    if status.verdict is not None:
+        return f"{name}: {status.verdict.verdict}, {status.verdict.message}"
+    return f"{name}: {status.failure.reason}, {status.failure.message}" if status.failure is not None else name
 
 
 def more_units(snapshot: Snapshot) -> str:
