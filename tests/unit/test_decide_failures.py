@@ -299,7 +299,8 @@ def test_both_attempts_are_made_anew_when_the_manifest_gives_more_memory(world: 
     job = reach(world, STAGES["quantize"])
     for name in (job, f"{job}-2"):
         world.finish_job(name, TerminationMessage(), code=EXIT_KILLED, reason="OOMKilled")
-        world.settle(NAME)
+        world.step(NAME)
+    world.step(NAME)  # the last one wrote the failure into the revision
     assert condition(world, "Stalled")["reason"] == "OutOfMemory"
     world.apply_model(NAME, spec_of_one(jobs={"quantize": {"resources": {"limits": {"memory": "32Gi"}}}}))
     world.settle(NAME)
