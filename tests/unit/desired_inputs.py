@@ -140,11 +140,11 @@ def run(name: str, options: JobOptions, memory_limit: str | None = None) -> JobR
 
 
 def prepare(
-    store: ModelStoreSpec = PVC, *, model: QuantizedModelSpec | None = None, platform: Platform = PLATFORM
+    store: ModelStoreSpec = PVC, *, model: QuantizedModelSpec | None = None, platform: Platform | None = None
 ) -> Manifest:
     model = model or spec()
     as_asked = run(prepare_job_name(NAME, input_hash(model)), model.jobs.prepare)
-    return prepare_job(Context(NAMESPACE, store, platform), OWNER, NAME, model, as_asked)
+    return prepare_job(Context(NAMESPACE, store, platform or PLATFORM), OWNER, NAME, model, as_asked)
 
 
 def quantize(store: ModelStoreSpec = PVC, *, memory_limit: str | None = None, name: str | None = None) -> Manifest:

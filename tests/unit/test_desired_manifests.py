@@ -26,6 +26,15 @@ def test_every_pod_is_allowed_by_restricted_pod_security(manifests: list[Manifes
     assert [list(violations(pod)) for pod in pods] == [[]] * 5
 
 
+def test_every_pod_pulls_its_images_with_the_platforms_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Serving pods have an account of their own, and so none of the secrets that the default account has."""
+    monkeypatch.setattr(inputs, "PLATFORM", inputs.PLATFORM.model_copy(update={"image_pull_secrets": ["registry"]}))
+    pods = [inputs.pod_template(each)["spec"] for each in inputs.everything() if each["kind"] in WITH_PODS]
+    assert [pod["imagePullSecrets"] for pod in pods] == [[{"name": "registry"}]] * 5
+    own = inputs.spec(jobs={"prepare": {"imagePullSecrets": [{"name": "own"}]}})
+    assert inputs.pod_template(inputs.prepare(model=own))["spec"]["imagePullSecrets"] == [{"name": "own"}]
+
+
 def test_every_object_says_that_lowbit_manages_it_and_has_an_owner(manifests: list[Manifest]) -> None:
     for manifest in manifests:
         assert manifest["metadata"]["labels"][MANAGED_BY_LABEL] == MANAGED_BY

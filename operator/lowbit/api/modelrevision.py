@@ -34,6 +34,7 @@ class RevisionPlatform(Wire):
     """Other settings of the platform that show in pods, frozen like the images. Absent fields have their defaults."""
 
     image_pull_policy: str = "IfNotPresent"
+    image_pull_secrets: list[ObjectName] = Field(default_factory=list)
     gpu_resource: str = "nvidia.com/gpu"
     run_as_user: int = 65532
     ca_bundle_config_map: str | None = None

@@ -114,7 +114,12 @@ def worker_environment(platform: Platform) -> dict[str, str]:
     return plain
 
 
-def placement(options: PodOptions, *, priority_class: str | None = None) -> Manifest:
+def pull_secrets(options: PodOptions, platform: Platform) -> list[str]:
+    """Names of Secrets for pulling images. A pod with an account of its own has none of the default account's."""
+    return [secret.name for secret in options.image_pull_secrets] or platform.image_pull_secrets
+
+
+def placement(options: PodOptions, platform: Platform, *, priority_class: str | None = None) -> Manifest:
     """The members of a pod spec that PodOptions set. No pod of Lowbit's gets a token of the API server."""
     return {"automountServiceAccountToken": False, "enableServiceLinks": False} | without_empty(
         {
@@ -124,6 +129,6 @@ def placement(options: PodOptions, *, priority_class: str | None = None) -> Mani
             "runtimeClassName": options.runtime_class_name,
             "priorityClassName": options.priority_class_name or priority_class,
             "serviceAccountName": options.service_account_name,
-            "imagePullSecrets": [secret.wire() for secret in options.image_pull_secrets],
+            "imagePullSecrets": [{"name": name} for name in pull_secrets(options, platform)],
         }
     )

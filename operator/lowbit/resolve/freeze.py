@@ -61,7 +61,8 @@ def freeze_candidate(
             operator=platform.operator_image, worker=platform.worker_image, guard=platform.guard_image
         ),
         platform=RevisionPlatform(
-            image_pull_policy=platform.image_pull_policy, gpu_resource=platform.gpu_resource,
+            image_pull_policy=platform.image_pull_policy, image_pull_secrets=platform.image_pull_secrets,
+            gpu_resource=platform.gpu_resource,
             run_as_user=platform.run_as_user, ca_bundle_config_map=platform.ca_bundle_config_map,
         ),
         artifact_hash=artifact_hash(prepared.source, recipe, calibration),

@@ -102,7 +102,7 @@ def job(
                 "metadata": {"labels": labels_, "annotations": annotations},
                 "spec": pod
                 | without_empty({"initContainers": list(inside.init_containers)})
-                | placement(options, priority_class=platform.priority_class_name),
+                | placement(options, platform, priority_class=platform.priority_class_name),
             },
         },
     }

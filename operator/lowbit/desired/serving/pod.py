@@ -93,7 +93,7 @@ def _pod(context: Context, name: str, served: Served, config_map: str) -> Manife
                 "labelSelector": {"matchLabels": selector(name)},
             }
         ],
-    } | placement(_with_account(name, serving))
+    } | placement(_with_account(name, serving), platform)
 
 
 def _with_account(name: str, serving: Serving) -> PodOptions:
