@@ -395,6 +395,15 @@ async def test_the_report_is_one_file_and_shows_everything(bench: Bench) -> None
         assert part in text
 
 
+async def test_the_report_names_what_was_left_behind_and_left_out(bench: Bench) -> None:
+    await bench.run(FakeEngine(ORIGINAL), bench.document())
+    asked = bench.document(baseline="baseline-1", left_behind=["pytorch_model.bin"], removed={"talk": 3})
+    await bench.run(FakeEngine(CANDIDATE), asked)
+    page = (bench.store.read(report_key("eval-1")) or b"").decode()
+    assert "<code>pytorch_model.bin</code>" in page
+    assert "without 3 lines that are, or nearly are, evaluated on" in page
+
+
 async def test_a_report_without_the_quantizers_record_is_still_made(bench: Bench) -> None:
     bench.store.write(artifact_index_key(ARTIFACT_HASH), b'{"modules": [{"loss": "x"}, 3], "artifact": 5}')
     _, candidate = await bench.both()

@@ -163,21 +163,36 @@ def test_a_private_repository_without_token_is_refused(hub: FakeHub, tmp_path: P
     assert "tokenSecretRef" in error.value.refusal.action
 
 
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [
-        ("modeling_own.py", "RemoteCode"),
-        ("pytorch_model.bin", "NotSafetensors"),
-        ("consolidated.pth", "NotSafetensors"),
-    ],
-)
-def test_code_and_unsafe_weights_are_refused_before_anything_is_downloaded(
-    hub: FakeHub, repository: Path, tmp_path: Path, name: str, reason: str
+SPARE = (
+    "modeling_own.py", "pytorch_model.bin", "original/consolidated.00.pth", "training_args.bin", "handler.py",
+    "tf_model.h5", "onnx/model.onnx", "consolidated.safetensors", "adapter_model.safetensors",
+)  # fmt: skip
+
+
+def test_what_lies_beside_the_model_is_left_behind_and_told(hub: FakeHub, repository: Path, tmp_path: Path) -> None:
+    """Other formats, code and a second set of the weights are never downloaded: nothing of them can run."""
+    for name in SPARE:
+        (repository / name).parent.mkdir(parents=True, exist_ok=True)
+        (repository / name).write_text("x")
+    told: list[str] = []
+    store = PVCStore(tmp_path / "store")
+    origin = HubOrigin(location(), tmp_path)
+    found = import_model(store, "sources", origin, inputs.silence(), lambda _a, _b, left: told.extend(left))
+    assert set(told) == set(SPARE)
+    assert not {file.path for file in found.files} & set(SPARE)
+    assert not [request for request in hub.requests for name in SPARE if name in str(request)]
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model-q4.gguf", "original/consolidated.00.pth"])
+def test_a_model_without_whole_safetensors_is_refused_before_anything_is_downloaded(
+    hub: FakeHub, repository: Path, tmp_path: Path, name: str
 ) -> None:
+    (repository / "model.safetensors").unlink()
+    (repository / name).parent.mkdir(parents=True, exist_ok=True)
     (repository / name).write_text("x")
     with pytest.raises(RefusalError) as error:
         import_model(PVCStore(tmp_path / "store"), "sources", HubOrigin(location(), tmp_path), inputs.silence())
-    assert error.value.refusal.reason == reason
+    assert error.value.refusal.reason == "NotSafetensors"
     assert name in error.value.refusal.message
     assert hub.requests == []
 

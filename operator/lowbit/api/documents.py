@@ -102,6 +102,10 @@ class EvaluateDocument(StageDocument):
     """Measure only suites whose two sides take turns, and only this start."""
     turns: list[str] = Field(default_factory=list)
     """Names of the ModelEvaluations of all starts: original 1, candidate 1, original 2, and so on."""
+    left_behind: list[str] = Field(default_factory=list)
+    """Files beside the original that were not copied, for report.html."""
+    removed: dict[str, int] = Field(default_factory=dict)
+    """Lines that were left out of the calibration datasets because they are evaluated on, for report.html."""
     artifact_hash: str | None = None
     """Finds the candidate's quantize report (per-module losses) in the store, for report.html."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from lowbit.api.base import Tolerant
 
 
@@ -30,3 +32,5 @@ class ModelFacts(Tolerant):
     """SHA-256 (hex) over the tokenizer files and the chat template."""
     chat_template: bool
     """Whether there is a chat template."""
+    left_behind: list[str] = Field(default_factory=list)
+    """The first files beside the model that were not copied: other formats, code, a second set of the weights."""

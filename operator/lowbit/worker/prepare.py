@@ -73,6 +73,10 @@ def prepare(
     return look_up(document, store, result)
 
 
+LEFT_BEHIND_LIMIT = 20
+"""Names of files that were left behind, in the report."""
+
+
 def prepare_artifacts(
     document: PrepareDocument, store: Store, mounts: Mounts, facts: ModelFacts, progress: Progress
 ) -> dict[str, FileList]:
@@ -92,11 +96,11 @@ def prepare_artifacts(
     return found
 
 
-def keep_facts(store: Store, what: str) -> Callable[[Path, FileList], None]:
+def keep_facts(store: Store, what: str) -> Callable[[Path, FileList, list[str]], None]:
     """A check that inspects a model before the store has it, and writes its facts to the index."""
 
-    def check(folder: Path, file_list: FileList) -> None:
-        facts = inspect(folder, what)
+    def check(folder: Path, file_list: FileList, left_behind: list[str]) -> None:
+        facts = inspect(folder, what).model_copy(update={"left_behind": left_behind[:LEFT_BEHIND_LIMIT]})
         store.write(facts_index_key(file_list.digest), facts.model_dump_json(by_alias=True).encode())
 
     return check
@@ -104,7 +108,7 @@ def keep_facts(store: Store, what: str) -> Callable[[Path, FileList], None]:
 
 def read_facts(store: Store, kind: Kind, file_list: FileList, what: str) -> ModelFacts:
     """The facts of a model in the store. A model in a bucket is downloaded only if the index lacks its facts."""
-    data = None if store.mounted else store.read(facts_index_key(file_list.digest))
+    data = store.read(facts_index_key(file_list.digest))
     if data is not None:
         try:
             return ModelFacts.model_validate_json(data)

@@ -104,6 +104,10 @@ def _document(evaluation: Evaluation, store: ModelStoreSpec) -> EvaluateDocument
         served_name=revision.quantized_model,
         baseline=spec.baseline,
         turn=spec.turn,
+        left_behind=revision.source.facts.left_behind,
+        removed={each.name: each.removed for each in revision.calibration.datasets if each.removed}
+        if revision.calibration is not None and made
+        else {},
         turns=[evaluation_name(each) for each in turn_specs(revision, spec.model.digest)] if made else [],
         artifact_hash=revision.artifact_hash if made else None,
     )

@@ -1,6 +1,6 @@
 """Reads a model's facts from config.json and the safetensors headers, without running any of the model's code.
 
-Refuses models that bring code of their own, and weights in formats that can run code.
+Code of the model's own is never run, nor are weights loaded in formats that can run code: choose.py leaves both behind.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from lowbit.api.facts import ModelFacts
 from lowbit.api.modelshape import shape
+from lowbit.worker.model.choose import INDEX, WEIGHTS, Chosen, choose, some
 from lowbit.worker.refuse import RefusalError
 
 TOKENIZER_FILES = (
@@ -32,21 +33,6 @@ VOCABULARIES = (
 KEPT_FILES = (*TOKENIZER_FILES, "generation_config.json", "preprocessor_config.json", "processor_config.json")
 """An artifact has these byte for byte from its source."""
 CONFIG_FILES = ("config.json", "tokenizer_config.json", "processor_config.json", "preprocessor_config.json")
-CODE_SUFFIXES = {".py", ".pyc", ".so"}
-WEIGHT_SUFFIXES = {
-    ".bin",
-    ".pt",
-    ".pth",
-    ".ckpt",
-    ".pkl",
-    ".pickle",
-    ".h5",
-    ".msgpack",
-    ".onnx",
-    ".gguf",
-    ".npz",
-    ".tflite",
-}
 HEADER_LIMIT = 100_000_000
 """Bytes; the format's own limit for a header."""
 BYTES_BY_DTYPE = {
@@ -70,29 +56,15 @@ class Tensor:
         return prod(self.shape)
 
 
-def check_names(names: Iterable[str], what: str) -> None:
-    """Refuse a model by the names of its files, before any is downloaded. what names the model in messages."""
-    names = list(names)
-    code = [name for name in names if PurePosixPath(name).suffix in CODE_SUFFIXES]
-    if code:
-        raise RefusalError(
-            "RemoteCode",
-            f"{what} brings code of its own ({_some(code)}), which is never run",
-            "use a model whose architecture the engine knows, from a repository or folder without .py files",
-        )
-    other = [name for name in names if PurePosixPath(name).suffix in WEIGHT_SUFFIXES]
-    if other:
-        raise RefusalError(
-            "NotSafetensors",
-            f"{what} has weights in a format that can run code or that is not loaded ({_some(other)})",
-            "use a revision or folder with .safetensors weights only; convert with transformers' save_pretrained",
-        )
-    if not any(_is_weights(name) for name in names):
-        raise RefusalError(
-            "NoSafetensors",
-            f"{what} has no .safetensors file",
-            "give the folder that holds config.json and the .safetensors files",
-        )
+def choose_files(names: Iterable[str], what: str) -> Chosen:
+    """The files of a model, by their names, before any is downloaded. Raises RefusalError if they are no model."""
+    chosen = choose(names, what)
+    check_names(chosen.kept, what)
+    return chosen
+
+
+def check_names(names: Sequence[str], what: str) -> None:
+    """Refuse a model without a config or a tokenizer. what names the model in messages."""
     if "config.json" not in names:
         raise RefusalError("NoConfig", f"{what} has no config.json", "give the folder that holds config.json")
     if not any(name in VOCABULARIES or name.endswith(".tiktoken") for name in names):
@@ -107,7 +79,7 @@ def check_names(names: Iterable[str], what: str) -> None:
 def inspect(folder: Path, what: str) -> ModelFacts:
     """The facts of the model in a folder. Raises RefusalError with what is wrong with it."""
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-    check_names(names, what)
+    chosen = choose_files(names, what)
     for name in CONFIG_FILES:
         if (folder / name).is_file() and "auto_map" in read_json(folder / name, what):
             raise RefusalError(
@@ -116,9 +88,9 @@ def inspect(folder: Path, what: str) -> ModelFacts:
                 "use a model whose architecture the engine knows; a config.json without auto_map",
             )
     config = read_json(folder / "config.json", what)
-    tensors = read_tensors(folder, what)
-    weights = sorted(name for name in names if _is_weights(name))
+    weights = [name for name in chosen.kept if name.endswith(WEIGHTS)]
     _check_index(folder, weights, what)
+    tensors = [tensor for name in weights for tensor in read_header(folder / name, what)]
     return _facts(folder, config, tensors, sum((folder / name).stat().st_size for name in weights), what)
 
 
@@ -137,7 +109,7 @@ def read_tensors(folder: Path, what: str) -> list[Tensor]:
     """Every tensor of every safetensors file below the folder; the files' sizes are checked against their headers."""
     found = []
     for path in sorted(folder.rglob("*.safetensors")):
-        found += _read_header(path, what)
+        found += read_header(path, what)
     return found
 
 
@@ -161,7 +133,8 @@ def has_chat_template(folder: Path) -> bool:
     return config.is_file() and bool(read_json(config, "tokenizer").get("chat_template"))
 
 
-def _read_header(path: Path, what: str) -> list[Tensor]:
+def read_header(path: Path, what: str) -> list[Tensor]:
+    """The tensors of one safetensors file. Raises RefusalError if it is damaged."""
     size = path.stat().st_size
     bad = RefusalError(
         "BadWeights",
@@ -186,14 +159,18 @@ def _read_header(path: Path, what: str) -> list[Tensor]:
 
 
 def _check_index(folder: Path, weights: Sequence[str], what: str) -> None:
-    index = folder / "model.safetensors.index.json"
+    index = folder / INDEX
     if not index.is_file():
         return
-    named = set(read_json(index, what).get("weight_map", {}).values())
-    missing = sorted(named - set(weights))
+    files = read_json(index, what).get("weight_map")
+    if not isinstance(files, dict) or not files or not all(isinstance(name, str) for name in files.values()):
+        raise RefusalError(
+            "BadConfig", f"{what}: {INDEX} has no map of weights to files", f"repair {INDEX}, or download it again"
+        )
+    missing = sorted(set(files.values()) - set(weights))
     if missing:
         raise RefusalError(
-            "MissingWeights", f"{what}: {_some(missing)} named in {index.name} are missing", "add the missing files"
+            "MissingWeights", f"{what}: {some(missing)} named in {INDEX} are missing", "add the missing files"
         )
 
 
@@ -228,11 +205,3 @@ def _dtype(tensors: list[Tensor]) -> str:
     for tensor in tensors:
         counts[tensor.dtype] = counts.get(tensor.dtype, 0) + tensor.elements
     return DTYPE_NAMES.get(max(counts, key=lambda dtype: counts[dtype], default="BF16"), "bfloat16")
-
-
-def _is_weights(name: str) -> bool:
-    return name.endswith(".safetensors")
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -50,6 +50,8 @@ class ReportInput:
     sections: Sequence[Section]
     """Parts that only one suite has."""
     source_bytes: int
+    left_behind: Sequence[str]
+    removed: Mapping[str, int]
     artifact: ArtifactRecord | None
     quantize: QuantizeResult | None
     modules: Sequence[Module]
@@ -71,6 +73,8 @@ def gather(
         baseline=baseline,
         sections=sections,
         source_bytes=document.source_bytes,
+        left_behind=document.left_behind,
+        removed=document.removed,
         artifact=_parse(ArtifactRecord, index.get("artifact")),
         quantize=_parse(QuantizeResult, index.get("quantize")),
         modules=parse_modules(index.get("modules")),
@@ -131,6 +135,8 @@ def render(shown: ReportInput) -> str:
         module_count=len(shown.modules),
         sizes=sizes_plot(shown),
         artifact=shown.artifact,
+        left_behind=shown.left_behind,
+        removed=shown.removed,
         quantize=shown.quantize,
         speed=speed_rows(result.summary.speed, shown.baseline.summary.speed if shown.baseline else []),
         speed_plot=speed_plot(result.summary.speed, shown.baseline.summary.speed if shown.baseline else []),

@@ -11,12 +11,15 @@ from lowbit.api.paths import SECRETS_PATH, VOLUMES_PATH
 from lowbit.api.recipes.artifact import ArtifactRecipe
 from lowbit.api.references import Source
 from lowbit.worker.model.file_list import FileList, scan
-from lowbit.worker.model.inspect_model import check_names
+from lowbit.worker.model.inspect_model import choose_files
 from lowbit.worker.progress import Progress
 from lowbit.worker.sources.base import Origin, RemoteFile
 from lowbit.worker.store import Kind, Store
 
 __all__ = ["Origin", "RemoteFile", "import_model", "open_origin"]
+
+
+Check = Callable[[Path, FileList, list[str]], None]
 
 
 def open_origin(
@@ -43,26 +46,28 @@ def import_model(
     kind: Kind,
     origin: Origin,
     progress: Progress,
-    check: Callable[[Path, FileList], None] = lambda _folder, _file_list: None,
+    check: Check = lambda _folder, _file_list, _left_behind: None,
 ) -> FileList:
     """Copy a model's files into the store, resuming an earlier attempt. Returns their list.
 
-    check gets the files before they are part of the store, and may raise RefusalError.
+    check gets the files before they are part of the store, and the names of those that were left behind. It may raise
+    RefusalError.
     """
     known = _known(store, kind, origin)
     if known is not None:
         progress.report(1.0, f"{origin.name} is in the store already", force=True)
         return known
     progress.step(f"listing {origin.name}")
-    files = origin.files()
-    check_names([file.path for file in files], origin.name)
+    listed = origin.files()
+    chosen = choose_files([file.path for file in listed], origin.name)
+    files = [file for file in listed if file.path in set(chosen.kept)]
     total = sum(file.size for file in files)
     workspace = store.workspace(f"import-{_identity(origin.identity or origin.name)}")
     present = sum(path.stat().st_size for path in workspace.rglob("*") if path.is_file())
     store.check_space(max(total - present, 0), origin.name)
     _fetch(origin, files, workspace, progress.part(0.0, 0.8))
     file_list = _hash(workspace, total, progress.part(0.8, 0.9))
-    check(workspace, file_list)
+    check(workspace, file_list, chosen.left_behind)
     counter = _Counter(progress.part(0.9, 1.0), total, f"committing {origin.name}")
     store.commit(kind, workspace, file_list, counter)
     if origin.identity is not None:
