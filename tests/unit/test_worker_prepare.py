@@ -246,3 +246,23 @@ def test_fewer_samples_than_the_gate_needs_are_refused(store: PVCStore, mounts: 
     assert "fidelity.samples" in found.message
     assert "150 is not enough for a verdict" in found.message
     assert "at least 183" in found.action
+
+
+@pytest.mark.parametrize(
+    ("config", "files", "method"),
+    [
+        ({"quantization_config": {"quant_method": "fp8"}}, {}, "fp8"),
+        ({"text_config": {"quantization_config": {"quant_method": "gptq", "bits": 4}}}, {}, "gptq"),
+        ({"compression_config": {"quant_method": "compressed-tensors"}}, {}, "compressed-tensors"),
+        ({}, {"hf_quant_config__json": b'{"quantization": {"quant_algo": "NVFP4"}}'}, "nvfp4"),
+        ({}, {"hf_quant_config__json": b"{}"}, "modelopt"),
+    ],
+)
+def test_a_source_that_is_quantized_already_is_refused_before_a_gpu_is_asked_for(
+    store: PVCStore, mounts: Mounts, config: dict[str, Any], files: dict[str, bytes], method: str
+) -> None:
+    inputs.write_model(mounts.volumes / "models" / "small", config=config, **files)
+    found = refusal(store, mounts)
+    assert found.reason == "AlreadyQuantized"
+    assert f"({method})" in found.message
+    assert "spec.source" in found.action

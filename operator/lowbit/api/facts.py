@@ -32,5 +32,7 @@ class ModelFacts(Tolerant):
     """SHA-256 (hex) over the tokenizer files and the chat template."""
     chat_template: bool
     """Whether there is a chat template."""
+    quantized: str | None = None
+    """How its weights are quantized already ("fp8", "gptq"); None for an original."""
     left_behind: list[str] = Field(default_factory=list)
     """The first files beside the model that were not copied: other formats, code, a second set of the weights."""

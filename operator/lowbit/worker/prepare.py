@@ -32,7 +32,7 @@ from lowbit.worker.model.check_artifact import check_artifact
 from lowbit.worker.model.file_list import FileList
 from lowbit.worker.model.inspect_model import inspect, read_json
 from lowbit.worker.progress import Progress
-from lowbit.worker.refuse import from_problems
+from lowbit.worker.refuse import RefusalError, from_problems
 from lowbit.worker.sources import import_model, open_origin
 from lowbit.worker.store import Kind, Store
 
@@ -119,6 +119,14 @@ def read_facts(store: Store, kind: Kind, file_list: FileList, what: str) -> Mode
 
 def refuse_problems(document: PrepareDocument, facts: ModelFacts) -> None:
     """Raise RefusalError with every problem between the manifest and the model."""
+    if facts.quantized is not None:
+        raise RefusalError(
+            "AlreadyQuantized",
+            f"the source of {document.name} is quantized already ({facts.quantized}): there is no original to quantize "
+            "or to compare with",
+            "give the repository of the original as spec.source; what is quantized elsewhere is a candidate of its own "
+            "(candidates: [{artifact: ...}])",
+        )
     problems = check_counts(document.spec) + check_model(document.spec, facts)
     if problems:
         raise from_problems(document.name, problems)

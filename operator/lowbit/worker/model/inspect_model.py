@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -196,7 +196,27 @@ def _facts(folder: Path, config: dict[str, Any], tensors: list[Tensor], weight_b
         weight_bytes=weight_bytes,
         tokenizer=tokenizer_hash(folder),
         chat_template=has_chat_template(folder),
+        quantized=quantization_of(config) or modelopt_of(folder, what),
     )
+
+
+def quantization_of(config: Mapping[str, Any]) -> str | None:
+    """The method of a quantization_config, wherever in a config it stands: models of several parts nest it."""
+    found = config.get("quantization_config") or config.get("compression_config")
+    if isinstance(found, Mapping):
+        return str(found.get("quant_method") or found.get("quant_algo") or "unknown")
+    parts = (quantization_of(part) for part in config.values() if isinstance(part, Mapping))
+    return next((method for method in parts if method is not None), None)
+
+
+def modelopt_of(folder: Path, what: str) -> str | None:
+    """The method that NVIDIA's ModelOpt writes into a file of its own."""
+    path = folder / "hf_quant_config.json"
+    if not path.is_file():
+        return None
+    settings = read_json(path, what).get("quantization")
+    method = settings.get("quant_algo") if isinstance(settings, Mapping) else None
+    return str(method or "modelopt").lower()
 
 
 def _dtype(tensors: list[Tensor]) -> str:
