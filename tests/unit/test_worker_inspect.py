@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from lowbit.api.recipes.base import Fitting
+from lowbit.worker.model.artifact_files import keep_source_files, remove_others
 from lowbit.worker.model.check_artifact import check_artifact
-from lowbit.worker.model.inspect_model import inspect, tokenizer_hash
+from lowbit.worker.model.inspect_model import inspect
+from lowbit.worker.model.tokenizer_files import tokenizer_hash
 from lowbit.worker.refuse import RefusalError
 from tests.unit import worker_inputs as inputs
 
@@ -136,3 +138,45 @@ def test_a_good_artifact_passes(tmp_path: Path) -> None:
         "sym": True,
     }
     check_artifact(config, facts, Fitting(facts, 1), "the artifact")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["tekken.json", "qwen.tiktoken", "sentencepiece.bpe.model", "tokenizer.model.v3", "chat_template.json",
+     "additional_chat_templates/tool_use.jinja"],
+)  # fmt: skip
+def test_all_that_an_engine_may_read_of_a_tokenizer_is_hashed_and_kept(tmp_path: Path, name: str) -> None:
+    folder, made = inputs.write_model(tmp_path / "source"), inputs.write_model(tmp_path / "made")
+    before = tokenizer_hash(folder)
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("{}")
+    assert tokenizer_hash(folder) != before
+    (made / "log.txt").write_text("the quantizer's")
+    keep_source_files(made, folder)
+    remove_others(made)
+    assert (made / name).read_text() == "{}"
+    assert tokenizer_hash(made) == tokenizer_hash(folder)
+    assert not (made / "log.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("template", "file", "expected"),
+    [
+        ("{{ messages }}", None, True),
+        ([{"name": "default", "template": "{{ messages }}"}], None, True),
+        ([{"name": "tool_use", "template": "{{ messages }}"}], None, False),
+        (None, "chat_template.jinja", True),
+        (None, "chat_template.json", False),
+        ("", None, False),
+    ],
+)
+def test_a_template_counts_if_a_tokenizer_would_use_it(
+    tmp_path: Path, template: Any, file: str | None, expected: bool
+) -> None:
+    """What prepare says here the quantizer must not deny on a GPU."""
+    config = {} if template is None else {"chat_template": template}
+    folder = inputs.write_model(tmp_path, tokenizer_config__json=json.dumps(config).encode())
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    if file is not None:
+        (folder / file).write_text('{"chat_template": "{{ messages }}"}')
+    assert inspect(folder, "the model").chat_template == expected

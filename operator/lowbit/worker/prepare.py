@@ -30,7 +30,8 @@ from lowbit.worker.data.datasets import (
 from lowbit.worker.data.prepared import prepare_datasets
 from lowbit.worker.model.check_artifact import check_artifact
 from lowbit.worker.model.file_list import FileList
-from lowbit.worker.model.inspect_model import inspect, read_json
+from lowbit.worker.model.inspect_model import inspect
+from lowbit.worker.model.json_file import read_json
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import RefusalError, from_problems
 from lowbit.worker.sources import import_model, open_origin

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from lowbit.api.facts import ModelFacts
-from lowbit.worker.model.inspect_model import KEPT_FILES, Tensor, read_tensors
+from lowbit.worker.model.choose import INDEX, WEIGHTS
+from lowbit.worker.model.inspect_model import Tensor, read_tensors
+from lowbit.worker.model.tokenizer_files import tokenizer_files
 from lowbit.worker.refuse import RefusalError
 
+GENERATION_FILES = ("generation_config.json", "preprocessor_config.json", "processor_config.json")
 OWN_FILES = ("config.json", "quantize_config.json")
 PATH_FIELDS = ("offload_to_disk_path", "_name_or_path", "name_or_path")
 
@@ -26,10 +29,16 @@ def finish(folder: Path, source: Path, facts: ModelFacts) -> None:
 
 def keep_source_files(folder: Path, source: Path) -> None:
     """Copy tokenizer, chat template and generation config byte for byte; remove those that the source lacks."""
-    for name in KEPT_FILES:
-        (folder / name).unlink(missing_ok=True)
-        if (source / name).is_file():
-            shutil.copyfile(source / name, folder / name)
+    for name in kept_files(folder):
+        (folder / name).unlink()
+    for name in kept_files(source):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, folder / name)
+
+
+def kept_files(folder: Path) -> list[str]:
+    """Files that an artifact has byte for byte from its source, as far as a folder has them."""
+    return [*tokenizer_files(folder), *(name for name in GENERATION_FILES if (folder / name).is_file())]
 
 
 def clean_config(path: Path, original: Path) -> None:
@@ -46,11 +55,12 @@ def clean_config(path: Path, original: Path) -> None:
 
 def remove_others(folder: Path) -> None:
     """Remove logs and other files that the quantizer leaves beside the model."""
-    known = {*KEPT_FILES, *OWN_FILES, "model.safetensors.index.json"}
+    known = {*kept_files(folder), *OWN_FILES, INDEX}
+    folders = {name.partition("/")[0] for name in known if "/" in name}
     for path in folder.iterdir():
-        if path.is_dir():
+        if path.is_dir() and path.name not in folders:
             shutil.rmtree(path)
-        elif path.name not in known and path.suffix != ".safetensors":
+        elif path.is_file() and path.name not in known and path.suffix != WEIGHTS:
             path.unlink()
 
 

@@ -5,7 +5,6 @@ Code of the model's own is never run, nor are weights loaded in formats that can
 
 from __future__ import annotations
 
-import hashlib
 import json
 import struct
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,21 +16,10 @@ from typing import Any
 from lowbit.api.facts import ModelFacts
 from lowbit.api.modelshape import shape
 from lowbit.worker.model.choose import INDEX, WEIGHTS, Chosen, choose, some
+from lowbit.worker.model.json_file import read_json
+from lowbit.worker.model.tokenizer_files import VOCABULARIES, has_chat_template, is_vocabulary, tokenizer_hash
 from lowbit.worker.refuse import RefusalError
 
-TOKENIZER_FILES = (
-    "added_tokens.json", "chat_template.jinja", "chat_template.json", "merges.txt", "sentencepiece.bpe.model",
-    "special_tokens_map.json", "spiece.model", "tokenizer.json", "tokenizer.model", "tokenizer_config.json",
-    "vocab.json", "vocab.txt",
-)  # fmt: skip
-"""Together they decide which tokens a text becomes."""
-VOCABULARIES = (
-    "sentencepiece.bpe.model", "spiece.model", "tekken.json", "tokenizer.json", "tokenizer.model", "vocab.json",
-    "vocab.txt",
-)  # fmt: skip
-"""A tokenizer has one of these, or a file *.tiktoken."""
-KEPT_FILES = (*TOKENIZER_FILES, "generation_config.json", "preprocessor_config.json", "processor_config.json")
-"""An artifact has these byte for byte from its source."""
 CONFIG_FILES = ("config.json", "tokenizer_config.json", "processor_config.json", "preprocessor_config.json")
 HEADER_LIMIT = 100_000_000
 """Bytes; the format's own limit for a header."""
@@ -67,7 +55,7 @@ def check_names(names: Sequence[str], what: str) -> None:
     """Refuse a model without a config or a tokenizer. what names the model in messages."""
     if "config.json" not in names:
         raise RefusalError("NoConfig", f"{what} has no config.json", "give the folder that holds config.json")
-    if not any(name in VOCABULARIES or name.endswith(".tiktoken") for name in names):
+    if not any(map(is_vocabulary, names)):
         raise RefusalError(
             "NoTokenizer",
             f"{what} has no tokenizer (none of {', '.join(VOCABULARIES)})",
@@ -94,43 +82,12 @@ def inspect(folder: Path, what: str) -> ModelFacts:
     return _facts(folder, config, tensors, sum((folder / name).stat().st_size for name in weights), what)
 
 
-def read_json(path: Path, what: str) -> dict[str, Any]:
-    """A JSON object from a file of the model. Raises RefusalError if it is none."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
-        raise RefusalError("BadConfig", f"{what}: {path.name} is not JSON: {error}", f"repair {path.name}") from error
-    if not isinstance(value, dict):
-        raise RefusalError("BadConfig", f"{what}: {path.name} is not a JSON object", f"repair {path.name}")
-    return value
-
-
 def read_tensors(folder: Path, what: str) -> list[Tensor]:
     """Every tensor of every safetensors file below the folder; the files' sizes are checked against their headers."""
     found = []
     for path in sorted(folder.rglob("*.safetensors")):
         found += read_header(path, what)
     return found
-
-
-def tokenizer_hash(folder: Path) -> str:
-    """SHA-256 (hex) over the tokenizer files and the chat template."""
-    sha = hashlib.sha256()
-    for name in TOKENIZER_FILES:
-        path = folder / name
-        if path.is_file():
-            content = path.read_bytes()
-            sha.update(f"{name}\0{len(content)}\0".encode())
-            sha.update(content)
-    return sha.hexdigest()
-
-
-def has_chat_template(folder: Path) -> bool:
-    """Whether the tokenizer has a chat template."""
-    if any((folder / name).is_file() for name in ("chat_template.jinja", "chat_template.json")):
-        return True
-    config = folder / "tokenizer_config.json"
-    return config.is_file() and bool(read_json(config, "tokenizer").get("chat_template"))
 
 
 def read_header(path: Path, what: str) -> list[Tensor]:
