@@ -147,7 +147,8 @@ def test_a_line_that_is_no_text_is_refused_with_its_number(tmp_path: Path, secon
 @pytest.mark.parametrize(
     "messages",
     [None, [], "hello", [1], [{"role": "user"}], [{"content": "x"}], [{"role": "user", "content": None}],
-     [{"role": "user", "content": [{"type": "image"}]}], [{"role": 1, "content": "x"}]],
+     [{"role": "user", "content": [{"type": "image"}]}], [{"role": 1, "content": "x"}],
+     [{"role": "assistant", "content": None}], [{"role": "assistant", "content": None, "tool_calls": []}]],
 )  # fmt: skip
 def test_a_malformed_chat_is_refused_with_its_number(tmp_path: Path, messages: Any) -> None:
     path = inputs.write_lines(tmp_path / "d.jsonl", [CHAT, CHAT, {"messages": messages}])

@@ -20,7 +20,8 @@ class CalibrationDataset(Wire):
     weight: int = Field(default=1, ge=0, le=1_000_000)
     """Share of the samples, relative to the sum of all weights."""
     format: DatasetFormat = "Auto"
-    """Text: a field `text` (or a JSON string) per line. Chat: a field `messages`. Auto: decided by the first line."""
+    """Text: a field `text` (or a JSON string) per line. Chat: `messages` (with `tools`), `conversations`, or
+    `instruction`, `input` and `output`. Auto: decided by the first line. The file may be compressed by gzip."""
     pvc: PVCLocation | None = None
     """A file on a volume."""
     s3: S3Location | None = None

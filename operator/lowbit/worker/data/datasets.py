@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import unicodedata
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +15,15 @@ from lowbit.api.calibration import CalibrationDataset, DatasetFormat
 from lowbit.api.paths import CONFIG_MAPS_PATH, SCRATCH_PATH, SECRETS_PATH, VOLUMES_PATH
 from lowbit.api.references import S3Location
 from lowbit.api.suites.dataset import EvaluationDataset
+from lowbit.worker.data.chats import Message, NoChatError, is_chat, messages_of, tools_of, words_of
 from lowbit.worker.model.file_list import hash_file, silent
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.store import Store
 
+GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
+"""First bytes of a file."""
 LEAST_CHARACTERS = 20
 """Texts of at most this many characters are useless for calibration, and are dropped."""
-
-Message = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -31,24 +34,26 @@ class Record:
     """From 1."""
     text: str | None = None
     messages: tuple[Message, ...] | None = None
+    tools: list[Any] | None = None
+    """Those that a chat may call."""
 
     @property
     def characters(self) -> int:
         """Length of the text, or of all contents of the chat."""
         if self.messages is None:
             return len(self.text or "")
-        return sum(len(message["content"]) for message in self.messages)
+        return sum(len(words_of(message)) for message in self.messages)
 
     @property
     def plain(self) -> str:
         """The text, or all contents of the chat, without differences that nobody sees."""
-        texts = [self.text or ""] if self.messages is None else [message["content"] for message in self.messages]
+        texts = [self.text or ""] if self.messages is None else list(map(words_of, self.messages))
         return " ".join(_normal(texts))
 
     @property
     def key(self) -> str:
         """A text that is equal for equal records; white space and Unicode's forms do not count."""
-        return json.dumps(_normal([self.text, self.messages]), sort_keys=True, ensure_ascii=False)
+        return json.dumps(_normal([self.text, self.messages, self.tools]), sort_keys=True, ensure_ascii=False)
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ def read_dataset(path: Path, format_: DatasetFormat, what: str) -> list[Record]:
     """Every line of a JSONL file. Raises RefusalError with the number of the first line that cannot be used."""
     records: list[Record] = []
     kind = format_
-    for number, line in enumerate(_lines(path, what), start=1):
+    for number, line in enumerate(read_lines(path, what), start=1):
         if not line.strip():
             continue
         try:
@@ -84,11 +89,11 @@ def tell_format(value: Any, what: str, line: int) -> DatasetFormat:
     """Text or Chat, from the fields of a line."""
     if isinstance(value, str) or (isinstance(value, dict) and "text" in value):
         return "Text"
-    if isinstance(value, dict) and "messages" in value:
+    if is_chat(value):
         return "Chat"
     fields = ", ".join(sorted(value)[:8]) if isinstance(value, dict) else type(value).__name__
     raise bad_line(
-        what, line, f"has neither a field text nor a field messages (found: {fields})",
+        what, line, f"has neither a field text nor messages, conversations or instruction (found: {fields})",
         'write {"text": "..."} or {"messages": [{"role": "user", "content": "..."}]} per line',
     )  # fmt: skip
 
@@ -153,11 +158,21 @@ def import_dataset(store: Store, path: Path) -> str:
     return digest
 
 
-def _lines(path: Path, what: str) -> list[str]:
+def read_lines(path: Path, what: str) -> list[str]:
+    """The lines of a file, which may be compressed by gzip. Raises RefusalError."""
+    data = path.read_bytes()
+    if data.startswith(PARQUET):
+        raise RefusalError(
+            "BadDataset", f"{what} is a Parquet file", "write it as JSONL: pandas.read_parquet(FILE).to_json(OTHER, "
+            "orient='records', lines=True)",
+        )  # fmt: skip
     try:
-        return path.read_text(encoding="utf-8-sig").split("\n")
+        plain = gzip.decompress(data) if data.startswith(GZIP) else data
+        return plain.decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise RefusalError("BadDataset", f"{what} is not UTF-8: {error}", "save it as UTF-8") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise RefusalError("BadDataset", f"{what} is damaged: {error}", "compress it again") from error
 
 
 def _text(value: Any, what: str, line: int) -> Record:
@@ -168,17 +183,11 @@ def _text(value: Any, what: str, line: int) -> Record:
 
 
 def _chat(value: Any, what: str, line: int) -> Record:
-    messages = value.get("messages") if isinstance(value, dict) else None
-    action = 'write {"messages": [{"role": "user", "content": "..."}]}, or set format: Text'
-    if not isinstance(messages, list) or not messages:
-        raise bad_line(what, line, "has no list messages", action)
-    for number, message in enumerate(messages, start=1):
-        if not isinstance(message, dict):
-            raise bad_line(what, line, f"message {number} is not an object with role and content", action)
-        for field in ("role", "content"):
-            if not isinstance(message.get(field), str):
-                raise bad_line(what, line, f"message {number} has no text in {field}", action)
-    return Record(line, messages=tuple(messages))
+    try:
+        return Record(line, messages=tuple(messages_of(value)), tools=tools_of(value))
+    except NoChatError as error:
+        action = 'write {"messages": [{"role": "user", "content": "..."}]}, or set format: Text'
+        raise bad_line(what, line, str(error), action) from error
 
 
 def _download(location: S3Location, what: str, mounts: Mounts) -> Path:

@@ -13,7 +13,7 @@ from lowbit.api.suites.base import dataset_key
 from lowbit.api.suites.dataset import EvaluationDataset
 from lowbit.gate.counts import needed
 from lowbit.worker.data.calibration import check_enough
-from lowbit.worker.data.datasets import Mounts, Record, distinct, import_dataset, locate, read_dataset
+from lowbit.worker.data.datasets import Mounts, Record, distinct, import_dataset, locate, read_dataset, read_lines
 from lowbit.worker.data.overlap import refuse_shared, shared_texts
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.store import Store
@@ -103,7 +103,7 @@ def without_shared(
 
 def without_lines(whole: Read, numbers: set[int], path: Path) -> Read:
     """A dataset without some of its lines, written to path."""
-    lines = whole.path.read_text(encoding="utf-8-sig").split("\n")
+    lines = read_lines(whole.path, path.stem)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(line for number, line in enumerate(lines, start=1) if number not in numbers))
     return Read(path, [record for record in whole.records if record.line not in numbers])

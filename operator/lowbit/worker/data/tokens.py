@@ -27,7 +27,7 @@ def token_ids(what: str, record: Record, tokenizer: Tokenizer) -> list[int]:
     if not tokenizer.chat_template:
         raise no_chat_template(what)
     try:
-        text = tokenizer.apply_chat_template(list(record.messages), tokenize=False)
+        text = tokenizer.apply_chat_template(list(record.messages), tools=record.tools, tokenize=False)
     except Exception as error:  # a template raises what it likes
         raise bad_line(
             what, record.line, f"the chat template refuses it: {error}", "use roles in the order that the model knows"

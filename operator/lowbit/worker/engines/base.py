@@ -79,8 +79,11 @@ class EngineClient(ABC):
         """Token ids of a text with its special tokens, as serving would make them."""
 
     @abstractmethod
-    async def tokenize_chat(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
-        """Token ids of a whole chat. Raises BadRequestError if the model's template refuses it."""
+    async def tokenize_chat(self, messages: Sequence[Mapping[str, Any]], tools: list[Any] | None = None) -> list[int]:
+        """Token ids of a whole chat, and of the tools that it may call.
+
+        Raises BadRequestError if the model's template refuses it.
+        """
 
     @abstractmethod
     async def prompt_logprobs(self, prompt: Sequence[int], top: int) -> list[Logprobs]:

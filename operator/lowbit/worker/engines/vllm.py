@@ -103,11 +103,10 @@ class VLLMClient(EngineClient):
         """Token ids with the special tokens that the tokenizer adds."""
         return await self._tokenize({"prompt": text, "add_special_tokens": True})
 
-    async def tokenize_chat(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
+    async def tokenize_chat(self, messages: Sequence[Mapping[str, Any]], tools: list[Any] | None = None) -> list[int]:
         """Token ids by the model's template, which adds its own special tokens. Raises BadRequestError."""
-        return await self._tokenize(
-            {"messages": list(messages), "add_generation_prompt": False, "add_special_tokens": False}
-        )
+        body = {"messages": list(messages), "add_generation_prompt": False, "add_special_tokens": False}
+        return await self._tokenize(body if tools is None else body | {"tools": tools})
 
     async def prompt_logprobs(self, prompt: Sequence[int], top: int) -> list[Logprobs]:
         """From vLLM's prompt_logprobs: per token a map from token ids to {"logprob": ...}, null for the first."""

@@ -74,7 +74,7 @@ async def _token_ids(client: EngineClient, what: str, record: Record) -> list[in
     try:
         if record.messages is None:
             return await client.tokenize_text(record.text or "")
-        return await client.tokenize_chat(record.messages)
+        return await client.tokenize_chat(record.messages, record.tools)
     except BadRequestError as error:
         raise bad_line(
             what,
