@@ -35,9 +35,14 @@ QuantityString = Annotated[
 ObjectName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 """The name of an object in the same namespace (a DNS label)."""
 
+OtherName = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", max_length=253)
+]
+"""The name of an object that others make: a Secret, a ConfigMap, a claim (a DNS subdomain: dots are fine)."""
+
 RelativePath = Annotated[
     str,
-    StringConstraints(pattern=r"^[A-Za-z0-9_](\.?[A-Za-z0-9_/\-])*$", max_length=512),
+    StringConstraints(pattern=r"^\.?[A-Za-z0-9_=](\.?[A-Za-z0-9_/=+@~\-])*$", max_length=512),
     Field(examples=["models/smollm2"]),
 ]
 """A path below the root of a volume or bucket; never absolute, and ``..`` is refused."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from lowbit.api.base import Digest, ObjectName, Tolerant, Wire
+from lowbit.api.base import Digest, ObjectName, OtherName, Tolerant, Wire
 from lowbit.api.calibration import ResolvedCalibration
 from lowbit.api.engine import EngineChanges
 from lowbit.api.engines import ResolvedEngine
@@ -34,7 +34,7 @@ class RevisionPlatform(Wire):
     """Other settings of the platform that show in pods, frozen like the images. Absent fields have their defaults."""
 
     image_pull_policy: str = "IfNotPresent"
-    image_pull_secrets: list[ObjectName] = Field(default_factory=list)
+    image_pull_secrets: list[OtherName] = Field(default_factory=list)
     gpu_resource: str = "nvidia.com/gpu"
     run_as_user: int = 65532
     ca_bundle_config_map: str | None = None

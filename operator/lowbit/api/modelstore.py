@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from lowbit.api.base import ObjectName, RelativePath, Tolerant, Wire
+from lowbit.api.base import OtherName, RelativePath, Tolerant, Wire
 from lowbit.api.references import Bucket, Endpoint, SecretReference
 from lowbit.api.status import Condition
 
@@ -12,7 +12,7 @@ from lowbit.api.status import Condition
 class PVCStore(Wire):
     """A PersistentVolumeClaim in the namespace."""
 
-    claim_name: ObjectName
+    claim_name: OtherName
     """Name of the claim. ReadWriteMany lets pods on several nodes share it."""
     path: RelativePath | None = None
     """Folder below the volume's root; by default the root itself."""

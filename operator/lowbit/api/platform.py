@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from lowbit.api.base import ObjectName, Wire
+from lowbit.api.base import OtherName, Wire
 from lowbit.api.references import Endpoint
 
 
@@ -22,7 +22,7 @@ class Platform(Wire):
     engine_env: dict[str, str] = Field(default_factory=dict)
     """Environment of every engine, before the QuantizedModel's own."""
     image_pull_policy: str = "IfNotPresent"
-    image_pull_secrets: list[ObjectName] = Field(default_factory=list, max_length=8)
+    image_pull_secrets: list[OtherName] = Field(default_factory=list, max_length=8)
     """Names of Secrets, in each namespace, for pulling images; of every pod whose options name none."""
     gpu_resource: str = "nvidia.com/gpu"
     """Resource name under which GPUs are asked for."""

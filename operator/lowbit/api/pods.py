@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from lowbit.api.base import ObjectName, QuantityString, Wire
+from lowbit.api.base import OtherName, QuantityString, Wire
 from lowbit.api.engine import Device, EnvironmentVariable, Resources
 from lowbit.api.references import SecretReference
 
@@ -41,11 +41,11 @@ class PodOptions(Wire):
     """Annotations of the pods."""
     env: list[EnvironmentVariable] = Field(default_factory=list, max_length=64)
     """Environment of the stage's own container."""
-    runtime_class_name: ObjectName | None = None
+    runtime_class_name: OtherName | None = None
     """RuntimeClass of the pods."""
-    priority_class_name: ObjectName | None = None
+    priority_class_name: OtherName | None = None
     """PriorityClass of the pods."""
-    service_account_name: ObjectName | None = None
+    service_account_name: OtherName | None = None
     """ServiceAccount of the pods, for a cloud identity; its token is not mounted."""
     image_pull_secrets: list[SecretReference] = Field(default_factory=list, max_length=8)
     """Secrets for pulling images."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from lowbit.api.base import ObjectName, RelativePath, Wire
+from lowbit.api.base import OtherName, RelativePath, Wire
 
 Bucket = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]$", max_length=63)]
 Endpoint = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/[^\s]*)?$", max_length=512)]
@@ -15,7 +15,7 @@ Endpoint = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/[^\s]*)
 class SecretKeyReference(Wire):
     """One key of a Secret in the same namespace: mounted into the pod that needs it, never read by the operator."""
 
-    name: ObjectName
+    name: OtherName
     """Name of the Secret."""
     key: str = Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")
     """Key in the Secret's data."""
@@ -24,7 +24,7 @@ class SecretKeyReference(Wire):
 class SecretReference(Wire):
     """A Secret in the same namespace, mounted whole."""
 
-    name: ObjectName
+    name: OtherName
     """Name of the Secret."""
 
 
@@ -42,7 +42,7 @@ class HuggingFaceLocation(Wire):
 class PVCLocation(Wire):
     """A folder or file on a PersistentVolumeClaim in the same namespace. It is only read."""
 
-    claim_name: ObjectName
+    claim_name: OtherName
     """Name of the claim."""
     path: RelativePath | None = None
     """Path below the root of the volume; by default the root itself."""
@@ -66,7 +66,7 @@ class S3Location(Wire):
 class ConfigMapLocation(Wire):
     """One key of a ConfigMap in the same namespace."""
 
-    name: ObjectName
+    name: OtherName
     """Name of the ConfigMap."""
     key: str = Field(default="data.jsonl", min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")
     """Key in the ConfigMap's data."""

@@ -8,9 +8,11 @@ PATTERNS: Final[dict[str, str]] = {
     r"^sha256:[0-9a-f]{64}$": "a digest is sha256: and 64 hexadecimal digits: copy it from a ModelRevision's status",
     r"^[0-9]+(\.[0-9]+)?$": 'not a decimal number: write digits in quotes, such as "0.15"',
     r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$": "not a quantity: write 500m, 4 or 16Gi, say",
+    r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$": "not a name: write lower-case letters and "
+    "digits, with - and . only between them",
     r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": "not a name: write lower-case letters and digits, with - only between them",
-    r"^[A-Za-z0-9_](\.?[A-Za-z0-9_/\-])*$": "not a path below the root: write models/smollm2, say, without a leading / "
-    "and without ..",
+    r"^\.?[A-Za-z0-9_=](\.?[A-Za-z0-9_/=+@~\-])*$": "not a path below the root: write models/smollm2, say, without "
+    "a leading / and without ..",
     r"^[-._a-zA-Z0-9]+$": "not a key of a Secret or ConfigMap: write letters, digits, - _ and .",
     r"^[A-Za-z0-9_.\-]+/[A-Za-z0-9_.\-]+$": "not a repository of the hub: write owner/name, such as "
     "HuggingFaceTB/SmolLM2-135M-Instruct",
