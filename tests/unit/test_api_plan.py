@@ -96,7 +96,7 @@ def test_a_file_without_a_manifest_says_so(file: Path, text: str) -> None:
 def test_a_config_of_another_kind_of_model_says_so(file: Path, tmp_path: Path) -> None:
     code, text = run("plan", file, "--config", config(tmp_path, {"model_type": "clip"}))
     assert code == UNREADABLE
-    assert "lacks architectures" in text
+    assert "names no single architecture" in text
 
 
 @pytest.mark.parametrize(("name", "manifest"), examples(), ids=lambda value: value if isinstance(value, str) else "")

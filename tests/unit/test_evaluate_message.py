@@ -121,22 +121,25 @@ def unwanted(line: str) -> None:
     raise AssertionError(f"written to the log: {line}")
 
 
-def found(length: int) -> TerminationMessage:
+def found(length: int, datasets: int = MOST_DATASETS) -> TerminationMessage:
     """What prepare says of as many datasets as are allowed, their names so long, without anything in common."""
     chance = random.Random(1)
-    keys = [f"calibration/{name(chance, length)}" for _ in range(MOST_DATASETS)]
+    keys = [f"calibration/{name(chance, length)}" for _ in range(datasets)]
     keys += [f"evaluation/{name(chance, length)}" for _ in range(MOST_SUITES)]
-    datasets = {key: digest(chance) for key in keys}
+    found_ = {key: digest(chance) for key in keys}
     return TerminationMessage(
-        prepare=PrepareResult(source=digest(chance), facts=prepared().facts, datasets=datasets)
+        prepare=PrepareResult(source=digest(chance), facts=prepared().facts, datasets=found_)
     )  # fmt: skip
 
 
-def test_what_prepare_finds_of_as_many_datasets_as_are_allowed_fits_too(tmp_path: Path) -> None:
-    message = found(16)
-    text = written(message, tmp_path)
-    assert len(text.encode()) <= TERMINATION_LIMIT
-    assert parse_termination(text) == message
+@pytest.mark.parametrize("length", [16, 63])
+def test_what_prepare_finds_of_as_many_datasets_as_are_allowed_comes_back_whole(length: int, tmp_path: Path) -> None:
+    message = found(length)
+    assert told(message, tmp_path) == message
+
+
+def test_what_prepare_finds_of_a_few_datasets_needs_no_log() -> None:
+    message = found(16, datasets=4)
     assert fitting(0, message, unwanted) == (0, message)
 
 

@@ -52,8 +52,13 @@ def test_every_change_of_the_tokenizer_or_template_changes_its_hash(tmp_path: Pa
 @pytest.mark.parametrize(
     ("files", "config", "reason"),
     [
-        ({}, {"auto_map": {"AutoModel": "modeling.Own"}}, "RemoteCode"),
-        ({"tokenizer_config__json": b'{"auto_map": {}}'}, {}, "RemoteCode"),
+        ({}, {"model_type": "own", "auto_map": {"AutoModel": "modeling.Own"}}, "RemoteCode"),
+        ({}, {"model_type": "own"}, "UnsupportedModel"),
+        ({}, {"model_type": None}, "UnsupportedModel"),
+        ({}, {"num_attention_heads": "four"}, "UnsupportedModel"),
+        ({}, {"architectures": ["LlamaForSequenceClassification"]}, "UnsupportedModel"),
+        ({"processor_config__json": b'{"auto_map": {}}'}, {}, "RemoteCode"),
+        ({"tokenizer_config__json": b'{"tokenizer_class": "OwnTokenizer", "auto_map": {}}'}, {}, "RemoteCode"),
         ({"model__safetensors__index__json": b"null"}, {}, "BadConfig"),
         ({"model__safetensors__index__json": b"[]"}, {}, "BadConfig"),
         ({"model__safetensors__index__json": b'{"weight_map": null}'}, {}, "BadConfig"),
@@ -180,3 +185,9 @@ def test_a_template_counts_if_a_tokenizer_would_use_it(
     if file is not None:
         (folder / file).write_text('{"chat_template": "{{ messages }}"}')
     assert inspect(folder, "the model").chat_template == expected
+
+
+def test_an_auto_map_beside_a_type_that_transformers_has_is_no_reason_to_refuse(tmp_path: Path) -> None:
+    files = {"tokenizer_config__json": b'{"tokenizer_class": "LlamaTokenizerFast", "auto_map": {}}'}
+    inputs.write_model(tmp_path, config={"auto_map": {"AutoModelForCausalLM": "modeling.Own"}}, **files)
+    assert inspect(tmp_path, "the model").architecture == "LlamaForCausalLM"

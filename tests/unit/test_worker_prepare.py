@@ -132,7 +132,7 @@ def test_a_dataset_that_is_not_there_is_refused(store: PVCStore, mounts: Mounts)
 
 
 def test_a_model_with_remote_code_is_refused(store: PVCStore, mounts: Mounts) -> None:
-    inputs.write_model(mounts.volumes / "models" / "small", config={"auto_map": {}})
+    inputs.write_model(mounts.volumes / "models" / "small", config={"model_type": "own", "auto_map": {}})
     assert refusal(store, mounts).reason == "RemoteCode"
 
 
@@ -207,7 +207,7 @@ def test_fetch_stops_whatever_was_tampered_with(
 
 
 def test_a_refused_model_never_becomes_part_of_the_store(store: PVCStore, mounts: Mounts) -> None:
-    inputs.write_model(mounts.volumes / "models" / "small", config={"auto_map": {}})
+    inputs.write_model(mounts.volumes / "models" / "small", config={"model_type": "own", "auto_map": {}})
     refusal(store, mounts)
     assert not (store.root / "sources").exists()
     assert not (store.root / "manifests").exists()

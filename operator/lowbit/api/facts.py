@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Final, Literal
+
 from pydantic import Field
 
 from lowbit.api.base import Tolerant
+
+BYTES_PER_WEIGHT: Final = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+Split = Literal["Inputs", "Outputs", "None"]
+"""How ranks share a linear layer: its inputs (row-parallel), its outputs (column-parallel), or not at all."""
+
+
+class LinearLayer(Tolerant):
+    """Linear layers of one kind in all decoder layers, and in all experts."""
+
+    name: str
+    """Without the numbers of layer and expert: self_attn.q_proj, mlp.experts.down_proj."""
+    inputs: int
+    outputs: int
+    count: int = 1
+    split: Split = "Outputs"
 
 
 class ModelFacts(Tolerant):
@@ -13,14 +31,31 @@ class ModelFacts(Tolerant):
     architecture: str
     """As in config.json: LlamaForCausalLM."""
     model_type: str
+    """transformers' name; that of the text part where a model has several parts."""
     hidden_size: int
-    intermediate_size: int
     layers: int
+    """Decoder layers of all kinds."""
+    intermediate_size: int = 0
+    """Of the widest dense MLP; 0 if every layer holds experts."""
+    attention_layers: int = 0
+    """Those that keep keys and values of every token."""
+    window_layers: int = 0
+    """Those that keep keys and values of the last `window` tokens only."""
+    window: int | None = None
     attention_heads: int
     key_value_heads: int
     head_dim: int
+    cache_values: int = 0
+    """Values that one attention layer keeps for one token, before ranks share them."""
+    cache_heads: int = 1
+    """Among how many ranks they can be shared: key-value heads; 1 for a latent (MLA) cache."""
+    experts: int = 0
+    """Routed experts of a layer; 0 without."""
+    linear: list[LinearLayer] = Field(default_factory=list)
+    """What is quantized. Empty where it is not known: an older Lowbit wrote no list."""
     vocab_size: int
     max_position_embeddings: int
+    """Tokens, as the engine counts them: scaled, and at most what the tokenizer allows."""
     dtype: str
     """bfloat16, float16 or float32."""
     tied_embeddings: bool
@@ -34,5 +69,7 @@ class ModelFacts(Tolerant):
     """Whether there is a chat template."""
     quantized: str | None = None
     """How its weights are quantized already ("fp8", "gptq"); None for an original."""
+    other_parts: list[str] = Field(default_factory=list)
+    """Parts beside the text ("vision"): they are served, and no suite measures them."""
     left_behind: list[str] = Field(default_factory=list)
     """The first files beside the model that were not copied: other formats, code, a second set of the weights."""

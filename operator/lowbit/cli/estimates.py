@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lowbit.api.facts import ModelFacts
-from lowbit.api.modelshape import BYTES_PER_WEIGHT
+from lowbit.api.facts import BYTES_PER_WEIGHT, ModelFacts
 
 
 @dataclass(frozen=True)
@@ -21,9 +20,8 @@ class Estimate:
 
 
 def cache_bytes_per_token(facts: ModelFacts, tensor_parallel_size: int) -> int:
-    """16-bit keys and values of all layers; with more ranks than key-value heads each rank holds one head."""
-    heads = max(1, facts.key_value_heads // tensor_parallel_size)
-    return 2 * facts.layers * heads * facts.head_dim * 2
+    """16-bit keys and values of every layer that keeps them all, on one of the ranks that share them."""
+    return 2 * facts.attention_layers * facts.cache_values // min(tensor_parallel_size, facts.cache_heads)
 
 
 def estimate(artifact: int, facts: ModelFacts, tensor_parallel_size: int) -> Estimate:

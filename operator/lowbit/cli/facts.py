@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from lowbit.api.facts import ModelFacts
-from lowbit.api.modelshape import BYTES_PER_WEIGHT, embedding_weights, layer_weights, shape
-
-NEEDED: Final = (
-    "architectures", "model_type", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
-    "vocab_size", "max_position_embeddings",
-)  # fmt: skip
+from lowbit.api.facts import BYTES_PER_WEIGHT, ModelFacts
+from lowbit.api.problem import Refused
+from lowbit.architecture.config import read_config
+from lowbit.architecture.expected import expected_layers, expected_parameters
+from lowbit.architecture.facts import dtype_of, shape_facts, tied_by_config
 
 
 class UnreadableConfigError(Exception):
@@ -31,27 +29,28 @@ def read_facts(path: Path) -> ModelFacts:
         ) from error
     except ValueError as error:
         raise UnreadableConfigError(f"{file} is no JSON: give the model's config.json") from error
-    if not isinstance(config, dict) or (missing := [name for name in NEEDED if not config.get(name)]):
-        lacking = ", ".join(missing) if isinstance(config, dict) else "everything"
-        raise UnreadableConfigError(
-            f"{file} lacks {lacking}: Lowbit handles decoder-only language models such as Llama, Qwen or Mistral"
-        )
-    return facts_of(config)
+    if not isinstance(config, dict):
+        raise UnreadableConfigError(f"{file} is no JSON object: give the model's config.json")
+    return facts_of(config, str(file))
 
 
-def facts_of(config: Mapping[str, Any]) -> ModelFacts:
-    """The facts in a parsed config; the tokenizer is not read."""
-    facts = ModelFacts(
-        **shape(config),
-        dtype=config.get("dtype") or config.get("torch_dtype") or "bfloat16",
-        tied_embeddings=bool(config.get("tie_word_embeddings", False)),
-        parameters=0,
-        weight_bytes=0,
+def facts_of(content: Mapping[str, Any], what: str = "config.json") -> ModelFacts:
+    """The facts in a parsed config; the tokenizer is not read. Raises UnreadableConfigError."""
+    try:
+        config = read_config(content, what)
+    except Refused as refused:
+        raise UnreadableConfigError(f"{refused.problems[0].message}: {refused.problems[0].action}") from refused
+    dtype, tied = dtype_of(config) or "bfloat16", tied_by_config(config)
+    layers = expected_layers(config)
+    parameters = expected_parameters(config, layers, tied=tied) if layers is not None else 0
+    return ModelFacts(
+        **shape_facts(config),
+        linear=layers or [],
+        max_position_embeddings=int(config.get("max_position_embeddings", default=0)),
+        dtype=dtype,
+        tied_embeddings=tied,
+        parameters=parameters,
+        weight_bytes=parameters * BYTES_PER_WEIGHT.get(dtype, 2),
         tokenizer="",
         chat_template=False,
-    )
-    layer = layer_weights(facts)
-    parameters = facts.layers * (layer.linear + layer.other) + embedding_weights(facts) + facts.hidden_size
-    return facts.model_copy(
-        update={"parameters": parameters, "weight_bytes": parameters * BYTES_PER_WEIGHT.get(facts.dtype, 2)}
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lowbit.api.base import GROUP
+from lowbit.api.base import GROUP, Wire
 from lowbit.api.engine import Resources
 from lowbit.api.engines import engine_of
 from lowbit.api.engines.base import EngineSettings
@@ -54,9 +54,16 @@ def input_hash(spec: QuantizedModelSpec) -> str:
     return digest("input", spec.model_copy(update={"serving": None, "jobs": _NO_JOBS, "engine": engine}))
 
 
+class _Digest(Wire):
+    """Stands for the original in a hash: facts follow from it, and a newer Lowbit reads more of them."""
+
+    digest: str
+
+
 def revision_name(spec: ModelRevisionSpec) -> str:
     """<QuantizedModel>-<hash>."""
-    return f"{spec.quantized_model}-{short(digest('revision', spec))}"
+    hashed = spec.model_copy(update={"source": _Digest(digest=spec.source.digest)})
+    return f"{spec.quantized_model}-{short(digest('revision', hashed))}"
 
 
 def evaluation_name(spec: ModelEvaluationSpec) -> str:

@@ -12,10 +12,10 @@ from pydantic import Field
 from lowbit.api.base import DecimalString
 from lowbit.api.engine import EnvironmentVariable
 from lowbit.api.engines.base import EngineKind, EngineSettings, LogWords, Only, Request, ResolvedSettings
-from lowbit.api.facts import ModelFacts
+from lowbit.api.facts import LinearLayer, ModelFacts
 from lowbit.api.paths import ENGINE_LOG_PATH, ENGINE_LOGGING_PATH, ENGINE_PORT, MODEL_PATH
 from lowbit.api.platform import Platform
-from lowbit.api.problem import Problem
+from lowbit.api.problem import Problem, some
 from lowbit.api.rule import Rule, between
 
 FORBIDDEN_ARGUMENTS = (
@@ -230,10 +230,18 @@ class VLLMKind(EngineKind[VLLM, ResolvedVLLM]):
             message = f"{size} neither divides nor is a multiple of the model's {facts.key_value_heads} key-value heads"
             action = f"use a divisor or a multiple of {facts.key_value_heads}"
             return [Problem(field, "KeyValueHeadsNotDivisible", message, action)]
-        if facts.intermediate_size % size:
-            message = f"{size} does not divide the MLP's {facts.intermediate_size} channels"
+        odd = [layer.name for layer in facts.linear if size_of_split(layer, facts) % size]
+        if odd or (not facts.linear and facts.intermediate_size % size):
+            message = f"{size} does not divide the channels of {some(odd) or 'the MLP'}"
             return [Problem(field, "LayerNotDivisible", message, "use a size that divides it")]
         return []
+
+
+def size_of_split(layer: LinearLayer, facts: ModelFacts) -> int:
+    """Channels that ranks share; 0 where every rank may hold all of them."""
+    if layer.split == "None" or layer.outputs == facts.key_value_heads * facts.head_dim:
+        return 0
+    return layer.inputs if layer.split == "Inputs" else layer.outputs
 
 
 def log_configuration() -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from lowbit.api.problem import some
 from lowbit.worker.refuse import RefusalError
 
 CODE_SUFFIXES = frozenset({".py", ".pyc", ".so"})
@@ -89,8 +90,3 @@ def no_safetensors(names: Sequence[str], what: str) -> RefusalError:
     nested = sorted({str(PurePosixPath(name).parent) for name in names if name.endswith(WEIGHTS)})
     action = f"give the folder {nested[0]}" if nested else "give the folder that holds config.json and the weights"
     return RefusalError("NoSafetensors", f"{what} has no .safetensors file", action)
-
-
-def some(names: Sequence[str]) -> str:
-    """The first of many names."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

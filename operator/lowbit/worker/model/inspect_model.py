@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from lowbit.api.facts import ModelFacts
-from lowbit.api.modelshape import shape
-from lowbit.worker.model.choose import INDEX, WEIGHTS, Chosen, choose, some
+from lowbit.api.problem import Refused, some
+from lowbit.architecture.config import ModelConfig, read_config
+from lowbit.architecture.facts import dtype_of, shape_facts, tied_by_config
+from lowbit.architecture.headers import has_output_layer, linear_layers
+from lowbit.architecture.remote_code import CONFIG_FILES, needs_code
+from lowbit.worker.model.choose import INDEX, WEIGHTS, Chosen, choose
 from lowbit.worker.model.json_file import read_json
 from lowbit.worker.model.tokenizer_files import VOCABULARIES, has_chat_template, is_vocabulary, tokenizer_hash
 from lowbit.worker.refuse import RefusalError
 
-CONFIG_FILES = ("config.json", "tokenizer_config.json", "processor_config.json", "preprocessor_config.json")
 HEADER_LIMIT = 100_000_000
 """Bytes; the format's own limit for a header."""
 BYTES_BY_DTYPE = {
@@ -68,18 +71,30 @@ def inspect(folder: Path, what: str) -> ModelFacts:
     """The facts of the model in a folder. Raises RefusalError with what is wrong with it."""
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
     chosen = choose_files(names, what)
+    content = read_json(folder / "config.json", what)
+    try:
+        config = read_config(content, what)
+    except Refused as refused:
+        problem = refused.problems[0]
+        raise RefusalError(problem.reason, problem.message, problem.action) from refused
     for name in CONFIG_FILES:
-        if (folder / name).is_file() and "auto_map" in read_json(folder / name, what):
+        if (folder / name).is_file() and needs_code(name, read_json(folder / name, what), config.whole.model_type):
             raise RefusalError(
                 "RemoteCode",
                 f"{what}: {name} has auto_map, which loads code from the model's repository",
-                "use a model whose architecture the engine knows; a config.json without auto_map",
+                "use a model whose architecture the engine knows; a file without auto_map",
             )
-    config = read_json(folder / "config.json", what)
     weights = [name for name in chosen.kept if name.endswith(WEIGHTS)]
     _check_index(folder, weights, what)
     tensors = [tensor for name in weights for tensor in read_header(folder / name, what)]
-    return _facts(folder, config, tensors, sum((folder / name).stat().st_size for name in weights), what)
+    facts = _facts(config, tensors) | {
+        "weight_bytes": sum((folder / name).stat().st_size for name in weights),
+        "tokenizer": tokenizer_hash(folder),
+        "chat_template": has_chat_template(folder),
+        "quantized": quantization_of(content) or modelopt_of(folder, what),
+        "max_position_embeddings": int(config.get("max_position_embeddings", default=0)),
+    }
+    return ModelFacts(**facts)
 
 
 def read_tensors(folder: Path, what: str) -> list[Tensor]:
@@ -131,30 +146,17 @@ def _check_index(folder: Path, weights: Sequence[str], what: str) -> None:
         )
 
 
-def _facts(folder: Path, config: dict[str, Any], tensors: list[Tensor], weight_bytes: int, what: str) -> ModelFacts:
-    needed = (
-        "model_type", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size",
-        "max_position_embeddings",
-    )  # fmt: skip
-    missing = [name for name in needed if not config.get(name)]
-    architectures = config.get("architectures") or []
-    if missing or len(architectures) != 1:
-        raise RefusalError(
-            "UnsupportedModel",
-            f"{what}: config.json lacks {', '.join(missing) or 'a single architecture'}; "
-            "Lowbit handles decoder-only language models",
-            "use a text model such as Llama, Qwen or Mistral",
-        )
-    return ModelFacts(
-        **shape(config),
-        dtype=config.get("dtype") or config.get("torch_dtype") or _dtype(tensors),
-        tied_embeddings=not any(tensor.name == "lm_head.weight" for tensor in tensors),
-        parameters=sum(tensor.elements for tensor in tensors),
-        weight_bytes=weight_bytes,
-        tokenizer=tokenizer_hash(folder),
-        chat_template=has_chat_template(folder),
-        quantized=quantization_of(config) or modelopt_of(folder, what),
-    )
+def _facts(config: ModelConfig, tensors: list[Tensor]) -> dict[str, Any]:
+    """What follows from configuration and tensors. A quantized model's tensors do not show its layers' sizes."""
+    shape = shape_facts(config)
+    hidden, layers = shape["hidden_size"], shape["layers"]
+    own_output = has_output_layer(tensors, shape["vocab_size"], hidden)
+    return shape | {
+        "linear": linear_layers(tensors, config.model_type, hidden, layers),
+        "dtype": dtype_of(config) or _dtype(tensors),
+        "tied_embeddings": tied_by_config(config) or not own_output,
+        "parameters": sum(tensor.elements for tensor in tensors),
+    }
 
 
 def quantization_of(config: Mapping[str, Any]) -> str | None:
