@@ -24,7 +24,7 @@ from lowbit.worker.backends.awq import BLOCK_TOKENS, BLOCKS, AWQBackend
 from lowbit.worker.backends.base import Advance, Backend
 from lowbit.worker.backends.gptq import GPTQBackend
 from lowbit.worker.backends.gptqmodel import asked
-from lowbit.worker.backends.losses import ModuleLoss, worst
+from lowbit.worker.backends.losses import ModuleLoss, rounded_experts, worst
 from lowbit.worker.model.artifact_files import finish
 from lowbit.worker.model.file_list import scan
 from lowbit.worker.model.inspect_model import inspect
@@ -76,6 +76,33 @@ def test_a_module_that_gptq_could_not_quantize_is_refused_by_name(bad: dict[str,
     assert error.value.refusal.reason == "QuantizationFailed"
     assert "layers.1.self_attn.o_proj" in error.value.refusal.message
     assert "layers.0" not in error.value.refusal.message
+
+
+def expert(number: int, **changes: Any) -> dict[str, Any]:
+    return row(0, f"mlp.experts.{number}.down_proj", **changes)
+
+
+ROUNDED = {"loss": "fallback(rtn): 0.0123", "damp": ""}
+
+
+def test_a_rare_expert_that_was_rounded_does_not_refuse_the_model_and_is_named() -> None:
+    rows = [row(), *map(expert, range(127)), expert(127, **ROUNDED)]
+    modules = judge(rows, layers=1, tolerated=0.01)
+    assert rounded_experts(modules) == (1, 128)
+    assert [module.name for module in modules if module.rounded] == ["layers.0.mlp.experts.127.down_proj"]
+
+
+@pytest.mark.parametrize("tolerated", [0.0, 0.01, 0.015])
+def test_more_rounded_experts_than_are_tolerated_refuse_the_model_with_their_number(tolerated: float) -> None:
+    rows = [row(), *map(expert, range(126)), expert(126, **ROUNDED), expert(127, **ROUNDED)]
+    with pytest.raises(RefusalError, match="2 of 128 experts were rounded to nearest") as error:
+        judge(rows, layers=1, tolerated=tolerated)
+    assert "maxRoundedExperts" in error.value.refusal.action
+
+
+def test_a_module_of_every_token_may_not_be_rounded_however_many_experts_may() -> None:
+    with pytest.raises(RefusalError, match=r"layers\.0\.mlp\.shared_expert\.up_proj"):
+        judge([expert(1), row(0, "mlp.shared_expert.up_proj", **ROUNDED)], layers=1, tolerated=1.0)
 
 
 def test_a_layer_that_was_left_out_is_refused() -> None:

@@ -158,6 +158,10 @@ class QuantizeResult(Tolerant):
     peak_bytes: int
     worst_module: str | None = None
     worst_loss: float | None = None
+    rounded_experts: int = 0
+    """Experts of a mixture that were rounded to nearest, because hardly a token reached them."""
+    experts: int = 0
+    """Experts in all layers."""
     smoke: str | None = None
     """The first words that the artifact generated, cut at 80 characters."""
     versions: dict[str, str] = Field(default_factory=dict)

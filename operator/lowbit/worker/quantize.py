@@ -16,13 +16,14 @@ from lowbit.api.paths import SCRATCH_PATH
 from lowbit.api.recipes import recipe_of
 from lowbit.naming.store_keys import artifact_index_key
 from lowbit.worker.backends import BACKENDS, Backend, Work
-from lowbit.worker.backends.losses import ModuleLoss, worst
+from lowbit.worker.backends.losses import ModuleLoss, rounded_experts, worst
 from lowbit.worker.backends.tools import peak_bytes, pick_device, quiet
 from lowbit.worker.data.calibration import Sample, draw, tokenize
 from lowbit.worker.data.datasets import read_dataset
 from lowbit.worker.data.tokens import Tokenizer
 from lowbit.worker.model.artifact_files import finish
 from lowbit.worker.model.file_list import scan
+from lowbit.worker.model.fuse_layers import fuse_layers
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import RefusalError, cut
 from lowbit.worker.store import Store
@@ -63,13 +64,15 @@ def quantize(
     progress.report(TESTED, "hashing and committing the artifact", force=True)
     file_list = scan(workspace)
     store.commit("artifacts", workspace, file_list)
-    most = worst(modules)
+    most, (rounded, experts) = worst(modules), rounded_experts(modules)
     result = QuantizeResult(
         artifact=file_list.as_artifact(document.facts.weight_bytes),
         seconds=round(clock() - begin, 1),
         peak_bytes=peak_bytes(device),
         worst_module=most.name if most else None,
         worst_loss=most.loss if most else None,
+        rounded_experts=rounded,
+        experts=experts,
         smoke=cut(" ".join(smoke.split()), SMOKE_LENGTH),
         versions=backend.versions() | {"lowbit": __version__},
         device=device_name,
@@ -89,6 +92,7 @@ def make(backend: Backend, work: Work, progress: Progress) -> tuple[list[ModuleL
             finish(work.target, work.source, work.facts)
             progress.report(QUANTIZED, "trying out the artifact", force=True)
             smoke = backend.smoke_test(work.target, work.device)
+            fuse_layers(work.target, work.source)  # last: the quantizer would not load it so
         finally:
             progress.write_to(before)
     return modules, smoke

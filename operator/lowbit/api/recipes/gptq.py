@@ -27,6 +27,8 @@ class GPTQ(Wire):
     """Symmetric quantization. vLLM loads no other."""
     damp_percent: DecimalString = "0.01"
     """Share of the mean diagonal that is added to the Hessian, above 0 and below 1."""
+    max_rounded_experts: DecimalString = "0.01"
+    """Share of a mixture's experts that may be rounded to nearest, because hardly a token reaches them: 0 to 1."""
 
 
 class ResolvedGPTQ(Wire):
@@ -37,6 +39,7 @@ class ResolvedGPTQ(Wire):
     desc_act: bool
     sym: bool
     damp_percent: DecimalString
+    max_rounded_experts: DecimalString = "0.01"
 
 
 class GPTQKind(RecipeKind[GPTQ, ResolvedGPTQ]):
@@ -64,6 +67,8 @@ class GPTQKind(RecipeKind[GPTQ, ResolvedGPTQ]):
         ),
         between("dampPercent", "damp_percent", "{x} > 0.0 && {x} < 1.0", lambda x: 0 < x < 1,
                 'dampPercent is a share above 0 and below 1: write "0.01", for one percent'),
+        between("maxRoundedExperts", "max_rounded_experts", "{x} >= 0.0 && {x} <= 1.0", lambda x: 0 <= x <= 1,
+                'maxRoundedExperts is a share from 0 to 1: write "0.01", for one percent'),
     )  # fmt: skip
 
     def label(self, resolved: ResolvedGPTQ) -> str:

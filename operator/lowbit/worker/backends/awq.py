@@ -31,7 +31,7 @@ class AWQBackend(GPTQModelBackend):
         """Blocks of equal length: of samples of different lengths, gptqmodel silently uses only the last one."""
         return equal_blocks(samples)
 
-    def judge(self, rows: Sequence[Mapping[str, Any]], layers: int) -> list[ModuleLoss]:
+    def judge(self, rows: Sequence[Mapping[str, Any]], layers: int, tolerated: float = 0.0) -> list[ModuleLoss]:
         """Require a loss of every module that AWQ scales."""
         return judge_rows(rows, layers, read, "use gptq instead")
 

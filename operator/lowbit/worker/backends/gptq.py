@@ -31,9 +31,13 @@ class GPTQBackend(GPTQModelBackend):
             "act_group_aware": not recipe.desc_act and recipe.group_size > 0,
         }
 
-    def judge(self, rows: Sequence[Mapping[str, Any]], layers: int) -> list[ModuleLoss]:
-        """Require a loss, and a damping below WORST_DAMP, of every module."""
-        return judge_rows(rows, layers, read, "raise gptq.dampPercent")
+    def tolerated(self, recipe: ResolvedGPTQ) -> float:
+        """The recipe's own share."""
+        return float(recipe.max_rounded_experts)
+
+    def judge(self, rows: Sequence[Mapping[str, Any]], layers: int, tolerated: float = 0.0) -> list[ModuleLoss]:
+        """Require a loss, and a damping below WORST_DAMP, of every module but rounded experts."""
+        return judge_rows(rows, layers, read, "raise gptq.dampPercent or gptq.maxRoundedExperts", tolerated)
 
 
 def read(row: Mapping[str, Any]) -> ModuleLoss:

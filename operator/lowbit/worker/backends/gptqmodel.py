@@ -35,9 +35,16 @@ class GPTQModelBackend(Backend):
         """Token ids for gptqmodel, one batch each: the samples, unless the method needs other batches."""
         return list(samples)
 
+    def tolerated(self, recipe: Any) -> float:
+        """Share of the experts (0 to 1) that may be rounded to nearest."""
+        return 0.0
+
     @abstractmethod
-    def judge(self, rows: Sequence[Mapping[str, Any]], layers: int) -> list[ModuleLoss]:
-        """Every row as a ModuleLoss. Raises RefusalError if a module was not quantized, or not as requested."""
+    def judge(self, rows: Sequence[Mapping[str, Any]], layers: int, tolerated: float = 0.0) -> list[ModuleLoss]:
+        """Every row as a ModuleLoss. Raises RefusalError if a module was not quantized, or not as requested.
+
+        tolerated: share of the experts that may be rounded to nearest.
+        """
 
     def quantize(self, work: Work, advance: Advance) -> list[ModuleLoss]:
         """Quantize layer by layer, and judge the rows that gptqmodel returns."""
@@ -47,9 +54,8 @@ class GPTQModelBackend(Backend):
         torch.manual_seed(0)
         # A model that is read as 32-bit would be written with 32-bit embeddings.
         dtype = torch.float16 if work.facts.dtype == "float16" else torch.bfloat16
-        config = make_config(
-            self.config_class, asked(self.settings(work.recipe), work.device, work.scratch / "offload")
-        )
+        own = self.settings(work.recipe) | (every_expert() if work.facts.experts else {})
+        config = make_config(self.config_class, asked(own, work.device, work.scratch / "offload"))
         model = GPTQModel.load(str(work.source), config, dtype=dtype, trust_remote_code=False)
         layers = work.facts.layers
 
@@ -69,7 +75,8 @@ class GPTQModelBackend(Backend):
         model.save(str(work.target))
         del model
         release()
-        return self.judge([row for group in rows.values() for row in group], layers)
+        flat = [row for group in rows.values() for row in group]
+        return self.judge(flat, layers, self.tolerated(work.recipe))
 
     def smoke_test(self, folder: Path, device: str) -> str:
         """Run the test in gptqmodel's kernel in plain torch."""
@@ -93,6 +100,13 @@ class GPTQModelBackend(Backend):
                 "give more and more varied calibration texts, a smaller groupSize or 8 bits",
             )
         return text
+
+
+def every_expert() -> dict[str, Any]:
+    """Show every expert all calibration texts: of those that its router sends it, a rare one would see none."""
+    from gptqmodel.quantization.config import ExpertsRoutingBypass, MoEConfig
+
+    return {"moe": MoEConfig(routing=ExpertsRoutingBypass())}
 
 
 def asked(own: dict[str, Any], device: str, offload: Path) -> dict[str, Any]:

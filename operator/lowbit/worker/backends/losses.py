@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from typing import Any
 
+from lowbit.api.problem import some
 from lowbit.worker.refuse import RefusalError
 
 NO_LOSS = 999999.0
@@ -15,8 +17,15 @@ SHOWN = 3
 """Modules that a refusal names."""
 
 
+EXPERT = re.compile(r"\bexperts\.(\d+)\b")
+
+
 class NotQuantizedError(ValueError):
     """A module was not quantized as requested; says why."""
+
+
+class RoundedError(NotQuantizedError):
+    """A module was rounded to nearest: too few tokens reached it to do better."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,8 @@ class ModuleLoss:
     """Tokens that reached it."""
     damp: float | None = None
     """GPTQ's damping."""
+    rounded: bool = False
+    """Rounded to nearest instead."""
 
     @classmethod
     def of(cls, row: Mapping[str, Any], loss: float | None, damp: float | None = None) -> ModuleLoss:
@@ -46,16 +57,34 @@ class ModuleLoss:
 
 
 def judge_rows(
-    rows: Sequence[Mapping[str, Any]], layers: int, read: Callable[[Mapping[str, Any]], ModuleLoss], advice: str
+    rows: Sequence[Mapping[str, Any]],
+    layers: int,
+    read: Callable[[Mapping[str, Any]], ModuleLoss],
+    advice: str,
+    tolerated: float = 0.0,
 ) -> list[ModuleLoss]:
-    """Every row as a ModuleLoss. Raises RefusalError with the modules that `read` rejects, and the missing layers."""
+    """Every row as a ModuleLoss. Raises RefusalError with the modules that `read` rejects, and the missing layers.
+
+    tolerated: share of the experts (0 to 1) that may be rounded to nearest, because hardly a token chooses them.
+    """
     problems: list[str] = []
     modules: list[ModuleLoss] = []
     for row in rows:
         try:
             modules.append(read(row))
+        except RoundedError as error:
+            if EXPERT.search(str(row.get("module"))):
+                modules.append(replace(ModuleLoss.of(row, None), rounded=True))
+            else:
+                problems.append(f"{_name(row)}: {error}")
         except NotQuantizedError as error:
             problems.append(f"{_name(row)}: {error}")
+    rounded, experts = rounded_experts(modules)
+    if rounded > tolerated * experts:
+        names = [module.name for module in modules if module.rounded]
+        problems.append(
+            f"{rounded} of {experts} experts were rounded to nearest ({some(names)}), and {tolerated:.2%} may be"
+        )
     missing = sorted(set(range(layers)) - {int(row.get("layer", -1)) for row in rows})
     if missing:
         problems.append(f"layers {', '.join(map(str, missing[:5]))} were not quantized")
@@ -73,7 +102,7 @@ def loss_of(row: Mapping[str, Any]) -> float:
     """The loss in a row. Raises NotQuantizedError if there is none."""
     text = str(row.get("loss"))
     if "fallback" in text:
-        raise NotQuantizedError(f"rounded to nearest instead ({text})")
+        raise RoundedError(f"rounded to nearest instead ({text})")
     try:
         loss = float(text)
     except ValueError:
@@ -81,6 +110,13 @@ def loss_of(row: Mapping[str, Any]) -> float:
     if not isfinite(loss) or loss >= NO_LOSS or loss < 0:
         raise NotQuantizedError(f"loss {text}")
     return loss
+
+
+def rounded_experts(modules: Sequence[ModuleLoss]) -> tuple[int, int]:
+    """How many experts were rounded to nearest in at least one module, and how many there are."""
+    of = [(module, match[1]) for module in modules if (match := EXPERT.search(module.name))]
+    experts = {(module.layer, number) for module, number in of}
+    return len({(module.layer, number) for module, number in of if module.rounded}), len(experts)
 
 
 def worst(modules: Sequence[ModuleLoss]) -> ModuleLoss | None:

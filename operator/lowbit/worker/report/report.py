@@ -54,6 +54,8 @@ class ReportInput:
     removed: Mapping[str, int]
     artifact: ArtifactRecord | None
     quantize: QuantizeResult | None
+    rounded: Sequence[str]
+    """Modules of experts that were rounded to nearest."""
     modules: Sequence[Module]
 
 
@@ -78,6 +80,7 @@ def gather(
         artifact=_parse(ArtifactRecord, index.get("artifact")),
         quantize=_parse(QuantizeResult, index.get("quantize")),
         modules=parse_modules(index.get("modules")),
+        rounded=parse_rounded(index.get("modules")),
     )
 
 
@@ -104,6 +107,12 @@ def parse_modules(rows: Any) -> list[Module]:
         except (TypeError, ValueError):
             continue
     return found
+
+
+def parse_rounded(rows: Any) -> list[str]:
+    """Names of the modules that were rounded to nearest."""
+    known = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
+    return [str(row.get("name")) for row in known if row.get("rounded") is True]
 
 
 def _parse(model: type[Model], value: Any) -> Model | None:
@@ -138,6 +147,7 @@ def render(shown: ReportInput) -> str:
         left_behind=shown.left_behind,
         removed=shown.removed,
         quantize=shown.quantize,
+        rounded=shown.rounded,
         speed=speed_rows(result.summary.speed, shown.baseline.summary.speed if shown.baseline else []),
         speed_plot=speed_plot(result.summary.speed, shown.baseline.summary.speed if shown.baseline else []),
         confidence=f"{100 * CONFIDENCE:g} %",

@@ -1,0 +1,71 @@
+"""Fills operator/lowbit/architecture/support.json: `make matrix`, or `make matrix TYPES="llama phi3"` for some types.
+
+Each type takes about two minutes. What people wrote into a row (`note`, `needs`, `cpuOnly`) stays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hack.cluster.progress import step
+from hack.matrix import table
+from hack.matrix.containers import container, run_inside
+from hack.matrix.types import PER_TYPE
+
+RECIPES = ("gptq", "awq")
+
+
+def attempt(worker: str, engine: str, model_type: str, folder: Path) -> dict[str, Any]:
+    """What became of one type: in the quantizer by recipe, and of source and artifacts in the engine."""
+    cores = {"GPTQMODEL_CPU_WORKERS": str(len(os.sched_getaffinity(0)))}
+    row: dict[str, Any] = {"architecture": PER_TYPE[model_type][0]}
+    for recipe in RECIPES:
+        ended = run_inside(worker, "quantize_inside", model_type, recipe, "/work", folder=folder, environment=cores)
+        row[recipe] = {"quantizes": ended["ok"]} | ({} if ended["ok"] else {"why": ended["why"]})
+    if (folder / "source" / "config.json").exists():
+        row["original"] = loaded(engine, folder, "source")
+    for recipe in RECIPES:
+        if row[recipe]["quantizes"]:
+            row[recipe] |= loaded(engine, folder, recipe)
+    return row
+
+
+def loaded(engine: str, folder: Path, name: str) -> dict[str, Any]:
+    """Whether the CPU engine loads a folder."""
+    ended = run_inside(engine, "load_inside", f"/work/{name}", folder=folder)
+    return {"loads": ended["ok"]} | ({} if ended["ok"] else {"why": ended["why"]})
+
+
+def main() -> None:
+    """Try the types, and write the table after each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("types", nargs="*", default=sorted(PER_TYPE))
+    parser.add_argument("--logs", type=Path, help="keep what the programs printed in this folder")
+    asked = parser.parse_args()
+    with container("worker") as worker, container("engine") as engine, tempfile.TemporaryDirectory() as scratch:
+        found = table.read()
+        for key, made in (("quantizer", worker), ("engine", engine)):
+            found[key] = run_inside(made, "known_inside", key, folder=Path(scratch))
+        for number, model_type in enumerate(asked.types):
+            folder = Path(scratch) / model_type
+            folder.mkdir()
+            with step(f"{number + 1} of {len(asked.types)}: {model_type}"):
+                row = attempt(worker, engine, model_type, folder)
+            before = found["tried"].get(model_type, {})
+            kept = {name: before[name] for name in ("note", "needs", "cpuOnly") if name in before}
+            found["tried"][model_type] = row | kept
+            table.write(found)
+            if asked.logs:
+                asked.logs.mkdir(parents=True, exist_ok=True)
+                for log in folder.glob("*.log"):
+                    shutil.copyfile(log, asked.logs / f"{model_type}-{log.name}")
+            shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()
