@@ -26,6 +26,9 @@ class Platform(Wire):
     """Names of Secrets, in each namespace, for pulling images; of every pod whose options name none."""
     gpu_resource: str = "nvidia.com/gpu"
     """Resource name under which GPUs are asked for."""
+    gpu: str | None = Field(default=None, max_length=63)
+    """The GPU of the nodes, as their label nvidia.com/gpu.product names it, or its memory (80Gi), for QuantizedModels
+    that name none."""
     hub_endpoint: Endpoint | None = None
     """HF_ENDPOINT: a mirror of the hub."""
     proxy: str | None = None

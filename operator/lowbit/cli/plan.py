@@ -12,14 +12,15 @@ from lowbit.api.facts import ModelFacts
 from lowbit.api.platform import Platform
 from lowbit.api.pods import JobOptions
 from lowbit.api.problem import Problem
+from lowbit.api.quantity import human, quantity
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.recipes import Recipe, changed, recipe_of
-from lowbit.cli.estimates import Estimate, estimate, quantize_bytes
 from lowbit.desired.topology import topology_of
 from lowbit.gate.counts import check_counts
 from lowbit.naming.names import input_hash, prepare_job_name
 from lowbit.resolve.checks import check_model, fitting_of
 from lowbit.resolve.freeze import resolve_engine
+from lowbit.resolve.memory import Needed, cache_bytes, check_host_memory, check_memory, host_bytes, needed
 
 NOT_CHECKED_WITHOUT_CONFIG: Final = (
     "whether the tensor parallel size divides the attention and key-value heads",
@@ -27,12 +28,25 @@ NOT_CHECKED_WITHOUT_CONFIG: Final = (
     "whether texts and maxModelLen fit the model's positions",
     "sizes and memory",
 )
+PER_TOKENS: Final = 1000
 UNKNOWN_DIGEST: Final = "sha256:" + "0" * 64
 """Stands for a dataset that prepare has not seen yet."""
 NEVER_CHECKED: Final = (
     "whether claims, buckets, ConfigMaps and Secrets are there (seen by the operator and the prepare Job)",
     "whether the original is safe and whole: safetensors only, no remote code (seen by the prepare Job)",
 )
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Sizes of one candidate, in bytes."""
+
+    artifact: int
+    """Files of the artifact."""
+    device: Needed
+    """On each GPU, for one sequence of maxModelLen tokens."""
+    cache: int
+    """Keys and values of PER_TOKENS tokens on each device."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +95,7 @@ def plan(name: str, spec: QuantizedModelSpec, platform: Platform, facts: ModelFa
     serving_gpus = engine_gpus(engine) * replicas
     return PlanReport(
         name=name,
-        problems=(*check_counts(spec), *(check_model(spec, facts) if facts else ())),
+        problems=problems(spec, platform, facts),
         revisions=tuple(planned_revision(i, c, spec, facts) for i, c in enumerate(spec.candidates)),
         jobs=jobs,
         serving=f"{replicas} x {engine_gpus(engine) or 'no'} GPU" if spec.serving else "nothing: Ready means passed",
@@ -89,6 +103,14 @@ def plan(name: str, spec: QuantizedModelSpec, platform: Platform, facts: ModelFa
         not_checked=(() if facts else NOT_CHECKED_WITHOUT_CONFIG) + NEVER_CHECKED,
         notes=notes(spec, facts),
     )
+
+
+def problems(spec: QuantizedModelSpec, platform: Platform, facts: ModelFacts | None) -> tuple[Problem, ...]:
+    """What cannot work: of the manifest alone and, if the model's facts are given, between both."""
+    alone = check_counts(spec)
+    if facts is None:
+        return tuple(alone)
+    return (*alone, *check_model(spec, facts), *check_memory(spec, facts, platform), *check_host_memory(spec, facts))
 
 
 def engine_gpus(engine: ResolvedEngine) -> int:
@@ -112,7 +134,9 @@ def planned_revision(index: int, recipe: Recipe, spec: QuantizedModelSpec, facts
     artifact = kind.artifact_bytes(member, fitting) if fitting is not None else None
     if facts is None or fitting is None or artifact is None:
         return PlannedRevision(index, label, when(index))
-    size = estimate(artifact, facts, fitting.tensor_parallel_size)
+    ranks = fitting.tensor_parallel_size
+    tokens = engine_of(spec.engine)[1].max_model_len or facts.max_position_embeddings
+    size = Estimate(artifact, needed(facts, artifact, ranks, tokens), cache_bytes(facts, ranks, PER_TOKENS))
     return PlannedRevision(index, label, when(index), size, round(facts.weight_bytes / artifact, 2))
 
 
@@ -162,7 +186,22 @@ def job(stage: str, name: str, options: JobOptions, takes: Takes, limit: str | N
 def notes(spec: QuantizedModelSpec, facts: ModelFacts | None) -> tuple[str, ...]:
     """Remarks that are no problems."""
     found = ["Jobs whose result the store already holds are not made; the baseline is shared by all that ask for it."]
-    if facts and spec.calibration and any(recipe_of(candidate)[0].calibrated for candidate in spec.candidates):
-        from_host = quantize_bytes(facts, spec.calibration.samples, spec.calibration.max_tokens)
-        found.append(f"The quantize Job needs about {from_host / 1e9:.1f} GB of host memory.")
+    if facts is None:
+        return tuple(found)
+    if spec.calibration and any(recipe_of(candidate)[0].calibrated for candidate in spec.candidates):
+        found.append(host_memory(spec, facts))
+    if not facts.linear:
+        found.append(f"Sizes are not known from the configuration of a {facts.model_type}: prepare reads the tensors.")
+    if facts.other_parts:
+        parts = ", ".join(facts.other_parts)
+        found.append(f"Beside the text the model has {parts}: it stays as it is, and no suite measures it.")
     return tuple(found)
+
+
+def host_memory(spec: QuantizedModelSpec, facts: ModelFacts) -> str:
+    """What the quantize Job takes of its node, and whether its limit allows that."""
+    wanted, limit = host_bytes(spec, facts), spec.jobs.quantize.resources.limits.get("memory")
+    said = f"The quantize Job needs about {human(wanted)} of host memory"
+    if limit is not None and quantity(limit) < wanted:
+        return f"{said}, and spec.jobs.quantize.resources.limits.memory is {limit}: raise it, or it may be killed."
+    return f"{said}."

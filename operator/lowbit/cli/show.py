@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lowbit.cli.estimates import human
+from lowbit.api.quantity import human
 from lowbit.cli.plan import PlannedJob, PlannedRevision, PlanReport
 
 
@@ -36,22 +36,24 @@ def show_plan(console: Console, report: PlanReport) -> None:
 
 def revisions(report: PlanReport) -> Table:
     table = Table(title="Revisions, in order of preference", title_justify="left")
-    for column in ("Revision", "Recipe", "Made", "Artifact", "Ratio", "Weights per device", "Cache per 1000 tokens"):
+    sized = ("Artifact", "Ratio", "Weights per device", "Cache per 1000 tokens", "Memory per device")
+    for column in ("Revision", "Recipe", "Made", *sized):
         table.add_column(column)
     for revision in report.revisions:
         table.add_row(f"{report.name}-<hash>", revision.recipe, revision.when, *sizes(revision))
     return table
 
 
-def sizes(revision: PlannedRevision) -> tuple[str, str, str, str]:
+def sizes(revision: PlannedRevision) -> tuple[str, str, str, str, str]:
     if revision.size is None:
-        return ("?", "?", "?", "?")
+        return ("?", "?", "?", "?", "?")
     size = revision.size
     return (
         f"about {human(size.artifact)}",
         f"{revision.ratio}",
-        human(size.weights_per_device),
-        human(1000 * size.cache_per_token),
+        human(size.device.weights),
+        human(size.cache),
+        human(size.device.whole),
     )
 
 

@@ -49,7 +49,7 @@ def input_hash(spec: QuantizedModelSpec) -> str:
     Platform settings are not in it, so that a changed platform default starts nothing by itself.
     """
     kind, settings = engine_of(spec.engine)
-    same = settings.model_copy(update={"resources": _NO_RESOURCES, "shm_size": DEFAULT_SHM_SIZE})
+    same = settings.model_copy(update={"resources": _NO_RESOURCES, "shm_size": DEFAULT_SHM_SIZE, "gpu": None})
     engine = spec.engine.model_copy(update={kind.name: same})
     return digest("input", spec.model_copy(update={"serving": None, "jobs": _NO_JOBS, "engine": engine}))
 

@@ -23,6 +23,7 @@ from lowbit.naming.names import evaluation_name
 from lowbit.naming.store_keys import artifact_index_key, facts_index_key, folder_key, result_key
 from lowbit.resolve.checks import check_model, fitting_of
 from lowbit.resolve.freeze import baseline_spec, candidate_spec, freeze, turn_specs
+from lowbit.resolve.memory import check_host_memory, check_memory
 from lowbit.worker.data.datasets import (
     Mounts,
     no_chat_template,
@@ -128,7 +129,12 @@ def refuse_problems(document: PrepareDocument, facts: ModelFacts) -> None:
             "give the repository of the original as spec.source; what is quantized elsewhere is a candidate of its own "
             "(candidates: [{artifact: ...}])",
         )
-    problems = check_counts(document.spec) + check_model(document.spec, facts)
+    problems = [
+        *check_counts(document.spec),
+        *check_model(document.spec, facts),
+        *check_memory(document.spec, facts, document.platform),
+        *check_host_memory(document.spec, facts),
+    ]
     if problems:
         raise from_problems(document.name, problems)
 

@@ -6,6 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import ClassVar, Generic, Literal, TypeVar
 
 from pydantic import Field
@@ -28,6 +29,9 @@ class EngineSettings(Wire):
     """The engine's image; by default the platform's. Frozen when a revision is made."""
     device: Device = "GPU"
     """GPU asks for as many GPUs as the engine shares a layer among; CPU asks for none."""
+    gpu: str | None = Field(default=None, min_length=1, max_length=63)
+    """The GPU that it will run on, as the node label nvidia.com/gpu.product names it, or its memory (80Gi). A model
+    that does not fit is refused before anything starts. To run on such a GPU takes a nodeSelector as well."""
     max_model_len: int | None = Field(default=None, ge=16, le=10_000_000)
     """Longest prompt and answer together, in tokens; by default what the model's config allows."""
     shm_size: QuantityString = "1Gi"
@@ -126,6 +130,10 @@ class EngineKind(ABC, Generic[Spec, Resolved]):
     @abstractmethod
     def ranks(self, spec: Spec) -> int:
         """The tensor parallel size: devices that share every layer."""
+
+    def memory_share(self, spec: Spec) -> Decimal:
+        """Share of a GPU's memory that it takes."""
+        return Decimal(1)
 
     @abstractmethod
     def devices(self, resolved: Resolved) -> int:

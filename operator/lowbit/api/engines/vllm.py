@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Final, Literal
 
 from pydantic import Field
@@ -181,6 +182,10 @@ class VLLMKind(EngineKind[VLLM, ResolvedVLLM]):
     def ranks(self, spec: VLLM) -> int:
         """The tensor parallel size."""
         return spec.tensor_parallel_size
+
+    def memory_share(self, spec: VLLM) -> Decimal:
+        """gpuMemoryUtilization."""
+        return Decimal(spec.gpu_memory_utilization)
 
     def devices(self, resolved: ResolvedVLLM) -> int:
         """A GPU for each rank."""

@@ -1,19 +1,9 @@
-"""Kubernetes quantities, and how much memory a further attempt of a Job may have."""
+"""How much memory a further attempt of a Job may have."""
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from lowbit.api.pods import JobOptions
-
-_SUFFIXES = {"m": Decimal("0.001"), "k": Decimal(10**3), "M": Decimal(10**6), "G": Decimal(10**9), "T": Decimal(10**12),
-             "Ki": Decimal(2**10), "Mi": Decimal(2**20), "Gi": Decimal(2**30), "Ti": Decimal(2**40)}  # fmt: skip
-
-
-def quantity(text: str) -> Decimal:
-    """The number in a Kubernetes quantity: "2Gi" is 2147483648."""
-    number = text.rstrip("mkMGTi")
-    return Decimal(number) * _SUFFIXES.get(text[len(number) :], Decimal(1))
+from lowbit.api.quantity import quantity
 
 
 def larger_memory(options: JobOptions) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import InvalidOperation
 from typing import Any
 
-from lowbit.decide.jobs.memory import quantity
+from lowbit.api.quantity import quantity
 
 LIST_KEYS = ("mountPath", "name", "type", "containerPort", "port", "ip", "uid")
 """What Kubernetes merges lists of objects by."""
