@@ -1,6 +1,6 @@
 """Fills operator/lowbit/architecture/support.json: `make matrix`, or `make matrix TYPES="llama phi3"` for some types.
 
-Each type takes about two minutes. What people wrote into a row (`note`, `needs`, `cpuOnly`) stays.
+Each type takes about a minute. What people wrote into a row (`note`, `needs`, `cpuOnly`) stays.
 """
 
 from __future__ import annotations
@@ -24,21 +24,20 @@ def attempt(worker: str, engine: str, model_type: str, folder: Path) -> dict[str
     """What became of one type: in the quantizer by recipe, and of source and artifacts in the engine."""
     cores = {"GPTQMODEL_CPU_WORKERS": str(len(os.sched_getaffinity(0)))}
     row: dict[str, Any] = {"architecture": PER_TYPE[model_type][0]}
+    made = run_inside(worker, "quantize_inside", model_type, "/work", folder=folder, environment=cores)
+    if not made["source"]["ok"]:
+        return row | {"original": {"made": False, "why": made["source"]["why"]}}
+    names = ["source", *(recipe for recipe in RECIPES if made[recipe]["ok"])]
+    loaded = run_inside(engine, "load_inside", "/work", *names, folder=folder)
+    row["original"] = ended(loaded["source"], "loads")
     for recipe in RECIPES:
-        ended = run_inside(worker, "quantize_inside", model_type, recipe, "/work", folder=folder, environment=cores)
-        row[recipe] = {"quantizes": ended["ok"]} | ({} if ended["ok"] else {"why": ended["why"]})
-    if (folder / "source" / "config.json").exists():
-        row["original"] = loaded(engine, folder, "source")
-    for recipe in RECIPES:
-        if row[recipe]["quantizes"]:
-            row[recipe] |= loaded(engine, folder, recipe)
+        row[recipe] = ended(made[recipe], "quantizes") | (ended(loaded[recipe], "loads") if recipe in loaded else {})
     return row
 
 
-def loaded(engine: str, folder: Path, name: str) -> dict[str, Any]:
-    """Whether the CPU engine loads a folder."""
-    ended = run_inside(engine, "load_inside", f"/work/{name}", folder=folder)
-    return {"loads": ended["ok"]} | ({} if ended["ok"] else {"why": ended["why"]})
+def ended(result: dict[str, Any], word: str) -> dict[str, Any]:
+    """A result under the word that the table has for it."""
+    return {word: result["ok"]} | ({} if result["ok"] else {"why": result["why"]})
 
 
 def main() -> None:

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hack.cluster.progress import StepError
+from hack.matrix.each import MARK
 from images.build import build
 from images.buildah import buildah
 from images.targets import ROOT
-
-SECONDS = 900
 
 
 @contextmanager
@@ -30,20 +30,18 @@ def container(image: str) -> Iterator[str]:
 def run_inside(
     made: str, program: str, *words: str, folder: Path, environment: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """Run hack.matrix.<program> with `folder` at /work; its last line, which is JSON. Its log stays in the folder."""
+    """Run hack.matrix.<program> with `folder` at /work; what its marked lines say. Its log stays in the folder."""
     mounts = {folder: "/work", ROOT / "hack": "/app/hack:ro"}
     options = ["--isolation", "chroot", "--user", "0:0", "--env", "HOME=/tmp", "--env", "PYTHONPATH=/app"]
     options += [word for source, target in mounts.items() for word in ("-v", f"{source}:{target}")]
     options += [word for name, value in (environment or {}).items() for word in ("--env", f"{name}={value}")]
     line = buildah("run", *options, made, "--", "python3", "-m", f"hack.matrix.{program}", *words)
-    try:
-        done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=SECONDS)
-    except subprocess.TimeoutExpired:
-        return {"ok": False, "why": f"not done after {SECONDS} seconds"}
-    (folder / f"{program}-{Path(words[-1]).name}.log").write_text(done.stdout + done.stderr)
-    last = (done.stdout.strip().splitlines() or [""])[-1]
-    try:
-        found: dict[str, Any] = json.loads(last)
-    except ValueError:
-        return {"ok": False, "why": f"ended with {done.returncode}: {last[-200:]}"}
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    (folder / f"{program}.log").write_text(done.stdout + done.stderr)
+    found: dict[str, Any] = {}
+    for text in done.stdout.splitlines():
+        if text.startswith(MARK):
+            found |= json.loads(text.removeprefix(MARK))
+    if not found:
+        raise StepError(f"matrix {program}", (done.stdout + done.stderr)[-2000:])
     return found

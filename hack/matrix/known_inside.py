@@ -11,6 +11,8 @@ import json
 import sys
 from importlib import metadata
 
+from hack.matrix.each import MARK
+
 
 def quantizer() -> dict[str, object]:
     """gptqmodel: model types."""
@@ -30,4 +32,4 @@ def engine() -> dict[str, object]:
 
 if __name__ == "__main__":
     found = {"quantizer": quantizer, "engine": engine}[sys.argv[1]]()
-    print(json.dumps(found))
+    print(MARK + json.dumps(found))

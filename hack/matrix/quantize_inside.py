@@ -1,16 +1,14 @@
 """Runs in the worker's image: makes a tiny random model of one type, and quantizes it as the quantize Job does.
 
-    python -m hack.matrix.quantize_inside TYPE RECIPE FOLDER
+    python -m hack.matrix.quantize_inside TYPE FOLDER
 
-Leaves FOLDER/source and FOLDER/RECIPE, and prints one line of JSON: {"ok": true}, or {"ok": false, "why": "..."}.
+Leaves FOLDER/source, FOLDER/gptq and FOLDER/awq, and prints how each ended (each.py).
 """
 
 from __future__ import annotations
 
-import json
 import random
 import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+from hack.matrix.each import each
 from hack.matrix.types import settings
 from lowbit.api.recipes.awq import ResolvedAWQ
 from lowbit.api.recipes.gptq import ResolvedGPTQ
@@ -27,7 +26,6 @@ from lowbit.worker.backends import BACKENDS, Work
 from lowbit.worker.model.inspect_model import inspect
 from lowbit.worker.progress import Progress
 from lowbit.worker.quantize import make
-from lowbit.worker.refuse import RefusalError
 
 GROUP = 32
 SAMPLES, LENGTH = 48, 64
@@ -59,29 +57,21 @@ def samples() -> list[list[int]]:
     return [[chance.randrange(3, 259) for _ in range(LENGTH)] for _ in range(SAMPLES)]
 
 
-def attempt(model_type: str, recipe: str, folder: Path) -> dict[str, Any]:
-    """Make, read, quantize, judge, tidy up, try out."""
-    source = folder / "source"
-    if not source.exists():
-        write_source(model_type, source)
-    facts = inspect(source, f"a tiny {model_type}")
+def attempt(source: Path, recipe: str) -> None:
+    """Read, quantize, judge, tidy up, try out."""
+    facts = inspect(source, "the model")
+    folder = source.parent
     work = Work(source, folder / recipe, RECIPES[recipe], facts, samples(), "cpu", folder / "scratch")
     work.target.mkdir()
     make(BACKENDS[recipe], work, Progress("quantize", write=lambda _line: None))
-    return {"ok": True}
 
 
-def main(model_type: str, recipe: str, folder: Path) -> None:
-    """Attempt it, and say how it ended."""
-    try:
-        ended = attempt(model_type, recipe, folder)
-    except RefusalError as error:
-        ended = {"ok": False, "why": f"{error.refusal.reason}: {error.refusal.message}"}
-    except Exception as error:  # whatever it is that breaks, the table says so
-        traceback.print_exc()
-        ended = {"ok": False, "why": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
-    print(json.dumps(ended))
+def main(model_type: str, folder: Path) -> None:
+    """The source, then what each recipe makes of it."""
+    each(["source"], lambda name: write_source(model_type, folder / name))
+    if (folder / "source" / "config.json").exists():
+        each(list(RECIPES), lambda recipe: attempt(folder / "source", recipe))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+    main(sys.argv[1], Path(sys.argv[2]))
