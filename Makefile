@@ -8,7 +8,7 @@ pytest = $(python) -m pytest
 rig = PYTHONPATH=operator:. $(python) -m tests.faults
 lowbit = PYTHONPATH=operator $(python) -m lowbit.cli.main
 
-.PHONY: help venv lint test test-long test-unit test-api faults bench bench-scale tools images cluster-up cluster-down demo demo-down generate plan hooks lock
+.PHONY: matrix help venv lint test test-long test-unit test-api faults bench bench-scale tools images cluster-up cluster-down demo demo-down generate plan hooks lock
 
 help: ## This text
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
@@ -95,6 +95,10 @@ bench: images bench-scale ## The figures of docs/benchmarks.md; about five hours
 	PYTHONPATH=operator $(python) -m tests.bench.stages
 	$(python) -m tests.bench.page
 	$(python) -m tests.bench.check --all
+
+matrix: images ## Tries every type of model in quantizer and engine, about 75 minutes; $(TYPES) for some: TYPES="llama phi3"
+	PYTHONPATH=operator $(python) -m hack.matrix $(TYPES)
+	PYTHONPATH=operator $(python) -m hack.matrix.page
 
 generate: venv ## CRDs and the reference, from the types
 	$(lowbit) crds crds

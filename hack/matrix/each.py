@@ -1,4 +1,4 @@
-"""Attempts in processes of their own, forked after the slow imports: whatever one of them breaks, the next starts clean."""
+"""Attempts in processes of their own, forked after the slow imports: whatever one breaks, the next starts clean."""
 
 from __future__ import annotations
 

@@ -32,6 +32,8 @@ class ModelFacts(Tolerant):
     """As in config.json: LlamaForCausalLM."""
     model_type: str
     """transformers' name; that of the text part where a model has several parts."""
+    whole_type: str | None = None
+    """The whole model's, where it has several parts."""
     hidden_size: int
     layers: int
     """Decoder layers of all kinds."""

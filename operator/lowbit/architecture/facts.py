@@ -19,6 +19,7 @@ def shape_facts(config: ModelConfig) -> dict[str, Any]:
     return {
         "architecture": config.architecture,
         "model_type": config.model_type,
+        "whole_type": str(config.whole.model_type) if config.whole is not config.text else None,
         "hidden_size": int(text.hidden_size),
         "intermediate_size": max(dense_width(config, layer) for layer in range(int(text.num_hidden_layers))),
         "layers": int(text.num_hidden_layers),

@@ -15,6 +15,7 @@ from lowbit.api.problem import Problem
 from lowbit.api.quantity import human, quantity
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.recipes import Recipe, changed, recipe_of
+from lowbit.architecture.support import check_support
 from lowbit.desired.topology import topology_of
 from lowbit.gate.counts import check_counts
 from lowbit.naming.names import input_hash, prepare_job_name
@@ -110,7 +111,8 @@ def problems(spec: QuantizedModelSpec, platform: Platform, facts: ModelFacts | N
     alone = check_counts(spec)
     if facts is None:
         return tuple(alone)
-    return (*alone, *check_model(spec, facts), *check_memory(spec, facts, platform), *check_host_memory(spec, facts))
+    memory = (*check_memory(spec, facts, platform), *check_host_memory(spec, facts))
+    return (*alone, *check_support(spec, facts), *check_model(spec, facts), *memory)
 
 
 def engine_gpus(engine: ResolvedEngine) -> int:

@@ -18,6 +18,7 @@ from lowbit.api.recipes import recipe_of
 from lowbit.api.recipes.artifact import ArtifactRecipe, ResolvedArtifact
 from lowbit.api.status import ArtifactRecord, EvaluationSummary
 from lowbit.api.termination import TerminationMessage
+from lowbit.architecture.support import check_support
 from lowbit.gate.counts import check_counts
 from lowbit.naming.names import evaluation_name
 from lowbit.naming.store_keys import artifact_index_key, facts_index_key, folder_key, result_key
@@ -132,6 +133,7 @@ def refuse_problems(document: PrepareDocument, facts: ModelFacts) -> None:
     problems = [
         *check_counts(document.spec),
         *check_model(document.spec, facts),
+        *check_support(document.spec, facts),
         *check_memory(document.spec, facts, document.platform),
         *check_host_memory(document.spec, facts),
     ]
