@@ -23,7 +23,7 @@ lint: venv ## ruff, mypy (strict) and the arrows between the rooms
 	PYTHONPATH=operator .venv/bin/lint-imports --no-cache
 
 test-unit: venv ## The pure rooms; the loop at the desk
-	$(pytest) tests/unit -q -x
+	$(pytest) tests/unit tests/security -q -x
 
 tools: venv ## The cluster's programs and Debian packages
 	$(python) -m hack.cluster.packages

@@ -149,8 +149,10 @@ def test_the_engine_that_is_measured_writes_its_log_where_the_evaluator_reads_it
     configuration = json.loads(job["spec"]["template"]["metadata"]["annotations"][LOGGING_ANNOTATION])
     logging.config.dictConfig(configuration | {"loggers": {}, "handlers": {}})  # Python takes it
     assert configuration["handlers"]["file"]["filename"] == ENGINE_LOG_PATH
-    volumes = [mounts(inputs.container(job, name))["/lowbit/scratch"]["name"] for name in ("engine", "worker")]
-    assert volumes[0] == volumes[1]
+    folder = str(Path(ENGINE_LOG_PATH).parent)
+    written, read = (mounts(inputs.container(job, name))[folder] for name in ("engine", "worker"))
+    assert written["name"] == read["name"]
+    assert "readOnly" not in written and read["readOnly"] is True
     assert mounts(inputs.container(job, "engine"))[str(Path(ENGINE_LOGGING_PATH).parent)]["readOnly"] is True
 
 

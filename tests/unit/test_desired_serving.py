@@ -35,7 +35,8 @@ def test_the_engine_that_serves_is_the_engine_that_was_measured() -> None:
         assert served[field] == measured[field], field
     assert added(served["env"], measured["env"]) == [{"name": LOGGING_VARIABLE, "value": ENGINE_LOGGING_PATH}]
     assert [mount["mountPath"] for mount in added(served["volumeMounts"], measured["volumeMounts"])] == [
-        "/lowbit/logging"
+        "/lowbit/logging",
+        "/lowbit/log",
     ]
     common = len(measured["args"]) - len(MEASURING)
     assert measured["args"][common:] == list(MEASURING)

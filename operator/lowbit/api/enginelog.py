@@ -1,5 +1,7 @@
 """What an engine's log says: the kernels that it chose, and why it ended. Pure.
 
+What is kept goes into a status, and so into terminals: characters that are not printable are blanked.
+
 A pod does not say whose log it is. So the words of every engine are tried, in the order of the registry: all kernels
 that they find count, and the first error.
 """
@@ -19,13 +21,13 @@ LAST_LINES, LAST_LIMIT = 12, 2000
 def kernels_in(log: str) -> list[str]:
     """Kernels for quantized layers that the engine chose, such as "CPUWNA16LinearKernel for AutoGPTQLinearMethod"."""
     told = dict.fromkeys(line for engine in ENGINES for line in _kernels(log, engine.log_words))
-    return [line[:LINE_LIMIT] for line in told][:KERNELS_LIMIT]
+    return [_printable(line[:LINE_LIMIT]) for line in told][:KERNELS_LIMIT]
 
 
 def error_in(log: str) -> str | None:
     """The line that says why the engine ended, or None."""
     found = next((error for engine in ENGINES if (error := _error(log, engine.log_words))), None)
-    return found[:LINE_LIMIT] if found else None
+    return _printable(found[:LINE_LIMIT]) if found else None
 
 
 def last_lines(log: str) -> str:
@@ -33,8 +35,12 @@ def last_lines(log: str) -> str:
     plain = log.splitlines()
     for engine in ENGINES:
         plain = _plain(plain, engine.log_words)
-    lines = [line[:LINE_LIMIT].rstrip() for line in plain if line.strip()]
+    lines = [_printable(line[:LINE_LIMIT]).rstrip() for line in plain if line.strip()]
     return "\n".join(lines[-LAST_LINES:])[-LAST_LIMIT:]
+
+
+def _printable(line: str) -> str:
+    return line if line.isprintable() else "".join(each if each.isprintable() else " " for each in line)
 
 
 def _kernels(log: str, words: LogWords) -> list[str]:

@@ -12,8 +12,10 @@ CONFIG_MAPS_PATH = "/lowbit/configmaps"
 SECRETS_PATH = "/lowbit/secrets"
 """Where Secrets are mounted, each under its own name; keys are files."""
 SCRATCH_PATH = "/lowbit/scratch"
-"""Writable emptyDir, also HOME and TMPDIR."""
-BUSYBOX_PATH = f"{SCRATCH_PATH}/tools/busybox"
+"""A container's own writable emptyDir: HOME, TMPDIR and, for a worker, its working directory."""
+TOOLS_PATH = "/lowbit/tools"
+"""What fetch lays out for the engine, which may only read it."""
+BUSYBOX_PATH = f"{TOOLS_PATH}/busybox"
 """busybox, copied there by fetch for the engine's probes: the engine's image may have no shell."""
 MODEL_PATH = "/lowbit/model"
 """Where the engine finds its model's folder (a mount, a link or a copy of the artifact or source)."""
@@ -22,8 +24,11 @@ TERMINATION_PATH = "/dev/termination-log"
 TERMINATION_LIMIT = 4096
 UNPACKED_LIMIT = 65_536
 """Bytes that a packed termination message may unpack to: a pod must not fill the operator's memory."""
-ENGINE_LOG_PATH = f"{SCRATCH_PATH}/engine.log"
-"""Where the engine of an evaluation writes a copy of its log: the evaluator reads in it which kernels ran."""
+ENGINE_LOG_PATH = "/lowbit/log/engine.log"
+"""Where the engine of an evaluation writes a copy of its log: the evaluator reads in it which kernels ran.
+
+The engine alone may write there, and may write anything.
+"""
 ENGINE_LOGGING_PATH = "/lowbit/logging/engine.json"
 """The logging configuration that asks for this copy."""
 ENGINE_PORT = 8001

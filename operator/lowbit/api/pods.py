@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field
 
 from lowbit.api.base import OtherName, QuantityString, Wire
 from lowbit.api.engine import Device, EnvironmentVariable, Resources
 from lowbit.api.references import SecretReference
+
+CODE_PREFIXES: Final = ("PYTHON", "LD_")
+CODE_VARIABLES: Final = ("HOME", "PATH", "TMPDIR")
+"""Variables that say where a program finds code, or keeps what is its own: Lowbit sets them itself."""
+
+
+def may_be_set(variable: str) -> bool:
+    """Whether a manifest may set this variable for one of Lowbit's own containers."""
+    return not variable.startswith(CODE_PREFIXES) and variable not in CODE_VARIABLES
 
 
 class Toleration(Wire):
@@ -40,7 +49,7 @@ class PodOptions(Wire):
     annotations: dict[str, str] = Field(default_factory=dict, max_length=64)
     """Annotations of the pods."""
     env: list[EnvironmentVariable] = Field(default_factory=list, max_length=64)
-    """Environment of the stage's own container."""
+    """Environment of the stage's own container. PYTHON*, LD_*, HOME, PATH and TMPDIR are Lowbit's own."""
     runtime_class_name: OtherName | None = None
     """RuntimeClass of the pods."""
     priority_class_name: OtherName | None = None

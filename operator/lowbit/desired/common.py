@@ -100,12 +100,17 @@ def environment(plain: Mapping[str, str], own: Iterable[EnvironmentVariable] = (
 
 
 def worker_environment(platform: Platform) -> dict[str, str]:
-    """Environment of every container that runs Lowbit's worker: nothing is written outside of the scratch volume."""
+    """Environment of every container that runs Lowbit's worker: nothing is written outside of its scratch volume.
+
+    Python imports from the image alone: not from the working directory, and not from HOME.
+    """
     plain = {
         "HOME": SCRATCH_PATH,
         "TMPDIR": SCRATCH_PATH,
         "USER": MANAGED_BY,  # a numeric user has no name, and torch asks for one
         "PYTHONUNBUFFERED": "1",
+        "PYTHONSAFEPATH": "1",
+        "PYTHONNOUSERSITE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "DO_NOT_TRACK": "1",
     }

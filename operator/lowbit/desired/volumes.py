@@ -1,5 +1,7 @@
 """Volumes and where they are mounted: the store, what prepare reads, scratch and shared memory.
 
+A volume is writable in at most one container of a pod: what one container writes is untrusted input of the others.
+
 A claim that a pod uses twice is one volume with two mounts: the kubelet waits for ever on a claim in two volumes.
 """
 
@@ -14,10 +16,12 @@ from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.paths import (
     CA_BUNDLE_PATH,
     CONFIG_MAPS_PATH,
+    ENGINE_LOG_PATH,
     MODEL_PATH,
     SCRATCH_PATH,
     SECRETS_PATH,
     STORE_PATH,
+    TOOLS_PATH,
     VOLUMES_PATH,
 )
 from lowbit.api.platform import Platform
@@ -58,9 +62,20 @@ def pod_volumes(mounts: Iterable[Mount]) -> list[Manifest]:
     return [{"name": name} | source for name, source in {m.name: m.source for m in mounts}.items()]
 
 
-def scratch() -> list[Mount]:
-    """Writable volumes for a read-only root: HOME and temporary files."""
-    return [Mount("scratch", {"emptyDir": {}}, SCRATCH_PATH), Mount("tmp", {"emptyDir": {}}, "/tmp")]  # noqa: S108
+def scratch(container: str) -> list[Mount]:
+    """Writable volumes of one container, whose root is read-only: HOME and temporary files. No other one has them."""
+    folders = {"scratch": SCRATCH_PATH, "tmp": "/tmp"}  # noqa: S108
+    return [Mount(f"{container}-{name}", {"emptyDir": {}}, path) for name, path in folders.items()]
+
+
+def tools() -> Mount:
+    """The folder that fetch fills for the engine's probes."""
+    return Mount("tools", {"emptyDir": {}}, TOOLS_PATH)
+
+
+def engine_log() -> Mount:
+    """The folder with the copy of the engine's log that the evaluator reads."""
+    return Mount("engine-log", {"emptyDir": {}}, ENGINE_LOG_PATH.rpartition("/")[0])
 
 
 def shared_memory(size: str) -> Mount:
@@ -99,10 +114,15 @@ def ca_bundle(platform: Platform) -> list[Mount]:
     return [Mount("ca", {"configMap": {"name": platform.ca_bundle_config_map}}, folder, True)]
 
 
-def store_mounts(store: ModelStoreSpec, *, read_only: bool = False) -> list[Mount]:
+def store_mounts(store: ModelStoreSpec) -> list[Mount]:
     """The store: the claim at STORE_PATH, or the Secret with the bucket's credentials."""
     if store.pvc is not None:
-        return [claim(store.pvc.claim_name, STORE_PATH, read_only=read_only)]
+        return [claim(store.pvc.claim_name, STORE_PATH)]
+    return store_credentials(store)
+
+
+def store_credentials(store: ModelStoreSpec) -> list[Mount]:
+    """The Secret with the bucket's credentials; none for a claim, or where the pod has an identity of its own."""
     if store.s3 is not None and store.s3.credentials_secret_ref is not None:
         return [secret(store.s3.credentials_secret_ref.name)]
     return []

@@ -13,7 +13,7 @@ from lowbit.api.base import Wire
 from lowbit.api.engine import EngineChanges, EnvironmentVariable, Resources
 from lowbit.api.engines import ENGINES, Engine
 from lowbit.api.evaluation import MaximumThreshold, MinimumThreshold, Suite, SuiteGate
-from lowbit.api.pods import JobOptions, Toleration
+from lowbit.api.pods import CODE_PREFIXES, CODE_VARIABLES, JobOptions, PodOptions, Toleration, may_be_set
 from lowbit.api.recipes import RECIPES, Recipe
 from lowbit.api.references import Source
 from lowbit.api.rule import NUMBER_CEL, Rule, between, exactly_one
@@ -142,6 +142,16 @@ SHARED: Final[dict[type[Wire], tuple[Rule, ...]]] = {
             "!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
             "tolerationSeconds goes only with effect: NoExecute",
             lambda toleration: toleration.toleration_seconds is None or toleration.effect == "NoExecute",
+        ),
+    ),
+    PodOptions: (
+        Rule(
+            f"!has(self.env) || self.env.all(e, !{_listed(CODE_PREFIXES)}.exists(p, e.name.startsWith(p)) && "
+            f"!(e.name in {_listed(CODE_VARIABLES)}))",
+            f"env holds a variable that says where Lowbit's own program finds its code ({', '.join(CODE_PREFIXES)}..., "
+            f"{', '.join(CODE_VARIABLES)}): leave it out; an engine's variables belong into spec.engine",
+            lambda options: all(may_be_set(variable.name) for variable in options.env),
+            "env",
         ),
     ),
     JobOptions: (

@@ -20,11 +20,14 @@ from lowbit.desired.probes import startup_probe
 from lowbit.desired.volumes import (
     Mount,
     ca_bundle,
+    engine_log,
     model_mount,
     scratch,
     shared_memory,
     store_access,
+    store_credentials,
     store_mounts,
+    tools,
 )
 from lowbit.naming.names import (
     DOCUMENT_ANNOTATION,
@@ -51,9 +54,9 @@ def evaluate_job(context: Context, owners: Sequence[OwnerReference], evaluation:
     only = kind.measuring(settings)
     mounts = engine_mounts(model, engine)
     if only.log_configuration is not None:
-        mounts.append(annotation_mount(LOGGING_ANNOTATION, ENGINE_LOGGING_PATH))
+        mounts += [annotation_mount(LOGGING_ANNOTATION, ENGINE_LOGGING_PATH), engine_log()]
     fetch = fetch_mounts(model, store, platform)
-    worker = [document_mount(), *scratch(), *ca_bundle(platform), *store_mounts(store)]
+    worker = [document_mount(), *scratch("worker"), *ca_bundle(platform), *store_mounts(store), engine_log().readable()]
     sidecar = engine_container(revision.quantized_model, spec.engine, engine.resources, platform, mounts, only=only) | {
         "restartPolicy": "Always",
         "startupProbe": startup_probe(spec.engine, revision.quantized_model, revision.source.facts.weight_bytes),
@@ -69,17 +72,21 @@ def evaluate_job(context: Context, owners: Sequence[OwnerReference], evaluation:
 
 
 def engine_mounts(model: Mount, engine: EngineSettings) -> list[Mount]:
-    """Mounts of the engine: its model (read-only), scratch and shared memory. No store, no document."""
-    return [model.readable(), *scratch(), shared_memory(engine.shm_size)]
+    """Mounts of the engine: its model (read-only), its own scratch and shared memory. No store, no document."""
+    return [model.readable(), tools().readable(), *scratch("engine"), shared_memory(engine.shm_size)]
 
 
 def fetch_mounts(model: Mount, store: ModelStoreSpec, platform: Platform) -> list[Mount]:
-    """Mounts of fetch: the store (read-only), and the folder of the model, which fetch fills from a bucket."""
+    """Mounts of fetch: the model's folder, which it fills from a bucket, and the tools that it lays out.
+
+    Of a claim it sees the model alone: there is nothing else that it reads.
+    """
     return [
         document_mount(FETCH_ANNOTATION),
-        *scratch(),
+        *scratch("fetch"),
         *ca_bundle(platform),
-        *store_mounts(store, read_only=True),
+        *store_credentials(store),
+        tools(),
         model,
     ]
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from lowbit.api.base import Wire
 from lowbit.api.documents import EXIT_REFUSED
 from lowbit.api.engine import EnvironmentVariable
+from lowbit.api.paths import SCRATCH_PATH
 from lowbit.api.platform import Platform
+from lowbit.api.pods import may_be_set
 from lowbit.desired.common import (
     Manifest,
     OwnerReference,
@@ -51,6 +53,7 @@ def worker_container(
         "image": image,
         "imagePullPolicy": platform.image_pull_policy,
         "command": WORKER_COMMAND,
+        "workingDir": SCRATCH_PATH,
         "env": env,
         "volumeMounts": volume_mounts(mounts),
         "securityContext": container_security(),
@@ -62,8 +65,12 @@ def worker_container(
 def worker_variables(
     platform: Platform, plain: Mapping[str, str] | None = None, own: Sequence[EnvironmentVariable] = ()
 ) -> list[Manifest]:
-    """A worker's environment: that of every worker, overridden by the stage's, overridden by the manifest's."""
-    return environment(worker_environment(platform) | dict(plain or {}), own)
+    """A worker's environment: that of every worker, overridden by the stage's, overridden by the manifest's.
+
+    What would tell the interpreter or the loader where to find code is never taken from a manifest.
+    """
+    chosen = [variable for variable in own if may_be_set(variable.name)]
+    return environment(worker_environment(platform) | dict(plain or {}), chosen)
 
 
 @dataclass(frozen=True)

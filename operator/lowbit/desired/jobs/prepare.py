@@ -44,7 +44,7 @@ def prepare_job(context: Context, owner: OwnerReference, name: str, spec: Quanti
         spec=spec.model_copy(update={"serving": None, "jobs": Jobs()}),
         platform=platform.model_copy(update={"proxy": None}),  # it may hold a password
     )
-    mounts = [document_mount(), *scratch(), *ca_bundle(platform), *input_mounts(spec, store)]
+    mounts = [document_mount(), *scratch("worker"), *ca_bundle(platform), *input_mounts(spec, store)]
     env = worker_variables(platform, _network(platform), run.options.env)
     needs = resources(run.options.resources, memory_limit=run.memory_limit)
     container = worker_container("worker", platform.operator_image, platform, mounts, env, needs)

@@ -50,7 +50,7 @@ def quantize_job(
         gpu_resource=platform.gpu_resource,
         memory_limit=run.memory_limit,
     )
-    mounts = [document_mount(), *scratch(), *ca_bundle(platform), *store_mounts(store)]
+    mounts = [document_mount(), *scratch("worker"), *ca_bundle(platform), *store_mounts(store)]
     env = worker_variables(platform, {"HF_HUB_OFFLINE": "1"}, run.options.env)
     container = worker_container("worker", revision.images.worker, platform, mounts, env, needs)
     return job(context, owners, labels_, run, JobPod({DOCUMENT_ANNOTATION: document}, [container], mounts))

@@ -31,14 +31,13 @@ from lowbit.naming.store_keys import report_key, result_key
 from lowbit.worker.engines import CLIENTS
 from lowbit.worker.engines.base import ENGINE_URL, UNKNOWN_VERSION, EngineClient
 from lowbit.worker.evaluate import decoding, results, speed, turns
+from lowbit.worker.evaluate.log import read_log
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.report import report
 from lowbit.worker.store import Store
 from lowbit.worker.suites import RUNNERS, AnyRunner, Ask, InterleavedRunner, SeparateRunner, Summary
 
-LOG_LIMIT = 4 * 1024 * 1024
-"""Bytes of the engine's log that are read."""
 READY_SHARE, READ_SHARE, SPEED_SHARE = 0.05, 0.75, 0.93
 """Ends of the parts of the work, as fractions of the whole."""
 
@@ -112,15 +111,6 @@ async def evaluate(
     return await asyncio.to_thread(
         write, document, store, protocol_key, baseline, measured, round(clock() - begin, 1)
     )  # fmt: skip
-
-
-def read_log(path: Path) -> str:
-    """The beginning of the engine's log, which names its kernels; empty if the engine writes none."""
-    try:
-        with path.open("rb") as log:
-            return log.read(LOG_LIMIT).decode(errors="replace")
-    except FileNotFoundError:
-        return ""
 
 
 def suites_of(document: EvaluateDocument) -> list[SuiteOf]:
