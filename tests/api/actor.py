@@ -59,7 +59,13 @@ class Actor:
         space, name = job["metadata"]["namespace"], job["metadata"]["name"]
         template = job["spec"]["template"]
         labels = template["metadata"]["labels"] | {"batch.kubernetes.io/job-name": name}
-        owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": job["metadata"]["uid"]}
+        owner = {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "name": name,
+            "uid": job["metadata"]["uid"],
+            "controller": True,
+        }
         metadata = {"name": f"{name}-0", "namespace": space, "labels": labels, "ownerReferences": [owner]}
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"] | {"nodeName": NODE}}
         self._cluster.apply(pod)

@@ -16,6 +16,7 @@ from lowbit.observe.cache import Cache
 from lowbit.observe.keys import Key
 from lowbit.state.plan import ReadLog, ReadResult
 from lowbit.state.snapshot import EngineLog, ResultRead
+from tests.unit.world import job_controller
 
 CHAT = Key("team", "chat")
 INTERVAL = 30.0
@@ -68,7 +69,11 @@ class Bench:
         for number in range(pods):
             status = {"containerStatuses": [{"name": "worker", "state": {state: {}}}]}
             labels = {"batch.kubernetes.io/job-name": job}
-            self.cache.put(thing("Pod", f"{job}-{number}", labels=labels, status=status))
+            self.cache.put(
+                thing(
+                    "Pod", f"{job}-{number}", labels=labels, status=status, owners=[job_controller(job, f"Job-{job}")]
+                )
+            )
 
     async def ask(self, *jobs: str) -> None:
         self.reader.ask("team", jobs)
@@ -87,7 +92,7 @@ def thing(kind: str, name: str, **more: Any) -> dict[str, Any]:
     owner = {"apiVersion": "lowbit.dev/v1alpha1", "kind": "QuantizedModel", "name": "chat", "uid": "u"}
     metadata = {
         "name": name, "namespace": "team", "uid": f"{kind}-{name}", "resourceVersion": "1",
-        "labels": more.pop("labels", {}), "ownerReferences": [owner] if kind == "Job" else [],
+        "labels": more.pop("labels", {}), "ownerReferences": [owner] if kind == "Job" else more.pop("owners", []),
     }  # fmt: skip
     return {"apiVersion": "v1", "kind": kind, "metadata": metadata, **more}
 

@@ -9,7 +9,7 @@ import pytest
 from lowbit.decide.reconcile import decide
 from tests.unit.life import NAME, condition, status
 from tests.unit.test_decide_failures import STAGES, reach
-from tests.unit.world import World, spec_of_one
+from tests.unit.world import World, replica_set, spec_of_one
 
 DYING = """\
 (EngineCore pid=71) INFO 11-27 02:25:38 [auto_gptq.py:352] Using CPUWNA16LinearKernel for AutoGPTQLinearMethod
@@ -191,7 +191,7 @@ def serving_pod(world: World, container: dict[str, Any], *, lived: str = "00:00:
     last = container["lastState"]["terminated"]
     last |= {"startedAt": "2026-01-01T00:00:00Z", "finishedAt": f"2026-01-01T{lived}Z"}
     status = {"phase": "Running", "containerStatuses": [container]}
-    metadata = {"name": "chat-1", "labels": labels}
+    metadata = {"name": "chat-1", "labels": labels, "ownerReferences": [replica_set(NAME)]}
     world.put({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {}, "status": status})
     settle(world)
 

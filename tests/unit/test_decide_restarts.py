@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.world import World, spec
+from tests.unit.world import World, replica_set, spec
 
 NAME = "chat"
 
@@ -17,7 +17,7 @@ def serving_pod(world: World, restarts: int, ended: dict[str, object] | None, *,
     engine = {"name": "engine", "restartCount": restarts, "ready": False, "state": state}
     if ended is not None:
         engine["lastState"] = {"terminated": ended}
-    metadata = {"name": "chat-1", "labels": template["metadata"]["labels"]}
+    metadata = {"name": "chat-1", "labels": template["metadata"]["labels"], "ownerReferences": [replica_set(NAME)]}
     status = {"phase": "Running", "containerStatuses": [engine]}
     world.put({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {}, "status": status})
 

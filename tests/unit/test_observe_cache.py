@@ -12,7 +12,7 @@ from lowbit.decide.reconcile import decide
 from lowbit.naming.names import DOCUMENT_ANNOTATION
 from lowbit.observe.cache import Cache
 from lowbit.observe.keys import Key
-from tests.unit.world import NAMESPACE, World, spec
+from tests.unit.world import NAMESPACE, World, job_controller, replica_set, spec
 
 CHAT, OTHER = Key("team", "chat"), Key("team", "other")
 
@@ -30,7 +30,8 @@ def thing(kind: str, name: str, version: int, *, uid: str | None = None, **more:
         "ownerReferences": [
             {"apiVersion": "lowbit.dev/v1alpha1", "kind": "QuantizedModel", "name": owner, "uid": owner}
             for owner in more.pop("owners", ())
-        ],
+        ]
+        + more.pop("controlled_by", []),
     }
     return {"apiVersion": api, "kind": kind, "metadata": metadata, **more}
 
@@ -162,8 +163,16 @@ def test_a_snapshot_holds_all_that_belongs_to_a_model_and_nothing_of_others() ->
         thing("Deployment", "chat", 4, labels=mine, status={"readyReplicas": 2}),
         thing("Service", "chat", 5, labels=mine),
         thing("Service", "other", 6, labels={"lowbit.dev/quantizedmodel": "other"}),
-        thing("Pod", "chat-1", 7, labels=mine),
-        thing("Pod", "prepare-1", 8, labels=mine | {"job-name": "chat-prepare"}),
+        thing("Pod", "chat-1", 7, labels=mine, controlled_by=[replica_set("chat")]),
+        thing("Pod", "chat-2", 7, labels=mine),
+        thing(
+            "Pod",
+            "prepare-1",
+            8,
+            labels=mine | {"job-name": "chat-prepare"},
+            controlled_by=[job_controller("chat-prepare", "Job-chat-prepare")],
+        ),
+        thing("Pod", "prepare-2", 8, labels=mine | {"job-name": "chat-prepare"}),
         thing("Job", "chat-prepare", 9, owners=("chat",)),
     ):
         cache.put(each)

@@ -6,6 +6,7 @@ from typing import Any
 
 from lowbit.observe.readings import Readings
 from lowbit.observe.views import deployment_view, job_view, last_progress, parse_termination, pod_view
+from tests.unit.world import job_controller
 
 REFUSAL = '{"refusal": {"reason": "RemoteCode", "message": "auto_map", "action": "Remove it."}}'
 
@@ -13,7 +14,8 @@ REFUSAL = '{"refusal": {"reason": "RemoteCode", "message": "auto_map", "action":
 def pod(
     name: str, phase: str, *containers: dict[str, Any], created: str = "2026-01-01T00:00:00Z", **status: Any
 ) -> Any:
-    metadata = {"name": name, "namespace": "team", "uid": name, "creationTimestamp": created}
+    metadata: dict[str, Any] = {"name": name, "namespace": "team", "uid": name, "creationTimestamp": created}
+    metadata["ownerReferences"] = [job_controller("j", "j")]
     return {"kind": "Pod", "metadata": metadata, "status": {"phase": phase, "containerStatuses": containers, **status}}
 
 

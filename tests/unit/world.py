@@ -264,7 +264,10 @@ class World:
         self.put(
             {
                 "apiVersion": "v1", "kind": "Pod", "spec": {},
-                "metadata": {"name": name, "labels": {"batch.kubernetes.io/job-name": job}},
+                "metadata": {
+                    "name": name, "labels": {"batch.kubernetes.io/job-name": job},
+                    "ownerReferences": [job_controller(job, self.objects["Job", job]["metadata"]["uid"])],
+                },
                 "status": {"phase": phase, "containerStatuses": statuses},
             }
         )  # fmt: skip
@@ -343,6 +346,17 @@ class World:
         metadata = self.objects.get((kind, name), {}).get("metadata", {})
         if (metadata.get("uid"), metadata.get("resourceVersion")) != (uid, version):
             raise Stale(f"stale write to {kind} {name}")
+
+
+def job_controller(job: str, uid: str) -> dict[str, Any]:
+    """The owner reference that a Job's pods have."""
+    return {"apiVersion": "batch/v1", "kind": "Job", "name": job, "uid": uid, "controller": True}
+
+
+def replica_set(model: str) -> dict[str, Any]:
+    """The owner reference that the serving pods of a model have."""
+    name = f"{model}-5d8f7c"
+    return {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": name, "uid": f"uid-{name}", "controller": True}
 
 
 def measured(

@@ -9,7 +9,8 @@ from typing import Any
 from lowbit.api.stages import EVALUATE, FETCH, PREPARE, STAGES, StageKind
 from lowbit.api.status import Failure
 from lowbit.decide.outcome import Clock, StageResult
-from lowbit.naming.names import MANAGED_BY, MANAGED_BY_LABEL, STAGE_LABEL
+from lowbit.decide.remembered import is_named_by_content
+from lowbit.naming.names import INPUT_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL, STAGE_LABEL
 from lowbit.state.plan import Action, Apply, Create
 from lowbit.state.snapshot import JobView, Owner, Snapshot
 
@@ -43,10 +44,24 @@ def controlled(snapshot: Snapshot, owners: tuple[Owner, ...]) -> NameConflict | 
     return NameConflict(f"it belongs to {'a former ' if former else ''}{other.kind} {other.name}", transient=former)
 
 
-def own_job(snapshot: Snapshot, name: str) -> JobView | None:
-    """The Job of that name, if it is Lowbit's."""
+def own_job(snapshot: Snapshot, name: str, hash_: str | None = None) -> JobView | None:
+    """The Job of that name, if it is Lowbit's and was made for that input; None as hash_: for any input."""
     job = snapshot.jobs.get(name)
-    return None if job is None or whose(snapshot, job.meta.labels, job.meta.owners) is not None else job
+    return None if job is None or whose_job(snapshot, job, hash_) is not None else job
+
+
+def whose_job(snapshot: Snapshot, job: JobView, hash_: str | None) -> NameConflict | None:
+    """Why a Job is not believed. hash_: of the input that it should have been made for, None for any."""
+    me, owners = snapshot.model.meta, job.meta.owners
+    if (conflict := whose(snapshot, job.meta.labels, owners)) is not None:
+        return conflict
+    if not any(owner.kind == "QuantizedModel" for owner in owners):
+        return NameConflict("no QuantizedModel owns it")
+    if all(owner.name == me.name and owner.uid != me.uid for owner in owners):
+        return NameConflict(f"it belongs to a former QuantizedModel {me.name}", transient=True)
+    if hash_ is not None and job.meta.annotations.get(INPUT_ANNOTATION) != hash_:
+        return NameConflict(f"its annotation {INPUT_ANNOTATION} does not name the input that is asked for")
+    return None
 
 
 def own(snapshot: Snapshot) -> tuple[Snapshot, dict[tuple[str, str], NameConflict]]:
@@ -57,6 +72,8 @@ def own(snapshot: Snapshot) -> tuple[Snapshot, dict[tuple[str, str], NameConflic
         # Revisions are Lowbit's by their kind: no label is asked for.
         if (other := controlled(snapshot, seen.meta.owners)) is not None:
             foreign["ModelRevision", seen.meta.name] = other
+        elif not is_named_by_content(seen):
+            foreign["ModelRevision", seen.meta.name] = NameConflict("its name does not follow from its content")
         elif seen.meta.deleting:
             taken["ModelRevision", seen.meta.name] = NameConflict("it is being deleted", transient=True)
     for reference, manifest in snapshot.children.items():
@@ -96,9 +113,12 @@ def _taken(snapshot: Snapshot, action: Action, taken: Mapping[tuple[str, str], N
         return None
     kind, name = str(action.manifest["kind"]), str(action.manifest["metadata"]["name"])
     if kind == "Job" and (job := snapshot.jobs.get(name)) is not None:
-        return whose(snapshot, job.meta.labels, job.meta.owners)
+        asked = action.manifest["metadata"].get("annotations") or {}
+        return whose_job(snapshot, job, asked.get(INPUT_ANNOTATION))
     if kind == "ModelEvaluation" and (why := snapshot.unreadable.get(name)) is not None:
         return NameConflict(f"this version of Lowbit cannot read it: {why}")
+    if kind == "ModelEvaluation" and (seen := snapshot.evaluations.get(name)) is not None:
+        return None if seen.body.spec.wire() == action.manifest["spec"] else NameConflict("it is of something else")
     return taken.get((kind, name))
 
 

@@ -24,6 +24,8 @@ class NamedEvaluation(NamedTuple):
 
     name: str
     spec: ModelEvaluationSpec
+    hash: str
+    """The whole hash, which the name is short for."""
 
 
 def once(seen: Observed[Any], function: Callable[..., Result], *rest: Hashable) -> Result:
@@ -60,6 +62,11 @@ def names_used(revision: Observed[ModelRevision]) -> frozenset[str]:
     return once(revision, _names_used)
 
 
+def is_named_by_content(revision: Observed[ModelRevision]) -> bool:
+    """Whether a revision's name follows from its content. A copy under another name, or another content, does not."""
+    return once(revision, _is_named_by_content)
+
+
 def kept(model: Observed[QuantizedModel], field: str, old: Part | None, new: Part | None) -> Part | None:
     """The old value of a status field if it equals the new one. Equal objects are compared once."""
     if old is None or new is None:
@@ -75,8 +82,12 @@ def _input_hash(model: Observed[QuantizedModel]) -> str:
     return names.input_hash(model.body.spec)
 
 
+def _is_named_by_content(revision: Observed[ModelRevision]) -> bool:
+    return revision.meta.name == names.revision_name(revision.body.spec)
+
+
 def _named(spec: ModelEvaluationSpec) -> NamedEvaluation:
-    return NamedEvaluation(names.evaluation_name(spec), spec)
+    return NamedEvaluation(names.evaluation_name(spec), spec, names.evaluation_hash(spec))
 
 
 def _baseline(revision: Observed[ModelRevision]) -> NamedEvaluation:

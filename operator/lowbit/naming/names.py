@@ -27,6 +27,7 @@ STAGE_LABEL = f"{GROUP}/stage"
 EVALUATION_LABEL = f"{GROUP}/evaluation"
 ARTIFACT_LABEL = f"{GROUP}/artifact"
 INPUT_ANNOTATION = f"{GROUP}/input-hash"
+"""On a Job: the whole hash that the end of its name is short for. A name is not enough to believe its result."""
 SETTINGS_ANNOTATION = f"{GROUP}/settings"
 """On a Job: hash of its options (memory, deadline, node), which no other hash covers."""
 MADE_FOR_ANNOTATION = f"{GROUP}/made-for"
@@ -69,7 +70,12 @@ def revision_name(spec: ModelRevisionSpec) -> str:
 def evaluation_name(spec: ModelEvaluationSpec) -> str:
     """eval-<hash>, baseline-<hash> for an original, or turn-<hash>: shared by all in the namespace that ask for it."""
     prefix = "turn" if spec.turn is not None else "baseline" if spec.baseline is None else "eval"
-    return f"{prefix}-{short(digest('evaluation', spec))}"
+    return f"{prefix}-{short(evaluation_hash(spec))}"
+
+
+def evaluation_hash(spec: ModelEvaluationSpec) -> str:
+    """The whole hash of an evaluation, which its name is short for."""
+    return digest("evaluation", spec)
 
 
 def prepare_job_name(model: str, hash_: str) -> str:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lowbit.api.modelrevision import ModelRevision
+from lowbit.desired.topology import workload_kinds
 from lowbit.naming.names import MODEL_LABEL
 from lowbit.observe.keys import Key
 from lowbit.observe.parse import Unreadable, empty_model
@@ -158,9 +159,21 @@ def _serving_pods(cache: Cache, key: Key, mine: Members) -> tuple[PodView, ...]:
         if cache.job_of(key.namespace, name) is not None:
             continue
         pod: PodView | None = cache.view("Pod", key.namespace, name)
-        if pod is not None and pod.meta.labels.get(MODEL_LABEL) == key.name:
+        if pod is not None and pod.meta.labels.get(MODEL_LABEL) == key.name and _serves(pod, key.name):
             pods.append(pod)
     return tuple(sorted(pods, key=lambda pod: (pod.meta.creation_timestamp, pod.meta.name)))
+
+
+def _serves(pod: PodView, name: str) -> bool:
+    """Whether what keeps the serving pods controls it: a workload of that name, or a Deployment's ReplicaSet."""
+    return any(
+        owner.controller
+        and (
+            (owner.kind in workload_kinds() and owner.name == name)
+            or (owner.kind == "ReplicaSet" and owner.name.rpartition("-")[0] == name)
+        )
+        for owner in pod.meta.owners
+    )
 
 
 def _children(cache: Cache, key: Key, mine: Members) -> Mapping[tuple[str, str], Mapping[str, Any]]:

@@ -88,9 +88,15 @@ def deployment_view(manifest: Mapping[str, Any]) -> DeploymentView:
 
 
 def job_view(manifest: Mapping[str, Any], pods: Iterable[Mapping[str, Any]], readings: Readings) -> JobView:
-    """A Job with its pods, what its worker left behind, and what was read of their logs."""
+    """A Job with its pods, what its worker left behind, and what was read of their logs.
+
+    pods: those that name it in their labels. Only those that it controls, by its uid, are its own: a label can be put
+    on any pod, and a former Job of that name may have left some.
+    """
     status = manifest.get("status") or {}
     conditions = _conditions(status)
+    uid = str(manifest["metadata"].get("uid", ""))
+    pods = [pod for pod in pods if is_controlled_by(uid, pod)]
     newest = sorted(pods, key=lambda pod: (pod["metadata"].get("creationTimestamp") or "", _name(pod)), reverse=True)
     failed = conditions.get("Failed", {}) if _holds(conditions, "Failed") else {}
     finished_pod = next((pod for pod in newest if _finished(pod)), None)
@@ -124,6 +130,12 @@ def job_view(manifest: Mapping[str, Any], pods: Iterable[Mapping[str, Any]], rea
         progress=line,
         progress_read_at=read_at,
     )
+
+
+def is_controlled_by(uid: str, manifest: Mapping[str, Any]) -> bool:
+    """Whether the object of that uid is the controller."""
+    owners = manifest["metadata"].get("ownerReferences") or ()
+    return any(owner.get("controller") and owner.get("uid") == uid for owner in owners)
 
 
 def parse_termination(text: str | None) -> TerminationMessage | None:

@@ -114,7 +114,8 @@ class BulkActor:
         meta, spec = deployment["metadata"], deployment["spec"]
         space, count = meta["namespace"], spec["replicas"]
         template = spec["template"]
-        owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": meta["name"], "uid": meta["uid"]}
+        owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": f"{meta['name']}-0", "uid": meta["uid"]}
+        owner |= {"controller": True}
         for number in range(count):
             name = f"{meta['name']}-{number}"
             annotations = template["metadata"].get("annotations")

@@ -20,7 +20,7 @@ from lowbit.observe.cache import Cache
 from lowbit.observe.entries import Entry
 from lowbit.observe.keys import Key
 from lowbit.state.plan import Apply, Plan
-from tests.unit.world import NAMESPACE, Reference, Stale, World
+from tests.unit.world import NAMESPACE, Reference, Stale, World, job_controller
 
 OWN_KINDS = ("QuantizedModel", "ModelStore", "ModelRevision", "ModelEvaluation")
 """Watched whole; of all other kinds only what carries Lowbit's label."""
@@ -234,6 +234,7 @@ class Cluster(World):
                 "metadata": {
                     "name": name,
                     "labels": {"batch.kubernetes.io/job-name": job, MANAGED_BY_LABEL: MANAGED_BY},
+                    "ownerReferences": [job_controller(job, self.objects["Job", job]["metadata"]["uid"])],
                 },
                 "status": {"phase": phase, "containerStatuses": statuses},
             }

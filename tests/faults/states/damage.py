@@ -10,7 +10,7 @@ from lowbit.naming.names import FETCH_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL, 
 from tests.faults.states.actor import MESSAGES, OUTCOMES, end, finished
 from tests.faults.states.cluster import OWN_KINDS, Cluster, Manifest
 from tests.faults.states.specs import SPECS
-from tests.unit.world import NAMESPACE, Reference
+from tests.unit.world import NAMESPACE, Reference, replica_set
 
 Damage = Callable[[Cluster, int, int], None]
 STATUSES: tuple[Manifest, ...] = (
@@ -277,6 +277,7 @@ def serving_pod(cluster: Cluster, first: int, second: int) -> None:
     waiting = {"waiting": {"reason": WAITING[second % len(WAITING)]}}
     init = [{"name": "fetch", "state": refused}] if first % 2 else []
     metadata = {"name": f"{found[1]}-pod", "labels": labels | {MANAGED_BY_LABEL: MANAGED_BY}}
+    metadata["ownerReferences"] = [replica_set(found[1])]
     status = {"phase": "Pending", "initContainerStatuses": init,
               "containerStatuses": [{"name": "engine", "state": waiting, "restartCount": second}]}  # fmt: skip
     cluster.put({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {}, "status": status})

@@ -34,6 +34,8 @@ class JobRequest:
     """A Job that somebody needs the result of."""
 
     name: str
+    hash: str
+    """The whole hash of its input, which the end of the name is short for."""
     kind: StageKind
     stage: Stage
     """Where the QuantizedModel is meanwhile."""

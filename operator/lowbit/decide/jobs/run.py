@@ -21,7 +21,7 @@ from lowbit.decide.owners import adopt
 from lowbit.desired.context import JobRun
 from lowbit.desired.jobs.document import DocumentTooLarge
 from lowbit.naming.canonical import digest, short
-from lowbit.naming.names import MADE_FOR_ANNOTATION, SETTINGS_ANNOTATION, second_attempt
+from lowbit.naming.names import INPUT_ANNOTATION, MADE_FOR_ANNOTATION, SETTINGS_ANNOTATION, second_attempt
 from lowbit.state.plan import Action, Create, Delete, Keep
 from lowbit.state.snapshot import JobView, Snapshot
 
@@ -33,7 +33,7 @@ MENDED_SECONDS = 600
 
 def run(snapshot: Snapshot, clock: Clock, request: JobRequest) -> TerminationMessage | StageResult:
     """The Job's result; or what is to be done and said until there is one."""
-    first, second = own_job(snapshot, request.name), own_job(snapshot, second_attempt(request.name))
+    first, second = (own_job(snapshot, each, request.hash) for each in (request.name, second_attempt(request.name)))
     job = second or first
     if job is None:
         started = _create(
@@ -84,9 +84,9 @@ def _on_its_way(
     )
 
 
-def latest(snapshot: Snapshot, name: str) -> JobView | None:
-    """The Job of that name, or its second attempt."""
-    return own_job(snapshot, second_attempt(name)) or own_job(snapshot, name)
+def latest(snapshot: Snapshot, name: str, hash_: str) -> JobView | None:
+    """The Job of that name for that input, or its second attempt."""
+    return own_job(snapshot, second_attempt(name), hash_) or own_job(snapshot, name, hash_)
 
 
 def _run_of(snapshot: Snapshot, request: JobRequest, name: str, memory: str | None = None) -> JobRun:
@@ -104,7 +104,11 @@ def _create(snapshot: Snapshot, clock: Clock, request: JobRequest, run_: JobRun,
             time=clock.text,
         )  # fmt: skip
         return lasting(request, failure, ())
-    whose = {MADE_FOR_ANNOTATION: snapshot.model.meta.name, SETTINGS_ANNOTATION: _settings(snapshot, request)}
+    whose = {
+        INPUT_ANNOTATION: request.hash,
+        MADE_FOR_ANNOTATION: snapshot.model.meta.name,
+        SETTINGS_ANNOTATION: _settings(snapshot, request),
+    }
     return waiting(request, said.reason, said.message, actions=[Create(_annotated(manifest, whose))])
 
 

@@ -17,7 +17,7 @@ from lowbit.decide.jobs.request import JobRequest
 from lowbit.decide.jobs.run import latest, run
 from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.owners import controller, user
-from lowbit.decide.remembered import input_hash
+from lowbit.decide.remembered import input_hash, is_named_by_content
 from lowbit.desired.context import Context
 from lowbit.desired.jobs.prepare import prepare_job
 from lowbit.desired.jobs.quantize import quantize_job
@@ -33,7 +33,7 @@ def prepare(snapshot: Snapshot, clock: Clock, store: ModelStoreSpec) -> PrepareR
     meta, spec = snapshot.model.meta, snapshot.model.body.spec
     hash_ = input_hash(snapshot.model)
     request = JobRequest(
-        name=prepare_job_name(meta.name, hash_), kind=PREPARE, stage=PREPARE.status,
+        name=prepare_job_name(meta.name, hash_), hash=hash_, kind=PREPARE, stage=PREPARE.status,
         doing=f"copying source and datasets of {meta.name} into the store and checking them", options=spec.jobs.prepare,
         make=lambda run_: prepare_job(
             Context(meta.namespace, store, snapshot.platform), user(snapshot), meta.name, spec, run_
@@ -102,7 +102,7 @@ def _known(snapshot: Snapshot, spec: ModelRevisionSpec) -> ArtifactRecord | None
     for other in others:
         body = other.body
         same = body.spec.artifact_hash == spec.artifact_hash and body.spec.store_ref == spec.store_ref
-        if same and body.status.artifact is not None:
+        if same and body.status.artifact is not None and is_named_by_content(other):
             return body.status.artifact
     return None
 
@@ -113,7 +113,7 @@ def _made(
     spec, model = revision.body.spec, snapshot.model.body.spec
     name = quantize_job_name(spec.artifact_hash)
     kind, member = recipe_of(spec.recipe)
-    if not kind.made_here or latest(snapshot, name) is None:
+    if not kind.made_here or latest(snapshot, name, spec.artifact_hash) is None:
         prepared = prepare(snapshot, clock, store)
         if isinstance(prepared, StageResult):
             return prepared
@@ -123,7 +123,7 @@ def _made(
             return prepared.found[spec.artifact_hash]
     options = model.jobs.quantize
     request = JobRequest(
-        name=name, kind=QUANTIZE, stage=QUANTIZE.status, options=options,
+        name=name, hash=spec.artifact_hash, kind=QUANTIZE, stage=QUANTIZE.status, options=options,
         doing=f"quantizing {revision.meta.name} to {label(spec.recipe)}", revision=revision.meta.name,
         make=lambda run_: quantize_job(
             Context(revision.meta.namespace, store, frozen_platform(spec, snapshot.platform)),

@@ -25,7 +25,7 @@ from lowbit.desired.context import Context, Evaluation
 from lowbit.desired.evaluation import evaluation as evaluation_manifest
 from lowbit.desired.topology import topology_of
 from lowbit.gate.judge import judge
-from lowbit.naming.names import evaluate_job_name, second_attempt
+from lowbit.naming.names import evaluate_job_name, evaluation_hash, second_attempt
 from lowbit.resolve.freeze import frozen_platform
 from lowbit.state.plan import Create, WriteStatus
 from lowbit.state.snapshot import Observed, Snapshot
@@ -75,7 +75,7 @@ class EvaluationRequest:
     @property
     def doing(self) -> str:
         """What goes on, for people."""
-        name, spec = self.wanted
+        name, spec, _ = self.wanted
         what = "the original" if spec.model.kind == "Source" else f"{self.revision.meta.name}'s artifact"
         start = f", start {spec.turn.start}" if spec.turn is not None else ""
         return f"evaluating {what} in the engine ({name}{start})"
@@ -90,9 +90,10 @@ def measured(asked: EvaluationRequest) -> Observed[ModelEvaluation] | StageResul
 def known(asked: EvaluationRequest) -> Observed[ModelEvaluation] | StageResult | None:
     """The finished ModelEvaluation, or how far it is; None if it is there, and only an engine can give its result."""
     snapshot, revision = asked.snapshot, asked.revision
-    name, spec = asked.wanted
+    name, spec, hash_ = asked.wanted
     seen = snapshot.evaluations.get(name)
-    if seen is None:
+    # One of something else, under this name, is told as NameTaken: the create is not carried out.
+    if seen is None or evaluation_hash(seen.body.spec) != hash_:
         manifest = evaluation_manifest(revision.meta.namespace, [user(snapshot)], spec)
         return StageResult(
             asked.stage,
@@ -114,7 +115,7 @@ def known(asked: EvaluationRequest) -> Observed[ModelEvaluation] | StageResult |
         )
     if seen.body.status.summary is not None:
         return seen
-    if latest(snapshot, evaluate_job_name(name)) is None:
+    if latest(snapshot, evaluate_job_name(name), hash_) is None:
         return in_store(snapshot, asked.clock, asked.store, seen)
     return None
 
@@ -122,9 +123,9 @@ def known(asked: EvaluationRequest) -> Observed[ModelEvaluation] | StageResult |
 def in_engine(asked: EvaluationRequest, seen: Observed[ModelEvaluation]) -> StageResult:
     """How far the evaluate Job is, and what it has left behind."""
     snapshot, revision, model = asked.snapshot, asked.revision, asked.snapshot.model.body.spec
-    name, spec = asked.wanted
+    name, spec, hash_ = asked.wanted
     request = JobRequest(
-        name=evaluate_job_name(name), kind=EVALUATE, stage=asked.stage,
+        name=evaluate_job_name(name), hash=hash_, kind=EVALUATE, stage=asked.stage,
         options=model.jobs.evaluate, doing=asked.doing, revision=revision.meta.name,
         engine=field_path(model.engine),
         make=lambda run_: topology_of(spec.engine).evaluation(
@@ -134,12 +135,12 @@ def in_engine(asked: EvaluationRequest, seen: Observed[ModelEvaluation]) -> Stag
     )  # fmt: skip
     result = run(snapshot, asked.clock, request)
     if isinstance(result, StageResult):
-        fact = record_engine(seen, latest(snapshot, request.name), asked.clock)
+        fact = record_engine(seen, latest(snapshot, request.name, hash_), asked.clock)
         return replace(result, fact=fact) if fact is not None else result
     evaluated = result.result(EvaluateResult)
-    if evaluated is None:
+    if evaluated is None or evaluated.evaluation != name:
         return no_result(request.name, asked.clock)
-    image = measured_on(snapshot, request.name, reused=evaluated.reused)
+    image = measured_on(snapshot, request, reused=evaluated.reused)
     return StageResult(
         asked.stage, "Evaluated", f"{name} is measured", revision=revision.meta.name,
         fact=record_summary(seen, evaluated.summary, image, asked.clock),
@@ -185,11 +186,11 @@ def record_summary(
     return WriteStatus("ModelEvaluation", meta.name, meta.uid, meta.resource_version, status.wire())
 
 
-def measured_on(snapshot: Snapshot, job_name: str, *, reused: bool) -> str | None:
+def measured_on(snapshot: Snapshot, request: JobRequest, *, reused: bool) -> str | None:
     """The image of the engine that measured. What a pod found in the store was written by the first one, before it was
     killed.
     """
-    jobs = [own_job(snapshot, name) for name in (second_attempt(job_name), job_name)]
+    jobs = [own_job(snapshot, name, request.hash) for name in (second_attempt(request.name), request.name)]
     images = [image for job in jobs if job is not None for image in job.engine_image_ids]
     if not images:
         return None
