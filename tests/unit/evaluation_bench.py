@@ -18,9 +18,10 @@ from lowbit.api.engines.vllm import ResolvedVLLM
 from lowbit.api.evaluation import ResolvedSuite, SpeedMeasurement
 from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol
 from lowbit.api.status import MeanStatistics
-from lowbit.naming.store_keys import samples_key
-from lowbit.worker.evaluate import results
+from lowbit.naming.canonical import digest
+from lowbit.naming.store_keys import result_key, samples_key
 from lowbit.worker.evaluate.evaluate import evaluate
+from lowbit.worker.evaluate.stored import StoredResult, StoredSuite
 from lowbit.worker.model.file_list import scan
 from lowbit.worker.progress import Progress
 from lowbit.worker.store.pvc import PVCStore
@@ -34,6 +35,7 @@ VLLM = ResolvedVLLM(
     image="engine:1", device="CPU", tensor_parallel_size=1, dtype="Auto", gpu_memory_utilization="0.9",
     args=["--enforce-eager"], env=[],
 )  # fmt: skip
+ENGINE = ResolvedEngine.model_validate({"vllm": VLLM})
 ORIGINAL = distribution(0)
 CANDIDATE = damaged(ORIGINAL, 0.5)
 
@@ -104,7 +106,7 @@ class Bench:
         return EvaluateDocument(
             store=StoreAccess(pvc=PVCStoreAccess()), evaluation="eval-1" if baseline else "baseline-1", model=model,
             source=self.source, source_bytes=269_060_552, protocol=protocol or self.protocol(),
-            engine=ResolvedEngine.model_validate({"vllm": VLLM}),
+            engine=ENGINE, baseline_runtime=digest("runtime", ENGINE) if baseline else None,
             served_name=MODEL, baseline=baseline, artifact_hash=ARTIFACT_HASH if baseline else None,
         ).model_copy(update=changes)  # fmt: skip
 
@@ -118,9 +120,18 @@ class Bench:
         return original, await self.run(FakeEngine(candidate), self.document(baseline="baseline-1"))
 
     def samples_key(self) -> str:
-        stored = results.read_result(self.store, "baseline-1")
-        assert stored is not None
-        return samples_key(stored.suites["fidelity"])
+        return samples_key(self.stored("baseline-1").suites["fidelity"])
+
+    def stored(self, name: str) -> StoredResult:
+        """What the store has of an evaluation."""
+        return StoredResult.model_validate_json(self.store.read(result_key(name)) or b"")
+
+    def measured_by(self, version: str) -> None:
+        """Say that another version of the engine has measured the original."""
+        key = self.samples_key().replace("samples.npz", "suite.json")
+        marker = StoredSuite.model_validate_json(self.store.read(key) or b"")
+        changed = marker.model_copy(update={"engine_version": version})
+        self.store.write(key, changed.model_dump_json(by_alias=True).encode())
 
     def texts(self) -> list[list[int]]:
         with np.load(io.BytesIO(self.store.read(self.samples_key()) or b"")) as arrays:

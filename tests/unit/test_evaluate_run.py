@@ -17,7 +17,6 @@ from lowbit.api.evaluation import MaximumThreshold, ResolvedGate
 from lowbit.gate import judge
 from lowbit.naming.canonical import digest
 from lowbit.naming.store_keys import artifact_index_key, dataset_key, report_key, result_key
-from lowbit.worker.evaluate import results
 from lowbit.worker.evaluate.decoding import PROMPTS
 from lowbit.worker.refuse import EngineError, RefusalError
 from tests.unit.evaluation_bench import (
@@ -46,8 +45,8 @@ async def test_the_result_and_the_report_name_the_kernel_that_ran(bench: Bench) 
     assert candidate.summary.kernels == ["CPUWNA16LinearKernel for AutoGPTQLinearMethod"]
     page = (bench.store.read(report_key("eval-1")) or b"").decode()
     assert "<code>CPUWNA16LinearKernel for AutoGPTQLinearMethod</code>" in page
-    stored = results.read_result(bench.store, "eval-1")
-    assert stored is not None and stored.summary.kernels == candidate.summary.kernels
+    stored = bench.stored("eval-1")
+    assert stored.summary.kernels == candidate.summary.kernels
     assert "names none" in (bench.store.read(report_key("baseline-1")) or b"").decode()
 
 
@@ -124,8 +123,7 @@ async def test_texts_are_drawn_by_chance_and_the_same_each_time(bench: Bench, tm
     numbers = [int(str(line["text"]).split()[0][1:]) for line in lines]
     assert [text[0] for text in first] != numbers[: len(first)], "a sorted file gives no sorted sample"
     again = bench.document(bench.protocol(samples=20)).model_copy(update={"evaluation": "baseline-2"})
-    key = bench.samples_key()
-    bench.store.write(key.replace("samples.npz", "suite.json"), b'{"engineVersion": "0.1.0"}')
+    bench.measured_by("0.1.0")
     await bench.run(FakeEngine(ORIGINAL), again)
     assert bench.texts() == first
 
@@ -205,10 +203,9 @@ async def test_what_a_candidate_gave_for_other_texts_is_measured_anew(bench: Ben
     """A template may write the date: a new baseline then holds other token ids than the candidate has read."""
     await bench.both()
     lines = [{"text": words(np.random.default_rng(seed), 30)} for seed in range(90, 98)]
-    other = make_dataset(bench.store, tmp_path, lines)
-    bench.store.write(dataset_key(bench.dataset), bench.store.read(dataset_key(other)) or b"")
-    key = bench.samples_key()
-    bench.store.write(key.replace("samples.npz", "suite.json"), b'{"engineVersion": "0.1.0"}')
+    other = bench.store.dataset(make_dataset(bench.store, tmp_path, lines))
+    bench.store.dataset = lambda _: other  # type: ignore[method-assign]
+    bench.measured_by("0.1.0")
     document = bench.document().model_copy(update={"evaluation": "baseline-2"})
     await bench.run(FakeEngine(ORIGINAL), document)
     again = bench.document(baseline="baseline-2").model_copy(update={"evaluation": "eval-2"})
@@ -249,8 +246,7 @@ async def test_speed_is_measured_at_one_request_and_at_many(bench: Bench) -> Non
 
 async def test_generated_tokens_are_compared_with_the_originals(bench: Bench) -> None:
     await bench.both()
-    baseline, candidate = (results.read_result(bench.store, name) for name in ("baseline-1", "eval-1"))
-    assert baseline is not None
+    baseline, candidate = (bench.stored(name) for name in ("baseline-1", "eval-1"))
     assert baseline.decoding is not None
     assert baseline.decoding.same_tokens is None
     assert candidate is not None
@@ -295,7 +291,7 @@ async def test_a_baseline_of_another_protocol_is_refused(bench: Bench) -> None:
     engine = FakeEngine(CANDIDATE)
     with pytest.raises(RefusalError) as refused:
         await bench.run(engine, bench.document(bench.protocol(max_tokens=39), baseline="baseline-1"))
-    assert refused.value.refusal.reason == "OtherProtocol"
+    assert refused.value.refusal.reason == "OtherResult"
     assert engine.requests == 0
 
 
@@ -358,15 +354,16 @@ async def test_a_chat_that_the_engine_refuses_is_named_by_its_line(
 
 
 async def test_a_line_that_is_no_json_is_named(bench: Bench) -> None:
-    bench.store.write(dataset_key(bench.dataset), b'{"text": "w1 w2"}\n{broken\n')
+    data = b'{"text": "w1 w2"}\n{broken\n'
+    bench.dataset = "sha256:" + hashlib.sha256(data).hexdigest()
+    bench.store.write(dataset_key(bench.dataset), data)
     with pytest.raises(RefusalError, match="dataset of suite fidelity, line 2: is not JSON"):
         await bench.run(FakeEngine(ORIGINAL), bench.document())
 
 
 async def test_result_json_says_how_it_was_measured(bench: Bench) -> None:
     await bench.both()
-    stored = results.read_result(bench.store, "eval-1")
-    assert stored is not None
+    stored = bench.stored("eval-1")
     assert stored.protocol_key == digest("protocol", bench.protocol())
     assert stored.versions["engine"] == "0.33.0"
     assert stored.baseline == "baseline-1"
@@ -375,6 +372,7 @@ async def test_result_json_says_how_it_was_measured(bench: Bench) -> None:
 
 async def test_the_report_is_one_file_and_shows_everything(bench: Bench) -> None:
     index = {
+        "of": ARTIFACT_HASH,
         "artifact": {"digest": ARTIFACT, "bytes": 114_600_000, "sourceBytes": 269_060_552, "ratio": "2.35"},
         "modules": [
             {"name": f"model.layers.{layer}.{module}", "loss": 0.001 * (layer + 1)}

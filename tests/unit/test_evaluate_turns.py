@@ -126,7 +126,7 @@ async def test_a_start_that_is_gone_is_refused_with_what_to_do(bench: Bench) -> 
     await starts(bench)
     asked = document(bench, "candidate", 2)
     (race,) = [suite for suite in asked.protocol.suites if suite.name == "race"]
-    key = results.suite_key(asked, race, asked.model, asked.engine, asked.turn)
+    key = results.suite_key(results.suite_input(asked, race, asked.model, asked.engine, asked.turn))
     (bench.store.root / "measured" / key / "suite.json").unlink()
     engine = FakeEngine(engine_of(30))
     with pytest.raises(RefusalError, match="lacks that of start 2 of the candidate") as refused:

@@ -17,9 +17,10 @@ from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.recipes import label
 from lowbit.api.status import ArtifactRecord
 from lowbit.naming.names import evaluation_name
-from lowbit.naming.store_keys import artifact_index_key
+from lowbit.naming.store_keys import artifact_index_key, result_key
 from lowbit.resolve.freeze import baseline_spec, freeze
 from lowbit.worker.data.datasets import Mounts
+from lowbit.worker.evaluate.stored import StoredResult
 from lowbit.worker.fetch import fetch
 from lowbit.worker.model.file_list import scan
 from lowbit.worker.prepare import add_evaluations, message_bytes, prepare
@@ -71,10 +72,17 @@ def test_an_artifact_and_a_baseline_that_the_store_holds_are_found(store: PVCSto
     manifest = scan(workspace)
     store.commit("artifacts", workspace, manifest)
     record = manifest.as_artifact(100)
-    store.write(artifact_index_key(revision.artifact_hash), json.dumps({"artifact": record.wire()}).encode())
-    name = evaluation_name(baseline_spec(revision))
-    summary = summary_of()
-    store.write(f"evaluations/{name}/result.json", json.dumps({"evaluation": name, "summary": summary.wire()}).encode())
+    store.write(
+        artifact_index_key(revision.artifact_hash),
+        json.dumps({"of": revision.artifact_hash, "artifact": record.wire()}).encode(),
+    )
+    asked, summary = baseline_spec(revision), summary_of()
+    name = evaluation_name(asked)
+    stored = StoredResult(
+        evaluation=name, summary=summary, seconds=1, model=asked.model, protocol=asked.protocol,
+        protocol_key=asked.protocol_key, engine=asked.engine,
+    )  # fmt: skip
+    store.write(result_key(name), stored.model_dump_json(by_alias=True).encode())
     result = run(store, mounts)
     assert result.found == {revision.artifact_hash: record}
     assert result.found_evaluations == {name: summary}
@@ -83,7 +91,10 @@ def test_an_artifact_and_a_baseline_that_the_store_holds_are_found(store: PVCSto
 def test_an_index_without_its_artifact_is_not_reported_as_found(store: PVCStore, mounts: Mounts) -> None:
     revision = freeze("small", inputs.spec(), Platform(), run(store, mounts))[0]
     record = ArtifactRecord(digest="sha256:" + "0" * 64, bytes=1, source_bytes=1, ratio="1.00")
-    store.write(artifact_index_key(revision.artifact_hash), json.dumps({"artifact": record.wire()}).encode())
+    store.write(
+        artifact_index_key(revision.artifact_hash),
+        json.dumps({"of": revision.artifact_hash, "artifact": record.wire()}).encode(),
+    )
     assert run(store, mounts).found == {}
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hack.cluster.s3 import S3Server
 from lowbit.api.references import PVCLocation
 from lowbit.naming.store_keys import file_list_key, folder_key
-from lowbit.worker.model.file_list import FileEntry, file_list_of, parse, scan
+from lowbit.worker.model.file_list import FileEntry, file_list_of, hash_file, parse, scan
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.s3client import make_client
 from lowbit.worker.sources import import_model
@@ -91,7 +91,7 @@ def test_a_key_is_read_as_it_was_written_and_missing_is_none(make_store: MakeSto
 def test_a_dataset_comes_back(make_store: MakeStore, folder: Path) -> None:
     store = make_store(folder)
     path = inputs.write_lines(folder / "data.jsonl", inputs.texts(0, 3))
-    digest = "sha256:" + "a" * 64
+    digest = f"sha256:{hash_file(path)}"
     store.write_dataset(path, digest)
     store.write_dataset(path, digest)
     assert store.dataset(digest).read_bytes() == path.read_bytes()

@@ -98,6 +98,8 @@ class EvaluateDocument(StageDocument):
     served_name: str
     baseline: str | None = None
     """Name of the baseline's ModelEvaluation, whose results are in the store."""
+    baseline_runtime: str | None = None
+    """Hash of the engine that the baseline was measured in: a result of another one does not count."""
     turn: Turn | None = None
     """Measure only suites whose two sides take turns, and only this start."""
     turns: list[str] = Field(default_factory=list)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from pydantic import ValidationError
 
 from lowbit.api.documents import PrepareDocument, PrepareResult
 from lowbit.api.facts import ModelFacts
+from lowbit.api.modelevaluation import ModelEvaluationSpec
 from lowbit.api.modelrevision import ModelRevisionSpec
 from lowbit.api.paths import TERMINATION_LIMIT
 from lowbit.api.problem import Refused
@@ -21,7 +21,7 @@ from lowbit.api.termination import TerminationMessage
 from lowbit.architecture.support import check_support
 from lowbit.gate.counts import check_counts
 from lowbit.naming.names import evaluation_name
-from lowbit.naming.store_keys import artifact_index_key, facts_index_key, folder_key, result_key
+from lowbit.naming.store_keys import facts_index_key, folder_key
 from lowbit.resolve.checks import check_model, fitting_of
 from lowbit.resolve.freeze import baseline_spec, candidate_spec, freeze, turn_specs
 from lowbit.resolve.memory import check_host_memory, check_memory
@@ -30,6 +30,7 @@ from lowbit.worker.data.datasets import (
     no_chat_template,
 )
 from lowbit.worker.data.prepared import prepare_datasets
+from lowbit.worker.evaluate.stored import Asked, find_result
 from lowbit.worker.model.check_artifact import check_artifact
 from lowbit.worker.model.file_list import FileList
 from lowbit.worker.model.inspect_model import inspect
@@ -38,6 +39,7 @@ from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import RefusalError, from_problems
 from lowbit.worker.sources import import_model, open_origin
 from lowbit.worker.store import Kind, Store
+from lowbit.worker.store.indexes import read_artifact_index, read_facts_index, write_index
 
 SOURCE_SHARE = 0.7
 """Shares of the stage's time, by experience: the source is much larger than all else."""
@@ -104,19 +106,17 @@ def keep_facts(store: Store, what: str) -> Callable[[Path, FileList, list[str]],
 
     def check(folder: Path, file_list: FileList, left_behind: list[str]) -> None:
         facts = inspect(folder, what).model_copy(update={"left_behind": left_behind[:LEFT_BEHIND_LIMIT]})
-        store.write(facts_index_key(file_list.digest), facts.model_dump_json(by_alias=True).encode())
+        write_index(store, facts_index_key(file_list.digest), file_list.digest, {"facts": facts.wire()})
 
     return check
 
 
 def read_facts(store: Store, kind: Kind, file_list: FileList, what: str) -> ModelFacts:
     """The facts of a model in the store. A model in a bucket is downloaded only if the index lacks its facts."""
-    data = store.read(facts_index_key(file_list.digest))
-    if data is not None:
-        try:
-            return ModelFacts.model_validate_json(data)
-        except ValidationError:
-            pass  # an older Lowbit wrote fewer facts
+    try:
+        return ModelFacts.model_validate(read_facts_index(store, file_list.digest).get("facts"))
+    except ValidationError:
+        pass  # there are none, or an older Lowbit wrote fewer
     return inspect(store.folder(kind, file_list.digest), what)
 
 
@@ -158,14 +158,14 @@ def look_up(document: PrepareDocument, store: Store, result: PrepareResult) -> P
 
 def find_artifact(store: Store, revision: ModelRevisionSpec, result: PrepareResult) -> ArtifactRecord | None:
     """The artifact of a revision, if the store holds it whole."""
-    data = store.read(artifact_index_key(revision.artifact_hash))
     _, recipe = recipe_of(revision.recipe)
     if isinstance(recipe, ResolvedArtifact):
         file_list = store.require("artifacts", recipe.digest)
         return file_list.as_artifact(result.facts.weight_bytes)
-    if data is None:
+    try:
+        record = ArtifactRecord.model_validate(read_artifact_index(store, revision.artifact_hash).get("artifact"))
+    except ValidationError:
         return None
-    record = ArtifactRecord.model_validate(json.loads(data)["artifact"])
     return record if store.file_list("artifacts", record.digest) is not None else None
 
 
@@ -176,22 +176,19 @@ def find_evaluations(
     made = [(each, found[each.artifact_hash].digest) for each in revisions if each.artifact_hash in found]
     specs = [baseline_spec(revision) for revision in revisions]
     specs += [candidate_spec(revision, artifact) for revision, artifact in made]
-    summaries = read_summaries(store, [evaluation_name(spec) for spec in specs])
+    summaries = read_summaries(store, specs)
     for revision, artifact in made:
         # Whose own evaluation is done needs none of its starts any more.
         if evaluation_name(candidate_spec(revision, artifact)) not in summaries:
-            summaries |= read_summaries(store, [evaluation_name(spec) for spec in turn_specs(revision, artifact)])
+            summaries |= read_summaries(store, turn_specs(revision, artifact))
     return summaries
 
 
-def read_summaries(store: Store, names: list[str]) -> dict[str, EvaluationSummary]:
-    """Those of finished evaluations, by name."""
-    summaries = {}
-    for name in dict.fromkeys(names):
-        data = store.read(result_key(name))
-        if data is not None:
-            summaries[name] = EvaluationSummary.model_validate(json.loads(data)["summary"])
-    return summaries
+def read_summaries(store: Store, specs: list[ModelEvaluationSpec]) -> dict[str, EvaluationSummary]:
+    """Those of finished evaluations, by name. A result that is of something else is none: its Job says so."""
+    asked = {each.evaluation: each for each in map(Asked.by_spec, specs)}
+    found = {name: find_result(store, each) for name, each in asked.items()}
+    return {name: result.summary for name, result in found.items() if result is not None}
 
 
 def add_evaluations(result: PrepareResult, summaries: dict[str, EvaluationSummary]) -> PrepareResult:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from lowbit import __version__
 from lowbit.api.documents import QuantizeDocument, QuantizeResult
@@ -27,6 +28,7 @@ from lowbit.worker.model.fuse_layers import fuse_layers
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import RefusalError, cut
 from lowbit.worker.store import Store
+from lowbit.worker.store.indexes import read_artifact_index, write_index
 
 LOADED, QUANTIZED, TESTED = 0.05, 0.9, 0.95
 """Shares of the stage's time, by experience."""
@@ -77,7 +79,7 @@ def quantize(
         versions=backend.versions() | {"lowbit": __version__},
         device=device_name,
     )
-    write_index(store, document.artifact_hash, result, modules)
+    write_report(store, document.artifact_hash, result, modules)
     progress.report(1.0, "done", force=True)
     return result
 
@@ -128,23 +130,23 @@ def load_tokenizer(source: Path) -> Tokenizer:
 
 def find(store: Store, artifact_hash: str) -> QuantizeResult | None:
     """The result of an earlier Job, if the store still holds the whole artifact."""
-    data = store.read(artifact_index_key(artifact_hash))
-    if data is None:
+    try:
+        result = QuantizeResult.model_validate(read_artifact_index(store, artifact_hash).get("quantize"))
+    except ValidationError:
         return None
-    result = QuantizeResult.model_validate(json.loads(data)["quantize"])
     if store.file_list("artifacts", result.artifact.digest) is None:
         return None
     return result.model_copy(update={"reused": True})
 
 
-def write_index(store: Store, artifact_hash: str, result: QuantizeResult, modules: list[ModuleLoss]) -> None:
+def write_report(store: Store, artifact_hash: str, result: QuantizeResult, modules: list[ModuleLoss]) -> None:
     """Write the index, after the commit, so that it never names a missing artifact."""
     content: dict[str, Any] = {
         "artifact": result.artifact.wire(),
         "quantize": result.wire(),
         "modules": [module.row() for module in modules],
     }
-    store.write(artifact_index_key(artifact_hash), json.dumps(content, indent=1).encode())
+    write_index(store, artifact_index_key(artifact_hash), artifact_hash, content)
 
 
 def empty(folder: Path) -> Path:

@@ -37,7 +37,7 @@ from lowbit.naming.names import (
     STAGE_LABEL,
     evaluation_name,
 )
-from lowbit.resolve.freeze import turn_specs
+from lowbit.resolve.freeze import baseline_spec, turn_specs
 
 
 def evaluate_job(context: Context, owners: Sequence[OwnerReference], evaluation: Evaluation, run: JobRun) -> Manifest:
@@ -110,6 +110,7 @@ def _document(evaluation: Evaluation, store: ModelStoreSpec) -> EvaluateDocument
         engine=spec.engine,
         served_name=revision.quantized_model,
         baseline=spec.baseline,
+        baseline_runtime=baseline_spec(revision).runtime_key if spec.baseline is not None else None,
         turn=spec.turn,
         left_behind=revision.source.facts.left_behind,
         removed={each.name: each.removed for each in revision.calibration.datasets if each.removed}

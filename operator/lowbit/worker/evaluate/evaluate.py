@@ -32,6 +32,7 @@ from lowbit.worker.engines import CLIENTS
 from lowbit.worker.engines.base import ENGINE_URL, UNKNOWN_VERSION, EngineClient
 from lowbit.worker.evaluate import decoding, results, speed, turns
 from lowbit.worker.evaluate.log import read_log
+from lowbit.worker.evaluate.stored import Asked, StoredResult, damaged, read_result
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.report import report
@@ -49,8 +50,13 @@ class SuiteOf:
     suite: ResolvedSuite
     settings: Any
     runner: AnyRunner
-    key: str
-    """Key of the model's samples in the store."""
+    of: Mapping[str, Any]
+    """What the model's samples depend on."""
+
+    @property
+    def key(self) -> str:
+        """Key of the samples in the store."""
+        return results.suite_key(self.of)
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ class Measured:
 class Baseline:
     """The original's result and samples."""
 
-    result: results.StoredResult
+    result: StoredResult
     samples: list[Any]
     """By suite that this evaluation measures, in the protocol's order."""
     starts: dict[str, list[tuple[Any, Any]]]
@@ -95,12 +101,11 @@ async def evaluate(
     engine_log: Path = Path(ENGINE_LOG_PATH),
 ) -> EvaluateResult:
     """Measure document.model, unless the store holds the result. Raises EngineError (invalid run), RefusalError."""
-    done = await asyncio.to_thread(results.read_result, store, document.evaluation)
+    done = await asyncio.to_thread(read_result, store, Asked.by_document(document))
     if done is not None:
         return EvaluateResult(evaluation=done.evaluation, summary=done.summary, seconds=done.seconds, reused=True)
     begin = clock()
-    protocol_key = digest("protocol", document.protocol)
-    baseline = await asyncio.to_thread(load_baseline, document, store, protocol_key)
+    baseline = await asyncio.to_thread(load_baseline, document, store)
     connect = CLIENTS[resolved_engine(document.engine)[0].name]
     async with connect(document.served_name, url, clock) as client:
         await client.wait_ready(lambda what: progress.report(0.0, what))
@@ -108,9 +113,7 @@ async def evaluate(
         await client.check_same_process()
     measured = replace(measured, kernels=kernels_in(read_log(engine_log)))
     progress.report(0.97, "writing the results")
-    return await asyncio.to_thread(
-        write, document, store, protocol_key, baseline, measured, round(clock() - begin, 1)
-    )  # fmt: skip
+    return await asyncio.to_thread(write, document, store, baseline, measured, round(clock() - begin, 1))
 
 
 def suites_of(document: EvaluateDocument) -> list[SuiteOf]:
@@ -118,15 +121,15 @@ def suites_of(document: EvaluateDocument) -> list[SuiteOf]:
     found = []
     for suite in turns.suites_of(document):
         kind, settings = suite_of(suite)
-        found.append(SuiteOf(suite, settings, RUNNERS[kind.name], turns.key_of(document, suite)))
+        found.append(SuiteOf(suite, settings, RUNNERS[kind.name], turns.input_of(document, suite)))
     return found
 
 
-def load_baseline(document: EvaluateDocument, store: Store, protocol_key: str) -> Baseline | None:
+def load_baseline(document: EvaluateDocument, store: Store) -> Baseline | None:
     """What the candidate is compared with; None if the original itself is measured. Raises RefusalError."""
     if document.baseline is None:
         return None
-    result = results.read_baseline(store, document, protocol_key)
+    result = results.read_baseline(store, document)
     version = result.versions.get("engine", UNKNOWN_VERSION)
     if document.turn is not None:
         # The original's start has nothing to be compared with, only an engine that must be the same.
@@ -137,9 +140,7 @@ def load_baseline(document: EvaluateDocument, store: Store, protocol_key: str) -
     for suite in turns.suites_of(document):
         found = results.read_suite(store, result.suites.get(suite.name, "none"), suite, version)
         if found is None:
-            raise results.damaged(
-                document.baseline, f"what it gave for suite {suite.name} is missing, or was measured anew"
-            )
+            raise damaged(document.baseline, f"what it gave for suite {suite.name} is missing, or was measured anew")
         samples.append(found)
     starts = {
         suite.name: turns.read_starts(document, store, result, suite)
@@ -225,7 +226,6 @@ def check_room(document: EvaluateDocument, suites: list[SuiteOf], baseline: Base
 def write(
     document: EvaluateDocument,
     store: Store,
-    protocol_key: str,
     baseline: Baseline | None,
     measured: Measured,
     seconds: float,
@@ -234,17 +234,18 @@ def write(
     suites = suites_of(document)
     for index, (one, samples) in enumerate(zip(suites, measured.samples, strict=True)):
         if measured.new[index]:
-            results.write_suite(store, one.key, one.suite, samples, measured.engine_version)
+            results.write_suite(store, one.of, one.suite, samples, measured.engine_version)
     summaries = summarize(document, baseline, measured)
     rows = [row for summary in summaries.values() for row in summary.rows]
-    result = results.StoredResult(
+    result = StoredResult(
         evaluation=document.evaluation,
         summary=EvaluationSummary(measurements=rows, speed=measured.speed, kernels=measured.kernels),
         seconds=seconds,
         model=document.model,
         baseline=document.baseline,
+        turn=document.turn,
         protocol=document.protocol,
-        protocol_key=protocol_key,
+        protocol_key=digest("protocol", document.protocol),
         suites={one.suite.name: one.key for one in suites},
         engine=document.engine,
         versions=versions(measured.engine_version),
@@ -278,10 +279,10 @@ def summarize(document: EvaluateDocument, baseline: Baseline | None, measured: M
 def write_report(
     document: EvaluateDocument,
     store: Store,
-    result: results.StoredResult,
+    result: StoredResult,
     baseline: Baseline | None,
     summaries: Mapping[str, Summary],
-) -> results.StoredResult:
+) -> StoredResult:
     """Store the details and the report for people. The result with the report's path and digest."""
     results.write_details(store, document.evaluation, {name: one.details for name, one in summaries.items()})
     sections = [section for summary in summaries.values() for section in summary.sections]

@@ -13,6 +13,7 @@ from lowbit.api.modelevaluation import Turn
 from lowbit.naming.canonical import digest
 from lowbit.worker.engines.base import UNKNOWN_VERSION
 from lowbit.worker.evaluate import results
+from lowbit.worker.evaluate.stored import StoredResult
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.store import Store
 
@@ -24,29 +25,29 @@ def suites_of(document: EvaluateDocument) -> list[ResolvedSuite]:
     return [suite for suite in document.protocol.suites if starts_of(suite) >= document.turn.start]
 
 
-def key_of(document: EvaluateDocument, suite: ResolvedSuite) -> str:
-    """Key of the samples that this evaluation measures."""
-    return results.suite_key(document, suite, document.model, document.engine, document.turn)
+def input_of(document: EvaluateDocument, suite: ResolvedSuite) -> dict[str, Any]:
+    """What the samples that this evaluation measures depend on."""
+    return results.suite_input(document, suite, document.model, document.engine, document.turn)
 
 
 def read_original(
-    document: EvaluateDocument, store: Store, baseline: results.StoredResult, suite: ResolvedSuite, number: int
+    document: EvaluateDocument, store: Store, baseline: StoredResult, suite: ResolvedSuite, number: int
 ) -> Any:
     """What the original gave at a start. Raises RefusalError if the store lacks it."""
-    key = results.suite_key(document, suite, baseline.model, baseline.engine, turn_with(document, number))
-    return _read(Start("original", number, key), document, store, baseline, suite)
+    of = results.suite_input(document, suite, baseline.model, baseline.engine, turn_with(document, number))
+    return _read(Start("original", number, results.suite_key(of)), document, store, baseline, suite)
 
 
 def read_candidate(
-    document: EvaluateDocument, store: Store, baseline: results.StoredResult, suite: ResolvedSuite, number: int
+    document: EvaluateDocument, store: Store, baseline: StoredResult, suite: ResolvedSuite, number: int
 ) -> Any:
     """What the candidate gave at a start. Raises RefusalError if the store lacks it."""
-    key = results.suite_key(document, suite, document.model, document.engine, turn_with(baseline, number))
-    return _read(Start("candidate", number, key), document, store, baseline, suite)
+    of = results.suite_input(document, suite, document.model, document.engine, turn_with(baseline, number))
+    return _read(Start("candidate", number, results.suite_key(of)), document, store, baseline, suite)
 
 
 def read_starts(
-    document: EvaluateDocument, store: Store, baseline: results.StoredResult, suite: ResolvedSuite
+    document: EvaluateDocument, store: Store, baseline: StoredResult, suite: ResolvedSuite
 ) -> list[tuple[Any, Any]]:
     """What the original and the candidate gave, start by start. Raises RefusalError if the store lacks some of it."""
     return [
@@ -58,7 +59,7 @@ def read_starts(
     ]
 
 
-def turn_with(other: EvaluateDocument | results.StoredResult, number: int) -> Turn:
+def turn_with(other: EvaluateDocument | StoredResult, number: int) -> Turn:
     """A start in turn with the other model, in that model's engine."""
     return Turn(start=number, other=other.model.digest, other_runtime=digest("runtime", other.engine))
 
@@ -72,9 +73,7 @@ class Start(NamedTuple):
     """Of its samples."""
 
 
-def _read(
-    start: Start, document: EvaluateDocument, store: Store, baseline: results.StoredResult, suite: ResolvedSuite
-) -> Any:
+def _read(start: Start, document: EvaluateDocument, store: Store, baseline: StoredResult, suite: ResolvedSuite) -> Any:
     found = results.read_suite(store, start.key, suite, baseline.versions.get("engine", UNKNOWN_VERSION))
     if found is None:
         raise missing(start, document, suite)

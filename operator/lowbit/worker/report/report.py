@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,10 +18,10 @@ from lowbit.api.evaluation import ResolvedSuite, suite_of
 from lowbit.api.status import ArtifactRecord, Measurement, SpeedSummary
 from lowbit.api.suites import metrics
 from lowbit.gate.bounds import NotANumberError, NotMeasuredError, bounds
-from lowbit.naming.store_keys import artifact_index_key
-from lowbit.worker.evaluate.results import StoredResult
+from lowbit.worker.evaluate.stored import StoredResult
 from lowbit.worker.report import plots
 from lowbit.worker.store import Store
+from lowbit.worker.store.indexes import read_artifact_index
 from lowbit.worker.suites import RUNNERS, Section
 
 TEMPLATE = Path(__file__).with_name("template.html")
@@ -69,7 +68,7 @@ def gather(
     """Add the quantizer's report from the store. Missing parts are left out: the report decides nothing."""
     index: dict[str, Any] = {}
     if document.artifact_hash:
-        index = parse_index(store.read(artifact_index_key(document.artifact_hash)))
+        index = read_artifact_index(store, document.artifact_hash)
     return ReportInput(
         result=result,
         baseline=baseline,
@@ -82,15 +81,6 @@ def gather(
         modules=parse_modules(index.get("modules")),
         rounded=parse_rounded(index.get("modules")),
     )
-
-
-def parse_index(data: bytes | None) -> dict[str, Any]:
-    """index/artifacts/<hash>.json, or nothing."""
-    try:
-        index = json.loads(data or b"{}")
-    except ValueError:
-        return {}
-    return index if isinstance(index, dict) else {}
 
 
 def parse_modules(rows: Any) -> list[Module]:

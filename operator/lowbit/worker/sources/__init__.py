@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,10 +15,12 @@ from lowbit.worker.model.inspect_model import choose_files
 from lowbit.worker.progress import Progress
 from lowbit.worker.sources.base import Origin, RemoteFile
 from lowbit.worker.store import Kind, Store
+from lowbit.worker.store.indexes import read_index, write_index
 
 __all__ = ["Origin", "RemoteFile", "import_model", "open_origin"]
 
 
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 Check = Callable[[Path, FileList, list[str]], None]
 
 
@@ -71,7 +73,7 @@ def import_model(
     counter = _Counter(progress.part(0.9, 1.0), total, f"committing {origin.name}")
     store.commit(kind, workspace, file_list, counter)
     if origin.identity is not None:
-        store.write(_index_key(kind, origin.identity), json.dumps({"digest": file_list.digest}).encode())
+        write_index(store, _index_key(kind, origin.identity), origin.identity, {"digest": file_list.digest})
     return file_list
 
 
@@ -117,8 +119,8 @@ def _known(store: Store, kind: Kind, origin: Origin) -> FileList | None:
     """The model's file list in the store, for an origin whose content cannot change."""
     if origin.identity is None:
         return None
-    data = store.read(_index_key(kind, origin.identity))
-    return store.file_list(kind, json.loads(data)["digest"]) if data else None
+    digest = read_index(store, _index_key(kind, origin.identity), origin.identity).get("digest")
+    return store.file_list(kind, digest) if isinstance(digest, str) and DIGEST.fullmatch(digest) else None
 
 
 def _index_key(kind: Kind, identity: str) -> str:

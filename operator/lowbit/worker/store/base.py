@@ -15,8 +15,9 @@ from lowbit.naming.store_keys import (
     dataset_key,
     file_list_key,
     folder_key,
+    hexadecimal,
 )
-from lowbit.worker.model.file_list import Advance, FileList, parse, silent
+from lowbit.worker.model.file_list import Advance, FileList, hash_file, parse, silent
 from lowbit.worker.refuse import RefusalError
 
 STALE_SECONDS = 6 * 3600
@@ -101,13 +102,20 @@ class Store(ABC):
             self.write_file(dataset_key(digest), path)
 
     def dataset(self, digest: str) -> Path:
-        """A local file with a dataset. Raises RefusalError if the store lacks it."""
+        """A local file with a dataset. Raises RefusalError if the store lacks it, or holds another one there."""
         path = self.local(dataset_key(digest))
         if path is None:
             raise RefusalError(
                 "NotInStore",
                 f"the store holds no dataset {digest}: it was removed after it had been prepared",
                 "change the QuantizedModel (or make it anew) so that the dataset is prepared again",
+            )
+        if hash_file(path) != hexadecimal(digest):
+            raise RefusalError(
+                "Damaged",
+                f"the store's copy of the dataset {digest} has other content",
+                f"find out who writes to the store; then remove {dataset_key(digest)} and the prepare Job, so that it "
+                "is copied again",
             )
         return path
 

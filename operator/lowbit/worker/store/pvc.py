@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from lowbit.naming.store_keys import Kind, file_list_key, folder_key
-from lowbit.worker.model.file_list import Advance, FileList, check_path, list_files, scan, silent
+from lowbit.worker.model.file_list import Advance, FileList, check_path, hash_file, list_files, scan, silent
 from lowbit.worker.store.base import SPARE, STALE_SECONDS, Store, damaged, no_space
 
 FILE_MODE = 0o644
@@ -78,7 +78,8 @@ class PVCStore(Store):
             path = folder / file.path
             if not path.is_file() or path.stat().st_size != file.size:
                 raise damaged(kind, digest, f"{file.path} is missing or has another size")
-        advance(file_list.size)
+            if hash_file(path, advance) != file.sha256:
+                raise damaged(kind, digest, f"{file.path} has other content")
         return folder
 
     def check_space(self, needed: int, what: str) -> None:
