@@ -204,7 +204,7 @@ async def test_what_a_candidate_gave_for_other_texts_is_measured_anew(bench: Ben
     await bench.both()
     lines = [{"text": words(np.random.default_rng(seed), 30)} for seed in range(90, 98)]
     other = bench.store.dataset(make_dataset(bench.store, tmp_path, lines))
-    bench.store.dataset = lambda _: other  # type: ignore[method-assign]
+    bench.store.dataset = lambda _: other  # type: ignore[assignment, method-assign]
     bench.measured_by("0.1.0")
     document = bench.document().model_copy(update={"evaluation": "baseline-2"})
     await bench.run(FakeEngine(ORIGINAL), document)

@@ -16,7 +16,7 @@ from lowbit.api.status import ArtifactRecord, EvaluationSummary, Measurement
 from lowbit.api.termination import TerminationMessage
 from lowbit.decide.reconcile import decide
 from lowbit.effects.execute import owner_reference
-from lowbit.naming.names import GIVEN_UP_ANNOTATION
+from lowbit.naming.names import GIVEN_UP_ANNOTATION, first_attempt
 from lowbit.observe.cache import Cache
 from lowbit.observe.keys import Key
 from lowbit.observe.views import read_engine_log, read_result
@@ -328,8 +328,8 @@ class World:
             summary = measured(self.kl(name) if name.startswith("eval-") else None, suites, self.also)
             if name.startswith("eval-"):
                 summary = summary.model_copy(update={"measurements": [*summary.measurements, *self.rows]})
-            self.stored[name] = summary
-            return TerminationMessage.of(EvaluateResult(evaluation=name, summary=summary, seconds=1))
+            self.stored[first_attempt(name)] = summary
+            return TerminationMessage.of(EvaluateResult(evaluation=first_attempt(name), summary=summary, seconds=1))
         prepared = PrepareResult(
             source=SOURCE, facts=FACTS, datasets=dict.fromkeys(sorted(self.datasets), DATASET), found=self.found,
             artifacts={str(index): "sha256:" + "e" * 64 for index in range(8)},

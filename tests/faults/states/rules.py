@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from lowbit.naming.names import FETCH_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL, second_attempt
+from lowbit.naming.names import FETCH_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL, revision_name, second_attempt
 from lowbit.state.plan import Apply, Create, Delete, End, Keep, Plan, SetOwners, WriteStatus
 from lowbit.state.snapshot import Snapshot
 from tests.faults.states.actor import finished
@@ -129,7 +129,8 @@ def check_job(cluster: Cluster, name: str, manifest: Manifest | Mapping[str, Any
     if stage == "quantize":
         for revision in cluster.seen.cache.views("ModelRevision", "models").values():
             known_hash = revision.body.spec.artifact_hash
-            made = revision.body.status.artifact is not None and first == f"quantize-{known_hash[:10]}"
+            genuine = revision.meta.name == revision_name(revision.body.spec)
+            made = genuine and revision.body.status.artifact is not None and first == f"quantize-{known_hash[:10]}"
             broken(made and not revision.meta.deleting, f"makes {name}, whose artifact {revision.meta.name} has")
 
 
