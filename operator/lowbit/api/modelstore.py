@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from lowbit.api.base import OtherName, RelativePath, Tolerant, Wire
@@ -24,7 +26,10 @@ class S3Store(Wire):
     bucket: Bucket
     """Name of the bucket; it must exist."""
     prefix: RelativePath | None = None
-    """Prefix of all keys."""
+    """Prefix of all keys; below it each namespace has a prefix of its own, its name."""
+    sharing: Literal["Namespace", "Cluster"] = "Namespace"
+    """Who shares the files. Namespace: nobody else; the keys lie below PREFIX/NAMESPACE. Cluster: every namespace whose
+    ModelStore says so; they lie below PREFIX itself, and whoever writes there decides what all of them serve."""
     endpoint: Endpoint | None = None
     """URL of the store; by default AWS in the region."""
     region: str | None = Field(default=None, max_length=64)

@@ -8,6 +8,7 @@ from datetime import datetime
 from lowbit.api.modelstore import ModelStore, ModelStoreStatus, PVCStore
 from lowbit.decide.conditions import Subject, condition
 from lowbit.decide.outcome import Clock
+from lowbit.desired.volumes import bucket_prefix
 from lowbit.state.plan import Event, Plan, WriteStatus
 from lowbit.state.snapshot import Observed
 
@@ -73,7 +74,9 @@ def judge_store(store: Observed[ModelStore], claim: Claim | None) -> Finding:
             False, "InvalidSpec", "exactly one of spec.pvc and spec.s3 has to be set; make another ModelStore"
         )
     if spec.s3 is not None:
-        return Finding(True, "Ready", f"models are kept in the bucket {spec.s3.bucket}")
+        prefix = bucket_prefix(spec.s3, store.meta.namespace) or "/"
+        shared = "; other namespaces may share them (sharing: Cluster)" if spec.s3.sharing == "Cluster" else ""
+        return Finding(True, "Ready", f"models are kept in the bucket {spec.s3.bucket}, below {prefix}{shared}")
     assert spec.pvc is not None  # noqa: S101 - the first rule has seen to it
     return _judge_claim(spec.pvc, store.meta.namespace, claim)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from lowbit.api.documents import PVCStoreAccess, S3StoreAccess, StoreAccess
 from lowbit.api.modelevaluation import EvaluatedModel
-from lowbit.api.modelstore import ModelStoreSpec
+from lowbit.api.modelstore import ModelStoreSpec, S3Store
 from lowbit.api.paths import (
     CA_BUNDLE_PATH,
     CONFIG_MAPS_PATH,
@@ -128,8 +128,8 @@ def store_credentials(store: ModelStoreSpec) -> list[Mount]:
     return []
 
 
-def store_access(store: ModelStoreSpec) -> StoreAccess:
-    """How a worker reaches the store. Raises ValueError for a store that is neither pvc nor s3."""
+def store_access(store: ModelStoreSpec, namespace: str) -> StoreAccess:
+    """How a worker of a namespace reaches the store. Raises ValueError for a store that is neither pvc nor s3."""
     if store.pvc is not None:
         return StoreAccess(pvc=PVCStoreAccess(path=store.pvc.path or ""))
     if store.s3 is None:
@@ -138,9 +138,19 @@ def store_access(store: ModelStoreSpec) -> StoreAccess:
     credentials = s3.credentials_secret_ref.name if s3.credentials_secret_ref else None
     return StoreAccess(
         s3=S3StoreAccess(
-            bucket=s3.bucket, prefix=s3.prefix or "", endpoint=s3.endpoint, region=s3.region, credentials=credentials
+            bucket=s3.bucket,
+            prefix=bucket_prefix(s3, namespace),
+            endpoint=s3.endpoint,
+            region=s3.region,
+            credentials=credentials,
         )
     )
+
+
+def bucket_prefix(store: S3Store, namespace: str) -> str:
+    """Prefix of the keys of one namespace: its own, unless the store is said to be shared."""
+    parts = [store.prefix or "", *([namespace] if store.sharing == "Namespace" else [])]
+    return "/".join(part.strip("/") for part in parts if part)
 
 
 def model_mount(store: ModelStoreSpec, model: EvaluatedModel) -> Mount:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lowbit.api.documents import EvaluateDocument, FetchDocument
+from lowbit.api.documents import EvaluateDocument, FetchDocument, StoreAccess
 from lowbit.api.engines import resolved_engine
 from lowbit.api.engines.base import EngineSettings
 from lowbit.api.modelstore import ModelStoreSpec
@@ -45,9 +45,10 @@ def evaluate_job(context: Context, owners: Sequence[OwnerReference], evaluation:
     platform, store = context.platform, context.store
     spec, revision, engine = evaluation.spec, evaluation.revision, evaluation.engine
     labels_ = labels(component="job") | {EVALUATION_LABEL: evaluation.name, STAGE_LABEL: EVALUATE.name}
+    access = store_access(store, context.namespace)
     documents = {
-        DOCUMENT_ANNOTATION: _document(evaluation, store),
-        FETCH_ANNOTATION: FetchDocument(store=store_access(store), model=spec.model),
+        DOCUMENT_ANNOTATION: _document(evaluation, access),
+        FETCH_ANNOTATION: FetchDocument(store=access, model=spec.model),
     }
     model = model_mount(store, spec.model)
     kind, settings = resolved_engine(spec.engine)
@@ -97,11 +98,11 @@ def fetch_container(image: str, platform: Platform, mounts: Sequence[Mount]) -> 
     return worker_container("fetch", image, platform, mounts, worker_variables(platform), needs)
 
 
-def _document(evaluation: Evaluation, store: ModelStoreSpec) -> EvaluateDocument:
+def _document(evaluation: Evaluation, access: StoreAccess) -> EvaluateDocument:
     spec, revision = evaluation.spec, evaluation.revision
     made = spec.model.kind == "Artifact"
     return EvaluateDocument(
-        store=store_access(store),
+        store=access,
         evaluation=evaluation.name,
         model=spec.model,
         source=revision.source.digest,

@@ -40,7 +40,7 @@ def prepare_job(context: Context, owner: OwnerReference, name: str, spec: Quanti
     document = PrepareDocument(
         name=name,
         namespace=context.namespace,
-        store=store_access(store),
+        store=store_access(store, context.namespace),
         spec=spec.model_copy(update={"serving": None, "jobs": Jobs()}),
         platform=platform.model_copy(update={"proxy": None}),  # it may hold a password
     )

@@ -36,7 +36,7 @@ def quantize_job(
         raise ValueError(f"nothing is quantized for the recipe {kind.name}")
     labels_ = labels(component="job") | {ARTIFACT_LABEL: short(revision.artifact_hash), STAGE_LABEL: QUANTIZE.name}
     document = QuantizeDocument(
-        store=store_access(store),
+        store=store_access(store, context.namespace),
         source=revision.source.digest,
         facts=revision.source.facts,
         recipe=revision.recipe,

@@ -40,7 +40,9 @@ def serving_labels(name: str) -> dict[str, str]:
 def deployment(context: Context, owner: OwnerReference, name: str, served: Served, config_map: str) -> Manifest:
     """The Deployment. config_map: name of what guard_config_map() makes."""
     labels_, serving = serving_labels(name), served.serving
-    documents = {FETCH_ANNOTATION: FetchDocument(store=store_access(context.store), model=served.model)}
+    documents = {
+        FETCH_ANNOTATION: FetchDocument(store=store_access(context.store, context.namespace), model=served.model)
+    }
     template = {
         "metadata": {
             "labels": labels_ | {REVISION_LABEL: served.label},
