@@ -11,6 +11,8 @@ import pytest
 
 from lowbit.api.enginelog import error_in, kernels_in, last_lines
 from lowbit.worker.evaluate.log import LOG_LIMIT, read_log
+from tests.unit.evaluation_bench import ORIGINAL, make_bench
+from tests.unit.fake_engine import FakeEngine
 
 SECRET = "INFO 11-27 02:25:41 [x:1] Using SecretKernel for Linear"
 
@@ -66,3 +68,9 @@ def test_what_a_log_says_cannot_steer_a_terminal() -> None:
     )
     said = [*kernels_in(log), error_in(log) or "", *last_lines(log).splitlines()]
     assert len(said) == 4 and all(line.isprintable() for line in said), said
+
+
+async def test_an_engine_cannot_fill_a_result_with_its_version(tmp_path: Path) -> None:
+    bench = make_bench(tmp_path)
+    await bench.run(FakeEngine(ORIGINAL, release="9" * 1_000_000), bench.document())
+    assert len(bench.stored("baseline-1").versions["engine"]) == 100

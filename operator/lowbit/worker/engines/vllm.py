@@ -36,6 +36,8 @@ POLL_SECONDS = 1.0
 START_TIME = "process_start_time_seconds"
 PROMPT_TOKENS = "vllm:prompt_tokens"
 
+VERSION_LIMIT = 100
+"""Characters of the engine's version that are kept: it goes into results and messages."""
 BAD_REQUEST = (400, 422)
 
 
@@ -168,7 +170,7 @@ class VLLMClient(EngineClient):
     async def version(self) -> str:
         """The engine's version, or UNKNOWN_VERSION."""
         try:
-            return str((await self._json("GET", "/version")).get("version", UNKNOWN_VERSION))
+            return str((await self._json("GET", "/version")).get("version", UNKNOWN_VERSION))[:VERSION_LIMIT]
         except EngineError:
             return UNKNOWN_VERSION
 
