@@ -18,6 +18,10 @@ from hack.matrix.containers import container, run_inside
 from hack.matrix.types import PER_TYPE
 
 RECIPES = ("gptq", "awq")
+CPU_ONLY = {
+    "No WNA16 MoE backend supports": "it has no kernel for quantized experts; that of GPUs is another (Marlin).",
+}
+"""What an error says of the CPU engine alone."""
 
 
 def attempt(worker: str, engine: str, model_type: str, folder: Path) -> dict[str, Any]:
@@ -29,10 +33,11 @@ def attempt(worker: str, engine: str, model_type: str, folder: Path) -> dict[str
         return row | {"original": {"made": False, "why": made["source"]["why"]}}
     names = ["source", *(recipe for recipe in RECIPES if made[recipe]["ok"])]
     loaded = run_inside(engine, "load_inside", "/work", *names, folder=folder)
-    row["original"] = ended(loaded["source"], "loads")
-    for recipe in RECIPES:
-        row[recipe] = ended(made[recipe], "quantizes") | (ended(loaded[recipe], "loads") if recipe in loaded else {})
-    return row
+    recipes = {
+        recipe: ended(made[recipe], "quantizes") | (ended(loaded[recipe], "loads") if recipe in loaded else {})
+        for recipe in RECIPES
+    }
+    return row | {"original": ended(loaded["source"], "loads"), "recipes": recipes}
 
 
 def ended(result: dict[str, Any], word: str) -> dict[str, Any]:
@@ -57,6 +62,7 @@ def main() -> None:
                 row = attempt(worker, engine, model_type, folder)
             before = found["tried"].get(model_type, {})
             kept = {name: before[name] for name in ("note", "needs", "cpuOnly") if name in before}
+            kept |= {"cpuOnly": said for words, said in CPU_ONLY.items() if words in str(row)}
             found["tried"][model_type] = row | kept
             table.write(found)
             if asked.logs:

@@ -34,11 +34,12 @@ evaluation tells whether the engine loads it. A tiny model shows that the steps 
     reasons = []
     for name, tried in sorted(known.tried.items()):
         listed = "yes" if tried.architecture in known.engine.names else "no"
-        words = [_word(tried.gptq.quantizes), _word(tried.awq.quantizes), _word(tried.original.loads),
-                 _word(tried.gptq.loads), _word(tried.awq.loads), listed]  # fmt: skip
+        gptq, awq = tried.of("gptq"), tried.of("awq")
+        words = [_word(gptq.quantizes), _word(awq.quantizes), _word(tried.original.loads), _word(gptq.loads),
+                 _word(awq.loads), listed]  # fmt: skip
         rows.append(f"| {name} | {' | '.join(words)} |")
         reasons += _reasons(name, tried.original, "original")
-        reasons += [*_reasons(name, tried.gptq, "gptq"), *_reasons(name, tried.awq, "awq")]
+        reasons += [*_reasons(name, gptq, "gptq"), *_reasons(name, awq, "awq")]
         if tried.needs:
             reasons.append(f"- {name} needs {', '.join(tried.needs)}, which the worker's image lacks.")
         if tried.cpu_only:

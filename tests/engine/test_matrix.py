@@ -19,6 +19,6 @@ def test_a_type_of_model_fares_as_the_table_says(
     committed = table().tried[model_type]
     for recipe in ("gptq", "awq"):
         wanted = committed.of(recipe)
-        seen = found[recipe]
+        seen = found["recipes"][recipe]
         assert (seen.get("quantizes"), seen.get("loads")) == (wanted.quantizes, wanted.loads), found
     assert found["original"]["loads"] is committed.original.loads

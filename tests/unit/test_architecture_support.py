@@ -28,16 +28,18 @@ def known(monkeypatch: pytest.MonkeyPatch) -> Table:
     """A table with one type of each fate."""
     rows = {
         "llama": Tried(
-            architecture="LlamaForCausalLM", original=Ended(loads=True), gptq=Ended(quantizes=True, loads=True),
-            awq=Ended(quantizes=False, why="it fell over"), needs=["mamba-ssm"],
+            architecture="LlamaForCausalLM", original=Ended(loads=True), needs=["mamba-ssm"],
+            recipes={"gptq": Ended(quantizes=True, loads=True), "awq": Ended(quantizes=False, why="it fell over")},
         ),
         "qwen2": Tried(
             architecture="Qwen2ForCausalLM", original=Ended(loads=True),
-            gptq=Ended(quantizes=True, loads=False, why="no such layer"), awq=Ended(quantizes=True, loads=True),
+            recipes={"gptq": Ended(quantizes=True, loads=False, why="no such layer"),
+                     "awq": Ended(quantizes=True, loads=True)},
         ),
         "qwen3": Tried(
             architecture="Qwen3ForCausalLM", original=Ended(loads=False, why="no kernel"), cpu_only="no kernel on CPUs",
-            gptq=Ended(quantizes=True, loads=False, why="no kernel"), awq=Ended(quantizes=True, loads=True),
+            recipes={"gptq": Ended(quantizes=True, loads=False, why="no kernel"),
+                     "awq": Ended(quantizes=True, loads=True)},
         ),
     }  # fmt: skip
     names = frozenset({row.architecture for row in rows.values()})

@@ -14,12 +14,10 @@ from lowbit.api.engines import engine_of
 from lowbit.api.facts import ModelFacts
 from lowbit.api.problem import Problem
 from lowbit.api.quantizedmodel import QuantizedModelSpec
-from lowbit.api.recipes import recipe_of
+from lowbit.api.recipes import RECIPES, recipe_of
 
 ENGINE: Final = "vllm"
 """The engine that the table is about."""
-MADE: Final = ("gptq", "awq")
-"""The recipes that it is about."""
 
 
 class Known(Tolerant):
@@ -43,8 +41,7 @@ class Tried(Tolerant):
 
     architecture: str
     original: Ended
-    gptq: Ended = Ended()
-    awq: Ended = Ended()
+    recipes: dict[str, Ended] = Field(default_factory=dict)
     needs: list[str] = Field(default_factory=list)
     """Packages that the worker's image lacks."""
     cpu_only: str = ""
@@ -52,9 +49,8 @@ class Tried(Tolerant):
     note: str = ""
 
     def of(self, recipe: str) -> Ended:
-        """With a recipe."""
-        found: Ended = getattr(self, recipe)
-        return found
+        """With a recipe; nothing is known of one that was not tried."""
+        return self.recipes.get(recipe, Ended())
 
 
 class Table(Tolerant):
@@ -98,7 +94,8 @@ def _recipe_problems(spec: QuantizedModelSpec, facts: ModelFacts, known: Table) 
         problem = _recipe_problem(kind.name, facts, known) if kind.made_here else None
         if problem is None:
             continue
-        others = [name for name in MADE if name != kind.name and _recipe_problem(name, facts, known) is None]
+        made = [each.name for each in RECIPES if each.made_here and each is not kind]
+        others = [name for name in made if _recipe_problem(name, facts, known) is None]
         own = f"use {others[0]}" if others else "use another model"
         action = f"{own}, or an artifact that was made elsewhere (candidates: [{{artifact: ...}}])"
         found.append(replace(problem, field=f"spec.candidates[{index}].{kind.name}", action=action))
