@@ -7,16 +7,17 @@ from typing import Any
 
 import pytest
 
+from lowbit.api.termination import WorkerEnd
 from lowbit.app.operator import utc_now
 from lowbit.effects.events import EventSender
 from lowbit.effects.execute import Outcome, execute
 from lowbit.kube.client import Kube
 from lowbit.kube.connect import configuration
 from lowbit.kube.errors import AlreadyExists, Conflict, Invalid, NotFound
-from lowbit.naming.names import GIVEN_UP_ANNOTATION
+from lowbit.naming.names import GIVEN_UP_ANNOTATION, WORKER_END_ANNOTATION
 from lowbit.observe.cache import Cache
 from lowbit.observe.keys import Key
-from lowbit.state.plan import Apply, Create, Delete, End, Event, Keep, Plan, SetOwners, WriteStatus
+from lowbit.state.plan import Apply, Conclude, Create, Delete, End, Event, Keep, Plan, SetOwners, WriteStatus
 from lowbit.state.snapshot import Owner
 from tests.api.listed import listed
 from tests.api.operator_process import Cluster, quantized_model
@@ -205,6 +206,23 @@ async def test_a_job_that_is_ended_has_no_time_left_and_says_why(kube: Kube, cac
     assert "ttlSecondsAfterFinished" not in ended["spec"]
     assert (await carry_out(Plan(actions=(end,)), kube, cache)).stale is not None
     await kube.delete("Job", "default", "given-up", metadata["uid"])
+
+
+async def test_a_job_that_is_ended_after_its_worker_keeps_the_workers_end_and_its_time_to_live(
+    kube: Kube, cache: Cache
+) -> None:
+    manifest = desired_inputs.evaluate()
+    manifest["metadata"] = {"name": "lingers", "namespace": "default"}
+    seen = await kube.create(manifest)
+    metadata = seen["metadata"]
+    record = WorkerEnd(exit_code=0, lived_on=("istio-proxy",), time="2026-01-01T00:00:00Z")
+    conclude = Conclude(metadata["name"], metadata["uid"], metadata["resourceVersion"], record.text())
+    assert (await carry_out(Plan(actions=(conclude,)), kube, cache)).stale is None
+    ended = await kube.get("Job", "default", "lingers")
+    assert WorkerEnd.model_validate_json(ended["metadata"]["annotations"][WORKER_END_ANNOTATION]) == record
+    assert ended["spec"]["activeDeadlineSeconds"] == 1
+    assert ended["spec"]["ttlSecondsAfterFinished"] == seen["spec"]["ttlSecondsAfterFinished"]
+    await kube.delete("Job", "default", "lingers", metadata["uid"])
 
 
 async def test_nothing_is_started_past_the_leases_end(kube: Kube, cache: Cache) -> None:

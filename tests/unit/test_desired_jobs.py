@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging.config
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -233,3 +234,21 @@ def test_a_newer_types_new_field_changes_no_document() -> None:
     fetch = FetchDocument.model_validate_json(inputs.document(inputs.evaluate(), "fetch"))
     newer = NewerFetch(store=fetch.store, model=fetch.model)
     assert document_text(newer) == document_text(fetch)
+
+
+@pytest.mark.parametrize("make", [inputs.prepare, inputs.quantize, inputs.evaluate])
+def test_the_pods_of_jobs_stay_out_of_a_mesh(make: Callable[[], Manifest]) -> None:
+    metadata = inputs.pod_template(make())["metadata"]
+    assert metadata["labels"]["sidecar.istio.io/inject"] == "false"
+    assert metadata["annotations"]["linkerd.io/inject"] == "disabled"
+    assert STAGE_LABEL in metadata["labels"], "Lowbit's own labels are there too"
+
+
+def test_a_manifest_can_let_the_mesh_in_and_a_platform_can_ask_for_something_else() -> None:
+    model = inputs.spec(jobs={"prepare": {"annotations": {"linkerd.io/inject": "enabled"}}})
+    pod = inputs.pod_template(inputs.prepare(model=model))["metadata"]
+    assert pod["annotations"]["linkerd.io/inject"] == "enabled"
+    platform = inputs.PLATFORM.model_copy(update={"job_pod_annotations": {}, "job_pod_labels": {"team": "ml"}})
+    pod = inputs.pod_template(inputs.prepare(platform=platform))["metadata"]
+    assert pod["labels"]["team"] == "ml"
+    assert "linkerd.io/inject" not in pod["annotations"]

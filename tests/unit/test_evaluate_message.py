@@ -23,7 +23,8 @@ from lowbit.api.paths import TERMINATION_LIMIT, UNPACKED_LIMIT
 from lowbit.api.status import EvaluationSummary, MeanStatistics, Measurement, SpeedSummary
 from lowbit.api.suites import metrics
 from lowbit.api.termination import TerminationMessage
-from lowbit.observe.views import parse_termination, read_result
+from lowbit.observe.jobviews import parse_termination
+from lowbit.observe.views import read_result
 from lowbit.worker.__main__ import fitting, write_termination
 from tests.unit.api_inputs import prepared
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from lowbit.observe.jobviews import job_view, parse_termination
 from lowbit.observe.readings import Readings
-from lowbit.observe.views import deployment_view, job_view, last_progress, parse_termination, pod_view
+from lowbit.observe.views import deployment_view, last_progress, pod_view
 from tests.unit.world import job_controller
 
 REFUSAL = '{"refusal": {"reason": "RemoteCode", "message": "auto_map", "action": "Remove it."}}'

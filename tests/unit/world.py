@@ -16,11 +16,11 @@ from lowbit.api.status import ArtifactRecord, EvaluationSummary, Measurement
 from lowbit.api.termination import TerminationMessage
 from lowbit.decide.reconcile import decide
 from lowbit.effects.execute import owner_reference
-from lowbit.naming.names import GIVEN_UP_ANNOTATION, first_attempt
+from lowbit.naming.names import GIVEN_UP_ANNOTATION, WORKER_END_ANNOTATION, first_attempt
 from lowbit.observe.cache import Cache
 from lowbit.observe.keys import Key
 from lowbit.observe.views import read_engine_log, read_result
-from lowbit.state.plan import Apply, Create, Delete, End, Keep, Plan, ReadResult, SetOwners
+from lowbit.state.plan import Apply, Conclude, Create, Delete, End, Keep, Plan, ReadResult, SetOwners
 from lowbit.state.snapshot import EngineLog, ResultRead, Snapshot
 from lowbit.worker.__main__ import fitting
 from tests.unit.measurements import Estimate, row, summary_of
@@ -165,6 +165,12 @@ class World:
                     spec = {k: v for k, v in known["spec"].items() if k != "ttlSecondsAfterFinished"}
                     metadata = known["metadata"] | {"annotations": annotations}
                     self.put(known | {"metadata": metadata, "spec": spec | {"activeDeadlineSeconds": 1}})
+                case Conclude():
+                    self._same("Job", action.name, action.uid, action.resource_version)
+                    known = self.objects["Job", action.name]
+                    annotations = known["metadata"].get("annotations", {}) | {WORKER_END_ANNOTATION: action.end}
+                    metadata = known["metadata"] | {"annotations": annotations}
+                    self.put(known | {"metadata": metadata, "spec": known["spec"] | {"activeDeadlineSeconds": 1}})
                 case Delete():
                     self._same(action.kind, action.name, action.uid, action.resource_version)
                     self.delete(action.kind, action.name)

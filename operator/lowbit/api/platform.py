@@ -7,6 +7,19 @@ from pydantic import Field
 from lowbit.api.base import OtherName, Wire
 from lowbit.api.references import Endpoint
 
+NO_MESH_ANNOTATIONS = {
+    "linkerd.io/inject": "disabled",
+    "consul.hashicorp.com/connect-inject": "false",
+    "kuma.io/sidecar-injection": "disabled",
+    "sidecar.istio.io/inject": "false",
+}
+NO_MESH_LABELS = {
+    "sidecar.istio.io/inject": "false",
+    "istio.io/dataplane-mode": "none",
+    "kuma.io/sidecar-injection": "disabled",
+}
+"""How pods say that they stay out of the usual meshes. Istio and Kuma read labels, and annotations before that."""
+
 
 class Platform(Wire):
     """Given to the operator as a YAML file (from the chart's values) and to ``lowbit plan`` by --platform."""
@@ -39,6 +52,11 @@ class Platform(Wire):
     """A ConfigMap (key ca.crt) in each namespace with the CA bundle that downloads trust."""
     priority_class_name: str | None = None
     """PriorityClass of Jobs that name none."""
+    job_pod_annotations: dict[str, str] = Field(default_factory=lambda: dict(NO_MESH_ANNOTATIONS), max_length=64)
+    """Annotations of the pods of Jobs. By default they keep a service mesh out: its proxy outlives the worker, and
+    with it the Job."""
+    job_pod_labels: dict[str, str] = Field(default_factory=lambda: dict(NO_MESH_LABELS), max_length=64)
+    """Labels of the pods of Jobs, for the same purpose."""
     run_as_user: int = 65532
     """Numeric user of every pod."""
     service_monitor: bool = True

@@ -84,3 +84,22 @@ else:
     TerminationMessage = create_model(
         "TerminationMessage", __base__=_Message, **{kind.name: (kind.result | None, None) for kind in STAGES}
     )
+
+
+class WorkerEnd(Tolerant):
+    """How a worker ended whose pod did not end with it. Lowbit keeps it on the Job, which it ends itself."""
+
+    exit_code: int
+    message: TerminationMessage | None = None
+    """None if it left nothing that can be read."""
+    out_of_memory: str | None = None
+    """The container that ran out of memory."""
+    engine_image_ids: tuple[str, ...] = ()
+    lived_on: tuple[str, ...] = ()
+    """Containers that did not end with the worker, such as a mesh's proxy."""
+    time: str
+    """When the worker ended (RFC 3339)."""
+
+    def text(self) -> str:
+        """The annotation's value."""
+        return self.model_dump_json(by_alias=True, exclude_none=True)

@@ -11,8 +11,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Plat
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from lowbit.naming.names import STAGE_LABEL
+from lowbit.naming.names import STAGE_LABEL, WORKER_END_ANNOTATION
 from lowbit.observe.cache import Cache
+from lowbit.observe.jobviews import job_view
+from lowbit.observe.readings import Readings
 
 RECONCILE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0)
 STAGE_BUCKETS = (10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0, 86400.0)
@@ -152,6 +154,9 @@ class CacheCollector(Collector):
 def _end(job: Mapping[str, Any]) -> tuple[str, str | None]:
     """Result and time of a Job's end; the time is None until it has ended."""
     status = job.get("status") or {}
+    if WORKER_END_ANNOTATION in (job["metadata"].get("annotations") or {}):
+        ended = job_view(job, (), Readings())
+        return ended.state, ended.finished
     for condition in status.get("conditions") or ():
         if condition["status"] == "True" and condition["type"] in ("Complete", "Failed"):
             result = "Succeeded" if condition["type"] == "Complete" else "Failed"

@@ -16,9 +16,9 @@ from lowbit.effects.words import about, described
 from lowbit.kube.client import Kube
 from lowbit.kube.errors import AlreadyExists, Conflict, KubeError, NotFound
 from lowbit.kube.resources import RESOURCES
-from lowbit.naming.names import GIVEN_UP_ANNOTATION
+from lowbit.naming.names import GIVEN_UP_ANNOTATION, WORKER_END_ANNOTATION
 from lowbit.observe.keys import Key
-from lowbit.state.plan import Action, Apply, Create, Delete, End, Event, Keep, Plan, SetOwners, WriteStatus
+from lowbit.state.plan import Action, Apply, Conclude, Create, Delete, End, Event, Keep, Plan, SetOwners, WriteStatus
 from lowbit.state.snapshot import Owner
 
 logger = logging.getLogger(__name__)
@@ -104,6 +104,9 @@ class _Executor:
                 # An expired deadline is the only way to end a Job without removing it.
                 ended = {"spec": {"activeDeadlineSeconds": 1, "ttlSecondsAfterFinished": None}}
                 await self._patch("Job", action, {"annotations": {GIVEN_UP_ANNOTATION: action.why}}, ended)
+            case Conclude():
+                ended = {"spec": {"activeDeadlineSeconds": 1}}
+                await self._patch("Job", action, {"annotations": {WORKER_END_ANNOTATION: action.end}}, ended)
             case Delete():
                 await self._delete(action)
         logger.info("%s", described(action), extra=about(self.key))
@@ -169,7 +172,7 @@ class _Executor:
             raise _Unseen(f"{kind} {name} is there already, and had not been seen") from None
 
     async def _patch(
-        self, kind: str, action: SetOwners | Keep | End, metadata: Mapping[str, Any], more: Mapping[str, Any]
+        self, kind: str, action: SetOwners | Keep | End | Conclude, metadata: Mapping[str, Any], more: Mapping[str, Any]
     ) -> None:
         self._start()
         seen = {"uid": action.uid, "resourceVersion": action.resource_version}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lowbit.observe.keys import Key
-from lowbit.state.plan import Action, Apply, Create, Delete, End, Keep, SetOwners
+from lowbit.state.plan import Action, Apply, Conclude, Create, Delete, End, Keep, SetOwners
 
 
 def about(key: Key) -> dict[str, Any]:
@@ -29,3 +29,5 @@ def described(action: Action) -> str:
             return f"Job {action.name} stays: it failed for good"
         case End():
             return f"ended Job {action.name}: {action.why}"
+        case Conclude():
+            return f"ended Job {action.name}: its worker had ended, and other containers had not"

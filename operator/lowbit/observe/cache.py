@@ -14,13 +14,14 @@ from lowbit.api.platform import Platform
 from lowbit.observe.compare import Comparison, Difference
 from lowbit.observe.entries import WHOLE, Entry, Shelf
 from lowbit.observe.indexes import Indexes
+from lowbit.observe.jobviews import job_view
 from lowbit.observe.keys import Key, Reference, newer, reference
 from lowbit.observe.parse import TYPES, Unreadable, parse
 from lowbit.observe.readings import Readings
 from lowbit.observe.scraped import scraped_of
 from lowbit.observe.snapshots import build_snapshot
 from lowbit.observe.trim import trim
-from lowbit.observe.views import deployment_view, job_view, pod_view
+from lowbit.observe.views import deployment_view, pod_view
 from lowbit.state.snapshot import EngineLog, ResultRead, Snapshot
 
 TOMBSTONES = 10_000

@@ -68,7 +68,18 @@ class End:
     """Value of GIVEN_UP_ANNOTATION."""
 
 
-Action = Create | Apply | SetOwners | Delete | Keep | End
+@dataclass(frozen=True)
+class Conclude:
+    """End a Job whose worker has ended before other containers. These are stopped; the Job keeps the worker's end."""
+
+    name: str
+    uid: str
+    resource_version: str
+    end: str
+    """Value of WORKER_END_ANNOTATION."""
+
+
+Action = Create | Apply | SetOwners | Delete | Keep | End | Conclude
 
 
 @dataclass(frozen=True)

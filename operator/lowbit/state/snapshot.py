@@ -128,6 +128,16 @@ class PodView:
 
 
 @dataclass(frozen=True)
+class Lingering:
+    """A worker has ended, and its pod has not."""
+
+    since: str
+    """When the worker ended (RFC 3339)."""
+    containers: tuple[str, ...]
+    """The containers that live on: a mesh's proxy, as a rule."""
+
+
+@dataclass(frozen=True)
 class JobView:
     """One Job and its pods."""
 
@@ -153,6 +163,10 @@ class JobView:
     """Exit code of the newest finished worker container."""
     out_of_memory: str | None = None
     """The container of the newest finished pod that ran out of memory: worker, engine or fetch."""
+    lingering: Lingering | None = None
+    """Set while the newest pod's worker has ended, and other containers keep the pod and the Job from ending."""
+    lived_on: tuple[str, ...] = ()
+    """Containers that Lowbit had to end after the worker, with the whole Job."""
     engine_image_ids: tuple[str, ...] = ()
     """Image ids of the engine containers of an evaluate Job: the newest pod's first, each once."""
     progress: ProgressLine | None = None

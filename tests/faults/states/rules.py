@@ -7,12 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from lowbit.naming.names import FETCH_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL, revision_name, second_attempt
-from lowbit.state.plan import Apply, Create, Delete, End, Keep, Plan, SetOwners, WriteStatus
+from lowbit.state.plan import Apply, Conclude, Create, Delete, End, Keep, Plan, SetOwners, WriteStatus
 from lowbit.state.snapshot import Snapshot
 from tests.faults.states.actor import finished
 from tests.faults.states.cluster import OWN_KINDS, Cluster, Manifest, document_of, read
 
 SERVED = ("Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy", "ServiceAccount", "PodMonitor", "ConfigMap")
+
+
+Owned = SetOwners | Delete | Keep | End | Conclude
+"""Actions on objects that are there."""
 
 
 class Broken(AssertionError):  # noqa: N818
@@ -42,7 +46,7 @@ def check_plan(cluster: Cluster, snapshot: Snapshot, plan: Plan) -> None:
                     check_job(cluster, name, action.manifest)
             case SetOwners() | Delete():
                 check_owned(cluster, snapshot, action.kind, action)
-            case Keep() | End():
+            case Keep() | End() | Conclude():
                 check_owned(cluster, snapshot, "Job", action)
     if plan.status is not None:
         check_status(cluster, snapshot, plan.status)
@@ -63,7 +67,7 @@ def check_target(cluster: Cluster, snapshot: Snapshot, kind: str, name: str, act
     )
 
 
-def check_owned(cluster: Cluster, snapshot: Snapshot, kind: str, action: SetOwners | Delete | Keep | End) -> None:
+def check_owned(cluster: Cluster, snapshot: Snapshot, kind: str, action: Owned) -> None:
     """Deleted and patched is only what is ours, under its uid and resourceVersion; what others use stays theirs."""
     known = cluster.objects.get((kind, action.name))
     what = f"{type(action).__name__} {kind} {action.name}"
@@ -77,7 +81,7 @@ def check_owned(cluster: Cluster, snapshot: Snapshot, kind: str, action: SetOwne
     broken(metadata["uid"] in cluster.foreign or not known_as_ours, f"{what}: somebody else's")
     broken(bool(controllers) and me not in controllers, f"{what}: another one controls it")
     broken(kind in ("QuantizedModel", "ModelStore"), f"{what}: a person's")
-    if kind in ("Job", "ModelEvaluation") and not isinstance(action, Keep | End):
+    if kind in ("Job", "ModelEvaluation") and not isinstance(action, Keep | End | Conclude):
         check_shared(snapshot, known, action, what)
 
 

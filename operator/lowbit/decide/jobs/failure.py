@@ -41,6 +41,8 @@ def explain(clock: Clock, request: JobRequest, job: JobView) -> Failure:
         reason = "Refused" if job.exit_code == EXIT_REFUSED else job.failure_reason or "JobFailed"
         message = f"Job {name} failed {job.failed_pods or 1} time(s), last with exit code {job.exit_code}."
         action = mend
+    if job.lived_on and job.exit_code != EXIT_REFUSED:
+        message += f" Lowbit ended its pod: {', '.join(job.lived_on)} lived on beside the worker."
     return failure_of(request, Refusal(reason=reason, message=message, action=action), job, clock)
 
 

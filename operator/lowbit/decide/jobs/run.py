@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from lowbit.api.documents import EXIT_REFUSED
 from lowbit.api.engines import engine_of, field_path
 from lowbit.api.stages import EVALUATE
 from lowbit.api.status import Failure, Progress
 from lowbit.api.termination import TerminationMessage
 from lowbit.decide import engines
 from lowbit.decide.jobs.failure import explain, failure_of, killed
+from lowbit.decide.jobs.lingering import wind_up
 from lowbit.decide.jobs.memory import larger_memory
 from lowbit.decide.jobs.request import JobRequest, Said, lasting, running, waiting
 from lowbit.decide.jobs.result import finished
@@ -43,6 +45,8 @@ def run(snapshot: Snapshot, clock: Clock, request: JobRequest) -> TerminationMes
         return replace(started, progress=Progress(message=request.doing))
     if job.meta.deleting:
         return waiting(request, "Restarting", f"{request.doing}: the last Job is going away", requeue=5.0)
+    if job.lingering is not None:
+        return wind_up(clock, request, job, job.lingering)
     if job.state == "Succeeded":
         return finished(clock, request, job)
     adoption = adopt(snapshot, "Job", job.meta)
@@ -167,6 +171,9 @@ def _try_again(snapshot: Snapshot, clock: Clock, request: JobRequest, job: JobVi
         said = Said("OutOfMemory", f"{request.doing}: out of memory; tried once more with {memory}")
     elif killed(job):
         said = Said("WorkerKilled", f"{request.doing}: the worker was killed; tried once more")
+    elif job.lived_on and job.exit_code != EXIT_REFUSED:
+        # Kubernetes tries again when a pod has failed; this one only ended when we ended its Job.
+        said = Said("JobFailed", f"{request.doing}: the worker ended with exit code {job.exit_code}; tried once more")
     else:
         return None
     return _create(snapshot, clock, request, _run_of(snapshot, request, second_attempt(request.name), memory), said)

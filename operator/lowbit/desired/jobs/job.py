@@ -95,7 +95,8 @@ def job(
         "containers": list(inside.containers),
         "volumes": pod_volumes(inside.mounts),
     }
-    annotations = dict(options.annotations) | document_annotations(f"Job {run.name}", inside.documents)
+    documents = document_annotations(f"Job {run.name}", inside.documents)
+    annotations = platform.job_pod_annotations | dict(options.annotations) | documents
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -106,7 +107,7 @@ def job(
             "ttlSecondsAfterFinished": run.ttl,
             "podFailurePolicy": POD_FAILURE_POLICY,
             "template": {
-                "metadata": {"labels": labels_, "annotations": annotations},
+                "metadata": {"labels": platform.job_pod_labels | labels_, "annotations": annotations},
                 "spec": pod
                 | without_empty({"initContainers": list(inside.init_containers)})
                 | placement(options, platform, priority_class=platform.priority_class_name),
