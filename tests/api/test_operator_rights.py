@@ -15,6 +15,7 @@ from tests.api.chart import Permission, of_kind, permissions
 from tests.api.conftest import StartOperator
 from tests.api.installation import Installation
 from tests.api.operator_process import Cluster, model_store, quantized_model, wait_for
+from tests.api.test_operator_stuck import said, stuck
 
 APPLIED = 201
 """HTTP status of an apply that made the object: it needs the right to create as well."""
@@ -95,11 +96,18 @@ def change_minds(
     for name in ("first", "second"):
         cluster.apply(with_bits(served(space, name), *bits))
     job = actor.until(f"both share a Job {prefix}", partial(shared_job, cluster, space, prefix))
+    if prefix == "quantize-" and not asked_for_events(cluster, space):
+        stuck(cluster, job)
+        wait_for("its events are read", lambda: asked_for_events(cluster, space))
     pod = actor.run(job)
     wait_for("its log is read", lambda: any(f"/{pod}/" in path for path in kubelet.asked))
     for name in ("second", "first"):
         cluster.apply(with_bits(served(space, name), bits[1]))
     actor.until("it is cancelled", lambda: job["metadata"]["name"] not in names(cluster, "Job", space))
+
+
+def asked_for_events(cluster: Cluster, space: str) -> bool:
+    return any("QuotaExceeded" in said(cluster, space, name) for name in ("first", "second"))
 
 
 def is_ready(cluster: Cluster, space: str, name: str) -> bool:

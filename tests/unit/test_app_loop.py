@@ -15,7 +15,7 @@ from lowbit.app.queue import Lane, WorkQueue
 from lowbit.kube.errors import Conflict, Forbidden, Invalid, KubeError, NotFound, TooManyRequests, Unavailable
 from lowbit.observe.cache import Cache
 from lowbit.observe.keys import Key
-from lowbit.state.plan import Apply, Delete, Event, Plan, ReadLog, ReadResult
+from lowbit.state.plan import Apply, Delete, Event, Plan, ReadEvents, ReadLog, ReadResult
 from lowbit.state.snapshot import Snapshot
 from tests.unit import world
 from tests.unit.world import NAMESPACE, World
@@ -69,6 +69,7 @@ class Bench:
         self.broken: Exception | None = None
         self.asked: list[tuple[str, ...]] = []
         self.engines: list[str] = []
+        self.stuck: list[str] = []
         self.sent: list[Event] = []
         self.api, self.metrics, self.cache = Api(), Metrics(), Cache()
         self.queue: WorkQueue[Key] = WorkQueue(lambda: self.now, jitter=lambda: 0.5)
@@ -78,7 +79,7 @@ class Bench:
         api: Any = self.api
         me: Any = self
         self.reconciler = Reconciler(
-            api, self.cache, self.queue, me, me, self.metrics, lambda: self.permitted, self.decide,
+            api, self.cache, self.queue, me, me, me, self.metrics, lambda: self.permitted, self.decide,
             lambda: datetime(2026, 1, 1, tzinfo=UTC), lambda: self.now,
         )  # fmt: skip
 
@@ -94,6 +95,10 @@ class Bench:
     def ask(self, _namespace: str, jobs: tuple[str, ...]) -> None:
         """As the progress reader."""
         self.asked.append(jobs)
+
+    def ask_events(self, _namespace: str, wanted: tuple[ReadEvents, ...]) -> None:
+        """As EventReader."""
+        self.stuck += [each.name for each in wanted]
 
     async def send(self, event: Event, *_: str) -> None:
         """As the sender of events."""
@@ -244,12 +249,14 @@ async def test_a_lease_that_is_lost_on_the_way_halts_the_plan(bench: Bench) -> N
 
 async def test_a_plan_is_looked_at_again_when_it_asks_for_it_and_its_logs_are_read(bench: Bench) -> None:
     bench.plan = Plan(
-        requeue_after=30.0, watch_progress=("quantize-1",), read_logs=(ReadLog("chat-1", 1, previous=True),)
-    )
+        requeue_after=30.0, watch_progress=("quantize-1",), read_logs=(ReadLog("chat-1", 1, previous=True),),
+        read_events=(ReadEvents("Job", "quantize-1", "uid"),),
+    )  # fmt: skip
     await bench.reconcile()
     assert bench.queue.next_due() == 30.0
     assert bench.asked == [("quantize-1",)]
     assert bench.engines == ["chat-1"]
+    assert bench.stuck == ["quantize-1"]
 
 
 async def test_a_reconcile_that_hangs_is_named_and_one_that_is_slow_is_not(bench: Bench) -> None:

@@ -82,7 +82,7 @@ class Bench:
         me: Any = self
         self.election = LeaderElection(kube, TERMS, now, lambda: datetime(2026, 1, 1, tzinfo=UTC), self.on_leading)
         self.reconciler = Reconciler(
-            kube, self.cache, self.queue, me, me, Metrics(), self.election.permit, self.decide,
+            kube, self.cache, self.queue, me, me, me, Metrics(), self.election.permit, self.decide,
             lambda: datetime(2026, 1, 1, tzinfo=UTC), now,
         )  # fmt: skip
         self.streams = WatchStreams(now)

@@ -165,6 +165,23 @@ def test_a_log_without_an_error_is_told_as_that(world: World, evaluating: str) -
     assert "exit code 1; its log names no error" in status(world)["progress"]["message"]
 
 
+def test_the_end_of_a_log_without_an_error_is_in_the_failure(world: World, evaluating: str) -> None:
+    world.log = lambda pod: "loading the weights\ndownloading from https://me:hunter2@hub.example\nKilled by a signal\n"
+    seen(world, evaluating, engine(3))
+    for words in ("its log names no error, which ends with", "Killed by a signal"):
+        assert words in condition(world, "Stalled")["message"], words
+    assert "hunter2" not in condition(world, "Stalled")["message"]
+
+
+def test_the_last_words_in_the_pods_status_are_told_if_the_log_is_gone(world: World, evaluating: str) -> None:
+    world.log = lambda pod: None
+    died = engine(3)
+    died["lastState"]["terminated"]["message"] = "loading the weights\nno kernel for this CPU\n"
+    seen(world, evaluating, died)
+    assert "could not be read (the pod is gone), and ends with: " in condition(world, "Stalled")["message"]
+    assert "no kernel for this CPU" in condition(world, "Stalled")["message"]
+
+
 def test_nothing_is_told_of_an_engine_that_a_drained_node_has_ended(world: World, evaluating: str) -> None:
     seen(world, evaluating, engine(0))
     pod = world.objects["Pod", f"{evaluating}-pod"]

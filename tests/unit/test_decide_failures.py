@@ -377,3 +377,16 @@ def snapshot(world: World) -> Snapshot:
     found = world.snapshot(NAME)
     assert found is not None
     return found
+
+
+def test_a_worker_that_died_without_a_word_is_told_of_with_the_end_of_its_log(world: World, stage: str) -> None:
+    world.apply_model(NAME, spec_of_one())
+    job = reach(world, stage)
+    world.finish_job(job, TerminationMessage(), code=1, failure="BackoffLimitExceeded")
+    pod = world.objects["Pod", job]
+    pod["status"]["containerStatuses"][0]["state"]["terminated"]["message"] = "Traceback\nImportError: libcuda.so.1\n"
+    world.settle(NAME)
+    assert (
+        "exit code 1. The end of its log: Traceback | ImportError: libcuda.so.1"
+        in condition(world, "Stalled")["message"]
+    )

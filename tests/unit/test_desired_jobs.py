@@ -252,3 +252,10 @@ def test_a_manifest_can_let_the_mesh_in_and_a_platform_can_ask_for_something_els
     pod = inputs.pod_template(inputs.prepare(platform=platform))["metadata"]
     assert pod["labels"]["team"] == "ml"
     assert "linkerd.io/inject" not in pod["annotations"]
+
+
+@pytest.mark.parametrize("make", [inputs.prepare, inputs.quantize, inputs.evaluate])
+def test_what_a_container_of_a_job_said_last_is_in_its_status(make: Callable[[], Manifest]) -> None:
+    pod = inputs.pod_template(make())["spec"]
+    for container in [*pod.get("initContainers", ()), *pod["containers"]]:
+        assert container["terminationMessagePolicy"] == "FallbackToLogsOnError", container["name"]

@@ -14,14 +14,16 @@ from lowbit.api.documents import EvaluateResult, PrepareResult, QuantizeResult
 from lowbit.api.facts import ModelFacts
 from lowbit.api.status import ArtifactRecord, EvaluationSummary, Measurement
 from lowbit.api.termination import TerminationMessage
+from lowbit.app.eventreader import INTERVAL
 from lowbit.decide.reconcile import decide
 from lowbit.effects.execute import owner_reference
 from lowbit.naming.names import GIVEN_UP_ANNOTATION, WORKER_END_ANNOTATION, first_attempt
 from lowbit.observe.cache import Cache
+from lowbit.observe.events import warnings_in
 from lowbit.observe.keys import Key
 from lowbit.observe.views import read_engine_log, read_result
 from lowbit.state.plan import Apply, Conclude, Create, Delete, End, Keep, Plan, ReadResult, SetOwners
-from lowbit.state.snapshot import EngineLog, ResultRead, Snapshot
+from lowbit.state.snapshot import EngineLog, EventsRead, ResultRead, Snapshot
 from lowbit.worker.__main__ import fitting
 from tests.unit.measurements import Estimate, row, summary_of
 
@@ -69,6 +71,12 @@ class World:
     """What an engine said before it ended; None where nobody can read it any more."""
     engine_logs: dict[str, EngineLog] = field(default_factory=dict)
     """What was read of it."""
+    warnings: dict[Reference, list[tuple[str, str]]] = field(default_factory=dict)
+    """What Kubernetes' events warn of (reason, message), by the object that they are about; the newest first."""
+    asked_events: list[Reference] = field(default_factory=list)
+    """Whose events were read."""
+    events_read: dict[Reference, EventsRead] = field(default_factory=dict)
+    """What was read of them."""
     rows: list[Measurement] = field(default_factory=list)
     """What the actor measures on a candidate besides."""
     lost: bool = False
@@ -130,6 +138,8 @@ class World:
             cache.put_engine_log(NAMESPACE, pod, log)
         for pod, result in self.results.items():
             cache.put_result(NAMESPACE, pod, result)
+        for (kind, name), read in self.events_read.items():
+            cache.put_events(kind, NAMESPACE, name, read)
 
     def model(self, name: str) -> dict[str, Any]:
         """The QuantizedModel as it is."""
@@ -179,6 +189,7 @@ class World:
             self._same(write.kind, write.name, write.uid, write.resource_version)
             self.put(self.objects[write.kind, write.name] | {"status": dict(write.status)})
             self.events += [(event.reason, event.message) for event in plan.events]
+        self._read_events(plan)
         for wanted in plan.read_logs:
             if isinstance(wanted, ReadResult):
                 self.results[wanted.pod] = read_result(
@@ -188,6 +199,20 @@ class World:
             log = self.log(wanted.pod)
             gone = EngineLog(wanted.ends, unread="the pod is gone")
             self.engine_logs[wanted.pod] = gone if log is None else read_engine_log(log, wanted.ends)
+
+    def _read_events(self, plan: Plan) -> None:
+        """As EventReader: once a minute."""
+        now = self.now.timestamp()
+        for each in plan.read_events:
+            before = self.events_read.get((each.kind, each.name))
+            if before is None or now - before.at >= INTERVAL:
+                self.asked_events.append((each.kind, each.name))
+                when = f"{self.now:%Y-%m-%dT%H:%M:%S.000000Z}"
+                events = [
+                    {"metadata": {}, "reason": reason, "note": note, "eventTime": when}
+                    for reason, note in self.warnings.get((each.kind, each.name), ())
+                ]
+                self.events_read[each.kind, each.name] = EventsRead(each.uid, now, warnings_in(events, now))
 
     def create(self, manifest: Mapping[str, Any]) -> None:
         """POST; AlreadyExists is no error."""
@@ -221,9 +246,9 @@ class World:
         if snapshot is None:
             return False
         plan = decide(snapshot, self.now)
-        before = dict(self.engine_logs), dict(self.results)
+        before = dict(self.engine_logs), dict(self.results), dict(self.events_read)
         self.execute(plan)
-        read = before != (self.engine_logs, self.results)
+        read = before != (self.engine_logs, self.results, self.events_read)
         return bool(plan.actions) or plan.status is not None or read
 
     def act(self) -> bool:

@@ -80,7 +80,7 @@ these rules with the calls of a run. Neither Secrets nor pods/exec are among the
   verbs: [get]
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create, list, patch]
 {{- if .Values.platform.serviceMonitor }}
 - apiGroups: [monitoring.coreos.com]
   resources: [podmonitors]

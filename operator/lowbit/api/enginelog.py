@@ -8,6 +8,8 @@ that they find count, and the first error.
 
 from __future__ import annotations
 
+import re
+
 from lowbit.api.engines import ENGINES
 from lowbit.api.engines.base import LogWords
 
@@ -16,6 +18,9 @@ LINE_LIMIT = 300
 """Characters of a line that are kept."""
 LAST_LINES, LAST_LIMIT = 12, 2000
 """Lines, and characters, of the log's end that are kept."""
+WORDS_LINES, WORDS_LIMIT = 4, 400
+"""Lines, and characters, of a log's end in a message."""
+PASSWORD = re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
 
 
 def kernels_in(log: str) -> list[str]:
@@ -37,6 +42,12 @@ def last_lines(log: str) -> str:
         plain = _plain(plain, engine.log_words)
     lines = [_printable(line[:LINE_LIMIT]).rstrip() for line in plain if line.strip()]
     return "\n".join(lines[-LAST_LINES:])[-LAST_LIMIT:]
+
+
+def last_words(log: str) -> str:
+    """The very end of a log on one line, for a message. Passwords in URLs are left out."""
+    ends = [line.strip() for line in last_lines(log).splitlines()[-WORDS_LINES:]]
+    return PASSWORD.sub("...", " | ".join(ends))[-WORDS_LIMIT:]
 
 
 def _printable(line: str) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from lowbit.app.eventreader import EventReader
 from lowbit.app.logreader import LogReader
 from lowbit.app.logs import about
 from lowbit.app.metrics import Metrics
@@ -71,6 +72,7 @@ class Reconciler:
     queue: WorkQueue[Key]
     events: Sends
     progress: LogReader
+    stuck: EventReader
     metrics: Metrics
     permit: Callable[[], bool]
     decide: Decide
@@ -216,6 +218,7 @@ class Reconciler:
             self.queue.add_after(key, plan.requeue_after)
         self.progress.ask(key.namespace, plan.watch_progress)
         self.progress.ask_once(key.namespace, plan.read_logs)
+        self.stuck.ask_events(key.namespace, plan.read_events)
         if outcome.writes:
             return "changed"
         if plan.requeue_after is None:

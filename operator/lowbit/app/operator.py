@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from lowbit.app.eventreader import EventReader
 from lowbit.app.health import Health, HealthServer
 from lowbit.app.lease import LeaderElection, Terms
 from lowbit.app.logreader import LogReader
@@ -68,6 +69,7 @@ class Operator:
         )
         self.election = LeaderElection(self.kube, terms, time.monotonic, utc_now, self._on_leading)
         self.progress = LogReader(self.kube, self.cache, self.touch, time.time, settings.progress)
+        self.stuck = EventReader(self.kube, self.cache, self.touch, time.time)
         self.resync = Resync(
             self.kube,
             self.cache,
@@ -82,6 +84,7 @@ class Operator:
             self.queue,
             EventSender(self.kube, settings.identity, utc_now),
             self.progress,
+            self.stuck,
             self.metrics,
             self.election.permit,
             decide,
@@ -199,6 +202,7 @@ class Operator:
         for task in set(tasks) - set(watches) - set(workers):
             task.cancel()
         self.progress.stop()
+        self.stuck.stop()
         await self._finish(workers)
         await self.election.release()
         await self.server.stop()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from lowbit.api.enginelog import last_words
 from lowbit.api.modelevaluation import ModelEvaluation
 from lowbit.api.status import EngineTermination, Failure
 from lowbit.api.termination import Refusal
@@ -53,8 +54,12 @@ class Ended:
             return f"{code} ({OUT_OF_MEMORY})"
         if self.error:
             return f"{code}: {self.error}"
-        unread = self.pod.engine_log.unread if self.pod.engine_log else None
-        return f"{code}; its log could not be read ({unread})" if unread else f"{code}; its log names no error"
+        log = self.pod.engine_log
+        words = last_words((log.last_lines if log else "") or self.engine.message or "")
+        told = f", which ends with: {words}" if words else ""
+        if log is not None and log.unread:
+            return f"{code}; its log could not be read ({log.unread}){told.replace('which', 'and', 1)}"
+        return f"{code}; its log names no error{told}"
 
     @property
     def out_of_memory(self) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from lowbit.api.status import Failure, Progress, Stage
-from lowbit.state.plan import Action, ReadLog, ReadResult, WriteStatus
+from lowbit.state.plan import Action, ReadEvents, ReadLog, ReadResult, WriteStatus
 
 CLOCK_SKEW_SECONDS = 300.0
 """Clocks of two machines differ by less, where somebody looks after them."""
@@ -34,6 +34,7 @@ class StageResult:
     progress: Progress | None = None
     watch_progress: tuple[str, ...] = ()
     read_logs: tuple[ReadLog | ReadResult, ...] = ()
+    read_events: tuple[ReadEvents, ...] = ()
     requeue_after: float | None = None
     revision: str | None = None
     """The revision that is being made or judged."""
@@ -43,6 +44,14 @@ class StageResult:
         """A lasting failure, in its own words."""
         message = f"{failure.message} {failure.action}".strip()
         return cls("Failed", failure.reason, message, failure=failure, revision=failure.revision)
+
+
+def seconds_of(timestamp: str | None) -> float | None:
+    """An RFC 3339 time in seconds since the epoch; None if it is missing or cannot be read."""
+    try:
+        return datetime.fromisoformat(timestamp or "").timestamp()
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,15 @@ from lowbit.decide.cleanup import clean
 from lowbit.decide.engines import unread
 from lowbit.decide.others import own, without_taken
 from lowbit.decide.outcome import Clock, StageResult
+from lowbit.decide.serving.pods import events_to_read, held_up, may_be_stuck, not_ready, trouble
+from lowbit.decide.serving.pods import setback as serving_setback
 from lowbit.decide.serving.rollout import rollout_of
-from lowbit.decide.serving.serve import deployed, judged_again, not_ready, progress, serve, stop_serving, trouble
-from lowbit.decide.serving.serve import setback as serving_setback
+from lowbit.decide.serving.serve import deployed, judged_again, progress, serve, stop_serving
 from lowbit.decide.serving.target import Target
 from lowbit.decide.stages.pipeline import Result, advance, usable_store
 from lowbit.decide.status import Situation, events, quantized_model_status, write
-from lowbit.state.plan import Action, Plan
+from lowbit.decide.stuck import LOOK_SECONDS, Stuck
+from lowbit.state.plan import Action, Plan, ReadEvents, ReadLog
 from lowbit.state.snapshot import Snapshot
 
 
@@ -47,23 +49,49 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
     if waiting is not None and waiting.intermediate and blocked is None:
         return Plan(actions=actions)
     waiting = blocked or waiting
-    failure = waiting.failure if waiting else None
-    setback = waiting.setback if waiting else None
-    read_logs = waiting.read_logs if waiting else ()
-    if failure is None and result.target is not None and snapshot.model.body.spec.serving is not None:
-        failure = trouble(snapshot, clock, result.target)
-        setback = setback or serving_setback(snapshot, clock, result.target.label)
-        read_logs = (*read_logs, *unread(not_ready(snapshot, result.target.label)))
-    situation = Situation(result.target, serving.now, waiting, failure, setback, serving.rolled_out)
+    pods = _Pods()
+    if not (waiting and waiting.failure) and result.target is not None and snapshot.model.body.spec.serving is not None:
+        pods = _look_at_pods(snapshot, clock, result.target)
+    failure = (waiting.failure if waiting else None) or pods.failure
+    setback = (waiting.setback if waiting else None) or pods.setback
+    situation = Situation(result.target, serving.now, waiting, failure, setback, serving.rolled_out, pods.stuck)
     status = quantized_model_status(snapshot, situation, clock)
     change = write(snapshot, status)
     return Plan(
         actions=actions,
         status=change,
         events=events(snapshot.model.body.status, status) if change is not None else (),
-        requeue_after=waiting.requeue_after if waiting else None,
+        requeue_after=_sooner(waiting.requeue_after if waiting else None, pods.requeue_after),
         watch_progress=waiting.watch_progress if waiting else (),
-        read_logs=read_logs,
+        read_logs=(*(waiting.read_logs if waiting else ()), *pods.read_logs),
+        read_events=(*(waiting.read_events if waiting else ()), *pods.read_events),
+    )
+
+
+def _sooner(one: float | None, other: float | None) -> float | None:
+    return min(one, other) if one is not None and other is not None else one if one is not None else other
+
+
+class _Pods(NamedTuple):
+    """What the pods that are to serve show, and what else is to be read about them."""
+
+    failure: Failure | None = None
+    setback: Failure | None = None
+    stuck: Stuck | None = None
+    read_logs: tuple[ReadLog, ...] = ()
+    read_events: tuple[ReadEvents, ...] = ()
+    requeue_after: float | None = None
+
+
+def _look_at_pods(snapshot: Snapshot, clock: Clock, target: Target) -> _Pods:
+    label = target.label
+    return _Pods(
+        failure=trouble(snapshot, clock, target),
+        setback=serving_setback(snapshot, clock, label),
+        stuck=held_up(snapshot, clock, label),
+        read_logs=unread(not_ready(snapshot, label)),
+        read_events=events_to_read(snapshot, clock, label),
+        requeue_after=LOOK_SECONDS if may_be_stuck(snapshot, label) else None,
     )
 
 

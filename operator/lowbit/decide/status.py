@@ -12,8 +12,10 @@ from lowbit.api.status import Condition, EvaluationSummary, Failure, Progress, S
 from lowbit.decide.conditions import Subject, condition
 from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.remembered import input_hash, kept, once
-from lowbit.decide.serving.serve import by_name, restarted
+from lowbit.decide.serving.pods import restarted
+from lowbit.decide.serving.serve import by_name
 from lowbit.decide.serving.target import Target
+from lowbit.decide.stuck import Stuck
 from lowbit.naming.names import MODEL_LABEL
 from lowbit.state.plan import Event, WriteStatus
 from lowbit.state.snapshot import Observed, Snapshot
@@ -36,6 +38,8 @@ class Situation:
     """A failure that passes by itself."""
     rolled_out: bool = False
     """Nothing but the target serves any more."""
+    stuck: Stuck | None = None
+    """What holds a pod up that is to serve."""
 
 
 def summary(revision: Observed[ModelRevision] | None) -> RevisionSummary | None:
@@ -89,9 +93,12 @@ def explain(snapshot: Snapshot, situation: Situation, ready: bool) -> tuple[str,
     if ready:
         return "Serving", f"{label} answers from {deployment.ready if deployment else 0} pod(s)"
     counts = f"{deployment.ready if deployment else 0} of {_replicas(snapshot)} pod(s) ready"
+    if situation.stuck is not None:
+        return situation.stuck.cause.reason, f"rolling out {label}: {counts}; {situation.stuck.text}"
     if (ended := restarted(snapshot, label)) is not None:
         return "ContainerRestarted", f"{label}: {counts}; {ended}"
-    return "RollingOut", f"rolling out {label}: {counts}"
+    overdue = f"; {deployment.stalled}" if deployment is not None and deployment.stalled is not None else ""
+    return "RollingOut", f"rolling out {label}: {counts}{overdue}"
 
 
 def _replicas(snapshot: Snapshot) -> int:

@@ -31,6 +31,8 @@ APPLY_PATCH = "application/apply-patch+yaml"
 NO_VERSION = "1"
 """The resourceVersion of no object: etcd's revision before the first write. An apply with it creates a missing object,
 and conflicts with any existing one."""
+EVENTS = 100
+"""Events of one object that are read. Repeated ones are one event with a count."""
 STREAM_LONGEST = 300.0
 """Seconds that a streamed LIST may take while data keeps coming."""
 
@@ -195,6 +197,13 @@ class Kube:
         path = f"{RESOURCES['Pod'].path(namespace, pod, 'log')}?{query}"
         body = await self._call(Call("get", path, "pods/log", f"read the log of {namespace}/{pod}"))
         return body.decode(errors="replace")
+
+    async def warnings(self, namespace: str, uid: str) -> list[Object]:
+        """Warning events about one object, by its uid: one LIST, of at most EVENTS. Raises KubeError."""
+        query = urlencode({"fieldSelector": f"regarding.uid={uid},type=Warning", "limit": EVENTS})
+        path = f"{RESOURCES['Event'].path(namespace)}?{query}"
+        answer = await self._call(Call("list", path, "events", f"list the events of an object in {namespace}"))
+        return list(json.loads(answer).get("items") or ())
 
     async def _json(
         self,

@@ -21,8 +21,8 @@ from lowbit.observe.readings import Readings
 from lowbit.observe.scraped import scraped_of
 from lowbit.observe.snapshots import build_snapshot
 from lowbit.observe.trim import trim
-from lowbit.observe.views import deployment_view, pod_view
-from lowbit.state.snapshot import EngineLog, ResultRead, Snapshot
+from lowbit.observe.views import deployment_view
+from lowbit.state.snapshot import EngineLog, EventsRead, ResultRead, Snapshot
 
 TOMBSTONES = 10_000
 """Uids of removed objects that are remembered, so that a late event brings none of them back."""
@@ -162,6 +162,18 @@ class Cache:
         self._readings.results[namespace, pod] = result
         return self._read(pod, entry)
 
+    def events_read_at(self, kind: str, namespace: str, name: str) -> float:
+        """When an object's events were read last (seconds since the epoch)."""
+        read = self._readings.events.get((kind, namespace, name))
+        return read.at if read is not None else float("-inf")
+
+    def put_events(self, kind: str, namespace: str, name: str, read: EventsRead) -> frozenset[Key]:
+        """Take the events of a Job or pod. Nobody is touched if they say nothing new."""
+        entry = self._entry(kind, namespace, name)
+        if entry is None or entry.uid != read.uid or not self._readings.put_events((kind, namespace, name), read):
+            return UNCHANGED
+        return self._read(name, entry)
+
     def _read(self, pod: str, entry: Entry) -> frozenset[Key]:
         """Something was read of a pod's log: the views that show it are made anew."""
         entry.view = None
@@ -263,7 +275,7 @@ class Cache:
             pods = [pod for pod in seen if pod is not None]
             return job_view(manifest, pods, self._readings)
         if kind == "Pod":
-            return pod_view(manifest, self._readings.engines.get((namespace, name)))
+            return self._readings.pod(manifest)
         if kind == "Deployment":
             return deployment_view(manifest)
         type_: type[BaseModel] = TYPES[kind]

@@ -9,11 +9,12 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from lowbit.api.documents import EXIT_REFUSED
+from lowbit.api.enginelog import last_words
 from lowbit.api.termination import TerminationMessage, WorkerEnd
 from lowbit.naming.names import WORKER_END_ANNOTATION
 from lowbit.observe.fields import conditions_of, container_statuses, holds, name_of, termination
 from lowbit.observe.readings import Readings
-from lowbit.observe.views import metadata_of, pod_view
+from lowbit.observe.views import metadata_of
 from lowbit.state.snapshot import JobView, Lingering
 
 JobState = Literal["Pending", "Running", "Succeeded", "Failed"]
@@ -39,7 +40,7 @@ def job_view(manifest: Mapping[str, Any], pods: Iterable[Mapping[str, Any]], rea
     failed = conditions.get("Failed", {}) if holds(conditions, "Failed") else {}
     meta = metadata_of(manifest)
     line, read_at = readings.progress.get((meta.namespace, meta.name), (None, None))
-    engine_logs = readings.engines_of(meta.namespace, [name_of(pod) for pod in newest])
+    events = readings.events.get(("Job", meta.namespace, meta.name))
     view = JobView(
         meta=meta,
         state=_job_state(status, conditions, newest),
@@ -49,7 +50,9 @@ def job_view(manifest: Mapping[str, Any], pods: Iterable[Mapping[str, Any]], rea
         started=status.get("startTime"),
         finished=status.get("completionTime") or failed.get("lastTransitionTime"),
         failed_pods=status.get("failed", 0),
-        pods=tuple(pod_view(pod, engine_logs.get(name_of(pod))) for pod in newest),
+        suspended=holds(conditions, "Suspended"),
+        events=events if events is not None and events.uid == meta.uid else None,
+        pods=tuple(readings.pod(pod) for pod in newest),
         engine_image_ids=_engine_images(newest),
         progress=line,
         progress_read_at=read_at,
@@ -73,8 +76,10 @@ def _as_left(view: JobView, newest: Sequence[Mapping[str, Any]], readings: Readi
     code = last.get("exitCode")
     beaten = view.state == "Failed" and view.failure_reason == "DeadlineExceeded" and code == 0
     lingering = _lingering(newest[0]) if view.state in ("Pending", "Running") else None
+    words = last.get("message") if message is None and code else None
     return replace(
         view,
+        last_words=last_words(words) if words else None,
         state="Succeeded" if beaten else view.state,  # the worker was done before the deadline, its pod was not
         termination=message,
         finished_pod=name_of(pod),

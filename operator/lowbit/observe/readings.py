@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from lowbit.api.documents import ProgressLine
-from lowbit.state.snapshot import EngineLog, ResultRead
+from lowbit.observe.views import pod_view
+from lowbit.state.snapshot import EngineLog, EventsRead, PodView, ResultRead
 
 Progress = tuple[ProgressLine | None, float]
 """The last line, and when it was read (seconds since the epoch)."""
@@ -14,15 +16,19 @@ NamespacedName = tuple[str, str]
 
 
 class Readings:
-    """Of Jobs their progress; of pods the logs of engines that have ended, and results that are in a worker's log."""
+    """Of Jobs their progress; of pods the logs of engines that have ended, and results that are in a worker's log; of
+    both their events, where they are stuck."""
 
     def __init__(self) -> None:
         self.progress: dict[NamespacedName, Progress] = {}
         self.engines: dict[NamespacedName, EngineLog] = {}
         self.results: dict[NamespacedName, ResultRead] = {}
+        self.events: dict[tuple[str, str, str], EventsRead] = {}
+        """By kind, namespace and name: Jobs without a pod, and pods that do not start."""
 
     def forget(self, kind: str, namespace: str, name: str) -> None:
         """The object is gone."""
+        self.events.pop((kind, namespace, name), None)
         if kind == "Job":
             self.progress.pop((namespace, name), None)
         if kind == "Pod":
@@ -35,9 +41,19 @@ class Readings:
         self.progress[job] = (line or before, read_at)
         return line is not None and line != before
 
-    def engines_of(self, namespace: str, pods: Iterable[str]) -> dict[str, EngineLog]:
-        """By pod."""
-        return {pod: self.engines[namespace, pod] for pod in pods if (namespace, pod) in self.engines}
+    def put_events(self, about: tuple[str, str, str], read: EventsRead) -> bool:
+        """Take the events of an object, by kind, namespace and name. Whether they say something new."""
+        before = self.events.get(about)
+        self.events[about] = read
+        if before is None or before.uid != read.uid:
+            return True
+        return (before.warnings, before.unread) != (read.warnings, read.unread)
+
+    def pod(self, manifest: Mapping[str, Any]) -> PodView:
+        """The view of a pod, with what was read about it."""
+        metadata = manifest["metadata"]
+        namespace, name = metadata.get("namespace", ""), metadata["name"]
+        return pod_view(manifest, self.engines.get((namespace, name)), self.events.get(("Pod", namespace, name)))
 
     def results_of(self, namespace: str, pods: Iterable[str]) -> dict[str, ResultRead]:
         """By pod."""

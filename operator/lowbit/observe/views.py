@@ -14,7 +14,16 @@ from lowbit.api.logged import LoggedResult, join
 from lowbit.api.termination import TerminationMessage
 from lowbit.naming.names import REVISION_LABEL
 from lowbit.observe.fields import conditions_of, container_statuses, holds, termination
-from lowbit.state.snapshot import ContainerState, DeploymentView, EngineLog, Metadata, Owner, PodView, ResultRead
+from lowbit.state.snapshot import (
+    ContainerState,
+    DeploymentView,
+    EngineLog,
+    EventsRead,
+    Metadata,
+    Owner,
+    PodView,
+    ResultRead,
+)
 
 
 def metadata_of(manifest: Mapping[str, Any]) -> Metadata:
@@ -37,8 +46,10 @@ def metadata_of(manifest: Mapping[str, Any]) -> Metadata:
     )
 
 
-def pod_view(manifest: Mapping[str, Any], engine_log: EngineLog | None = None) -> PodView:
-    """A pod as decide sees it, with what was read of its engine's log."""
+def pod_view(
+    manifest: Mapping[str, Any], engine_log: EngineLog | None = None, events: EventsRead | None = None
+) -> PodView:
+    """A pod as decide sees it, with what was read of its engine's log and of its events."""
     status = manifest.get("status") or {}
     conditions = conditions_of(status)
     scheduled = conditions.get("PodScheduled", {})
@@ -50,15 +61,35 @@ def pod_view(manifest: Mapping[str, Any], engine_log: EngineLog | None = None) -
         ready=holds(conditions, "Ready"),
         reason=status.get("reason"),
         unschedulable=scheduled.get("message") or "no node fits" if waits else None,
+        gated=scheduled.get("status") == "False" and scheduled.get("reason") == "SchedulingGated",
+        scheduled=holds(conditions, "PodScheduled"),
+        idle_since=_idle_since(manifest, scheduled),
         disrupted=holds(conditions, "DisruptionTarget"),
         engine_log=engine_log,
+        events=events if events is not None and events.uid == manifest["metadata"].get("uid") else None,
     )
+
+
+def _idle_since(manifest: Mapping[str, Any], scheduled: Mapping[str, Any]) -> str | None:
+    """The last that happened in a pending pod in which nothing runs: created, scheduled, or a container ended."""
+    status, metadata = manifest.get("status") or {}, manifest["metadata"]
+    states = [each.get("state") or {} for each in container_statuses(status)]
+    if (
+        status.get("phase") != "Pending"
+        or metadata.get("deletionTimestamp")
+        or any("running" in each for each in states)
+    ):
+        return None
+    ended = [(each.get("terminated") or {}).get("finishedAt") for each in states]
+    bound = scheduled.get("lastTransitionTime") if scheduled.get("status") == "True" else None
+    return max(filter(None, (metadata.get("creationTimestamp"), bound, *ended)), default="")
 
 
 def deployment_view(manifest: Mapping[str, Any]) -> DeploymentView:
     """The serving Deployment as decide sees it."""
     status = manifest.get("status") or {}
-    progressing = conditions_of(status).get("Progressing", {})
+    conditions = conditions_of(status)
+    progressing, failed = conditions.get("Progressing", {}), conditions.get("ReplicaFailure", {})
     template = manifest.get("spec", {}).get("template", {}).get("metadata", {})
     return DeploymentView(
         meta=metadata_of(manifest),
@@ -68,6 +99,7 @@ def deployment_view(manifest: Mapping[str, Any]) -> DeploymentView:
         available=status.get("availableReplicas", 0),
         observed_generation=status.get("observedGeneration", 0),
         revision=(template.get("labels") or {}).get(REVISION_LABEL),
+        refused=failed.get("message", "") if failed.get("status") == "True" else None,
         stalled=progressing.get("message", "it makes no progress") if progressing.get("status") == "False" else None,
     )
 
@@ -111,7 +143,8 @@ def _container(status: Mapping[str, Any]) -> ContainerState:
         exit_code=terminated.get("exitCode"),
         reason=waiting.get("reason") or terminated.get("reason"),
         # In a crash loop the container's own last words say more than "back-off 5m0s restarting".
-        message=terminated.get("message") or waiting.get("message"),
+        message=(terminated.get("message") if waiting.get("reason") in (None, "CrashLoopBackOff") else None)
+        or waiting.get("message"),
         image_id=status.get("imageID") or None,
         terminated_reason=terminated.get("reason"),
         lived_seconds=_seconds_between(terminated.get("startedAt"), terminated.get("finishedAt")),

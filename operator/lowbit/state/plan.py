@@ -102,6 +102,15 @@ class ReadResult:
 
 
 @dataclass(frozen=True)
+class ReadEvents:
+    """Read the events of a Job that has no pod, or of a pod that does not start."""
+
+    kind: Literal["Job", "Pod"]
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True)
 class WriteStatus:
     """Replace the status of one of Lowbit's own objects, under the precondition of its resourceVersion."""
 
@@ -136,3 +145,5 @@ class Plan:
     """Names of Jobs whose log to read for progress, at most every 30 seconds each."""
     read_logs: tuple[ReadLog | ReadResult, ...] = ()
     """Logs to read once, in the background."""
+    read_events: tuple[ReadEvents, ...] = ()
+    """Objects whose events to read in the background, at most once a minute each."""

@@ -97,6 +97,29 @@ class EngineLog:
 
 
 @dataclass(frozen=True)
+class Warned:
+    """One Warning event of Kubernetes."""
+
+    reason: str
+    """FailedCreate, FailedMount, ..."""
+    message: str
+
+
+@dataclass(frozen=True)
+class EventsRead:
+    """Outcome of reading the events of a Job without a pod, or of a pod that does not start."""
+
+    uid: str
+    """Of the object that they are about."""
+    at: float
+    """When they were read (seconds since the epoch)."""
+    warnings: tuple[Warned, ...] = ()
+    """The newest first, each once."""
+    unread: str | None = None
+    """Why they could not be read; None if they were read."""
+
+
+@dataclass(frozen=True)
 class ResultRead:
     """Outcome of reading a result from a worker's log."""
 
@@ -121,10 +144,18 @@ class PodView:
     """Evicted, NodeLost, ..."""
     unschedulable: str | None = None
     """The scheduler's message, while no node fits."""
+    gated: bool = False
+    """Scheduling gates hold it back."""
+    scheduled: bool = False
+    """It has a node, and holds the GPUs that it asks for."""
+    idle_since: str | None = None
+    """Since when nothing has run in a pod that is to start (RFC 3339). None once it has started."""
     disrupted: bool = False
     """The condition DisruptionTarget holds."""
     engine_log: EngineLog | None = None
     """The log of its engine's last run, once it has ended and reading the log was tried."""
+    events: EventsRead | None = None
+    """Its events, if it did not start and reading them was tried."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +179,10 @@ class JobView:
     failure_reason: str | None = None
     """Reason of the Job's Failed condition: BackoffLimitExceeded, DeadlineExceeded, PodFailurePolicy."""
     failure_message: str | None = None
+    suspended: bool = False
+    """Somebody (Kueue, a person) keeps it from having pods."""
+    events: EventsRead | None = None
+    """Its events, if it had no pod and reading them was tried."""
     started: str | None = None
     finished: str | None = None
     failed_pods: int = 0
@@ -163,6 +198,8 @@ class JobView:
     """Exit code of the newest finished worker container."""
     out_of_memory: str | None = None
     """The container of the newest finished pod that ran out of memory: worker, engine or fetch."""
+    last_words: str | None = None
+    """The end of the worker's log, if it failed without a termination message."""
     lingering: Lingering | None = None
     """Set while the newest pod's worker has ended, and other containers keep the pod and the Job from ending."""
     lived_on: tuple[str, ...] = ()
@@ -189,6 +226,8 @@ class DeploymentView:
     """The ModelRevision in the pod template's label, or "source" for the fallback."""
     stalled: str | None = None
     """Message of the condition Progressing=False."""
+    refused: str | None = None
+    """Message of the condition ReplicaFailure: why a pod is not created."""
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,14 @@ from lowbit.api.documents import EXIT_REFUSED
 from lowbit.api.status import Failure
 from lowbit.api.termination import Refusal, TerminationMessage
 from lowbit.decide import engines
+from lowbit.decide.causes import worst
 from lowbit.decide.jobs.request import JobRequest
-from lowbit.decide.outcome import Clock
+from lowbit.decide.outcome import Clock, seconds_of
 from lowbit.desired.jobs.job import EXIT_KILLED
 from lowbit.state.snapshot import JobView
 
+UP_TO_DATE = 180.0
+"""Seconds. The events of a Job without a pod are read every minute; older ones are from before it had one."""
 REASON = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?")
 """What Kubernetes takes as the reason of a condition."""
 
@@ -29,9 +32,7 @@ def explain(clock: Clock, request: JobRequest, job: JobView) -> Failure:
         reason, message = "OutOfMemory", f"The container {job.out_of_memory} of Job {name} ran out of memory."
         action = memory_advice(request, job.out_of_memory)
     elif job.failure_reason == "DeadlineExceeded":
-        reason = "DeadlineExceeded"
-        message = f"Job {name} took longer than {request.options.deadline_seconds} s."
-        action = f"Raise {request.kind.field}.deadlineSeconds, or give the stage more resources."
+        reason, message, action = _overdue(request, job)
     elif killed(job):
         reason, message, action = "WorkerKilled", f"The worker of Job {name} was killed from outside.", mend
     elif refusal is not None:
@@ -40,10 +41,27 @@ def explain(clock: Clock, request: JobRequest, job: JobView) -> Failure:
     else:
         reason = "Refused" if job.exit_code == EXIT_REFUSED else job.failure_reason or "JobFailed"
         message = f"Job {name} failed {job.failed_pods or 1} time(s), last with exit code {job.exit_code}."
+        if job.last_words:
+            message += f" The end of its log: {job.last_words}"
         action = mend
     if job.lived_on and job.exit_code != EXIT_REFUSED:
         message += f" Lowbit ended its pod: {', '.join(job.lived_on)} lived on beside the worker."
     return failure_of(request, Refusal(reason=reason, message=message, action=action), job, clock)
+
+
+def _overdue(request: JobRequest, job: JobView) -> tuple[str, str, str]:
+    """Reason, message and action of a Job whose deadline has passed; those of Kubernetes, if it never had a pod."""
+    message = f"Job {job.meta.name} took longer than {request.options.deadline_seconds} s"
+    found = worst(job.events.warnings, request.needs) if job.events is not None else None
+    ended = seconds_of(job.finished)
+    if found is not None and job.events is not None and ended is not None and ended - job.events.at < UP_TO_DATE:
+        warned, cause = found
+        return cause.reason, f"{message}, in which it got no pod: {warned.reason}: {warned.message}.", cause.action
+    action = (
+        f"Raise {request.kind.field}.deadlineSeconds, or give the stage more resources. If its pod never ran, make "
+        "room for it (nodes, quota)."
+    )
+    return "DeadlineExceeded", f"{message}.", action
 
 
 def failure_of(request: JobRequest, why: Refusal, job: JobView, clock: Clock) -> Failure:

@@ -9,21 +9,12 @@ from typing import Any, NamedTuple
 from lowbit.api.pods import JobOptions
 from lowbit.api.stages import StageKind
 from lowbit.api.status import Failure, Progress, Stage
-from lowbit.decide import engines
 from lowbit.decide.outcome import StageResult
 from lowbit.desired.context import JobRun
 from lowbit.state.plan import Action
-from lowbit.state.snapshot import JobView, PodView
+from lowbit.state.snapshot import JobView
 
 PROGRESS_SECONDS = 30
-
-WAITING_IS_WRONG = (
-    "ImagePullBackOff",
-    "ErrImagePull",
-    "InvalidImageName",
-    "CreateContainerConfigError",
-    "CrashLoopBackOff",
-)
 
 MakeJob = Callable[[JobRun], dict[str, Any]]
 """From how a Job runs to its manifest."""
@@ -46,6 +37,12 @@ class JobRequest:
     engine: str = ""
     """Where the manifest says what its engine is, where it has one: spec.engine.vllm."""
     revision: str | None = None
+
+    @property
+    def needs(self) -> str:
+        """Where the manifest says what its containers ask for."""
+        own = f"{self.kind.field}.resources"
+        return f"{own} and {self.engine}.resources" if self.engine else own
 
 
 def waiting(
@@ -71,26 +68,14 @@ def lasting(request: JobRequest, failure: Failure, actions: tuple[Action, ...]) 
 
 
 def running(request: JobRequest, job: JobView, adoption: Any) -> StageResult:
-    """The Job is on its way: how far, or what keeps its pod from starting."""
+    """The Job is on its way: how far."""
     line = job.progress
-    trouble = trouble_of(job.pods[0]) if job.pods else None
-    progress = Progress(message=trouble or f"{request.doing}")
-    if line is not None and trouble is None:
+    progress = Progress(message=request.doing)
+    if line is not None:
         eta = None if line.eta_seconds is None else int(line.eta_seconds)
         progress = Progress(percent=min(100, max(0, int(line.percent))), eta_seconds=eta, message=line.message)
-    reason = "WaitingForPod" if trouble else request.stage
     return StageResult(
-        stage=request.stage, reason=reason, message=trouble or request.doing, actions=tuple(adoption),
+        stage=request.stage, reason=request.stage, message=request.doing, actions=tuple(adoption),
         progress=progress,
         watch_progress=(job.meta.name,), requeue_after=float(PROGRESS_SECONDS), revision=request.revision,
     )  # fmt: skip
-
-
-def trouble_of(pod: PodView) -> str | None:
-    if pod.unschedulable:
-        return f"pod {pod.meta.name} fits on no node: {pod.unschedulable}"
-    for container in pod.containers:
-        own_words = container.name == engines.ENGINE and container.reason == engines.CRASH_LOOP
-        if container.reason in WAITING_IS_WRONG and not container.running and not own_words:
-            return f"container {container.name} of pod {pod.meta.name}: {container.reason}: {container.message or ''}"
-    return None

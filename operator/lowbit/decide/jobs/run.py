@@ -13,6 +13,7 @@ from lowbit.api.status import Failure, Progress
 from lowbit.api.termination import TerminationMessage
 from lowbit.decide import engines
 from lowbit.decide.jobs.failure import explain, failure_of, killed
+from lowbit.decide.jobs.heldup import HELD_UP, held_up
 from lowbit.decide.jobs.lingering import wind_up
 from lowbit.decide.jobs.memory import larger_memory
 from lowbit.decide.jobs.request import JobRequest, Said, lasting, running, waiting
@@ -20,6 +21,7 @@ from lowbit.decide.jobs.result import finished
 from lowbit.decide.others import own_job
 from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.owners import adopt
+from lowbit.decide.stuck import of_job, to_read
 from lowbit.desired.context import JobRun
 from lowbit.desired.jobs.document import DocumentTooLarge
 from lowbit.naming.canonical import digest, short
@@ -27,7 +29,7 @@ from lowbit.naming.names import INPUT_ANNOTATION, MADE_FOR_ANNOTATION, SETTINGS_
 from lowbit.state.plan import Action, Create, Delete, Keep
 from lowbit.state.snapshot import JobView, Snapshot
 
-MENDED_ELSEWHERE = ("NoSpace",)
+MENDED_ELSEWHERE = ("NoSpace", *HELD_UP)
 """Reasons that go away by what somebody does to something that is not watched here."""
 MENDED_SECONDS = 600
 """From such a failure to the next try."""
@@ -64,8 +66,14 @@ def run(snapshot: Snapshot, clock: Clock, request: JobRequest) -> TerminationMes
         keep = (Keep(job.meta.name, job.meta.uid, job.meta.resource_version),) if job.expires else ()
         return lasting(request, failure, adoption or keep)
     if engines.given_up(job) is not None:
-        return lasting(request, explain(clock, request, job), adoption)
-    return _on_its_way(request, job, adoption, setback, clock)
+        return lasting(request, _told(explain(clock, request, job), job), adoption)
+    stuck = of_job(clock, job, request.needs)
+    if stuck is not None and stuck.cause.lasting and _settings_changed(snapshot, request, job):
+        return _anew(request, [each for each in (first, second) if each is not None])
+    step = _on_its_way(request, job, adoption, setback, clock)
+    if stuck is None or step.failure is not None:
+        return step
+    return held_up(clock, request, job, stuck, step)
 
 
 def _on_its_way(
@@ -73,14 +81,16 @@ def _on_its_way(
 ) -> StageResult:
     """A Job that runs, or will. Report an engine that ended once its log was read; give it up the third time."""
     ended, unread = engines.last_end(job.pods), engines.unread(job.pods)
-    on_its_way = replace(running(request, job, adoption), setback=setback, read_logs=unread)
+    on_its_way = replace(
+        running(request, job, adoption), setback=setback, read_logs=unread, read_events=to_read(clock, job)
+    )
     if ended is None:
         return on_its_way
     if ended.count >= engines.RESTARTS_THAT_LAST:
         refusal, end = engines.give_up(job, ended, request.engine)
         return lasting(request, failure_of(request, refusal, job, clock), (*adoption, end))
     told = engines.restarted(ended, request.kind.title, request.revision, clock, job.meta.name)
-    if ended.engine.ready or on_its_way.reason == "WaitingForPod":
+    if ended.engine.ready:
         return replace(on_its_way, setback=told)
     message = f"{request.doing}: {told.message}"
     return replace(
@@ -155,13 +165,20 @@ def _until_mended(
     looks first whether it is mended, so that costs little.
     """
     job = jobs[-1]
-    minutes = f"It is tried again every {MENDED_SECONDS // 60} minutes; at once where Job {job.meta.name} is deleted."
-    told = failure.model_copy(update={"action": f"{failure.action.removesuffix('.')}. {minutes}"})
+    told = _told(failure, job)
     left = MENDED_SECONDS - clock.seconds_since(job.finished)
     if left > 0:
         return replace(lasting(request, told, adoption), requeue_after=left)
     again = f"{request.doing}: tried again, it may be mended by now: {failure.message}"
     return replace(waiting(request, "TryingAgain", again, actions=_away(jobs)), setback=told)
+
+
+def _told(failure: Failure, job: JobView) -> Failure:
+    """The failure, with when it is tried again."""
+    if failure.reason not in MENDED_ELSEWHERE:
+        return failure
+    minutes = f"It is tried again every {MENDED_SECONDS // 60} minutes; at once where Job {job.meta.name} is deleted."
+    return failure.model_copy(update={"action": f"{failure.action.removesuffix('.')}. {minutes}"})
 
 
 def _try_again(snapshot: Snapshot, clock: Clock, request: JobRequest, job: JobView) -> StageResult | None:

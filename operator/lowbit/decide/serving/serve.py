@@ -8,34 +8,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lowbit.api.documents import EXIT_REFUSED
-from lowbit.api.engines import engine_of, field_path
+from lowbit.api.engines import engine_of
 from lowbit.api.engines.base import EngineSettings
 from lowbit.api.modelevaluation import EvaluatedModel
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.serving import Serving
-from lowbit.api.status import Failure
-from lowbit.api.termination import TerminationMessage
-from lowbit.decide import engines
-from lowbit.decide.engines import CRASH_LOOP, ENGINE, RESTARTS_THAT_LAST
-from lowbit.decide.jobs.failure import legible
-from lowbit.decide.jobs.request import WAITING_IS_WRONG
-from lowbit.decide.outcome import Clock
 from lowbit.decide.owners import controller
 from lowbit.decide.remembered import input_hash
 from lowbit.decide.serving.drift import drifted
 from lowbit.decide.serving.rollout import Progress
 from lowbit.decide.serving.target import SOURCE, Target, passed
 from lowbit.desired.context import Context, Served
-from lowbit.desired.probes import startup_seconds
 from lowbit.desired.serving.all import serving as serving_manifests
 from lowbit.desired.topology import workload_kinds
 from lowbit.naming.canonical import digest, short
-from lowbit.naming.names import APPLIED_ANNOTATION, REVISION_LABEL
+from lowbit.naming.names import APPLIED_ANNOTATION
 from lowbit.resolve.freeze import frozen_platform
 from lowbit.state.plan import Action, Apply, Create, Delete
-from lowbit.state.snapshot import Metadata, Observed, PodView, Snapshot
+from lowbit.state.snapshot import Observed, Snapshot
 
 SERVING_KINDS = (*workload_kinds(), "Service", "PodDisruptionBudget", "NetworkPolicy", "ServiceAccount", "PodMonitor")
 
@@ -175,81 +166,3 @@ def progress(snapshot: Snapshot) -> Progress:
     """How far a rollout is."""
     deployment = snapshot.deployment
     return Progress(deployment.revision if deployment else None, rolled_out(snapshot))
-
-
-def trouble(snapshot: Snapshot, clock: Clock, target: Target) -> Failure | None:
-    """Why the pods of a revision do not come up, when it is something that a person has to mend."""
-    label, engine = target.label, field_path(snapshot.model.body.spec.engine)
-    startup = startup_seconds(target.revision.body.spec.source.facts.weight_bytes)
-    for pod in not_ready(snapshot, label):
-        for container in pod.containers:
-            failure = _refused(pod.meta, container.exit_code, container.message, label, clock)
-            if container.name == "fetch" and failure is not None:
-                return failure
-        if (failure := engines.crash_loop(pod, startup, label, engine, clock)) is not None:
-            return failure
-        text = waiting_for(pod)
-        if text is not None:
-            return Failure(
-                stage="Serve", reason="PodNotReady", message=text, revision=label, time=clock.text,
-                action=f"Look at the pod (kubectl describe pod {pod.meta.name}; "
-                f"kubectl logs {pod.meta.name} -c engine).",
-            )  # fmt: skip
-    return None
-
-
-def not_ready(snapshot: Snapshot, label: str) -> tuple[PodView, ...]:
-    """The pods of a revision that do not answer, the newest first."""
-    return tuple(
-        pod for pod in reversed(snapshot.pods) if pod.meta.labels.get(REVISION_LABEL) == label and not pod.ready
-    )
-
-
-def setback(snapshot: Snapshot, clock: Clock, label: str) -> Failure | None:
-    """The transient failure of an engine that has ended while it served, or before it could."""
-    for pod in not_ready(snapshot, label):
-        if (ended := engines.last_end((pod,))) is not None:
-            return engines.restarted(ended, "Serve", label, clock)
-    return None
-
-
-def waiting_for(pod: PodView) -> str | None:
-    """What a pod that is not ready waits for, in words. An engine in a crash loop has words of its own."""
-    if pod.unschedulable:
-        return f"pod {pod.meta.name} fits on no node: {pod.unschedulable}"
-    for container in pod.containers:
-        transient = container.reason == CRASH_LOOP and (
-            container.name == ENGINE or container.restarts < RESTARTS_THAT_LAST
-        )
-        if container.reason in WAITING_IS_WRONG and not container.running and not transient:
-            return f"container {container.name} of pod {pod.meta.name}: {container.reason}: {container.message or ''}"
-    return None
-
-
-def restarted(snapshot: Snapshot, label: str) -> str | None:
-    """Which container of a pod that is not ready has ended and was started again, and how it ended; in words."""
-    for pod in not_ready(snapshot, label):
-        for container in pod.containers:
-            if container.restarts:
-                how = ", ".join(str(part) for part in (container.reason, container.exit_code) if part is not None)
-                error = pod.engine_log.error if container.name == ENGINE and pod.engine_log else None
-                why = f": {error}" if error else ""
-                return (
-                    f"container {container.name} of pod {pod.meta.name} restarted {container.restarts} time(s), "
-                    f"last: {how}{why}"
-                )
-    return None
-
-
-def _refused(meta: Metadata, exit_code: int | None, message: str | None, label: str, clock: Clock) -> Failure | None:
-    if exit_code != EXIT_REFUSED:
-        return None
-    try:
-        refusal = legible(TerminationMessage.model_validate_json(message or "{}"))
-    except ValueError:
-        refusal = None
-    return Failure(
-        stage="Serve", reason=refusal.reason if refusal else "ArtifactRefused", exit_code=exit_code, revision=label,
-        message=refusal.message if refusal else f"pod {meta.name} refused the artifact",
-        action=refusal.action if refusal else "Restore the artifact's files in the store.", time=clock.text,
-    )  # fmt: skip

@@ -29,6 +29,8 @@ from lowbit.desired.volumes import Mount, pod_volumes, volume_mounts
 BACKOFF_LIMIT = 4
 EXIT_KILLED = 137
 """SIGKILL: out of memory, a person, or a failing node. decide tells them apart, and retries once."""
+LAST_WORDS: Manifest = {"terminationMessagePolicy": "FallbackToLogsOnError"}
+"""What a container that failed without a termination message said last is read from its status: its pod may be gone."""
 WORKER_COMMAND = ["python3", "-m", "lowbit.worker"]
 
 POD_FAILURE_POLICY: Manifest = {
@@ -92,7 +94,7 @@ def job(
     pod = {
         "restartPolicy": "Never",
         "securityContext": pod_security(platform),
-        "containers": list(inside.containers),
+        "containers": [container | LAST_WORDS for container in inside.containers],
         "volumes": pod_volumes(inside.mounts),
     }
     documents = document_annotations(f"Job {run.name}", inside.documents)
@@ -109,7 +111,7 @@ def job(
             "template": {
                 "metadata": {"labels": platform.job_pod_labels | labels_, "annotations": annotations},
                 "spec": pod
-                | without_empty({"initContainers": list(inside.init_containers)})
+                | without_empty({"initContainers": [container | LAST_WORDS for container in inside.init_containers]})
                 | placement(options, platform, priority_class=platform.priority_class_name),
             },
         },

@@ -1,0 +1,73 @@
+"""Reads, in the background, what Kubernetes says about Jobs without a pod and pods that do not start."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from lowbit.app.logs import about
+from lowbit.kube.client import Kube
+from lowbit.kube.errors import KubeError
+from lowbit.observe.cache import Cache
+from lowbit.observe.events import warnings_in
+from lowbit.observe.keys import Key
+from lowbit.state.plan import ReadEvents
+from lowbit.state.snapshot import EventsRead
+
+logger = logging.getLogger(__name__)
+
+INTERVAL = 60.0
+"""Seconds between two LISTs of one object's events. A watch would bring those of the whole namespace."""
+AT_ONCE = 4
+"""LISTs at the same time."""
+
+
+class EventReader:
+    """Reads the events of an object at most every `interval` seconds. now gives seconds since the epoch."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        cache: Cache,
+        touch: Callable[[Iterable[Key]], None],
+        now: Callable[[], float],
+        interval: float = INTERVAL,
+    ) -> None:
+        self._kube = kube
+        self._cache = cache
+        self._touch = touch
+        self._now = now
+        self._interval = interval
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._tasks: dict[tuple[str, ReadEvents], asyncio.Task[None]] = {}
+        """Running LISTs, by namespace and object."""
+
+    def ask_events(self, namespace: str, wanted: Iterable[ReadEvents]) -> None:
+        """Read the events of these objects, unless that was done within the interval."""
+        for each in wanted:
+            read_at = self._cache.events_read_at(each.kind, namespace, each.name)
+            if (namespace, each) not in self._tasks and self._now() - read_at >= self._interval:
+                self._tasks[namespace, each] = asyncio.create_task(self._run(namespace, each))
+
+    def stop(self) -> None:
+        """Cancel the running LISTs."""
+        for task in list(self._tasks.values()):
+            task.cancel()
+
+    async def _run(self, namespace: str, wanted: ReadEvents) -> None:
+        try:
+            async with self._slots:
+                read = await self._read(namespace, wanted)
+        finally:
+            self._tasks.pop((namespace, wanted), None)
+        self._touch(self._cache.put_events(wanted.kind, namespace, wanted.name, read))
+
+    async def _read(self, namespace: str, wanted: ReadEvents) -> EventsRead:
+        try:
+            events = await self._kube.warnings(namespace, wanted.uid)
+        except KubeError as error:
+            key = Key(namespace, wanted.name, wanted.kind)
+            logger.info("the events were not read: %s", error.message, extra=about(key))
+            return EventsRead(wanted.uid, self._now(), unread=error.message)
+        return EventsRead(wanted.uid, self._now(), warnings_in(events, self._now()))

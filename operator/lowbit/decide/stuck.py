@@ -1,0 +1,109 @@
+"""Jobs without a pod and pods that do not start, in Kubernetes' own words.
+
+What an object's own status says is told at once. Events are asked for after STUCK_SECONDS, of what is stuck alone.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from lowbit.decide.causes import UNSAID, WAITING_IS_WRONG, Cause, of_container, worst
+from lowbit.decide.engines import CRASH_LOOP, ENGINE
+from lowbit.decide.outcome import Clock
+from lowbit.state.plan import ReadEvents
+from lowbit.state.snapshot import ContainerState, EventsRead, JobView, PodView
+
+STUCK_SECONDS = 30.0
+"""A pod may take this long to be created, or to start its first container, before its events are read."""
+LOOK_SECONDS = 30.0
+"""Between two looks at what is stuck, or may be."""
+BACK_OFF = re.compile(r'^Back-off pulling image "[^"]*": (?:ErrImagePull: )?')
+
+
+@dataclass(frozen=True)
+class Stuck:
+    """What holds a pod up."""
+
+    cause: Cause
+    message: str
+    """What happened: "pod chat-1 fits on no node: 0/3 nodes are available"."""
+    seconds: float = 0.0
+    """For how long it has been stuck."""
+    holds: bool = False
+    """The pod has a node, and holds the GPUs that it asks for."""
+
+    @property
+    def text(self) -> str:
+        """What happened, and what to do."""
+        return f"{self.message.rstrip('.')}. {self.cause.action}"
+
+
+def of_job(clock: Clock, job: JobView, fields: str) -> Stuck | None:
+    """What holds a Job up that runs, or will. fields: where the manifest says what its containers ask for."""
+    name = job.meta.name
+    if job.suspended:
+        action = "Whoever suspended it has to resume it: its queue (Kueue), or kubectl patch job with suspend: false."
+        return Stuck(Cause("JobSuspended", False, action), f"Job {name} is suspended and has no pod")
+    if job.pods:
+        return of_pod(clock, job.pods[0], fields)
+    waited = clock.seconds_since(job.started or job.meta.creation_timestamp)
+    if waited < STUCK_SECONDS or job.events is None:
+        return None
+    return _said(job.events, f"Job {name} has no pod", fields, waited)
+
+
+def of_pod(clock: Clock, pod: PodView, fields: str) -> Stuck | None:
+    """What holds a pod up."""
+    name = pod.meta.name
+    if pod.unschedulable:
+        action = "Free or add a node that fits, or change its resources, nodeSelector or tolerations in the manifest."
+        return Stuck(Cause("WaitingForPod", False, action), f"pod {name} fits on no node: {pod.unschedulable}")
+    if pod.gated:
+        action = "Whoever gates it (Kueue, a controller of its queue) has to let it go."
+        return Stuck(Cause("WaitingForPod", False, action), f"pod {name} is held back by its scheduling gates")
+    waited = clock.seconds_since(pod.idle_since) if pod.idle_since is not None else 0.0
+    for container in pod.containers:
+        if (text := waits_wrongly(pod, container)) is not None:
+            cause = of_container(container.reason or "", container.message or "", fields)
+            # What is missing in the first moments may only be applied a moment later.
+            return Stuck(cause._replace(lasting=cause.lasting and waited >= STUCK_SECONDS), text, waited, pod.scheduled)
+    if waited < STUCK_SECONDS or pod.events is None:
+        return None
+    return _said(pod.events, f"pod {name} does not start", fields, waited, holds=pod.scheduled)
+
+
+def waits_wrongly(pod: PodView, container: ContainerState) -> str | None:
+    """Why a container waits, if something is wrong. An engine in a crash loop has words of its own."""
+    own_words = container.name == ENGINE and container.reason == CRASH_LOOP
+    if container.reason not in WAITING_IS_WRONG or container.running or own_words:
+        return None
+    # The kubelet says ErrImagePull and ImagePullBackOff in turn, of one and the same cause.
+    why = "ImagePullBackOff" if container.reason == "ErrImagePull" else container.reason
+    message = BACK_OFF.sub("", container.message or "")
+    return f"container {container.name} of pod {pod.meta.name}: {why}: {message}"
+
+
+def to_read(clock: Clock, job: JobView) -> tuple[ReadEvents, ...]:
+    """The events to read of a Job that has no pod, or of its pod, if it does not start."""
+    if job.pods:
+        return pod_to_read(clock, job.pods[0])
+    waits = clock.seconds_since(job.started or job.meta.creation_timestamp) >= STUCK_SECONDS and not job.suspended
+    return (ReadEvents("Job", job.meta.name, job.meta.uid),) if waits else ()
+
+
+def pod_to_read(clock: Clock, pod: PodView) -> tuple[ReadEvents, ...]:
+    """The events to read of a pod, if it does not start and its own status does not say why."""
+    own_words = pod.unschedulable or pod.gated or any(waits_wrongly(pod, each) for each in pod.containers)
+    if pod.idle_since is None or own_words or clock.seconds_since(pod.idle_since) < STUCK_SECONDS:
+        return ()
+    return (ReadEvents("Pod", pod.meta.name, pod.meta.uid),)
+
+
+def _said(events: EventsRead, what: str, fields: str, waited: float, *, holds: bool = False) -> Stuck:
+    found = worst(events.warnings, fields)
+    if found is None:
+        why = f"its events could not be read ({events.unread})" if events.unread else "Kubernetes gives no reason"
+        return Stuck(UNSAID, f"{what}: {why}", waited)
+    warned, cause = found
+    return Stuck(cause, f"{what}: {warned.reason}: {warned.message}", waited, holds)

@@ -1,0 +1,54 @@
+"""What Kubernetes' events say about a Job without a pod is in the status, at the cost of one LIST."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from tests.api.actor import now
+from tests.api.calls import AuditLog
+from tests.api.conftest import StartOperator
+from tests.api.installation import Installation
+from tests.api.operator_process import Cluster, quantized_model, wait_for
+
+LONG_AGO = "2026-01-01T00:00:00Z"
+WORDS = 'pods "chat-prepare-x7k2p" is forbidden: exceeded quota: q, requested: pods=1, used: pods=9, limited: pods=9'
+
+
+def stuck(cluster: Cluster, job: dict[str, Any]) -> None:
+    """The Job's controller has tried for long, and was refused."""
+    metadata = job["metadata"]
+    space, name = metadata["namespace"], metadata["name"]
+    event = {
+        "apiVersion": "v1", "kind": "Event", "metadata": {"name": f"{name}.1", "namespace": space},
+        "involvedObject": {"apiVersion": "batch/v1", "kind": "Job", "namespace": space, "name": name,
+                           "uid": metadata["uid"]},
+        "type": "Warning", "reason": "FailedCreate", "message": f"Error creating: {WORDS}", "count": 7,
+        "firstTimestamp": now(), "lastTimestamp": now(), "source": {"component": "job-controller"},
+    }  # fmt: skip
+    cluster.client("POST", f"/api/v1/namespaces/{space}/events", event)  # in the API that controllers still use
+    cluster.patch("Job", space, name, {"status": {"startTime": LONG_AGO, "active": 0}}, "/status")
+
+
+def said(cluster: Cluster, space: str, name: str) -> str:
+    """Reason and message of the Ready condition."""
+    status = (cluster.get("QuantizedModel", space, name) or {}).get("status", {})
+    return " ".join(f"{each['reason']} {each['message']}" for each in status["conditions"] if each["type"] == "Ready")
+
+
+def test_a_job_without_a_pod_is_told_of_in_kubernetes_words(
+    cluster: Cluster, space: str, start: StartOperator, installation: Installation, audit: AuditLog
+) -> None:
+    start()
+    begin = audit.mark()
+    cluster.apply(quantized_model(space, "chat"))
+    (job,) = wait_for("its Job is there", partial(cluster.list, "Job", space))
+    wait_for("it is told of", lambda: "Preparing" in said(cluster, space, "chat"))
+    lists = [call for call in audit.calls(installation.user, begin) if call.resource == "events" and call.lists]
+    assert lists == [], "nothing is asked of what is not stuck"
+    stuck(cluster, job)
+    wait_for("the quota is named", lambda: "QuotaExceeded" in said(cluster, space, "chat"))
+    assert "requested: pods=1, used: pods=9, limited: pods=9" in said(cluster, space, "chat")
+    lists = [call for call in audit.calls(installation.user, begin) if call.resource == "events" and call.lists]
+    assert len(lists) == 1
+    assert job["metadata"]["uid"] in lists[0].path, "the API server filters"
