@@ -147,14 +147,22 @@ def prepare(
     return prepare_job(Context(NAMESPACE, store, platform or PLATFORM), OWNER, NAME, model, as_asked)
 
 
-def quantize(store: ModelStoreSpec = PVC, *, memory_limit: str | None = None, name: str | None = None) -> Manifest:
-    options, frozen = spec().jobs.quantize, revision_spec()
+def quantize(
+    store: ModelStoreSpec = PVC,
+    *,
+    memory_limit: str | None = None,
+    name: str | None = None,
+    model: QuantizedModelSpec | None = None,
+) -> Manifest:
+    options, frozen = (model or spec()).jobs.quantize, revision_spec(model)
     as_asked = run(name or quantize_job_name(frozen.artifact_hash), options, memory_limit)
     return quantize_job(context(store), [OWNER, SHARER], frozen, options.device, as_asked)
 
 
-def evaluate(store: ModelStoreSpec = PVC, *, baseline: bool = False) -> Manifest:
-    model, frozen = spec(), revision_spec()
+def evaluate(
+    store: ModelStoreSpec = PVC, *, baseline: bool = False, model: QuantizedModelSpec | None = None
+) -> Manifest:
+    model, frozen = model or spec(), revision_spec(model)
     asked: ModelEvaluationSpec = baseline_spec(frozen) if baseline else candidate_spec(frozen, ARTIFACT)
     name = evaluation_name(asked)
     measured = Evaluation(name, asked, frozen, engine_of(model.engine)[1])

@@ -93,6 +93,8 @@ def test_an_upgrade_with_other_images_writes_nothing(file: Path) -> None:
         ("gpuResource", "amd.com/gpu"),
         ("caBundleConfigMap", "bundle"),
         ("runAsUser", 1234),
+        ("jobPodLabels", {"team": "ml"}),
+        ("containers", {"engine": {"limits": {"memory": "1Gi"}}, "guard": {}, "fetch": {}}),
     ],
 )
 def test_a_changed_platform_restarts_nothing(file: Path, field: str, value: object) -> None:

@@ -51,7 +51,7 @@ def test_the_engine_listens_on_loopback_only_and_runs_as_asked() -> None:
         "vllm serve /lowbit/model --served-model-name support-chat --host 127.0.0.1 --port 8001"
         " --tensor-parallel-size 2 --dtype auto --max-model-len 4096 --gpu-memory-utilization 0.90 --enforce-eager"
     )
-    assert engine["resources"]["limits"] == {"memory": "32Gi", "nvidia.com/gpu": "2"}
+    assert engine["resources"]["limits"] == {"cpu": "64", "memory": "32Gi", "nvidia.com/gpu": "2"}
     assert "ports" not in engine
     env = {variable["name"]: variable["value"] for variable in engine["env"]}
     assert env["SHARED"] == "own"

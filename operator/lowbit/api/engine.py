@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
@@ -43,10 +44,25 @@ class EngineChanges(Wire):
         return said if len(said) <= WORDS else said[: WORDS - 1] + "…"
 
 
+ACCELERATOR = re.compile(r"gpu(?!mem|cores)|/mig-|^amd\.com/|/(?:gaudi|tpu|neuron|npu|ascend|mlu|vcuda)", re.IGNORECASE)
+"""In resource names of GPUs and other accelerators. gpumem and gpucores (HAMi) size a GPU that is asked for, too."""
+
+
 class Resources(Wire):
-    """Requests and limits of a container. GPUs are added from the device and the tensor parallel size."""
+    """Requests and limits of a container. GPUs are added from the device and the tensor parallel size, under the
+    platform's resource name; one that is named here (nvidia.com/mig-1g.10gb, amd.com/gpu) is asked for in its place.
+    What is left out of CPU and memory is the platform's default."""
 
     requests: dict[str, QuantityString] = Field(default_factory=dict, max_length=16)
     """Requested amounts by resource name."""
     limits: dict[str, QuantityString] = Field(default_factory=dict, max_length=16)
     """Limits by resource name."""
+
+    @property
+    def accelerators(self) -> dict[str, str]:
+        """The GPUs and other accelerators that are named here, with their amounts."""
+        return {
+            name: each
+            for name, each in (self.requests | self.limits).items()
+            if "/" in name and ACCELERATOR.search(name)
+        }

@@ -11,6 +11,7 @@ from lowbit.api.engines import ResolvedEngine
 from lowbit.api.evaluation import ResolvedGate
 from lowbit.api.facts import ModelFacts
 from lowbit.api.modelevaluation import EvaluationProtocol
+from lowbit.api.platform import ServingContainers
 from lowbit.api.recipes import ResolvedRecipe
 from lowbit.api.status import ArtifactRecord, Condition, Failure, VerdictRecord
 
@@ -38,6 +39,8 @@ class RevisionPlatform(Wire):
     gpu_resource: str = "nvidia.com/gpu"
     run_as_user: int = 65532
     ca_bundle_config_map: str | None = None
+    containers: ServingContainers | None = None
+    """Requests and limits of what the manifest leaves out. Absent in revisions of a Lowbit that had no such setting."""
 
 
 class ModelRevisionSpec(Wire):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from lowbit.api.base import OtherName, Wire
+from lowbit.api.engine import Resources
 from lowbit.api.references import Endpoint
 
 NO_MESH_ANNOTATIONS = {
@@ -19,6 +20,31 @@ NO_MESH_LABELS = {
     "kuma.io/sidecar-injection": "disabled",
 }
 """How pods say that they stay out of the usual meshes. Istio and Kuma read labels, and annotations before that."""
+
+
+SMALL = Resources(requests={"cpu": "100m", "memory": "128Mi"}, limits={"cpu": "4", "memory": "1Gi"})
+MIDDLE = Resources(requests={"cpu": "100m", "memory": "512Mi"}, limits={"cpu": "16", "memory": "32Gi"})
+LARGE = Resources(requests={"cpu": "100m", "memory": "512Mi"}, limits={"cpu": "64", "memory": "256Gi"})
+"""Requests that fit on any node, and limits that stop what has gone wrong."""
+
+
+class ServingContainers(Wire):
+    """Requests and limits of the containers of serving pods (engine and fetch are in evaluations, too), for what the
+    manifest leaves out."""
+
+    engine: Resources = LARGE
+    fetch: Resources = SMALL
+    """Verifies the model, before the engine starts."""
+    guard: Resources = Resources(requests=SMALL.requests, limits={"cpu": "4", "memory": "512Mi"})
+
+
+class Containers(ServingContainers):
+    """Requests and limits of every container that Lowbit makes, for what the manifest leaves out."""
+
+    prepare: Resources = MIDDLE
+    quantize: Resources = LARGE
+    evaluate: Resources = MIDDLE
+    """The evaluator, beside the engine."""
 
 
 class Platform(Wire):
@@ -38,10 +64,12 @@ class Platform(Wire):
     image_pull_secrets: list[OtherName] = Field(default_factory=list, max_length=8)
     """Names of Secrets, in each namespace, for pulling images; of every pod whose options name none."""
     gpu_resource: str = "nvidia.com/gpu"
-    """Resource name under which GPUs are asked for."""
+    """Resource name under which GPUs are asked for, unless the manifest names another one."""
     gpu: str | None = Field(default=None, max_length=63)
     """The GPU of the nodes, as their label nvidia.com/gpu.product names it, or its memory (80Gi), for QuantizedModels
     that name none."""
+    containers: Containers = Containers()
+    """Requests and limits for what manifests leave out, so that a quota on them can be met."""
     hub_endpoint: Endpoint | None = None
     """HF_ENDPOINT: a mirror of the hub."""
     proxy: str | None = None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from decimal import InvalidOperation
 from typing import NamedTuple
 
-from lowbit.decide.jobs.memory import quantity
+from lowbit.api.quantity import quantity
 from lowbit.state.snapshot import Warned
 
 

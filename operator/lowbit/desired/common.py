@@ -11,6 +11,7 @@ from lowbit.api.engine import EnvironmentVariable, Resources
 from lowbit.api.paths import CA_BUNDLE_PATH, SCRATCH_PATH
 from lowbit.api.platform import Platform
 from lowbit.api.pods import PodOptions
+from lowbit.api.quantity import quantity
 from lowbit.naming.names import MANAGED_BY, MANAGED_BY_LABEL
 
 Manifest = dict[str, Any]
@@ -81,16 +82,45 @@ def container_security() -> Manifest:
     }
 
 
+@dataclass(frozen=True)
+class Gpus:
+    """GPUs that a container asks for."""
+
+    count: int
+    resource: str
+    """The platform's resource name for them."""
+
+
 def resources(
-    asked: Resources, *, gpus: int = 0, gpu_resource: str = "", memory_limit: str | None = None
+    asked: Resources, default: Resources, *, gpus: Gpus | None = None, memory_limit: str | None = None
 ) -> Manifest | None:
-    """Requests and limits; GPUs are added, and memory_limit replaces both the request and the limit of memory."""
+    """Requests and limits: the manifest's, the platform's defaults for what it leaves out, and GPUs.
+
+    memory_limit replaces both the request and the limit of memory.
+    """
     requests, limits = dict(asked.requests), dict(asked.limits)
+    for name in dict.fromkeys((*default.requests, *default.limits)):
+        if name in asked.limits:
+            requests.setdefault(name, asked.limits[name])  # as Kubernetes does
+            continue
+        if name in default.limits:
+            # A request above the default limit is what the manifest wants.
+            limits[name] = max(default.limits[name], asked.requests.get(name, "0"), key=quantity)
+        if name in default.requests:
+            requests.setdefault(name, default.requests[name])
     if memory_limit is not None:
         requests["memory"] = limits["memory"] = memory_limit
-    if gpus:
-        requests[gpu_resource] = limits[gpu_resource] = str(gpus)
+    for name, amount in _gpus(asked, gpus).items():
+        requests[name] = limits[name] = amount
     return without_empty({"requests": requests, "limits": limits}) or None
+
+
+def _gpus(asked: Resources, gpus: Gpus | None) -> dict[str, str]:
+    """What is asked for as GPUs: what the manifest names (a slice of one, another vendor's), else the platform's."""
+    if gpus is None or not gpus.count:
+        return {}
+    named = asked.accelerators
+    return named if named and gpus.resource not in named else {gpus.resource: str(gpus.count)}
 
 
 def environment(plain: Mapping[str, str], own: Iterable[EnvironmentVariable] = ()) -> list[Manifest]:

@@ -12,7 +12,7 @@ from lowbit.api.engines import ResolvedEngine, resolved_engine
 from lowbit.api.engines.base import Only
 from lowbit.api.paths import SCRATCH_PATH
 from lowbit.api.platform import Platform
-from lowbit.desired.common import Manifest, container_security, environment, resources, without_empty
+from lowbit.desired.common import Gpus, Manifest, container_security, environment, resources, without_empty
 from lowbit.desired.volumes import Mount, volume_mounts
 from lowbit.naming.names import MANAGED_BY
 
@@ -34,6 +34,7 @@ def engine_container(
 ) -> Manifest:
     """The container `engine`, without probes. only: what its kind adds for measuring or for serving."""
     kind, settings = resolved_engine(engine)
+    gpus = Gpus(kind.devices(settings), platform.gpu_resource)
     plain = {**ENVIRONMENT, **kind.environment(), **only.environment}
     return {
         "name": "engine",
@@ -44,4 +45,4 @@ def engine_container(
         "env": environment(plain, settings.env),
         "volumeMounts": volume_mounts(mounts),
         "securityContext": container_security(),
-    } | without_empty({"resources": resources(asked, gpus=kind.devices(settings), gpu_resource=platform.gpu_resource)})
+    } | without_empty({"resources": resources(asked, platform.containers.engine, gpus=gpus)})

@@ -8,12 +8,12 @@ from __future__ import annotations
 from lowbit.api.base import Digest
 from lowbit.api.calibration import ResolvedCalibration, ResolvedDataset
 from lowbit.api.documents import PrepareResult
-from lowbit.api.engine import EngineChanges, EnvironmentVariable
+from lowbit.api.engine import EngineChanges, EnvironmentVariable, Resources
 from lowbit.api.engines import Engine, ResolvedEngine, engine_of
 from lowbit.api.evaluation import ResolvedGate, ResolvedSuite, Suite, starts_of, suite_of
 from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol, ModelEvaluationSpec, Turn
 from lowbit.api.modelrevision import ModelRevisionSpec, RevisionImages, RevisionPlatform, RevisionSource
-from lowbit.api.platform import Platform
+from lowbit.api.platform import Containers, Platform, ServingContainers
 from lowbit.api.problem import Refused
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.recipes import Recipe, ResolvedRecipe, recipe_of
@@ -21,6 +21,13 @@ from lowbit.api.suites.base import dataset_key
 from lowbit.naming.canonical import digest
 from lowbit.naming.names import evaluation_name, input_hash
 from lowbit.resolve.checks import check_model, fitting_of
+
+BEFORE = ServingContainers(
+    engine=Resources(),
+    fetch=Resources(requests={"cpu": "100m", "memory": "128Mi"}, limits={"memory": "1Gi"}),
+    guard=Resources(requests={"cpu": "100m", "memory": "128Mi"}, limits={"memory": "512Mi"}),
+)
+"""Requests and limits in serving pods of revisions that froze none: an upgrade restarts no engine."""
 
 
 def freeze(name: str, spec: QuantizedModelSpec, platform: Platform, prepared: PrepareResult) -> list[ModelRevisionSpec]:
@@ -64,14 +71,29 @@ def freeze_candidate(
             image_pull_policy=platform.image_pull_policy, image_pull_secrets=platform.image_pull_secrets,
             gpu_resource=platform.gpu_resource,
             run_as_user=platform.run_as_user, ca_bundle_config_map=platform.ca_bundle_config_map,
+            containers=ServingContainers(
+                engine=platform.containers.engine, fetch=platform.containers.fetch, guard=platform.containers.guard
+            ),
         ),
         artifact_hash=artifact_hash(prepared.source, recipe, calibration),
     )  # fmt: skip
 
 
 def frozen_platform(revision: ModelRevisionSpec, platform: Platform) -> Platform:
-    """The platform's settings; those that show in pods are replaced by the revision's frozen ones."""
-    return platform.model_copy(update=dict(revision.platform))
+    """The platform's settings; those that show in pods are replaced by the revision's frozen ones.
+
+    But not requests and limits: a Job never changes, so the present ones restart nothing.
+    """
+    return platform.model_copy(update=dict(revision.platform) | {"containers": platform.containers})
+
+
+def serving_platform(revision: ModelRevisionSpec, platform: Platform, guard: Resources) -> Platform:
+    """The same for what serves, with frozen requests and limits too. guard: what the manifest says of the guard."""
+    frozen = revision.platform.containers
+    if frozen is None:
+        # As it was before there was such a setting: the manifest's resources of the guard replaced its defaults.
+        frozen = BEFORE if guard == Resources() else BEFORE.model_copy(update={"guard": Resources()})
+    return frozen_platform(revision, platform).model_copy(update={"containers": Containers(**dict(frozen))})
 
 
 def resolve_recipe(index: int, recipe: Recipe, spec: QuantizedModelSpec, prepared: PrepareResult) -> ResolvedRecipe:

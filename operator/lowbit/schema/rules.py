@@ -121,10 +121,11 @@ SHARED: Final[dict[type[Wire], tuple[Rule, ...]]] = {
     ),
     Resources: (
         Rule(
-            "(!has(self.requests) || self.requests.all(k, !k.endsWith('/gpu'))) && "
-            "(!has(self.limits) || self.limits.all(k, !k.endsWith('/gpu')))",
-            "GPUs are asked for by Lowbit: write device: GPU and tensorParallelSize, and leave the GPU out here",
-            lambda resources: not any(k.endswith("/gpu") for k in (*resources.requests, *resources.limits)),
+            "(!has(self.requests) || !('nvidia.com/gpu' in self.requests)) && "
+            "(!has(self.limits) || !('nvidia.com/gpu' in self.limits))",
+            "GPUs are asked for by Lowbit: write device: GPU and tensorParallelSize, and leave the GPU out here "
+            "(a slice of one, such as nvidia.com/mig-1g.10gb, or another vendor's is asked for in its place)",
+            lambda resources: "nvidia.com/gpu" not in (*resources.requests, *resources.limits),
         ),
     ),
     Toleration: (

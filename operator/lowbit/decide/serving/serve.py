@@ -24,7 +24,7 @@ from lowbit.desired.serving.all import serving as serving_manifests
 from lowbit.desired.topology import workload_kinds
 from lowbit.naming.canonical import digest, short
 from lowbit.naming.names import APPLIED_ANNOTATION
-from lowbit.resolve.freeze import frozen_platform
+from lowbit.resolve.freeze import serving_platform
 from lowbit.state.plan import Action, Apply, Create, Delete
 from lowbit.state.snapshot import Observed, Snapshot
 
@@ -68,7 +68,10 @@ def serve(snapshot: Snapshot, store: ModelStoreSpec, target: Target) -> tuple[Ac
     if _same(remembered.get("at rest"), rests_on, snapshot.children):
         return ()
     manifests = serving_manifests(
-        Context(meta.namespace, store, frozen_platform(target.revision.body.spec, snapshot.platform)),
+        Context(
+            meta.namespace, store,
+            serving_platform(target.revision.body.spec, snapshot.platform, spec.serving.pod.resources),
+        ),
         controller(snapshot), meta.name, served(target, spec.serving, engine_of(spec.engine)[1]),
         pod_monitor=snapshot.has_pod_monitors and snapshot.platform.service_monitor,
     )  # fmt: skip

@@ -27,7 +27,6 @@ from lowbit.naming.canonical import digest, short
 from lowbit.naming.names import MODEL_LABEL
 
 CONFIG_PATH = "/etc/guard/config/envoy.yaml"
-DEFAULT_NEEDS: Manifest = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}
 
 
 class _Dumper(yaml.SafeDumper):
@@ -85,7 +84,7 @@ def guard_container(image: str, serving: Serving, platform: Platform, mounts: Se
         ],
         "startupProbe": {"tcpSocket": {"port": GUARD_PORT}, "periodSeconds": 1, "failureThreshold": 120},
         "livenessProbe": {"tcpSocket": {"port": GUARD_PORT}, "periodSeconds": 10, "failureThreshold": 6},
-        "resources": resources(serving.pod.resources) or DEFAULT_NEEDS,
+        "resources": resources(serving.pod.resources, platform.containers.guard),
         "volumeMounts": volume_mounts(mounts),
         "securityContext": container_security(),
     } | without_empty({"env": environment({}, serving.pod.env)})

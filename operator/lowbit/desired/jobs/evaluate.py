@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lowbit.api.documents import EvaluateDocument, FetchDocument, StoreAccess
+from lowbit.api.engine import Resources
 from lowbit.api.engines import resolved_engine
 from lowbit.api.engines.base import EngineSettings
 from lowbit.api.modelstore import ModelStoreSpec
@@ -63,7 +64,7 @@ def evaluate_job(context: Context, owners: Sequence[OwnerReference], evaluation:
         "startupProbe": startup_probe(spec.engine, revision.quantized_model, revision.source.facts.weight_bytes),
     }
     env = worker_variables(platform, {"HF_HUB_OFFLINE": "1"}, run.options.env)
-    needs = resources(run.options.resources, memory_limit=run.memory_limit)
+    needs = resources(run.options.resources, platform.containers.evaluate, memory_limit=run.memory_limit)
     evaluator = worker_container("worker", revision.images.worker, platform, worker, env, needs)
     before = [fetch_container(revision.images.operator, platform, fetch), sidecar]
     made = job(context, owners, labels_, run, JobPod(documents, [evaluator], [*fetch, *mounts, *worker], before))
@@ -94,7 +95,7 @@ def fetch_mounts(model: Mount, store: ModelStoreSpec, platform: Platform) -> lis
 
 def fetch_container(image: str, platform: Platform, mounts: Sequence[Mount]) -> Manifest:
     """The init container that verifies the model's digest: without a match the engine is not started."""
-    needs = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}}
+    needs = resources(Resources(), platform.containers.fetch)
     return worker_container("fetch", image, platform, mounts, worker_variables(platform), needs)
 
 

@@ -46,7 +46,7 @@ def prepare_job(context: Context, owner: OwnerReference, name: str, spec: Quanti
     )
     mounts = [document_mount(), *scratch("worker"), *ca_bundle(platform), *input_mounts(spec, store)]
     env = worker_variables(platform, _network(platform), run.options.env)
-    needs = resources(run.options.resources, memory_limit=run.memory_limit)
+    needs = resources(run.options.resources, platform.containers.prepare, memory_limit=run.memory_limit)
     container = worker_container("worker", platform.operator_image, platform, mounts, env, needs)
     return job(context, [owner], labels_, run, JobPod({DOCUMENT_ANNOTATION: document}, [container], mounts))
 

@@ -9,7 +9,7 @@ from lowbit.api.engine import Device
 from lowbit.api.modelrevision import ModelRevisionSpec
 from lowbit.api.recipes import recipe_of
 from lowbit.api.stages import QUANTIZE
-from lowbit.desired.common import Manifest, OwnerReference, labels, resources
+from lowbit.desired.common import Gpus, Manifest, OwnerReference, labels, resources
 from lowbit.desired.context import Context, JobRun
 from lowbit.desired.jobs.document import document_mount
 from lowbit.desired.jobs.job import JobPod, job, worker_container, worker_variables
@@ -46,8 +46,8 @@ def quantize_job(
     )
     needs = resources(
         run.options.resources,
-        gpus=1 if device == "GPU" else 0,
-        gpu_resource=platform.gpu_resource,
+        platform.containers.quantize,
+        gpus=Gpus(1 if device == "GPU" else 0, platform.gpu_resource),
         memory_limit=run.memory_limit,
     )
     mounts = [document_mount(), *scratch("worker"), *ca_bundle(platform), *store_mounts(store)]
