@@ -234,6 +234,21 @@ def test_pulling_an_image_for_long_is_no_failure(world: World, job: str) -> None
     assert not ended(world, job)
 
 
+def test_a_volume_that_came_late_does_not_end_a_pod_that_pulls_its_image(world: World, job: str) -> None:
+    waiting_pod(world, job)
+    warn(world, "Pod", f"{job}-p", ("FailedMount", NO_SECRET))
+    later(world, 300)
+    assert condition(world, "Stalled") is not None
+    pod = world.objects["Pod", f"{job}-p"]
+    ready = {"type": "PodReadyToStartContainers", "status": "True"}
+    world.put(pod | {"status": pod["status"] | {"conditions": [*pod["status"]["conditions"], ready]}})
+    world.asked_events.clear()
+    later(world, 1800)
+    assert condition(world, "Stalled") is None
+    assert not ended(world, job)
+    assert world.asked_events == [], "nothing is asked of a pod whose image is pulled"
+
+
 def test_a_suspended_job_is_told_of(world: World, job: str) -> None:
     suspended = {"conditions": [{"type": "Suspended", "status": "True"}]}
     world.put(world.objects["Job", job] | {"status": suspended})

@@ -68,7 +68,7 @@ def of_pod(clock: Clock, pod: PodView, fields: str) -> Stuck | None:
             cause = of_container(container.reason or "", container.message or "", fields)
             # What is missing in the first moments may only be applied a moment later.
             return Stuck(cause._replace(lasting=cause.lasting and waited >= STUCK_SECONDS), text, waited, pod.scheduled)
-    if waited < STUCK_SECONDS or pod.events is None:
+    if waited < STUCK_SECONDS or pod.prepared or pod.events is None:
         return None
     return _said(pod.events, f"pod {name} does not start", fields, waited, holds=pod.scheduled)
 
@@ -95,7 +95,7 @@ def to_read(clock: Clock, job: JobView) -> tuple[ReadEvents, ...]:
 def pod_to_read(clock: Clock, pod: PodView) -> tuple[ReadEvents, ...]:
     """The events to read of a pod, if it does not start and its own status does not say why."""
     own_words = pod.unschedulable or pod.gated or any(waits_wrongly(pod, each) for each in pod.containers)
-    if pod.idle_since is None or own_words or clock.seconds_since(pod.idle_since) < STUCK_SECONDS:
+    if pod.idle_since is None or pod.prepared or own_words or clock.seconds_since(pod.idle_since) < STUCK_SECONDS:
         return ()
     return (ReadEvents("Pod", pod.meta.name, pod.meta.uid),)
 

@@ -9,7 +9,7 @@ from typing import Any
 from lowbit.decide.causes import steady
 from lowbit.state.snapshot import Warned
 
-FRESH_SECONDS = 900.0
+FRESH_SECONDS = 400.0
 """Older warnings are history. Kubernetes repeats an event that holds on at least every 5 minutes."""
 KEPT = 5
 

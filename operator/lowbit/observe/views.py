@@ -63,6 +63,7 @@ def pod_view(
         unschedulable=scheduled.get("message") or "no node fits" if waits else None,
         gated=scheduled.get("status") == "False" and scheduled.get("reason") == "SchedulingGated",
         scheduled=holds(conditions, "PodScheduled"),
+        prepared=holds(conditions, "PodReadyToStartContainers"),
         idle_since=_idle_since(manifest, scheduled),
         disrupted=holds(conditions, "DisruptionTarget"),
         engine_log=engine_log,

@@ -148,6 +148,8 @@ class PodView:
     """Scheduling gates hold it back."""
     scheduled: bool = False
     """It has a node, and holds the GPUs that it asks for."""
+    prepared: bool = False
+    """Its volumes and its network are there: what is left is to pull images and to start containers."""
     idle_since: str | None = None
     """Since when nothing has run in a pod that is to start (RFC 3339). None once it has started."""
     disrupted: bool = False
