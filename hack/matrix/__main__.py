@@ -40,6 +40,12 @@ def attempt(worker: str, engine: str, model_type: str, folder: Path) -> dict[str
     return row | {"original": ended(loaded["source"], "loads"), "recipes": recipes}
 
 
+def cpu_only(row: dict[str, Any]) -> dict[str, str]:
+    """The member cpuOnly, if a row's errors are known to be the CPU engine's own."""
+    said = [why for words, why in CPU_ONLY.items() if words in str(row)]
+    return {"cpuOnly": said[0]} if said else {}
+
+
 def ended(result: dict[str, Any], word: str) -> dict[str, Any]:
     """A result under the word that the table has for it."""
     return {word: result["ok"]} | ({} if result["ok"] else {"why": result["why"]})
@@ -62,8 +68,7 @@ def main() -> None:
                 row = attempt(worker, engine, model_type, folder)
             before = found["tried"].get(model_type, {})
             kept = {name: before[name] for name in ("note", "needs", "cpuOnly") if name in before}
-            kept |= {"cpuOnly": said for words, said in CPU_ONLY.items() if words in str(row)}
-            found["tried"][model_type] = row | kept
+            found["tried"][model_type] = kept | row | cpu_only(row)
             table.write(found)
             if asked.logs:
                 asked.logs.mkdir(parents=True, exist_ok=True)
