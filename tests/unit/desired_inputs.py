@@ -45,6 +45,7 @@ PLATFORM = Platform(
     hub_endpoint="http://mirror/hub",
     priority_class_name="batch",
     engine_env={"VLLM_LOGGING_LEVEL": "INFO", "SHARED": "platform"},
+    allowed_engine_env=["SHARED"],
 )
 FACTS = ModelFacts(
     architecture="LlamaForCausalLM",

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import yaml
 
-from lowbit.api.engines.vllm import argument_is_allowed
 from lowbit.cli.main import PROBLEMS, UNREADABLE, main
 from lowbit.schema import crd
 from lowbit.schema import reference as crd_reference
@@ -112,13 +111,3 @@ def test_the_reference_is_current() -> None:
 def test_generators_write_into_a_folder(tmp_path: Path) -> None:
     assert run("crds", tmp_path / "crds")[0] == 0
     assert {path.name for path in (tmp_path / "crds").iterdir()} == set(crd.files())
-
-
-@pytest.mark.parametrize("argument", ["--max-num-seqs=4", "--tokenizer-mode", "4", "--seed", "-O3", "--enforce-eager"])
-def test_arguments_that_change_nothing_of_lowbits_are_allowed(argument: str) -> None:
-    assert argument_is_allowed(argument)
-
-
-@pytest.mark.parametrize("argument", ["--", "--mod", "--port=1", "--served_model_name", "-tp8", "--hf-overrides.a=1"])
-def test_arguments_that_lowbit_sets_are_refused_in_every_spelling(argument: str) -> None:
-    assert not argument_is_allowed(argument)

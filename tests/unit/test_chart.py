@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from lowbit.api.platform import Platform
 from lowbit.kube.resources import OPTIONAL_KINDS, OWN_KINDS, RESOURCES, SHARED_KINDS
+from lowbit.schema import crd as schema_crd
 from tests.api.chart import CHART, ROOT, helm, of_kind, permissions, render
 from tests.unit.pod_security import violations
 
@@ -96,6 +98,34 @@ def test_a_bad_value_is_refused_and_named(setting: str, says: str) -> None:
     done = helm("template", "lowbit", str(CHART), "--set-json", setting)
     assert done.returncode != 0
     assert says in done.stderr
+
+
+ALLOWED = {
+    "allowedEngineArguments": ["--middleware", "-sc"],
+    "allowedEngineEnv": ["VLLM_HOST_IP"],
+    "allowedJobEnv": ["HF_HOME"],
+    "allowedEngineImages": ["registry.example.com/vllm/", "engine@sha256:1"],
+}
+
+
+@pytest.mark.parametrize("setting", [{}, *({name: value} for name, value in ALLOWED.items()), ALLOWED])
+def test_what_the_platform_allows_is_in_the_rules_that_the_chart_installs(setting: dict[str, list[str]]) -> None:
+    manifests = render(*(f"platform.{name}={json.dumps(value)}" for name, value in setting.items()))
+    made = {each["metadata"]["name"]: each["spec"] for each in of_kind(manifests, "CustomResourceDefinition")}
+    platform = Platform.model_validate(setting)
+    expected = {kind: yaml.safe_load(text) for kind, text in schema_crd.files(platform).items()}
+    assert made == {each["metadata"]["name"]: each["spec"] for each in expected.values()}
+    file = yaml.safe_load(of_kind(manifests, "ConfigMap")[0]["data"]["platform.yaml"])
+    assert {name: file[name] for name in setting} == setting
+
+
+@pytest.mark.parametrize("name", ["x' || true || 'x", "--a b", "", "--x=1", "--a_b"])
+def test_a_name_that_would_change_a_rule_is_refused(name: str) -> None:
+    value = json.dumps([name])
+    done = helm("template", "lowbit", str(CHART), "--set-json", f"platform.allowedEngineArguments={value}")
+    assert "does not match pattern" in done.stderr
+    with pytest.raises(ValidationError):
+        Platform.model_validate({"allowedEngineArguments": [name]})
 
 
 def test_no_object_of_the_schema_takes_unknown_fields() -> None:

@@ -14,10 +14,15 @@ from tests.unit.world import FACTS, World, spec
 
 CACHE = "--kv-cache-dtype=fp8"
 CANDIDATES = [
-    {"gptq": {"bits": 4}, "engine": {"args": [CACHE], "env": [{"name": "SPEED", "value": "2"}]}},
+    {"gptq": {"bits": 4}, "engine": {"args": [CACHE], "env": [{"name": "OMP_NUM_THREADS", "value": "2"}]}},
     {"gptq": {"bits": 4}},
 ]
-ENGINE = {"vllm": {"args": ["--seed=1"], "env": [{"name": "SPEED", "value": "1"}, {"name": "KEPT", "value": "1"}]}}
+ENGINE = {
+    "vllm": {
+        "args": ["--seed=1"],
+        "env": [{"name": "OMP_NUM_THREADS", "value": "1"}, {"name": "NCCL_DEBUG", "value": "1"}],
+    }
+}
 
 
 @pytest.fixture
@@ -27,12 +32,12 @@ def changing(world: World) -> World:
 
 
 def engine_of(pod: dict[str, Any]) -> tuple[bool, str]:
-    """Whether it has the cache in FP8, and the value of SPEED."""
+    """Whether it has the cache in FP8, and the value of OMP_NUM_THREADS."""
     (engine,) = (each for each in (*pod["containers"], *pod["initContainers"]) if each["name"] == "engine")
     environment = {each["name"]: each.get("value") for each in engine["env"]}
-    assert environment["KEPT"] == "1"
+    assert environment["NCCL_DEBUG"] == "1"
     assert "--seed=1" in engine["args"]
-    return CACHE in engine["args"], environment["SPEED"]
+    return CACHE in engine["args"], environment["OMP_NUM_THREADS"]
 
 
 def measured(world: World) -> dict[str, tuple[bool, str]]:
@@ -51,7 +56,7 @@ def test_what_was_judged_is_what_is_served_and_the_original_is_measured_without_
     assert {each for name, each in engines.items() if name.startswith("baseline-")} == {(False, "1")}
     assert {each for name, each in engines.items() if name.startswith("eval-")} == {(True, "2")}
     assert engine_of(changing.objects["Deployment", NAME]["spec"]["template"]["spec"]) == (True, "2")
-    assert status(changing)["current"]["recipe"] == f"gptq-int4-g64 with {CACHE}, SPEED=2"
+    assert status(changing)["current"]["recipe"] == f"gptq-int4-g64 with {CACHE}, OMP_NUM_THREADS=2"
 
 
 def test_where_it_fails_the_same_artifact_is_judged_without_it_against_the_same_baseline(changing: World) -> None:
@@ -82,4 +87,4 @@ def test_the_fallback_to_the_original_is_served_as_it_was_measured(changing: Wor
 def test_the_plan_says_what_each_candidate_changes() -> None:
     body = QuantizedModelSpec.model_validate(spec(candidates=CANDIDATES, engine=ENGINE))
     labels = [revision.recipe for revision in plan(NAME, body, Platform(), FACTS).revisions]
-    assert labels == [f"gptq-int4-g64 with {CACHE}, SPEED=2", "gptq-int4-g64"]
+    assert labels == [f"gptq-int4-g64 with {CACHE}, OMP_NUM_THREADS=2", "gptq-int4-g64"]

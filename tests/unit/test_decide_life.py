@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from lowbit.api.documents import EXIT_REFUSED
+from lowbit.api.engines.vllm_variables import ENGINE_VARIABLES
 from lowbit.api.termination import Refusal, TerminationMessage
 from tests.unit.life import NAME, condition, only_passed_is_served, served, status
 from tests.unit.world import World, spec
@@ -166,7 +167,7 @@ def test_out_of_memory_is_tried_once_more_only_where_the_manifest_allows_it(
 
 
 def test_a_document_that_no_pod_can_carry_stalls_with_what_to_shorten(world: World) -> None:
-    env = [{"name": f"LONG_{number}", "value": "x" * 4096} for number in range(64)]
+    env = [{"name": name, "value": "x" * 4096} for name in ENGINE_VARIABLES[:64]]
     world.apply_model(NAME, spec(engine={"vllm": {"env": env}}))
     world.settle(NAME)
     assert world.names("Job") == set()

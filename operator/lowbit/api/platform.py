@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
 
 from lowbit.api.base import OtherName, Wire
 from lowbit.api.engine import Resources
 from lowbit.api.references import Endpoint
 
+ArgumentName = Annotated[str, StringConstraints(pattern=r"^--?[A-Za-z0-9][A-Za-z0-9-]*$", max_length=128)]
+VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
+ImagePrefix = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$", max_length=512)]
 NO_MESH_ANNOTATIONS = {
     "linkerd.io/inject": "disabled",
     "consul.hashicorp.com/connect-inject": "false",
@@ -60,6 +65,14 @@ class Platform(Wire):
     """Engine for QuantizedModels that name none."""
     engine_env: dict[str, str] = Field(default_factory=dict)
     """Environment of every engine, before the QuantizedModel's own."""
+    allowed_engine_arguments: list[ArgumentName] = Field(default_factory=list, max_length=64)
+    """Arguments that manifests may use beside Lowbit's list, each by its whole name: --middleware."""
+    allowed_engine_env: list[VariableName] = Field(default_factory=list, max_length=64)
+    """Environment variables that manifests may set for an engine, beside Lowbit's list."""
+    allowed_job_env: list[VariableName] = Field(default_factory=list, max_length=64)
+    """Environment variables that manifests may set for Jobs, beside Lowbit's list."""
+    allowed_engine_images: list[ImagePrefix] = Field(default_factory=list, max_length=32)
+    """Images that a manifest may name: whole, or a beginning that ends in / or : or @. Empty allows every image."""
     image_pull_policy: str = "IfNotPresent"
     image_pull_secrets: list[OtherName] = Field(default_factory=list, max_length=8)
     """Names of Secrets, in each namespace, for pulling images; of every pod whose options name none."""
@@ -89,3 +102,11 @@ class Platform(Wire):
     """Numeric user of every pod."""
     service_monitor: bool = True
     """Make a PodMonitor for each served model where the cluster has that kind."""
+
+
+def image_is_allowed(image: str, platform: Platform) -> bool:
+    """Whether a manifest may name this image for its engine."""
+    allowed = platform.allowed_engine_images
+    return not allowed or any(
+        image == each or (each.endswith(("/", ":", "@")) and image.startswith(each)) for each in allowed
+    )

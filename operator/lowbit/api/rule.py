@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -22,6 +22,17 @@ class Rule:
     """The same in Python on the pydantic object; None for a rule on changes, which has nothing to look at offline."""
     field: str | None = None
     """Member (camelCase) that the message points to; by default the object itself."""
+    offender: Callable[[Any], str] | None = None
+    """What exactly breaks it, for `lowbit plan`: the API server's message cannot say that."""
+
+
+def listed(names: Sequence[str], setting: str | None = None) -> str:
+    """CEL: a list of names. setting: the platform's list, whose mark the chart replaces by the mark and its own names.
+
+    No name equals a mark, because it has parentheses.
+    """
+    marks = (f"(platform.{setting})",) if setting is not None else ()
+    return "[" + ", ".join(f"'{name}'" for name in (*names, *marks)) + "]"
 
 
 def exactly_one(what: str, *members: str) -> Rule:

@@ -59,13 +59,18 @@ def parser() -> argparse.ArgumentParser:
         written = commands.add_parser(name, help=about)
         written.add_argument("folder", type=Path)
         written.set_defaults(run=run_write, pages=pages)
+        if pages is crd.files:
+            allows = "the platform's settings (YAML): what it allows goes into the rules"
+            written.add_argument("--platform", type=Path, help=allows)
     return top
 
 
 def run_write(parsed: argparse.Namespace, console: Console) -> int:
     """Write generated files into a folder."""
     parsed.folder.mkdir(parents=True, exist_ok=True)
-    for name, text in parsed.pages().items():
+    platform = getattr(parsed, "platform", None)
+    pages = parsed.pages(read_platform(platform)) if platform is not None else parsed.pages()
+    for name, text in pages.items():
         (parsed.folder / name).write_text(text)
         console.print(str(parsed.folder / name), highlight=False)
     return 0
@@ -83,7 +88,7 @@ def run_plan(parsed: argparse.Namespace, console: Console) -> int:
 
 def plan_one(manifest: Mapping[str, Any], platform: Platform, facts: ModelFacts | None, console: Console) -> int:
     """Check and plan one manifest."""
-    checked = check_manifest(manifest)
+    checked = check_manifest(manifest, platform)
     title = f"{manifest['kind']} {checked.name}"
     if checked.body is None:
         show_problems(console, f"{title} would be refused", [(f.field, f.message, "") for f in checked.findings])

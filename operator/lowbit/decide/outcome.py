@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from lowbit.api.problem import Problem
 from lowbit.api.status import Failure, Progress, Stage
 from lowbit.state.plan import Action, ReadEvents, ReadLog, ReadResult, WriteStatus
 
@@ -78,6 +80,15 @@ class Clock:
         except (ValueError, TypeError):
             return float("inf")
         return max(0.0, seconds) if seconds > -CLOCK_SKEW_SECONDS else float("inf")
+
+
+def failure_of_problems(stage: str, problems: Sequence[Problem], clock: Clock, revision: str | None = None) -> Failure:
+    """What a person has to change in the manifest. stage: title of the stage that cannot begin."""
+    message = "; ".join(f"{problem.field}: {problem.message}" for problem in problems)
+    action = "; ".join(f"{problem.field}: {problem.action}" for problem in problems)
+    return Failure(
+        stage=stage, reason=problems[0].reason, message=message, action=action, revision=revision, time=clock.text
+    )  # fmt: skip
 
 
 @dataclass

@@ -126,7 +126,12 @@ def _gpus(asked: Resources, gpus: Gpus | None) -> dict[str, str]:
 def environment(plain: Mapping[str, str], own: Iterable[EnvironmentVariable] = ()) -> list[Manifest]:
     """Environment variables in a fixed order; the manifest's override Lowbit's."""
     merged = dict(plain) | {variable.name: variable.value for variable in own}
-    return [{"name": name, "value": value} for name, value in merged.items()]
+    return [{"name": name, "value": literal(value)} for name, value in merged.items()]
+
+
+def literal(text: str) -> str:
+    """Text that the kubelet leaves as it is: it would replace $(NAME), in arguments and variables, by a variable."""
+    return text.replace("$", "$$")
 
 
 def worker_environment(platform: Platform) -> dict[str, str]:

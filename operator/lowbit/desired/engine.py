@@ -12,7 +12,7 @@ from lowbit.api.engines import ResolvedEngine, resolved_engine
 from lowbit.api.engines.base import Only
 from lowbit.api.paths import SCRATCH_PATH
 from lowbit.api.platform import Platform
-from lowbit.desired.common import Gpus, Manifest, container_security, environment, resources, without_empty
+from lowbit.desired.common import Gpus, Manifest, container_security, environment, literal, resources, without_empty
 from lowbit.desired.volumes import Mount, volume_mounts
 from lowbit.naming.names import MANAGED_BY
 
@@ -41,7 +41,7 @@ def engine_container(
         "image": settings.image,
         "imagePullPolicy": platform.image_pull_policy,
         "command": list(kind.command),
-        "args": [*kind.arguments(served_name, settings), *only.arguments],
+        "args": [literal(each) for each in (*kind.arguments(served_name, settings), *only.arguments)],
         "env": environment(plain, settings.env),
         "volumeMounts": volume_mounts(mounts),
         "securityContext": container_security(),

@@ -7,19 +7,49 @@ from dataclasses import replace
 from pydantic.alias_generators import to_camel
 
 from lowbit.api.engines import engine_of
+from lowbit.api.engines.base import Asked
 from lowbit.api.evaluation import suite_of
 from lowbit.api.facts import ModelFacts
+from lowbit.api.platform import Platform
+from lowbit.api.pods import JobOptions
 from lowbit.api.problem import Problem
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.recipes import recipe_of
 from lowbit.api.recipes.base import Fitting
+from lowbit.api.stages import EVALUATE, PREPARE, QUANTIZE, StageKind
+from lowbit.api.variables import JOB_VARIABLES, refused_variables
 
 
 def check_engine(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
     """Problems between the engine's settings and the model."""
     kind, settings = engine_of(spec.engine)
-    field = f"spec.engine.{kind.name}"
-    return [replace(problem, field=f"{field}.{problem.field}") for problem in kind.problems(settings, facts)]
+    return _at(f"spec.engine.{kind.name}", kind.problems(settings, facts))
+
+
+def check_allowed(spec: QuantizedModelSpec, platform: Platform) -> list[Problem]:
+    """Arguments, variables and images that a manifest may not use on this platform. Needs no model."""
+    kind, settings = engine_of(spec.engine)
+    asked = Asked(settings.image, settings.args, settings.env)
+    found = _at(f"spec.engine.{kind.name}", kind.not_allowed(asked, platform))
+    for index, candidate in enumerate(spec.candidates):
+        if (changes := candidate.engine) is not None:
+            own = Asked(settings.image, changes.args, changes.env)
+            problems = [each for each in kind.not_allowed(own, platform) if each.field != "image"]
+            found += _at(f"spec.candidates[{index}].engine", problems)
+    for stage in PREPARE, QUANTIZE, EVALUATE:
+        options: JobOptions = getattr(spec.jobs, stage.name)
+        found += check_job(stage, options, platform)
+    return found
+
+
+def check_job(stage: StageKind, options: JobOptions, platform: Platform) -> list[Problem]:
+    """Variables that a manifest may not set for this stage's Job."""
+    allowed = (*JOB_VARIABLES, *platform.allowed_job_env)
+    return refused_variables(f"{stage.field}.env", options.env, allowed, "allowedJobEnv")
+
+
+def _at(field: str, problems: list[Problem]) -> list[Problem]:
+    return [replace(problem, field=f"{field}.{problem.field}") for problem in problems]
 
 
 def check_candidates(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
@@ -34,7 +64,7 @@ def check_candidates(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Proble
             message = f"the engine {engine.name} does not load what {kind.name} makes"
             formats = ", ".join(sorted(engine.formats))
             found.append(Problem(field, "FormatNotLoaded", message, f"use a recipe that makes one of {formats}"))
-        found += [replace(problem, field=f"{field}.{problem.field}") for problem in kind.problems(member, fitting)]
+        found += _at(field, kind.problems(member, fitting))
     return found
 
 

@@ -20,7 +20,7 @@ from lowbit.api.recipes import Recipe, ResolvedRecipe, recipe_of
 from lowbit.api.suites.base import dataset_key
 from lowbit.naming.canonical import digest
 from lowbit.naming.names import evaluation_name, input_hash
-from lowbit.resolve.checks import check_model, fitting_of
+from lowbit.resolve.checks import check_allowed, check_model, fitting_of
 
 BEFORE = ServingContainers(
     engine=Resources(),
@@ -32,7 +32,7 @@ BEFORE = ServingContainers(
 
 def freeze(name: str, spec: QuantizedModelSpec, platform: Platform, prepared: PrepareResult) -> list[ModelRevisionSpec]:
     """One revision spec per candidate, in order of preference. Raises Refused with every problem found."""
-    problems = check_model(spec, prepared.facts)
+    problems = check_allowed(spec, platform) + check_model(spec, prepared.facts)
     if problems:
         raise Refused(problems)
     return [freeze_candidate(name, index, spec, platform, prepared) for index in range(len(spec.candidates))]

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from lowbit.api.base import API_VERSION, Wire
 from lowbit.api.modelstore import ModelStore
+from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModel
 from lowbit.schema.patterns import PATTERNS
 from lowbit.schema.rules_objects import OBJECT_RULES, rules_of
@@ -43,8 +44,8 @@ class Checked:
     body: QuantizedModel | ModelStore | None = None
 
 
-def check_manifest(manifest: Mapping[str, Any]) -> Checked:
-    """Check one manifest of a kind that people write."""
+def check_manifest(manifest: Mapping[str, Any], platform: Platform | None = None) -> Checked:
+    """Check one manifest of a kind that people write. platform: what it allows beside Lowbit's lists."""
     metadata = manifest.get("metadata")
     name = str(metadata.get("name", "")) if isinstance(metadata, Mapping) else ""
     kind = WRITTEN_BY_PEOPLE.get(str(manifest.get("kind")))
@@ -63,7 +64,7 @@ def check_manifest(manifest: Mapping[str, Any]) -> Checked:
         findings += [schema_finding(detail, manifest) for detail in collapsed(error.errors())]
         return Checked(name, tuple(findings))
     body = kind.model_validate({"spec": spec})
-    findings += list(broken_rules(spec, "spec"))
+    findings += list(broken_rules(spec, "spec", platform))
     if name:
         findings += [
             Finding(rule.field, rule.message) for rule in OBJECT_RULES[kind] if not rule.holds(name, body)
@@ -71,21 +72,22 @@ def check_manifest(manifest: Mapping[str, Any]) -> Checked:
     return Checked(name, tuple(findings), None if findings else body)
 
 
-def broken_rules(value: Wire, path: str) -> Iterator[Finding]:
+def broken_rules(value: Wire, path: str, platform: Platform | None = None) -> Iterator[Finding]:
     """Rules that the value and its members break, and lists that hold a name twice."""
-    for rule in rules_of(type(value)):
+    for rule in rules_of(type(value), platform):
         if rule.holds is not None and not rule.holds(value):
-            yield Finding(f"{path}.{rule.field}" if rule.field else path, rule.message)
+            what = f" ({rule.offender(value)})" if rule.offender is not None else ""
+            yield Finding(f"{path}.{rule.field}" if rule.field else path, rule.message + what)
     for attribute, field in type(value).model_fields.items():
         below = f"{path}.{field.alias or attribute}"
         member = getattr(value, attribute)
         if isinstance(member, Wire):
-            yield from broken_rules(member, below)
+            yield from broken_rules(member, below, platform)
         elif isinstance(member, list):
             yield from duplicates(member, below)
             for index, item in enumerate(member):
                 if isinstance(item, Wire):
-                    yield from broken_rules(item, f"{below}[{index}]")
+                    yield from broken_rules(item, f"{below}[{index}]", platform)
 
 
 def duplicates(items: list[Any], path: str) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from lowbit.api.base import GROUP, VERSION, Wire
 from lowbit.api.modelevaluation import ModelEvaluation
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStore
+from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModel
 from lowbit.schema.rules_objects import OBJECT_RULES
 from lowbit.schema.structural import Converter, Schema, validation
@@ -133,9 +134,9 @@ KINDS: Final = (
 )
 
 
-def root_schema(kind: Kind) -> Schema:
+def root_schema(kind: Kind, platform: Platform | None = None) -> Schema:
     """Schema of the whole object. apiVersion, kind and metadata are the API server's own."""
-    converted = Converter(kind.type, rules=kind.written_by_people).convert()
+    converted = Converter(kind.type, rules=kind.written_by_people, platform=platform).convert()
     status = {key: value for key, value in converted["properties"]["status"].items() if key != "default"}
     schema: Schema = {
         "type": "object",
@@ -171,7 +172,7 @@ def without_defaults(node: Any) -> Any:
     return node
 
 
-def definition(kind: Kind) -> dict[str, Any]:
+def definition(kind: Kind, platform: Platform | None = None) -> dict[str, Any]:
     """The CustomResourceDefinition of one kind."""
     subresources: dict[str, Any] = {"status": {}}
     if kind.scale:
@@ -202,7 +203,7 @@ def definition(kind: Kind) -> dict[str, Any]:
                     "storage": True,
                     "subresources": subresources,
                     "additionalPrinterColumns": [column.manifest() for column in kind.columns],
-                    "schema": {"openAPIV3Schema": root_schema(kind)},
+                    "schema": {"openAPIV3Schema": root_schema(kind, platform)},
                 }
             ],
         },
@@ -235,12 +236,12 @@ class Unaliased(yaml.SafeDumper):
         return node
 
 
-def files() -> Mapping[str, str]:
-    """Every CustomResourceDefinition as YAML, by file name."""
+def files(platform: Platform | None = None) -> Mapping[str, str]:
+    """Every CustomResourceDefinition as YAML, by file name. platform: what it allows beside Lowbit's lists."""
     return {
         kind.file: HEADER
         + yaml.dump(
-            definition(kind),
+            definition(kind, platform),
             Dumper=Unaliased,
             sort_keys=False,
             width=10_000,

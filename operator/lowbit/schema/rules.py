@@ -6,6 +6,7 @@ A rule hangs on a type and holds wherever that type occurs. Its message says wha
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import cache
 from math import isfinite
 from typing import Final
 
@@ -13,13 +14,15 @@ from lowbit.api.base import Wire
 from lowbit.api.engine import EngineChanges, EnvironmentVariable, Resources
 from lowbit.api.engines import ENGINES, Engine
 from lowbit.api.evaluation import MaximumThreshold, MinimumThreshold, Suite, SuiteGate
-from lowbit.api.pods import CODE_PREFIXES, CODE_VARIABLES, JobOptions, PodOptions, Toleration, may_be_set
+from lowbit.api.platform import Platform
+from lowbit.api.pods import JobOptions, Toleration
 from lowbit.api.recipes import RECIPES, Recipe
 from lowbit.api.references import Source
-from lowbit.api.rule import NUMBER_CEL, Rule, between, exactly_one
+from lowbit.api.rule import NUMBER_CEL, Rule, between, exactly_one, listed
 from lowbit.api.suites import SUITES, AnySuite, gated
 from lowbit.api.suites.dataset import EvaluationDataset
 from lowbit.api.suites.metric import Metric
+from lowbit.api.variables import JOB_VARIABLES, SECRET_VARIABLES
 
 
 def exactly_one_location(what: str) -> Rule:
@@ -28,10 +31,6 @@ def exactly_one_location(what: str) -> Rule:
     return Rule(
         rule.cel, rule.message, lambda value: sum(x is not None for x in (value.pvc, value.s3, value.config_map)) == 1
     )
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return "[" + ", ".join(f"'{name}'" for name in names) + "]"
 
 
 def reachable(metric: Metric) -> Rule:
@@ -65,7 +64,7 @@ def measured_by(kind: AnySuite) -> Rule:
         f"!has(self.{kind.name}) || ["
         "has(self.gate.maximum) ? self.gate.maximum.map(t, t.metric) : [], "
         "has(self.gate.minimum) ? self.gate.minimum.map(t, t.metric) : []"
-        f"].all(names, names.all(name, name in {_listed(own)}))",
+        f"].all(names, names.all(name, name in {listed(own)}))",
         f"the gate asks for a metric that a {kind.name} suite does not measure: write one of {', '.join(own)}",
         lambda suite: getattr(suite, kind.name) is None or set(suite.gate.asked()) <= set(own),
         "gate",
@@ -78,11 +77,24 @@ def measured_by_all() -> tuple[Rule, ...]:
     return tuple(measured_by(kind) for kind in SUITES if not every <= {metric.name for metric in kind.metrics})
 
 
-SECRET_VARIABLES: Final = (
-    "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "VLLM_API_KEY", "OPENAI_API_KEY",
-    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
-)  # fmt: skip
-"""Environment variables that hold secrets, which have fields of their own."""
+def job_rules(platform: Platform) -> tuple[Rule, ...]:
+    """The list of variables that a manifest may set for Jobs."""
+    return _job_rules(tuple(platform.allowed_job_env))
+
+
+@cache  # asked once for every object in a manifest
+def _job_rules(more: tuple[str, ...]) -> tuple[Rule, ...]:
+    names = (*SECRET_VARIABLES, *JOB_VARIABLES, *more)
+    return (
+        Rule(
+            f"!has(self.env) || self.env.all(e, e.name in {listed(names, 'allowedJobEnv')})",
+            "env holds a variable that is not on the list of those that only tune a Job (endpoints, proxies, "
+            "credentials and paths are not): leave it out, use the field for it, or ask the platform to allow it",
+            lambda options: {each.name for each in options.env} <= set(names),
+            "env",
+            lambda options: ", ".join(each.name for each in options.env if each.name not in names),
+        ),
+    )
 
 
 SHARED: Final[dict[type[Wire], tuple[Rule, ...]]] = {
@@ -112,7 +124,7 @@ SHARED: Final[dict[type[Wire], tuple[Rule, ...]]] = {
     ),
     EnvironmentVariable: (
         Rule(
-            f"!(self.name in {_listed(SECRET_VARIABLES)})",
+            f"!(self.name in {listed(SECRET_VARIABLES)})",
             "a secret does not belong in env: write tokenSecretRef, credentialsSecretRef or apiKeySecretRef, "
             "which name a key of a Secret",
             lambda variable: variable.name not in SECRET_VARIABLES,
@@ -143,16 +155,6 @@ SHARED: Final[dict[type[Wire], tuple[Rule, ...]]] = {
             "!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
             "tolerationSeconds goes only with effect: NoExecute",
             lambda toleration: toleration.toleration_seconds is None or toleration.effect == "NoExecute",
-        ),
-    ),
-    PodOptions: (
-        Rule(
-            f"!has(self.env) || self.env.all(e, !{_listed(CODE_PREFIXES)}.exists(p, e.name.startsWith(p)) && "
-            f"!(e.name in {_listed(CODE_VARIABLES)}))",
-            f"env holds a variable that says where Lowbit's own program finds its code ({', '.join(CODE_PREFIXES)}..., "
-            f"{', '.join(CODE_VARIABLES)}): leave it out; an engine's variables belong into spec.engine",
-            lambda options: all(may_be_set(variable.name) for variable in options.env),
-            "env",
         ),
     ),
     JobOptions: (

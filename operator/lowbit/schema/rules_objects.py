@@ -18,13 +18,15 @@ from lowbit.api.evaluation import datasets_of, suite_of
 from lowbit.api.modelevaluation import ModelEvaluation, ModelEvaluationSpec
 from lowbit.api.modelrevision import ModelRevision, ModelRevisionSpec
 from lowbit.api.modelstore import ModelStore, ModelStoreSpec
+from lowbit.api.platform import Platform
+from lowbit.api.pods import PodOptions
 from lowbit.api.quantizedmodel import QuantizedModel, QuantizedModelSpec
 from lowbit.api.recipes import RECIPES, recipe_of
 from lowbit.api.rule import Rule, exactly_one
 from lowbit.api.suites import SUITES, AnySuite
 from lowbit.api.suites.dataset import EvaluationDataset
 from lowbit.naming.names import MAX_MODEL_NAME
-from lowbit.schema.rules import SHARED, exactly_one_location
+from lowbit.schema.rules import SHARED, exactly_one_location, job_rules
 
 
 @dataclass(frozen=True)
@@ -218,12 +220,14 @@ OBJECT_RULES: Final[dict[type[Wire], tuple[ObjectRule, ...]]] = {
 """Rules at the root, which see the object's name."""
 
 
-def rules_of(kind: type[Wire]) -> list[Rule]:
-    """The rules of a type and of its bases."""
+def rules_of(kind: type[Wire], platform: Platform | None = None) -> list[Rule]:
+    """The rules of a type and of its bases. platform: what it allows beside Lowbit's lists; nothing by default."""
+    platform = platform or Platform()
+    engines = {each: (*each.rules, *each.platform_rules(platform)) for each in ENGINES}
     changes = tuple(
-        rule for each in ENGINES for rule in (*each.rules, *each.change_rules) if rule.field in ("args", "env")
+        rule for each in ENGINES for rule in (*engines[each], *each.change_rules) if rule.field in ("args", "env")
     )
-    declared: dict[type[Wire], tuple[Rule, ...]] = {EngineChanges: changes} | {
-        each.spec: each.rules for each in (*RECIPES, *ENGINES, *SUITES)
-    }
+    declared: dict[type[Wire], tuple[Rule, ...]] = {EngineChanges: changes, PodOptions: job_rules(platform)}
+    declared |= {each.spec: engines[each] for each in ENGINES}
+    declared |= {each.spec: each.rules for each in (*RECIPES, *SUITES)}
     return [rule for base in reversed(kind.__mro__) for rule in (*RULES.get(base, ()), *declared.get(base, ()))]

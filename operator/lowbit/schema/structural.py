@@ -11,6 +11,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from lowbit.api.base import Wire
+from lowbit.api.platform import Platform
 from lowbit.api.tagged import Tagged
 from lowbit.schema.patterns import PATTERNS
 from lowbit.schema.rules_objects import rules_of
@@ -26,10 +27,11 @@ QUANTITY: Final = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
 class Converter:
     """Converts one type's JSON Schema; `rules` says whether people write it (CEL and its messages) or Lowbit does."""
 
-    def __init__(self, model: type[BaseModel], *, rules: bool) -> None:
+    def __init__(self, model: type[BaseModel], *, rules: bool, platform: Platform | None = None) -> None:
         self.source = model.model_json_schema(by_alias=True)
         self.definitions: dict[str, Schema] = self.source.get("$defs", {})
         self.rules = rules
+        self.platform = platform
 
     def convert(self) -> Schema:
         """The structural schema of the whole type."""
@@ -134,7 +136,7 @@ class Converter:
 
     def validations(self, name: str) -> Schema:
         known = {kind.__name__: kind for kind in subclasses(Wire)}
-        rules = rules_of(known[name]) if name in known else []
+        rules = rules_of(known[name], self.platform) if name in known else []
         if not self.rules:
             rules = [rule for rule in rules if rule.holds is None]
         found = [validation(rule.cel, rule.message, rule.field) for rule in rules]

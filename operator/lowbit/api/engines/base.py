@@ -95,6 +95,15 @@ class LogWords:
     """Taken from the beginning of each line, one after the other."""
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a manifest, or a candidate in it, asks of an engine beside the typed settings."""
+
+    image: str | None
+    args: Sequence[str]
+    env: Sequence[EnvironmentVariable]
+
+
 Spec = TypeVar("Spec", bound=EngineSettings)
 Resolved = TypeVar("Resolved", bound=ResolvedSettings)
 
@@ -154,6 +163,14 @@ class EngineKind(ABC, Generic[Spec, Resolved]):
     @abstractmethod
     def first_request(self, served_name: str) -> Request:
         """A completion of one token, for the start-up probe: a healthy engine may die at its first request."""
+
+    def platform_rules(self, platform: Platform) -> tuple[Rule, ...]:
+        """Rules on `spec` that depend on the platform; those on args and env hold for a candidate's changes too."""
+        return ()
+
+    def not_allowed(self, asked: Asked, platform: Platform) -> list[Problem]:
+        """Arguments, variables and an image that a manifest may not use. Fields are relative to `spec`."""
+        return []
 
     def environment(self) -> Mapping[str, str]:
         """Environment of the container; the manifest's variables override it."""

@@ -6,77 +6,19 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Final, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from lowbit.api.base import DecimalString
 from lowbit.api.engine import EnvironmentVariable
-from lowbit.api.engines.base import EngineKind, EngineSettings, LogWords, Only, Request, ResolvedSettings
+from lowbit.api.engines import vllm_rules
+from lowbit.api.engines.base import Asked, EngineKind, EngineSettings, LogWords, Only, Request, ResolvedSettings
 from lowbit.api.facts import LinearLayer, ModelFacts
 from lowbit.api.paths import ENGINE_LOG_PATH, ENGINE_LOGGING_PATH, ENGINE_PORT, MODEL_PATH
 from lowbit.api.platform import Platform
 from lowbit.api.problem import Problem, some
 from lowbit.api.rule import Rule, between
-
-FORBIDDEN_ARGUMENTS = (
-    "--model", "--served-model-name", "--host", "--port", "--uds", "--api-key", "--tensor-parallel-size", "-tp",
-    "--pipeline-parallel-size", "-pp", "--max-model-len", "--dtype", "--gpu-memory-utilization", "--quantization", "-q",
-    "--trust-remote-code", "--tokenizer", "--revision", "--hf-config-path", "--load-format", "--max-logprobs",
-    "--enable-prefix-caching", "--no-enable-prefix-caching", "--shutdown-timeout", "--config", "--download-dir",
-    "--distributed-executor-backend", "--nnodes", "--root-path", "--ssl-keyfile", "--ssl-certfile", "--hf-overrides",
-)  # fmt: skip
-"""What Lowbit sets itself, or what would let the engine run code or weights that were not judged."""
-LONG_ARGUMENTS: Final = tuple(argument for argument in FORBIDDEN_ARGUMENTS if argument.startswith("--"))
-SHORT_ARGUMENTS: Final = tuple(argument for argument in FORBIDDEN_ARGUMENTS if not argument.startswith("--"))
-
-
-def argument_is_allowed(argument: str) -> bool:
-    """Whether the engine may be given it."""
-    return not _means(argument, LONG_ARGUMENTS) and (
-        argument.startswith("--") or not argument.startswith(SHORT_ARGUMENTS)
-    )
-
-
-def _means(argument: str, longs: Sequence[str]) -> bool:
-    """Whether it is one of these: vLLM takes `_` for `-`, values after `=`, and unique abbreviations."""
-    name = argument.replace("_", "-").split("=")[0].split(".")[0]
-    return argument.startswith("--") and any(long.startswith(name) for long in longs)
-
-
-UNSEEN_ARGUMENTS: Final = (
-    "--chat-template", "--chat-template-content-format", "--default-chat-template-kwargs",
-    "--trust-request-chat-template", "--generation-config", "--override-generation-config", "--enable-lora",
-    "--lora-modules", "--tokenizer-mode", "--response-role",
-)  # fmt: skip
-"""What a candidate may not change: both models read the same token ids, greedily, so no suite would see it."""
-
-
-def is_seen(argument: str) -> bool:
-    """Whether a suite can see what an argument changes."""
-    return not _means(argument, UNSEEN_ARGUMENTS)
-
-
-def _arguments_cel(longs: Sequence[str] = LONG_ARGUMENTS, shorts: Sequence[str] = SHORT_ARGUMENTS) -> str:
-    short = "".join(f"!a.startsWith('{argument}') && " for argument in shorts)
-    long = ", ".join(f"'{argument}'" for argument in longs)
-    name = "a.replace('_', '-').split('=')[0].split('.')[0]"
-    return (
-        f"!has(self.args) || self.args.all(a, {short}(!a.startsWith('--') || "
-        f"[{name}].all(n, ![{long}].exists(f, f.startsWith(n)))))"
-    )
-
-
-ENGINE_VARIABLES: Final = ("VLLM_SERVER_DEV_MODE", "VLLM_USE_MODELSCOPE")
-"""Variables that would open the engine to more than the judged model; VLLM_ALLOW_* likewise."""
-
-
-def variable_is_allowed(name: str) -> bool:
-    """Whether a manifest may set this variable for the engine."""
-    return not name.startswith("VLLM_ALLOW_") and name not in ENGINE_VARIABLES
-
-
-_OPENING = ", ".join(f"'{name}'" for name in ENGINE_VARIABLES)
 
 MAX_LOGPROBS = 100
 """The most logprobs a suite may ask for (topLogprobs)."""
@@ -138,33 +80,8 @@ class VLLMKind(EngineKind[VLLM, ResolvedVLLM]):
     rules = (
         between("gpuMemoryUtilization", "gpu_memory_utilization", "{x} > 0.0 && {x} <= 1.0", lambda x: 0 < x <= 1,
                 'gpuMemoryUtilization is a share above 0 and at most 1: write "0.90" for 90 percent'),
-        Rule(
-            _arguments_cel(),
-            "args holds an argument that Lowbit sets itself, or that would let the engine run what was not judged "
-            "(model, port, key, parallel sizes, lengths, remote code): use the fields of spec.engine.vllm and "
-            "spec.serving, and leave it out here",
-            lambda vllm: all(argument_is_allowed(argument) for argument in vllm.args),
-            "args",
-        ),
-        Rule(
-            "!has(self.env) || self.env.all(e, !e.name.startsWith('VLLM_ALLOW_') && "
-            f"!(e.name in [{_OPENING}]))",
-            "env holds a variable that would open the engine to more than the judged model "
-            f"(VLLM_ALLOW_*, {', '.join(ENGINE_VARIABLES)}): leave it out",
-            lambda vllm: all(variable_is_allowed(variable.name) for variable in vllm.env),
-            "env",
-        ),
     )  # fmt: skip
-
-    change_rules = (
-        Rule(
-            _arguments_cel(UNSEEN_ARGUMENTS, ()),
-            "args holds an argument that no suite can see (chat template, generation config, LoRA): write it below "
-            "spec.engine.vllm, where the original has it too",
-            lambda changes: all(is_seen(argument) for argument in changes.args),
-            "args",
-        ),
-    )
+    change_rules = vllm_rules.CHANGE_RULES
 
     def resolve(self, spec: VLLM, platform: Platform, env: list[EnvironmentVariable]) -> ResolvedVLLM:
         """Fill in the platform's image if the manifest names none."""
@@ -219,6 +136,14 @@ class VLLMKind(EngineKind[VLLM, ResolvedVLLM]):
         """A completion over the OpenAI-compatible API."""
         body = json.dumps({"model": served_name, "prompt": "Hello", "max_tokens": 1})
         return Request("/v1/completions", body, '"choices"')
+
+    def platform_rules(self, platform: Platform) -> tuple[Rule, ...]:
+        """The lists of arguments and variables, and the platform's images."""
+        return (*vllm_rules.rules(platform), vllm_rules.image_rule(platform))
+
+    def not_allowed(self, asked: Asked, platform: Platform) -> list[Problem]:
+        """Each by its name, by the list of the image's version."""
+        return vllm_rules.problems(asked, platform)
 
     def environment(self) -> Mapping[str, str]:
         """No access to the hub, and no usage statistics."""

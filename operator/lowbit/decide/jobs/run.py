@@ -19,13 +19,14 @@ from lowbit.decide.jobs.memory import larger_memory
 from lowbit.decide.jobs.request import JobRequest, Said, lasting, running, waiting
 from lowbit.decide.jobs.result import finished
 from lowbit.decide.others import own_job
-from lowbit.decide.outcome import Clock, StageResult
+from lowbit.decide.outcome import Clock, StageResult, failure_of_problems
 from lowbit.decide.owners import adopt
 from lowbit.decide.stuck import of_job, to_read
 from lowbit.desired.context import JobRun
 from lowbit.desired.jobs.document import DocumentTooLarge
 from lowbit.naming.canonical import digest, short
 from lowbit.naming.names import INPUT_ANNOTATION, MADE_FOR_ANNOTATION, SETTINGS_ANNOTATION, second_attempt
+from lowbit.resolve.checks import check_job
 from lowbit.state.plan import Action, Create, Delete, Keep
 from lowbit.state.snapshot import JobView, Snapshot
 
@@ -108,6 +109,9 @@ def _run_of(snapshot: Snapshot, request: JobRequest, name: str, memory: str | No
 
 
 def _create(snapshot: Snapshot, clock: Clock, request: JobRequest, run_: JobRun, said: Said) -> StageResult:
+    refused = check_job(request.kind, request.options, snapshot.platform)
+    if refused:
+        return lasting(request, failure_of_problems(request.kind.title, refused, clock, request.revision), ())
     try:
         manifest = request.make(run_)
     except DocumentTooLarge as error:

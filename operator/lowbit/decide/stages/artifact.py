@@ -15,7 +15,7 @@ from lowbit.api.stages import PREPARE, QUANTIZE, StageKind
 from lowbit.api.status import ArtifactRecord, Failure
 from lowbit.decide.jobs.request import JobRequest
 from lowbit.decide.jobs.run import latest, run
-from lowbit.decide.outcome import Clock, StageResult
+from lowbit.decide.outcome import Clock, StageResult, failure_of_problems
 from lowbit.decide.owners import controller, user
 from lowbit.decide.remembered import input_hash, is_named_by_content
 from lowbit.desired.context import Context
@@ -23,9 +23,16 @@ from lowbit.desired.jobs.prepare import prepare_job
 from lowbit.desired.jobs.quantize import quantize_job
 from lowbit.desired.revision import revision as revision_manifest
 from lowbit.naming.names import prepare_job_name, quantize_job_name
+from lowbit.resolve.checks import check_allowed
 from lowbit.resolve.freeze import freeze, frozen_platform
 from lowbit.state.plan import Create, WriteStatus
 from lowbit.state.snapshot import Observed, Snapshot
+
+
+def not_allowed(snapshot: Snapshot, clock: Clock) -> StageResult | None:
+    """Refuse what the manifest may not ask of engine and Jobs; a revision that is there already is not asked again."""
+    problems = check_allowed(snapshot.model.body.spec, snapshot.platform)
+    return StageResult.failed(failure_of_problems(PREPARE.title, problems, clock)) if problems else None
 
 
 def prepare(snapshot: Snapshot, clock: Clock, store: ModelStoreSpec) -> PrepareResult | StageResult:
@@ -52,11 +59,7 @@ def create_revision(snapshot: Snapshot, clock: Clock, candidate: int, prepared: 
     try:
         frozen = freeze(meta.name, spec, snapshot.platform, prepared)[candidate]
     except Refused as refused:
-        action = "; ".join(f"{problem.field}: {problem.action}" for problem in refused.problems)
-        failure = Failure(
-            stage="Prepare", reason=refused.problems[0].reason, message=str(refused), action=action, time=clock.text
-        )
-        return StageResult.failed(failure)
+        return StageResult.failed(failure_of_problems(PREPARE.title, refused.problems, clock))
     except KeyError as missing:
         # What prepare has found is written by the worker's version, and read by ours.
         return _broken(PREPARE, f"The result of prepare lacks {missing}.", clock)

@@ -16,7 +16,7 @@ from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.remembered import input_hash
 from lowbit.decide.serving.serve import by_name
 from lowbit.decide.serving.target import Target, passed
-from lowbit.decide.stages.artifact import artifact, create_revision, prepare
+from lowbit.decide.stages.artifact import artifact, create_revision, not_allowed, prepare
 from lowbit.decide.stages.candidate import moves_on, own_failure, recorded
 from lowbit.decide.stages.evaluation import judge_revision
 from lowbit.state.snapshot import Observed, Snapshot
@@ -64,6 +64,9 @@ def advance(snapshot: Snapshot, clock: Clock, store: ModelStoreSpec) -> Result:
     for candidate in range(len(snapshot.model.body.spec.candidates)):
         revision = mine.get(candidate)
         if revision is None:
+            refused = not_allowed(snapshot, clock)
+            if refused is not None:
+                return Result(waiting=refused)
             prepared = prepare(snapshot, clock, store)
             if isinstance(prepared, StageResult):
                 return Result(waiting=prepared)
