@@ -17,7 +17,6 @@ PATTERNS: dict[str, tuple[Any, ...]] = {
     r"^https?://[^\s/]+(/[^\s]*)?$": ("http://s3:9000", "https://s3.example.com"),
     r"^sha256:[0-9a-f]{64}$": (f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"),
     r"^[0-9]+(\.[0-9]+)?$": ("0.5", "0.6"),
-    r"^[A-Za-z_][A-Za-z0-9_]*$": ("SPARE", "OTHER"),
     r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$": ("6Gi", "8Gi"),
 }
 """By the pattern that a string has to match."""
@@ -27,6 +26,7 @@ NAMED: dict[Path, tuple[Any, ...]] = {
     ("tolerations", ITEM): ({"key": "spare", "operator": "Exists"}, {"key": "other", "value": "yes"}),
     ("tolerations", ITEM, "key"): ("spare", "example.com/other"),
     ("tolerations", ITEM, "value"): ("yes", "no"),
+    ("env", ITEM, "name"): ("OMP_NUM_THREADS", "MKL_NUM_THREADS"),
     ("env", ITEM, "value"): ("1", "2"),
     ("args", ITEM): ("--max-num-seqs=32", "--max-num-seqs=16"),
     ("nodeSelector",): ({"pool": "gpu"},),
