@@ -9,10 +9,11 @@ from tests.faults.properties.schema import ITEM, VALUE, Path, Schema, child, mem
 
 PATTERNS: dict[str, tuple[Any, ...]] = {
     r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": ("spare", "other"),
+    r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$": ("spare", "other.name"),
     r"^[-._a-zA-Z0-9]+$": ("token", "other.key"),
     r"^[A-Za-z0-9_.\-]+/[A-Za-z0-9_.\-]+$": ("owner/model", "owner/other"),
     r"^[0-9a-f]{40}$": ("a" * 40, "b" * 40),
-    r"^[A-Za-z0-9_](\.?[A-Za-z0-9_/\-])*$": ("made/here", "made/there"),
+    r"^\.?[A-Za-z0-9_=](\.?[A-Za-z0-9_/=+@~\-])*$": ("made/here", "made/there"),
     r"^[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]$": ("models", "others"),
     r"^https?://[^\s/]+(/[^\s]*)?$": ("http://s3:9000", "https://s3.example.com"),
     r"^sha256:[0-9a-f]{64}$": (f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"),
