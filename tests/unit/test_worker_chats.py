@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lowbit.worker.data.datasets import Record, read_dataset
+from lowbit.worker.data.datasets import Record, read_dataset, read_lines
 from lowbit.worker.data.tokens import token_ids
 from lowbit.worker.refuse import RefusalError
 from tests.unit import worker_inputs as inputs
@@ -107,3 +108,10 @@ def test_a_file_of_another_kind_is_called_what_it_is(tmp_path: Path, data: bytes
     (tmp_path / "d").write_bytes(data)
     with pytest.raises(RefusalError, match=words):
         read_dataset(tmp_path / "d", "Auto", "dataset d")
+
+
+@pytest.mark.parametrize("text", ["", "\n", "a", "a\nb", "a\nb\n", "a\r\nb\u2028c\n\n", "\ufeffa\n"])
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_a_file_is_read_line_by_line(tmp_path: Path, text: str, compress: Callable[[bytes], bytes]) -> None:
+    (tmp_path / "d").write_bytes(compress(text.encode()))
+    assert list(read_lines(tmp_path / "d", "d")) == text.removeprefix("\ufeff").split("\n")

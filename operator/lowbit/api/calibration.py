@@ -13,7 +13,7 @@ DatasetFormat = Literal["Auto", "Text", "Chat"]
 
 
 class CalibrationDataset(Wire):
-    """One JSONL file and its share of the samples. Exactly one of pvc, s3 and configMap."""
+    """One JSONL or Parquet file and its share of the samples. Exactly one of pvc, s3 and configMap."""
 
     name: ObjectName
     """Name of the dataset in messages and reports."""
@@ -21,7 +21,7 @@ class CalibrationDataset(Wire):
     """Share of the samples, relative to the sum of all weights."""
     format: DatasetFormat = "Auto"
     """Text: a field `text` (or a JSON string) per line. Chat: `messages` (with `tools`), `conversations`, or
-    `instruction`, `input` and `output`. Auto: decided by the first line. The file may be compressed by gzip."""
+    `instruction`, `input` and `output`. Auto: decided by the first line. JSONL may be compressed by gzip."""
     pvc: PVCLocation | None = None
     """A file on a volume."""
     s3: S3Location | None = None

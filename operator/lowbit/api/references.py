@@ -84,7 +84,7 @@ class Source(Wire):
 
 
 class DatasetLocation(Wire):
-    """Where a dataset is: a JSONL file. Exactly one member."""
+    """Where a dataset is: a JSONL or Parquet file. Exactly one member."""
 
     pvc: PVCLocation | None = None
     """A file on a volume."""

@@ -8,11 +8,11 @@ from lowbit.api.references import ConfigMapLocation, PVCLocation, S3Location
 
 
 class EvaluationDataset(Wire):
-    """One JSONL file of held-out texts or chats. Exactly one of pvc, s3 and configMap."""
+    """One JSONL or Parquet file of held-out texts or chats. Exactly one of pvc, s3 and configMap."""
 
     format: DatasetFormat = "Auto"
     """Text: a field `text` (or a JSON string) per line. Chat: `messages` (with `tools`), `conversations`, or
-    `instruction`, `input` and `output`. Auto: decided by the first line. The file may be compressed by gzip."""
+    `instruction`, `input` and `output`. Auto: decided by the first line. JSONL may be compressed by gzip."""
     pvc: PVCLocation | None = None
     """A file on a volume."""
     s3: S3Location | None = None

@@ -6,7 +6,7 @@ import gzip
 import json
 import unicodedata
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from lowbit.worker.store import Store
 
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
 """First bytes of a file."""
+CONVERT_PARQUET = "write it as JSONL: pandas.read_parquet(FILE).to_json(OTHER, orient='records', lines=True)"
 LEAST_CHARACTERS = 20
 """Texts of at most this many characters are useless for calibration, and are dropped."""
 
@@ -140,10 +141,10 @@ def locate(dataset: CalibrationDataset | EvaluationDataset, what: str, mounts: M
         from lowbit.worker.sources.pvc import resolve
 
         path = resolve(dataset.pvc, mounts.volumes)
-        action = f"give the path of a JSONL file on the claim {dataset.pvc.claim_name}"
+        action = f"give the path of a JSONL or Parquet file on the claim {dataset.pvc.claim_name}"
     elif dataset.s3 is not None:
         path = _download(dataset.s3, what, mounts)
-        action = "give the key of a JSONL object"
+        action = "give the key of a JSONL or Parquet object"
     else:
         raise ValueError("a dataset is exactly one of pvc, s3 and configMap")
     if not path.is_file():
@@ -158,21 +159,32 @@ def import_dataset(store: Store, path: Path) -> str:
     return digest
 
 
-def read_lines(path: Path, what: str) -> list[str]:
-    """The lines of a file, which may be compressed by gzip. Raises RefusalError."""
-    data = path.read_bytes()
-    if data.startswith(PARQUET):
-        raise RefusalError(
-            "BadDataset", f"{what} is a Parquet file", "write it as JSONL: pandas.read_parquet(FILE).to_json(OTHER, "
-            "orient='records', lines=True)",
-        )  # fmt: skip
+def is_parquet(path: Path) -> bool:
+    """Whether a file says that it is one."""
+    return _begins(path, PARQUET)
+
+
+def read_lines(path: Path, what: str) -> Iterator[str]:
+    """The lines of a file, which may be compressed by gzip, as split() gives them. Raises RefusalError."""
+    if is_parquet(path):
+        raise RefusalError("BadDataset", f"{what} is a Parquet file, which only prepare reads", CONVERT_PARQUET)
     try:
-        plain = gzip.decompress(data) if data.startswith(GZIP) else data
-        return plain.decode("utf-8-sig").split("\n")
+        opened = gzip.open if _begins(path, GZIP) else open
+        with opened(path, "rt", encoding="utf-8-sig", newline="\n") as file:
+            line = "\n"
+            for line in file:
+                yield line.removesuffix("\n")
+            if line.endswith("\n"):
+                yield ""
     except UnicodeDecodeError as error:
         raise RefusalError("BadDataset", f"{what} is not UTF-8: {error}", "save it as UTF-8") from error
-    except (OSError, EOFError, zlib.error) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise RefusalError("BadDataset", f"{what} is damaged: {error}", "compress it again") from error
+
+
+def _begins(path: Path, magic: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(magic)) == magic
 
 
 def _text(value: Any, what: str, line: int) -> Record:

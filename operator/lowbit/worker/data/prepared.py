@@ -13,8 +13,18 @@ from lowbit.api.suites.base import dataset_key
 from lowbit.api.suites.dataset import EvaluationDataset
 from lowbit.gate.counts import needed
 from lowbit.worker.data.calibration import check_enough
-from lowbit.worker.data.datasets import Mounts, Record, distinct, import_dataset, locate, read_dataset, read_lines
+from lowbit.worker.data.datasets import (
+    Mounts,
+    Record,
+    distinct,
+    import_dataset,
+    is_parquet,
+    locate,
+    read_dataset,
+    read_lines,
+)
 from lowbit.worker.data.overlap import refuse_shared, shared_texts
+from lowbit.worker.data.parquet import as_lines
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.store import Store
 
@@ -71,9 +81,11 @@ def calibration_datasets(calibration: Calibration | None) -> Sequence[Calibratio
 
 
 def read(kind: str, name: str, dataset: CalibrationDataset | EvaluationDataset, mounts: Mounts) -> Read:
-    """Locate and read a dataset."""
+    """Locate and read a dataset. The rows of a Parquet file become lines in the scratch folder."""
     what = f"{kind} dataset {name}"
     path = locate(dataset, what, mounts)
+    if is_parquet(path):
+        path = as_lines(path, mounts.scratch / "parquet" / f"{kind}-{name}.jsonl", what)
     return Read(path, read_dataset(path, dataset.format, what))
 
 
@@ -103,9 +115,12 @@ def without_shared(
 
 def without_lines(whole: Read, numbers: set[int], path: Path) -> Read:
     """A dataset without some of its lines, written to path."""
-    lines = read_lines(whole.path, path.stem)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(line for number, line in enumerate(lines, start=1) if number not in numbers))
+    lines = enumerate(read_lines(whole.path, path.stem), start=1)
+    kept = (line for number, line in lines if number not in numbers)
+    with path.open("w", encoding="utf-8") as file:
+        file.write(next(kept, ""))
+        file.writelines(f"\n{line}" for line in kept)
     return Read(path, [record for record in whole.records if record.line not in numbers])
 
 
