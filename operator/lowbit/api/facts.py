@@ -57,7 +57,9 @@ class ModelFacts(Tolerant):
     """What is quantized. Empty where it is not known: an older Lowbit wrote no list."""
     vocab_size: int
     max_position_embeddings: int
-    """Tokens, as the engine counts them: scaled, and at most what the tokenizer allows."""
+    """Tokens that the engine takes at most, scaled as it counts them (architecture/positions.py)."""
+    default_max_model_len: int | None = None
+    """Tokens that it takes where the manifest says no maxModelLen; None for all of them."""
     dtype: str
     """bfloat16, float16 or float32."""
     tied_embeddings: bool

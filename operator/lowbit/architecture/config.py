@@ -8,6 +8,7 @@ from typing import Any
 
 from lowbit.api.problem import Problem, Refused
 from lowbit.architecture import library
+from lowbit.architecture.positions import count_positions
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,8 @@ def check_numbers(config: ModelConfig, what: str) -> None:
         value = getattr(config.text, name, None)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise unsupported(what, f"config.json gives no number of {name} ({value!r}) for {config.model_type}")
+    if not count_positions(config.text.to_dict()):
+        raise unsupported(what, f"config.json says no length (max_position_embeddings) for {config.model_type}")
 
 
 def _architecture(config: Mapping[str, Any], what: str) -> str:

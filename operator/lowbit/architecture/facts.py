@@ -7,6 +7,7 @@ from typing import Any
 from lowbit.architecture import mixers
 from lowbit.architecture.config import ModelConfig
 from lowbit.architecture.expected import dense_width
+from lowbit.architecture.positions import Positions, count_positions
 from lowbit.architecture.layers import caching_layers, experts, window
 
 DTYPES = {"bfloat16", "float16", "float32"}
@@ -15,7 +16,7 @@ DTYPES = {"bfloat16", "float16", "float32"}
 def shape_facts(config: ModelConfig) -> dict[str, Any]:
     """Shape, and what the cache of keys and values holds."""
     full, windowed = caching_layers(config)
-    text = config.text
+    text, positions = config.text, positions_of(config)
     return {
         "architecture": config.architecture,
         "model_type": config.model_type,
@@ -33,8 +34,18 @@ def shape_facts(config: ModelConfig) -> dict[str, Any]:
         "cache_heads": 1 if mixers.latent(config) else mixers.key_value_heads(config),
         "experts": experts(config),
         "vocab_size": int(text.vocab_size),
+        "max_position_embeddings": positions.longest,
+        "default_max_model_len": positions.default if positions.default != positions.longest else None,
         "other_parts": config.other_parts,
     }
+
+
+def positions_of(config: ModelConfig) -> Positions:
+    """How many tokens it reads. read_config has refused a configuration that says none."""
+    found = count_positions(config.text.to_dict())
+    if found is None:
+        raise ValueError(f"the configuration of {config.architecture} says no length")
+    return found
 
 
 def dtype_of(config: ModelConfig) -> str | None:

@@ -46,7 +46,6 @@ def facts_of(content: Mapping[str, Any], what: str = "config.json") -> ModelFact
     return ModelFacts(
         **shape_facts(config),
         linear=layers or [],
-        max_position_embeddings=int(config.get("max_position_embeddings", default=0)),
         dtype=dtype,
         tied_embeddings=tied,
         parameters=parameters,

@@ -87,7 +87,8 @@ def check_lengths(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
                 f"use at most {facts.max_position_embeddings}",
             )
         )  # fmt: skip
-    limit = min(engine_limit or facts.max_position_embeddings, facts.max_position_embeddings)
+    longest = facts.max_position_embeddings
+    limit = min(engine_limit or facts.default_max_model_len or longest, longest)
     for suite in spec.evaluation.suites:
         suite_kind, suite_settings = suite_of(suite)
         name = suite_kind.length_field

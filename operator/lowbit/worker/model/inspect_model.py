@@ -92,7 +92,6 @@ def inspect(folder: Path, what: str) -> ModelFacts:
         "tokenizer": tokenizer_hash(folder),
         "chat_template": has_chat_template(folder),
         "quantized": quantization_of(content) or modelopt_of(folder, what),
-        "max_position_embeddings": int(config.get("max_position_embeddings", default=0)),
     }
     return ModelFacts(**facts)
 
