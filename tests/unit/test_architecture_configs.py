@@ -35,6 +35,7 @@ REFUSED = {
     "ipex-chatglm": "chatglm",
     "ipex-qwen": "qwen",
     "phi-2": "phi-msft",
+    "XLNet (defaults)": "no length",
 }
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from lowbit.api.modelshape import shape, widest
-from lowbit.architecture.positions import Positions, count_positions
 from lowbit.api.quantizedmodel import QuantizedModelSpec
+from lowbit.architecture.positions import Positions, count_positions
+from lowbit.cli.facts import facts_of
 from lowbit.resolve.checks import check_lengths
 from tests.unit.worker_inputs import CONFIG
 from tests.unit.world import FACTS, spec
@@ -58,16 +58,14 @@ def test_positions_are_counted_as_the_engine_does(name: str) -> None:
 
 def test_a_config_without_a_length_has_no_positions() -> None:
     assert count_positions({"hidden_size": 64}) is None
-    with pytest.raises(KeyError):
-        shape({**CONFIG, "max_position_embeddings": None})
 
 
 def test_a_models_facts_have_them() -> None:
     rope = {"rope_type": "longrope", **LONG}
-    found = shape({**CONFIG, "rope_scaling": rope, "original_max_position_embeddings": 128})
-    assert (found["max_position_embeddings"], found["default_max_model_len"]) == (512, 128)
-    found = shape({**CONFIG, "rope_scaling": {"type": "dynamic", "factor": 2.0}})
-    assert (found["max_position_embeddings"], found["default_max_model_len"]) == (1024, None)
+    found = facts_of({**CONFIG, "rope_scaling": rope, "original_max_position_embeddings": 128})
+    assert (found.max_position_embeddings, found.default_max_model_len) == (512, 128)
+    found = facts_of({**CONFIG, "rope_scaling": {"type": "dynamic", "factor": 2.0}})
+    assert (found.max_position_embeddings, found.default_max_model_len) == (1024, None)
 
 
 def test_texts_have_to_fit_what_the_engine_takes_by_default() -> None:
@@ -79,9 +77,3 @@ def test_texts_have_to_fit_what_the_engine_takes_by_default() -> None:
     assert "use at most 255, or raise spec.engine.vllm.maxModelLen" in problem.action
     longer = QuantizedModelSpec.model_validate(spec(engine={"vllm": {"maxModelLen": 8192}}))
     assert check_lengths(longer, facts) == []
-
-
-def test_an_mlp_may_have_a_size_for_each_layer() -> None:
-    assert widest(1536) == 1536
-    assert widest([8192, 16384, 8192]) == 16384
-    assert shape({**CONFIG, "intermediate_size": [256, 512]})["intermediate_size"] == 512

@@ -85,10 +85,6 @@ def test_a_model_of_several_parts_counts_by_its_whole_type() -> None:
     assert found == ("spec.candidates[0].gptq", "NotQuantizable"), "its text part alone is a llama"
 
 
-def test_encoders_that_have_a_causal_twin_are_refused() -> None:
-    assert ("spec.candidates[0].gptq", "NotQuantizable") in problems(facts("XLNet (defaults)"))
-
-
 def test_the_demos_model_is_not_refused() -> None:
     assert problems(facts_of(SMOLLM2)) == []
 

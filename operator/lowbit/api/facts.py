@@ -77,3 +77,7 @@ class ModelFacts(Tolerant):
     """Parts beside the text ("vision"): they are served, and no suite measures them."""
     left_behind: list[str] = Field(default_factory=list)
     """The first files beside the model that were not copied: other formats, code, a second set of the weights."""
+
+    def length(self, asked: int | None) -> int:
+        """Tokens that the engine takes; asked: the manifest's maxModelLen."""
+        return asked or self.default_max_model_len or self.max_position_embeddings

@@ -7,8 +7,8 @@ from typing import Any
 from lowbit.architecture import mixers
 from lowbit.architecture.config import ModelConfig
 from lowbit.architecture.expected import dense_width
-from lowbit.architecture.positions import Positions, count_positions
 from lowbit.architecture.layers import caching_layers, experts, window
+from lowbit.architecture.positions import Positions, count_positions
 
 DTYPES = {"bfloat16", "float16", "float32"}
 

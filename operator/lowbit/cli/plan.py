@@ -137,7 +137,7 @@ def planned_revision(index: int, recipe: Recipe, spec: QuantizedModelSpec, facts
     if facts is None or fitting is None or artifact is None:
         return PlannedRevision(index, label, when(index))
     ranks = fitting.tensor_parallel_size
-    tokens = engine_of(spec.engine)[1].max_model_len or facts.default_max_model_len or facts.max_position_embeddings
+    tokens = facts.length(engine_of(spec.engine)[1].max_model_len)
     size = Estimate(artifact, needed(facts, artifact, ranks, tokens), cache_bytes(facts, ranks, PER_TOKENS))
     return PlannedRevision(index, label, when(index), size, round(facts.weight_bytes / artifact, 2))
 

@@ -88,7 +88,7 @@ def check_lengths(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
             )
         )  # fmt: skip
     longest = facts.max_position_embeddings
-    limit = min(engine_limit or facts.default_max_model_len or longest, longest)
+    limit = min(facts.length(engine_limit), longest)
     for suite in spec.evaluation.suites:
         suite_kind, suite_settings = suite_of(suite)
         name = suite_kind.length_field

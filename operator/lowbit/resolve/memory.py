@@ -60,7 +60,7 @@ def check_memory(spec: QuantizedModelSpec, facts: ModelFacts, platform: Platform
         where = f"{field}.gpu" if settings.gpu else "the platform's gpu"
         action = "write it like the node label nvidia.com/gpu.product (NVIDIA-H100-80GB-HBM3), or its memory (80Gi)"
         return [Problem(where, "UnknownGPU", f"Lowbit knows no memory of {name}", action)]
-    ranks, tokens = kind.ranks(settings), settings.max_model_len or facts.default_max_model_len or facts.max_position_embeddings
+    ranks, tokens = kind.ranks(settings), facts.length(settings.max_model_len)
     room = int(memory * kind.memory_share(settings))
     wanted = needed(facts, facts.weight_bytes, ranks, tokens)
     if wanted.whole <= room:
