@@ -6,9 +6,10 @@ import hashlib
 import json
 import re
 import threading
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -27,6 +28,9 @@ class FakeHub:
         self.drop_after: int | None = None
         """Send so many bytes of each large file, then close the connection; once."""
         self.corrupt = False
+        self.refusing: tuple[int, dict[str, str]] | None = None
+        """Answer every request with this status and these headers, and with page."""
+        self.page = b'{"error": "busy"}'
         self.stalled, self.release = threading.Event(), threading.Event()
         hub = self
 
@@ -52,6 +56,8 @@ class FakeHub:
     def answer(self, request: BaseHTTPRequestHandler, *, body: bool) -> None:
         if self.token and request.headers.get("Authorization") != f"Bearer {self.token}":
             return self.send(request, 401, b"{}", body)
+        if self.refusing is not None:
+            return self.send(request, self.refusing[0], self.page, body, self.refusing[1])
         path = request.path.split("?")[0]
         if path == f"/api/models/{REPO}/revision/{COMMIT}":
             return self.send(request, 200, json.dumps(self.info()).encode(), body)
@@ -74,8 +80,13 @@ class FakeHub:
             siblings.append(entry)
         return {"id": REPO, "sha": COMMIT, "siblings": siblings}
 
-    def send(self, request: BaseHTTPRequestHandler, status: int, content: bytes, body: bool) -> None:
+    def send(
+        self, request: BaseHTTPRequestHandler, status: int, content: bytes, body: bool,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:  # fmt: skip
         request.send_response(status)
+        for name, value in headers.items():
+            request.send_header(name, value)
         request.send_header("Content-Type", "application/json")
         request.send_header("Content-Length", str(len(content)))
         request.end_headers()

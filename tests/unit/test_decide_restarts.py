@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lowbit.api.documents import EXIT_LATER, EXIT_REFUSED
 from tests.unit.world import World, replica_set, spec
 
 NAME = "chat"
@@ -67,3 +68,32 @@ def test_a_crash_or_two_wake_nobody_and_a_crash_loop_does(served: World, restart
     assert condition["reason"] == ("EngineCrashLoop" if stalled else "ContainerRestarted")
     assert "engine" in condition["message"] and "pod chat-1" in condition["message"]
     assert any(each["type"] == "Stalled" for each in served.model(NAME)["status"]["conditions"]) == stalled
+
+
+def fetch_pod(world: World, code: int, restarts: int, reason: str) -> None:
+    """One pod of the Deployment whose fetch ends again and again."""
+    message = f'{{"refusal": {{"reason": "{reason}", "message": "the bucket answered 503", "action": "look at it"}}}}'
+    ended = {"terminated": {"exitCode": code, "reason": "Error", "message": message}}
+    waits = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting failed container"}}
+    fetch = {"name": "fetch", "restartCount": restarts, "ready": False, "state": waits, "lastState": ended}
+    template = world.objects["Deployment", NAME]["spec"]["template"]
+    metadata = {"name": "chat-1", "labels": template["metadata"]["labels"]}
+    status = {"phase": "Pending", "initContainerStatuses": [fetch]}
+    world.put({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {}, "status": status})
+
+
+@pytest.mark.parametrize(
+    ("code", "restarts", "reason"),
+    [(EXIT_LATER, 1, "ContainerRestarted"), (EXIT_LATER, 3, "ServerFailed"), (EXIT_REFUSED, 0, "ServerFailed")],
+)
+def test_a_pod_that_cannot_fetch_its_model_says_why_in_plain_words(
+    served: World, code: int, restarts: int, reason: str
+) -> None:
+    """At once what cannot pass, and what may pass once it does not."""
+    not_ready(served)
+    fetch_pod(served, code, restarts, "ServerFailed")
+    served.settle(NAME)
+    assert ready(served)["reason"] == reason
+    if reason == "ServerFailed":
+        assert "the bucket answered 503 look at it" in ready(served)["message"]
+        assert ("starts it again" in ready(served)["message"]) == (code == EXIT_LATER)

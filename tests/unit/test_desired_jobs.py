@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from lowbit.api.documents import EXIT_REFUSED, EvaluateDocument, FetchDocument, PrepareDocument, QuantizeDocument
+from lowbit.api.documents import (
+    EXIT_CRASHED,
+    EXIT_LATER,
+    EXIT_REFUSED,
+    EvaluateDocument,
+    FetchDocument,
+    PrepareDocument,
+    QuantizeDocument,
+)
 from lowbit.api.engine import EnvironmentVariable
 from lowbit.api.engines import resolved_engine
 from lowbit.api.engines.vllm import LOGGING_SETTINGS
@@ -90,7 +98,7 @@ def test_a_lasting_reason_and_a_lack_of_memory_end_a_job_and_a_lost_node_costs_n
     for job in (inputs.prepare(), inputs.quantize(), inputs.evaluate()):
         disruption, refused, killed = job["spec"]["podFailurePolicy"]["rules"]
         assert disruption["action"] == "Ignore"
-        assert refused["onExitCodes"]["values"] == [EXIT_REFUSED]
+        assert refused["onExitCodes"]["values"] == [EXIT_REFUSED, EXIT_CRASHED, EXIT_LATER]
         assert "containerName" not in refused["onExitCodes"], "fetch may refuse, too"
         assert killed["onExitCodes"]["containerName"] == "worker"
         assert job["spec"]["template"]["spec"]["restartPolicy"] == "Never"

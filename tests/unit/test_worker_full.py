@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lowbit.api.documents import EXIT_REFUSED
+from lowbit.api.documents import EXIT_LATER
 from lowbit.api.paths import TERMINATION_LIMIT
 from lowbit.api.termination import TerminationMessage
 from lowbit.worker import full as module
@@ -70,7 +70,7 @@ def test_whenever_a_store_gets_full_it_is_said_and_nothing_half_is_visible_and_s
         code, message = run(root, mounts)
         if code != 0:
             refused += 1
-            assert code == EXIT_REFUSED, message
+            assert code == EXIT_LATER, message
             assert message.refusal is not None and message.refusal.reason == "NoSpace"
             told = message.refusal.message
             assert "the store's volume is full" in told or "GB are free" in told

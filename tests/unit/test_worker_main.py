@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowbit.api.documents import EXIT_ENGINE, EXIT_REFUSED, FetchResult, ProgressLine
+from lowbit.api.documents import EXIT_CRASHED, EXIT_ENGINE, EXIT_LATER, EXIT_REFUSED, FetchResult, ProgressLine
 from lowbit.api.paths import TERMINATION_LIMIT
 from lowbit.api.stages import STAGES
 from lowbit.api.termination import Refusal, TerminationMessage
-from lowbit.worker.__main__ import EXIT_FAILED, EXIT_STOPPED, RUNNERS, Stopped, main, outcome, write_termination
+from lowbit.worker.__main__ import EXIT_STOPPED, RUNNERS, Stopped, main, outcome, write_termination
 from lowbit.worker.progress import Progress
-from lowbit.worker.refuse import EngineError, RefusalError
+from lowbit.worker.refuse import EngineError, LaterError, RefusalError
 
 DONE = TerminationMessage.of(FetchResult(digest="sha256:" + "0" * 64, files=1, bytes=1))
 
@@ -33,11 +33,13 @@ DONE = TerminationMessage.of(FetchResult(digest="sha256:" + "0" * 64, files=1, b
         (EngineError("it restarted"), EXIT_ENGINE, "EngineUnstable"),
         (Stopped(), EXIT_STOPPED, "Stopped"),
         (MemoryError("too much"), 137, "OutOfMemory"),
-        (ConnectionError("gone"), EXIT_FAILED, "Unreachable"),
-        (KeyError("bug"), EXIT_FAILED, "WorkerFailed"),
-        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), EXIT_REFUSED, "NoSpace"),
-        (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)), EXIT_REFUSED, "NoSpace"),
-        (RuntimeError("I/O error: No space left on device (os error 28)"), EXIT_REFUSED, "NoSpace"),
+        (LaterError("Throttled", "what", "do"), EXIT_LATER, "Throttled"),
+        (ConnectionError("gone"), EXIT_LATER, "Unreachable"),
+        (KeyError("bug"), EXIT_CRASHED, "WorkerCrashed"),
+        (SystemExit(3), EXIT_CRASHED, "WorkerCrashed"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), EXIT_LATER, "NoSpace"),
+        (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)), EXIT_LATER, "NoSpace"),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), EXIT_LATER, "NoSpace"),
     ],
 )
 def test_every_end_has_its_exit_code_and_says_why(error: BaseException, code: int, reason: str) -> None:

@@ -3,7 +3,9 @@
 The document is an annotation of the pod (naming/names.py), mounted at DOCUMENT_PATH (api/paths.py). It names Secrets
 and holds none.
 
-Exit codes: 0: done. EXIT_REFUSED: a permanent error, which no retry can fix. Anything else: a transient error.
+Exit codes: 0: done. EXIT_REFUSED: a permanent error, which no retry can fix. EXIT_LATER: it may pass, and is tried
+again after a pause. EXIT_CRASHED: a bug, which is not tried again. Anything else: the Job itself tries again, a few
+times.
 """
 
 from __future__ import annotations
@@ -26,6 +28,10 @@ EXIT_REFUSED = 64
 """A permanent error: bad data, or a model that is refused."""
 EXIT_ENGINE = 65
 """The engine restarted or dropped a request: the run is invalid, and may be retried."""
+EXIT_CRASHED = 70
+"""A bug of Lowbit's, or of a library: it would crash again. As EX_SOFTWARE in sysexits.h."""
+EXIT_LATER = 75
+"""It may pass by itself, or somebody mends it elsewhere: the operator tries again after a pause. As EX_TEMPFAIL."""
 
 
 class PVCStoreAccess(Tolerant):

@@ -53,7 +53,13 @@ class Failure(Tolerant):
     revision: str | None = None
     """The ModelRevision that failed."""
     time: str
-    """When it happened (RFC 3339)."""
+    """When it happened first (RFC 3339)."""
+    job: str | None = None
+    """The Job that is tried again, for a failure that may pass."""
+    attempts: int | None = None
+    """How often it has failed so."""
+    next_try: str | None = None
+    """When it is tried again (RFC 3339)."""
 
 
 class Progress(Tolerant):

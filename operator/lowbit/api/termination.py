@@ -18,7 +18,7 @@ Result = TypeVar("Result", bound=Wire)
 
 
 class Refusal(Tolerant):
-    """Why a stage failed. Written with EXIT_REFUSED, and with other exit codes if the worker could still write."""
+    """Why a stage failed. The exit code says whether it is tried again."""
 
     reason: str
     """One word in CamelCase: BranchNotCommit, RemoteCode, HeadsNotDivisible, ..."""
@@ -26,6 +26,8 @@ class Refusal(Tolerant):
     """What happened and why."""
     action: str
     """What to change."""
+    retry_after: int | None = None
+    """Seconds that the server asked to wait before the next try."""
 
 
 class _Message(Tolerant):

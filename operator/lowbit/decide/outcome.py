@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from math import ceil
 
 from lowbit.api.problem import Problem
 from lowbit.api.status import Failure, Progress, Stage
@@ -66,6 +67,14 @@ class Clock:
     def text(self) -> str:
         """RFC 3339, in whole seconds."""
         return self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def after(self, timestamp: str | None, seconds: float) -> str:
+        """The time (RFC 3339, in whole seconds) that is so long after another one; after now if that cannot be read."""
+        try:
+            since = datetime.fromisoformat(timestamp or "")
+        except ValueError:
+            since = self.now
+        return Clock(since + timedelta(seconds=ceil(seconds))).text
 
     def seconds_since(self, timestamp: str | None) -> float:
         """Seconds since an RFC 3339 time, never negative.

@@ -194,6 +194,8 @@ def _failure(old: Failure | None, new: Failure | None) -> Failure | None:
     if new is None:
         return old
     # The same failure keeps the time at which it was first seen: at rest nothing is written.
+    if old is not None and (new.attempts or 1) > 1 and (old.job, old.reason) == (new.job, new.reason):
+        new = new.model_copy(update={"time": old.time})
     same = old is not None and old.model_copy(update={"time": new.time}) == new
     return old if same else new
 

@@ -1,7 +1,7 @@
 """Entry point of a Job's pod: reads one document, prints lines of progress, writes one termination message.
 
-Exit codes: 0: done. EXIT_REFUSED: a permanent error. EXIT_ENGINE: the engine failed during the run. 1: any other error.
-143: stopped by SIGTERM.
+Exit codes: 0: done. EXIT_REFUSED: a permanent error. EXIT_LATER: an error that may pass. EXIT_CRASHED: a bug.
+EXIT_ENGINE: the engine failed during the run. 1: a file was missing. 143: stopped by SIGTERM.
 """
 
 from __future__ import annotations
@@ -21,12 +21,11 @@ from lowbit.api.logged import LOGGED_LIMIT, split
 from lowbit.api.paths import DOCUMENT_PATH, TERMINATION_LIMIT, TERMINATION_PATH, UNPACKED_LIMIT
 from lowbit.api.stages import STAGES
 from lowbit.api.termination import Refusal, TerminationMessage
-from lowbit.worker.full import full, is_full
+from lowbit.worker.errors import ended
 from lowbit.worker.progress import Progress, write_line
 from lowbit.worker.refuse import EngineError, RefusalError, cut
 from lowbit.worker.store import open_store
 
-EXIT_FAILED = 1
 EXIT_STOPPED = 128 + signal.SIGTERM
 RUNNERS: Mapping[str, str] = {
     "prepare": "lowbit.worker.prepare:prepare",
@@ -72,7 +71,7 @@ def outcome(work: Callable[[], TerminationMessage]) -> tuple[int, TerminationMes
         return 0, work()
     except RefusalError as error:
         print(f"refused: {error}", file=sys.stderr)
-        return EXIT_REFUSED, TerminationMessage(refusal=error.refusal)
+        return _failed(error)
     except EngineError as error:
         print(f"engine: {error}", file=sys.stderr)
         return EXIT_ENGINE, _failure("EngineUnstable", str(error), "look at the engine's log; the Job is tried again")
@@ -82,23 +81,15 @@ def outcome(work: Callable[[], TerminationMessage]) -> tuple[int, TerminationMes
     except MemoryError as error:
         traceback.print_exc()
         return 137, _failure("OutOfMemory", f"the worker ran out of memory: {error}", "give the Job more memory")
-    except Exception as error:  # the last line of defence: a Job without a message helps nobody
+    except BaseException as error:  # the last line of defence, SystemExit too: a Job without a message helps nobody
         traceback.print_exc()
         return _failed(error)
 
 
-def _failed(error: Exception) -> tuple[int, TerminationMessage]:
-    """Exit code and message for an unexpected error."""
-    if is_full(error):
-        # A retry at once would fail in the same way, and hold a GPU until then.
-        return EXIT_REFUSED, TerminationMessage(refusal=full(error).refusal)
-    if isinstance(error, OSError):
-        return EXIT_FAILED, _failure(
-            "Unreachable", f"{type(error).__name__}: {error}", "none for now: the Job is tried again; see the pod's log"
-        )
-    return EXIT_FAILED, _failure(
-        "WorkerFailed", f"{type(error).__name__}: {error}", "see the pod's log; the Job is tried again"
-    )
+def _failed(error: BaseException) -> tuple[int, TerminationMessage]:
+    """Exit code and message for an exception."""
+    code, refusal = ended(error)
+    return code, TerminationMessage(refusal=refusal)
 
 
 def fitting(code: int, message: TerminationMessage, write: Callable[[str], None]) -> tuple[int, TerminationMessage]:

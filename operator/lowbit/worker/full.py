@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from lowbit.api.paths import SCRATCH_PATH, STORE_PATH
-from lowbit.worker.refuse import RefusalError
+from lowbit.worker.refuse import LaterError, causes
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 SAID = tuple(os.strerror(number) for number in FULL)
@@ -31,34 +31,26 @@ def is_full(error: BaseException) -> bool:
     """Whether the error, or one of its causes, is a full volume."""
     return any(
         (isinstance(each, OSError) and each.errno in FULL) or any(words in str(each) for words in SAID)
-        for each in _causes(error)
+        for each in causes(error)
     )
 
 
-def full(error: BaseException) -> RefusalError:
+def full(error: BaseException) -> LaterError:
     """The refusal for such an error: which volume, how full it is, and what to do."""
     there = {name: path for name, path in PLACES.items() if path.is_dir()}
     name = _named(error, there) or min(there, key=lambda each: _room(there[each]), default=None)
     if name is None:
-        return RefusalError("NoSpace", f"a volume of the pod is full: {error}", NODE)
+        return LaterError("NoSpace", f"a volume of the pod is full: {error}", NODE)
     disk = os.statvfs(there[name])
     free, whole = disk.f_bavail * disk.f_frsize / 1e9, disk.f_blocks * disk.f_frsize / 1e9
     files = ", and no more files can be made" if disk.f_files and not disk.f_favail else ""
     message = f"{name} is full: {free:.2f} of {whole:.2f} GB are free{files} ({type(error).__name__}: {error})"
-    return RefusalError("NoSpace", message, GROW if name == STORE else NODE)
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        yield error
-        seen.add(id(error))
-        error = error.__cause__ or error.__context__
+    return LaterError("NoSpace", message, GROW if name == STORE else NODE)
 
 
 def _named(error: BaseException, places: Mapping[str, Path]) -> str | None:
     """The volume of the file that the error names; None for a failed write, which names no file."""
-    errors = [each for each in _causes(error) if isinstance(each, OSError)]
+    errors = [each for each in causes(error) if isinstance(each, OSError)]
     files = [Path(name) for each in errors for name in (each.filename2, each.filename) if isinstance(name, str)]
     # The error of a copy names the source (filename) and the target (filename2): the target comes first here.
     found = [(len(path.parts), name) for name, path in places.items() if files and files[0].is_relative_to(path)]

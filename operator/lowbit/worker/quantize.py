@@ -22,6 +22,7 @@ from lowbit.worker.backends.tools import peak_bytes, pick_device, quiet
 from lowbit.worker.data.calibration import Sample, draw, tokenize
 from lowbit.worker.data.datasets import read_dataset
 from lowbit.worker.data.tokens import Tokenizer
+from lowbit.worker.errors.system import hides_system_error
 from lowbit.worker.model.artifact_files import finish
 from lowbit.worker.model.file_list import scan
 from lowbit.worker.model.fuse_layers import fuse_layers
@@ -120,6 +121,8 @@ def load_tokenizer(source: Path) -> Tokenizer:
     try:
         loaded: Tokenizer = AutoTokenizer.from_pretrained(str(source), local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError) as error:
+        if hides_system_error(error):
+            raise
         raise RefusalError(
             "NoTokenizer",
             f"the source's tokenizer cannot be loaded: {error}",

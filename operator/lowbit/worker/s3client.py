@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import boto3
 import botocore.config
+from boto3.exceptions import Boto3Error
+from botocore.exceptions import BotoCoreError, ClientError
+from s3transfer.exceptions import S3DownloadFailedError
 
 from lowbit.api.paths import CA_BUNDLE_PATH, SECRETS_PATH
-from lowbit.worker.refuse import RefusalError
+from lowbit.worker.errors.network import unreachable
+from lowbit.worker.errors.servers import BUCKET_FULL, Answer, passing
+from lowbit.worker.refuse import LaterError, RefusalError, causes
 
+ATTEMPTS = 6
+"""Of each call, within about half a minute. What fails longer than that is tried again by the operator."""
 MISSING = {"404", "NoSuchKey", "NotFound"}
-PERMANENT = {"NoSuchBucket", "AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidBucketName"}
+THROTTLED = {
+    "SlowDown", "SlowDownRead", "SlowDownWrite", "Throttling", "ThrottlingException", "RequestLimitExceeded",
+    "TooManyRequests", "RequestThrottled", "BandwidthLimitExceeded",
+}  # fmt: skip
+"""Codes by which stores say that there were too many requests; AWS answers 503 to that."""
+FULL = {"XMinioStorageFull", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "InsufficientCapacity"}
+CHANGED = (412, 416)
+"""Statuses of a read whose object is another one than before, or shorter."""
+TRANSIENT = {"RequestTimeout", "RequestTimeTooSkewed", "InternalError", "ServiceUnavailable", "OperationAborted"}
+"""Codes that may pass although some of them come with a 400."""
 
 
 def make_client(
@@ -30,7 +49,7 @@ def make_client(
         if (folder / "sessionToken").is_file():
             keys["aws_session_token"] = _secret(folder, "sessionToken")
     config = botocore.config.Config(
-        retries={"mode": "standard", "max_attempts": 6},
+        retries={"mode": "standard", "max_attempts": ATTEMPTS},
         connect_timeout=10,
         read_timeout=60,
         # Stores other than AWS address buckets by path, and not all of them know the newer checksums.
@@ -54,14 +73,66 @@ def is_missing(error: Exception) -> bool:
     return code(error) in MISSING
 
 
+@contextmanager
+def calling(bucket: str) -> Iterator[None]:
+    """Calls of a client, whose errors say what happened to which bucket, and whether it may pass."""
+    try:
+        yield
+    except (ClientError, BotoCoreError, Boto3Error, S3DownloadFailedError) as error:
+        raise explain(error, bucket) from error
+
+
 def explain(error: Exception, bucket: str) -> Exception:
-    """A refusal for a permanent error; the error itself if it may be transient."""
-    if code(error) not in PERMANENT:
-        return error
+    """A LaterError for what may pass, else a RefusalError. Libraries wrap the store's answer in errors of their own.
+
+    The error itself where it is that of a file, or the library's own: worker/errors names it in the end.
+    """
+    named_later = error
+    # What boto3 raises in the end of its retries holds the last error, and is not raised from it.
+    chain = [each for one in (error, getattr(error, "last_exception", None)) for each in causes(one)]
+    answered = next((each for each in chain if isinstance(each, ClientError)), None)
+    if answered is not None:
+        return _answered(answered, bucket)
+    lost = next((found for each in chain if (found := unreachable(each, f"bucket {bucket}")) is not None), None)
+    if lost is not None:
+        return lost
+    if isinstance(error, S3DownloadFailedError):
+        return changed(bucket, str(error))
+    if isinstance(error, Boto3Error):
+        return named_later
     return RefusalError(
         "BucketRefused",
-        f"the bucket {bucket} cannot be used: {code(error)}",
+        f"the bucket {bucket} cannot be used: {error}",
+        "check the endpoint, the region, and the Secret or the identity of the pod that the credentials come from",
+    )
+
+
+def _answered(error: ClientError, bucket: str) -> RefusalError:
+    """What a store has answered."""
+    about = error.response.get("ResponseMetadata", {})
+    name, message = code(error), str(error.response.get("Error", {}).get("Message", ""))
+    status = int(about.get("HTTPStatusCode") or (name if name.isdigit() else 400))
+    status = BUCKET_FULL if name in FULL else 503 if name in TRANSIENT else status
+    if status in CHANGED:
+        return changed(bucket, f"{name}: {message}")
+    if is_missing(error):
+        return RefusalError(
+            "SourceMissing", f"bucket {bucket}: an object is not there any more: {message}", "put it there again"
+        )
+    answer = Answer(status, about.get("HTTPHeaders") or {}, f"{name}: {message}", name in THROTTLED)
+    return passing(f"bucket {bucket}", answer, time.time()) or RefusalError(
+        "BucketRefused",
+        f"the bucket {bucket} cannot be used: {name}: {message}",
         "check the bucket's name, the endpoint, and the keys accessKeyId and secretAccessKey of the Secret",
+    )
+
+
+def changed(bucket: str, why: str) -> LaterError:
+    """The error of an object that is another one than was listed."""
+    return LaterError(
+        "ContentDiffers",
+        f"bucket {bucket}: an object was changed while it was read: {why}",
+        "let nothing write below that prefix while it is read",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from lowbit.api.documents import EXIT_REFUSED
+from lowbit.api.documents import EXIT_CRASHED, EXIT_LATER, EXIT_REFUSED
 from lowbit.api.status import Failure
 from lowbit.api.termination import Refusal, TerminationMessage
 from lowbit.decide import engines
@@ -19,6 +19,9 @@ UP_TO_DATE = 180.0
 REASON = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?")
 """What Kubernetes takes as the reason of a condition."""
 
+IN_ITS_OWN_WORDS = (EXIT_REFUSED, EXIT_LATER, EXIT_CRASHED)
+"""Exit codes of a worker that has said what happened and what to do."""
+
 
 def explain(clock: Clock, request: JobRequest, job: JobView) -> Failure:
     """The typed failure of a Job."""
@@ -26,7 +29,7 @@ def explain(clock: Clock, request: JobRequest, job: JobView) -> Failure:
     if (why := engines.given_up(job)) is not None:
         return failure_of(request, why, job, clock)
     mend = f"Read its log (kubectl logs job/{name}), mend the cause, then delete the Job to try again."
-    if refusal is not None and job.exit_code == EXIT_REFUSED:
+    if refusal is not None and job.exit_code in IN_ITS_OWN_WORDS:
         reason, message, action = refusal.reason, refusal.message, refusal.action
     elif job.out_of_memory is not None:
         reason, message = "OutOfMemory", f"The container {job.out_of_memory} of Job {name} ran out of memory."

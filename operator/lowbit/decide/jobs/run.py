@@ -14,6 +14,7 @@ from lowbit.api.termination import TerminationMessage
 from lowbit.decide import engines
 from lowbit.decide.jobs.failure import explain, failure_of, killed
 from lowbit.decide.jobs.heldup import HELD_UP, held_up
+from lowbit.decide.jobs.later import later, may_pass, next_attempt
 from lowbit.decide.jobs.lingering import wind_up
 from lowbit.decide.jobs.memory import larger_memory
 from lowbit.decide.jobs.request import JobRequest, Said, lasting, running, waiting
@@ -25,16 +26,19 @@ from lowbit.decide.stuck import of_job, to_read
 from lowbit.desired.context import JobRun
 from lowbit.desired.jobs.document import DocumentTooLarge
 from lowbit.naming.canonical import digest, short
-from lowbit.naming.names import INPUT_ANNOTATION, MADE_FOR_ANNOTATION, SETTINGS_ANNOTATION, second_attempt
+from lowbit.naming.names import (
+    ATTEMPT_ANNOTATION,
+    INPUT_ANNOTATION,
+    MADE_FOR_ANNOTATION,
+    SETTINGS_ANNOTATION,
+    second_attempt,
+)
 from lowbit.resolve.checks import check_job
 from lowbit.state.plan import Action, Create, Delete, Keep
 from lowbit.state.snapshot import JobView, Snapshot
 
-MENDED_ELSEWHERE = ("NoSpace", *HELD_UP)
-"""Reasons that go away by what somebody does to something that is not watched here."""
 MENDED_SECONDS = 600
-"""From such a failure to the next try."""
-
+"""From a failure of HELD_UP, which goes away by what somebody does elsewhere, to the next try."""
 
 def run(snapshot: Snapshot, clock: Clock, request: JobRequest) -> TerminationMessage | StageResult:
     """The Job's result; or what is to be done and said until there is one."""
@@ -61,10 +65,13 @@ def run(snapshot: Snapshot, clock: Clock, request: JobRequest) -> TerminationMes
             return replace(again, setback=failure)
         if _settings_changed(snapshot, request, job):
             return replace(_anew(request, [each for each in (first, second) if each is not None]), setback=failure)
-        if failure.reason in MENDED_ELSEWHERE:
+        if failure.reason in HELD_UP:
             tried = [each for each in (first, second) if each is not None]
             return _until_mended(request, failure, clock, tried, adoption)
         keep = (Keep(job.meta.name, job.meta.uid, job.meta.resource_version),) if job.expires else ()
+        if engines.given_up(job) is None and may_pass(job, failure):
+            tried = [each for each in (first, second) if each is not None]
+            return later(request, failure, clock, tried, adoption or keep)
         return lasting(request, failure, adoption or keep)
     if engines.given_up(job) is not None:
         return lasting(request, _told(explain(clock, request, job), job), adoption)
@@ -122,12 +129,14 @@ def _create(snapshot: Snapshot, clock: Clock, request: JobRequest, run_: JobRun,
             time=clock.text,
         )  # fmt: skip
         return lasting(request, failure, ())
-    whose = {
+    marks = {
         INPUT_ANNOTATION: request.hash,
         MADE_FOR_ANNOTATION: snapshot.model.meta.name,
         SETTINGS_ANNOTATION: _settings(snapshot, request),
     }
-    return waiting(request, said.reason, said.message, actions=[Create(_annotated(manifest, whose))])
+    if (attempt := next_attempt(snapshot, clock, request.name)) > 1:
+        marks[ATTEMPT_ANNOTATION] = str(attempt)
+    return waiting(request, said.reason, said.message, actions=[Create(_annotated(manifest, marks))])
 
 
 def _annotated(manifest: Mapping[str, Any], more: Mapping[str, str]) -> dict[str, Any]:
@@ -179,7 +188,7 @@ def _until_mended(
 
 def _told(failure: Failure, job: JobView) -> Failure:
     """The failure, with when it is tried again."""
-    if failure.reason not in MENDED_ELSEWHERE:
+    if failure.reason not in HELD_UP:
         return failure
     minutes = f"It is tried again every {MENDED_SECONDS // 60} minutes; at once where Job {job.meta.name} is deleted."
     return failure.model_copy(update={"action": f"{failure.action.removesuffix('.')}. {minutes}"})

@@ -9,14 +9,14 @@ from lowbit.api.termination import TerminationMessage
 from lowbit.decide import engines
 from lowbit.decide.causes import of_creation, steady
 from lowbit.decide.engines import CRASH_LOOP, ENGINE, RESTARTS_THAT_LAST
-from lowbit.decide.jobs.failure import legible
+from lowbit.decide.jobs.failure import IN_ITS_OWN_WORDS, legible
 from lowbit.decide.outcome import Clock
 from lowbit.decide.serving.target import Target
 from lowbit.decide.stuck import Stuck, of_pod, pod_to_read, waits_wrongly
 from lowbit.desired.probes import startup_seconds
 from lowbit.naming.names import REVISION_LABEL
 from lowbit.state.plan import ReadEvents
-from lowbit.state.snapshot import Metadata, PodView, Snapshot
+from lowbit.state.snapshot import ContainerState, Metadata, PodView, Snapshot
 
 
 def trouble(snapshot: Snapshot, clock: Clock, target: Target) -> Failure | None:
@@ -25,7 +25,7 @@ def trouble(snapshot: Snapshot, clock: Clock, target: Target) -> Failure | None:
     startup = startup_seconds(target.revision.body.spec.source.facts.weight_bytes)
     for pod in not_ready(snapshot, label):
         for container in pod.containers:
-            failure = _refused(pod.meta, container.exit_code, container.message, label, clock)
+            failure = _refused(pod.meta, container, label, clock)
             if container.name == "fetch" and failure is not None:
                 return failure
         if (failure := engines.crash_loop(pod, startup, label, engine, clock)) is not None:
@@ -108,15 +108,21 @@ def restarted(snapshot: Snapshot, label: str) -> str | None:
     return None
 
 
-def _refused(meta: Metadata, exit_code: int | None, message: str | None, label: str, clock: Clock) -> Failure | None:
-    if exit_code != EXIT_REFUSED:
+def _refused(meta: Metadata, fetch: ContainerState, label: str, clock: Clock) -> Failure | None:
+    """Why fetch lets no engine start: at once what cannot pass, and what may pass once it does not."""
+    if fetch.exit_code not in IN_ITS_OWN_WORDS:
         return None
     try:
-        refusal = legible(TerminationMessage.model_validate_json(message or "{}"))
+        refusal = legible(TerminationMessage.model_validate_json(fetch.message or "{}"))
     except ValueError:
         refusal = None
+    lasting = fetch.exit_code == EXIT_REFUSED
+    if not lasting and (refusal is None or fetch.restarts < RESTARTS_THAT_LAST):
+        return None
+    action = refusal.action if refusal else "Restore the artifact's files in the store."
+    again = "" if lasting else ". The kubelet starts it again by itself."
     return Failure(
-        stage="Serve", reason=refusal.reason if refusal else "ArtifactRefused", exit_code=exit_code, revision=label,
-        message=refusal.message if refusal else f"pod {meta.name} refused the artifact",
-        action=refusal.action if refusal else "Restore the artifact's files in the store.", time=clock.text,
+        stage="Serve", reason=refusal.reason if refusal else "ArtifactRefused", exit_code=fetch.exit_code,
+        revision=label, message=refusal.message if refusal else f"pod {meta.name} refused the artifact",
+        action=f"{action}{again}", time=clock.text,
     )  # fmt: skip

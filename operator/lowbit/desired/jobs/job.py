@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lowbit.api.base import Wire
-from lowbit.api.documents import EXIT_REFUSED
+from lowbit.api.documents import EXIT_CRASHED, EXIT_LATER, EXIT_REFUSED
 from lowbit.api.engine import EnvironmentVariable
 from lowbit.api.paths import SCRATCH_PATH
 from lowbit.api.platform import Platform
@@ -36,14 +36,17 @@ WORKER_COMMAND = ["python3", "-m", "lowbit.worker"]
 POD_FAILURE_POLICY: Manifest = {
     "rules": [
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-        {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [EXIT_REFUSED]}},
+        {
+            "action": "FailJob",
+            "onExitCodes": {"operator": "In", "values": [EXIT_REFUSED, EXIT_CRASHED, EXIT_LATER]},
+        },
         {
             "action": "FailJob",
             "onExitCodes": {"containerName": "worker", "operator": "In", "values": [EXIT_KILLED]},
         },
     ]
 }
-"""A lost node costs no attempt. A permanent error or a SIGKILL fails the Job at once."""
+"""A lost node costs no attempt. What a retry at once cannot help, and a SIGKILL, fails the Job at once."""
 
 
 def worker_container(

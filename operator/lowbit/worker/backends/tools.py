@@ -54,7 +54,7 @@ def release() -> None:
 def quiet(log: Path) -> Iterator[Callable[[str], None]]:
     """Redirect what libraries print (bars, banners) to a file. Yields a function that writes a line to the real stdout.
 
-    If the body raises, the end of the file goes to stderr. Out of GPU memory is raised as MemoryError.
+    If the body raises, the end of the file goes to stderr.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
@@ -68,7 +68,7 @@ def quiet(log: Path) -> Iterator[Callable[[str], None]]:
         yield lambda line: _write_all(out, f"{line}\n".encode())
     except BaseException as error:
         failure = error
-        raise (MemoryError(str(error)) if type(error).__name__ == "OutOfMemoryError" else error) from error
+        raise
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -211,16 +211,17 @@ def _download(location: S3Location, what: str, mounts: Mounts) -> Path:
 
     client = client_of(location, mounts.secrets)
     key = location.path or ""
-    try:
-        head = client.head_object(Bucket=location.bucket, Key=key)
-    except botocore.exceptions.ClientError as error:
-        if s3client.is_missing(error):
-            raise RefusalError(
-                "DatasetMissing",
-                f"{what}: there is no object {key} in bucket {location.bucket}",
-                "give the object's key",
-            ) from error
-        raise s3client.explain(error, location.bucket) from error
+    with s3client.calling(location.bucket):
+        try:
+            head = client.head_object(Bucket=location.bucket, Key=key)
+        except botocore.exceptions.ClientError as error:
+            if s3client.is_missing(error):
+                raise RefusalError(
+                    "DatasetMissing",
+                    f"{what}: there is no object {key} in bucket {location.bucket}",
+                    "give the object's key",
+                ) from error
+            raise
     file = RemoteFile(key, head["ContentLength"], head["ETag"])
     target = mounts.scratch / "datasets" / location.bucket / key
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -73,8 +73,10 @@ def read_suite(store: Store, key: str, suite: ResolvedSuite, version: str) -> An
     data = store.read(marker_key(key))
     if data is None:
         return None
+    # Outside of try: a store that cannot be read is not damaged, and nobody must delete anything there.
+    samples = store.read(samples_key(key)) or b""
     try:
-        return _load_suite(store, key, suite, version, StoredSuite.model_validate_json(data))
+        return _load_suite(samples, key, suite, version, StoredSuite.model_validate_json(data))
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise RefusalError(
             "Damaged",
@@ -84,12 +86,11 @@ def read_suite(store: Store, key: str, suite: ResolvedSuite, version: str) -> An
         ) from error
 
 
-def _load_suite(store: Store, key: str, suite: ResolvedSuite, version: str, marker: StoredSuite) -> Any | None:
+def _load_suite(data: bytes, key: str, suite: ResolvedSuite, version: str, marker: StoredSuite) -> Any | None:
     if suite_key(marker.of) != key:
         raise ValueError("suite.json is of something else than its folder's name says")
     if UNKNOWN_VERSION not in (marker.engine_version, version) and marker.engine_version != version:
         return None
-    data = store.read(samples_key(key)) or b""
     if hashlib.sha256(data).hexdigest() != marker.samples:
         raise ValueError("samples.npz is not the one that suite.json was written for")
     kind, settings = suite_of(suite)

@@ -9,18 +9,28 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BufferedRandom
 from pathlib import Path
 from typing import Any
 
 from lowbit.api.references import HuggingFaceLocation
+from lowbit.worker.errors.network import unreachable
+from lowbit.worker.errors.servers import Answer, passing, retry_after, said
+from lowbit.worker.errors.system import naming
 from lowbit.worker.model.file_list import CHUNK, Advance, check_path, hash_file
-from lowbit.worker.refuse import RefusalError
+from lowbit.worker.refuse import LaterError, RefusalError
 from lowbit.worker.sources.base import RemoteFile, is_hidden, partial_path
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 GIT_PREFIX = "git:"
 """The hub identifies small files by their git blob hash, large ones by their SHA-256."""
+TIMEOUT_SECONDS = 60.0
+"""For the list of files; a download has the library's own."""
+LONGEST_WAIT_SECONDS = 60.0
+"""A pause that is waited for in the worker; after a longer one the operator makes the Job anew."""
 
 
 class _Counting:
@@ -49,14 +59,11 @@ class HubOrigin:
         self.token = read_token(location, secrets)
         self.api = huggingface_hub.HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None, token=self.token or False)
         self.identity: str | None = f"{self.api.endpoint}/{self.repo}@{self.revision}"
+        no_long_waits(self._asked)
 
     def files(self) -> list[RemoteFile]:
-        from huggingface_hub.errors import HfHubHTTPError
-
-        try:
-            info = self.api.model_info(self.repo, revision=self.revision, files_metadata=True)
-        except HfHubHTTPError as error:
-            raise self._explain(error) from error
+        with self._explaining():
+            info = self.api.model_info(self.repo, revision=self.revision, files_metadata=True, timeout=TIMEOUT_SECONDS)
         found = []
         for item in info.siblings or []:
             if not is_hidden(item.rfilename):
@@ -66,7 +73,6 @@ class HubOrigin:
 
     def fetch(self, file: RemoteFile, target: Path, advance: Advance) -> None:
         from huggingface_hub import hf_hub_url
-        from huggingface_hub.errors import HfHubHTTPError
         from huggingface_hub.file_download import http_get
         from huggingface_hub.utils import build_hf_headers
 
@@ -79,16 +85,13 @@ class HubOrigin:
         advance(done)
         url = hf_hub_url(self.repo, file.path, revision=self.revision, endpoint=self.api.endpoint)
         if done < file.size:
-            with partial.open("r+b") as writer:
+            with partial.open("r+b") as writer, naming(partial), self._explaining():
                 writer.seek(done)
-                try:
-                    http_get(
-                        url, _Counting(writer, advance), resume_size=done,
-                        headers=build_hf_headers(token=self.token or False),
-                        expected_size=file.size, tqdm_class=_silent_bar(),
-                    )  # fmt: skip
-                except HfHubHTTPError as error:
-                    raise self._explain(error) from error
+                http_get(
+                    url, _Counting(writer, advance), resume_size=done,
+                    headers=build_hf_headers(token=self.token or False),
+                    expected_size=file.size, tqdm_class=_silent_bar(),
+                )  # fmt: skip
         self._check(file, partial)
         partial.replace(target)
 
@@ -100,10 +103,33 @@ class HubOrigin:
             expected, found = file.version, hash_file(path)
         if expected and expected != found:
             path.unlink()
-            raise OSError(f"{self.name}: {file.path} came with other content than the hub names")
+            raise LaterError(
+                "ContentDiffers",
+                f"{self.name}: {file.path} came with other content than the hub names",
+                "if it stays so, look at the mirror or the proxy that it came through (platform.hubEndpoint)",
+            )
 
-    def _explain(self, error: Exception) -> Exception:
-        status = getattr(getattr(error, "response", None), "status_code", None)
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        """What the hub refuses or cannot do, in words that say what to do."""
+        from huggingface_hub.errors import HfHubHTTPError
+
+        try:
+            yield
+        except HfHubHTTPError as error:
+            status = error.response.status_code
+            raise self._refused(status) or self._answered(error, status) from error
+        except RefusalError:
+            raise
+        except Exception as error:
+            # Who was asked is known only here; a full disk and a bug are named in the end.
+            found = unreachable(error, self._asked) or self._misunderstood(error)
+            if found is None:
+                raise
+            raise found from error
+
+    def _refused(self, status: int) -> RefusalError | None:
+        """The refusal of what may not be read, or is not there."""
         if status in (401, 403):
             return RefusalError(
                 "AccessDenied",
@@ -114,7 +140,49 @@ class HubOrigin:
             return RefusalError(
                 "SourceMissing", f"{self.name} does not exist", "check the repository's name and the commit hash"
             )
-        return error
+        return None
+
+    def _answered(self, error: Any, status: int) -> RefusalError:
+        """The error of any other answer."""
+        answer = Answer(status, error.response.headers, error.server_message or "")
+        return passing(self._asked, answer, time.time()) or RefusalError(
+            "HubRefused",
+            f"{self._asked}: it answered {said(answer)}",
+            "check platform.hubEndpoint, and the proxy before it",
+        )
+
+    def _misunderstood(self, error: Exception) -> LaterError | None:
+        """The error of an answer that is cut off, or that is none of a hub's: a proxy's page, for instance."""
+        if not isinstance(error, OSError | ValueError) or getattr(error, "errno", None) is not None:
+            return None
+        return LaterError(
+            "ServerFailed",
+            f"{self._asked}: its answer cannot be used: {' '.join(str(error).split())}",
+            "check platform.hubEndpoint, and the proxy before it",
+        )
+
+    @property
+    def _asked(self) -> str:
+        return f"{self.api.endpoint}, asked for {self.name}"
+
+
+def no_long_waits(who: str) -> None:
+    """Raise LaterError where the hub asks for a long pause: the library would sleep longer than a Job may take."""
+    from huggingface_hub import set_client_factory
+    from huggingface_hub.utils._http import default_client_factory
+
+    def look(response: Any) -> None:
+        if (retry_after(response.headers, time.time()) or 0.0) > LONGEST_WAIT_SECONDS:
+            found = passing(who, Answer(response.status_code, response.headers), time.time())
+            if found is not None:
+                raise found
+
+    def make() -> Any:
+        client = default_client_factory()
+        client.event_hooks["response"].append(look)
+        return client
+
+    set_client_factory(make)
 
 
 def check_commit(location: HuggingFaceLocation) -> None:

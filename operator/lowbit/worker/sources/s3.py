@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import botocore.exceptions
-
 from lowbit.api.references import S3Location
 from lowbit.worker import s3client
+from lowbit.worker.errors.system import naming
 from lowbit.worker.model.file_list import CHUNK, Advance, check_path
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.sources.base import RemoteFile, is_hidden, partial_path
@@ -32,14 +31,12 @@ class S3Origin:
 
     def files(self) -> list[RemoteFile]:
         found = []
-        try:
+        with s3client.calling(self.bucket):
             for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix):
                 for item in page.get("Contents", []):
                     path = item["Key"][len(self.prefix) :]
                     if path and not path.endswith("/") and not is_hidden(path):
                         found.append(RemoteFile(check_path(path), item["Size"], item["ETag"]))
-        except botocore.exceptions.ClientError as error:
-            raise s3client.explain(error, self.bucket) from error
         if not found:
             raise RefusalError(
                 "SourceMissing", f"{self.name} holds no object", "give the prefix below which the files lie"
@@ -60,17 +57,15 @@ def download(client: Any, bucket: str, key: str, file: RemoteFile, target: Path,
     done = partial.stat().st_size if partial.is_file() else 0
     advance(done)
     if done < file.size:
-        try:
+        with s3client.calling(bucket), partial.open("ab") as writer:
             answer = client.get_object(Bucket=bucket, Key=key, Range=f"bytes={done}-", IfMatch=file.version)
-        except botocore.exceptions.ClientError as error:
-            raise s3client.explain(error, bucket) from error
-        with partial.open("ab") as writer:
             for chunk in answer["Body"].iter_chunks(CHUNK):
-                writer.write(chunk)
+                with naming(partial):
+                    writer.write(chunk)
                 advance(len(chunk))
     partial.touch()
     if partial.stat().st_size != file.size:
         partial.unlink()
-        raise OSError(f"{key} in bucket {bucket} came with another size than was listed")
+        raise s3client.changed(bucket, f"{key} came with another size than was listed")
     partial.replace(target)
     mark.unlink()

@@ -18,7 +18,7 @@ from lowbit.naming.store_keys import (
     hexadecimal,
 )
 from lowbit.worker.model.file_list import Advance, FileList, hash_file, parse, silent
-from lowbit.worker.refuse import RefusalError
+from lowbit.worker.refuse import LaterError, RefusalError
 
 STALE_SECONDS = 6 * 3600
 """Entries under partial/ that were not written to for this long are abandoned."""
@@ -129,9 +129,9 @@ def damaged(kind: Kind, digest: str, why: str) -> RefusalError:
     )
 
 
-def no_space(needed: int, free: int, what: str) -> RefusalError:
+def no_space(needed: int, free: int, what: str) -> LaterError:
     """The refusal of work that would fill the volume."""
-    return RefusalError(
+    return LaterError(
         "NoSpace",
         f"{what} needs {needed / 1e9:.2f} GB and {free / 1e9:.2f} GB are free",
         "grow the store's claim, or remove models from it that nobody uses",

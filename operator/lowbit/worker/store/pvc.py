@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -13,9 +14,12 @@ from typing import IO
 
 from lowbit.naming.store_keys import Kind, file_list_key, folder_key
 from lowbit.worker.model.file_list import Advance, FileList, check_path, hash_file, list_files, scan, silent
+from lowbit.worker.refuse import LaterError
 from lowbit.worker.store.base import SPARE, STALE_SECONDS, Store, damaged, no_space
 
 FILE_MODE = 0o644
+NO_LOCK = (errno.EWOULDBLOCK, errno.EACCES, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+"""Errors of a lock that another process holds, or of a volume without locks."""
 FOLDER_MODE = 0o755
 
 
@@ -103,8 +107,10 @@ class PVCStore(Store):
         file = (self.partial / f"{name}.lock").open("w")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
             file.close()
+            if error.errno not in NO_LOCK:
+                raise
             return False
         self._locks[name] = file
         return True
@@ -145,7 +151,11 @@ def settle(workspace: Path, file_list: FileList) -> None:
     """Make files readable for every user and sync them to disk, before anything refers to them."""
     names = list_files(workspace)
     if names != [file.path for file in file_list.files]:
-        raise RuntimeError(f"{workspace} changed after it was hashed")
+        raise LaterError(
+            "ContentDiffers",
+            f"the store's {workspace.name} changed after it was hashed",
+            "let nothing but Lowbit write into the store",
+        )
     for path in [workspace, *(p for p in workspace.rglob("*") if p.is_dir())]:
         path.chmod(FOLDER_MODE)
     for name in names:

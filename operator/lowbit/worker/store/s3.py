@@ -11,6 +11,7 @@ import botocore.exceptions
 from lowbit.naming.store_keys import Kind, file_list_key, folder_key
 from lowbit.worker import s3client
 from lowbit.worker.model.file_list import Advance, FileEntry, FileList, check_path, hash_file, silent
+from lowbit.worker.refuse import RefusalError
 from lowbit.worker.store.base import SPARE, Store, damaged, no_space
 
 HASH_FIELD = "sha256"
@@ -28,12 +29,13 @@ class S3Store(Store):
         self.scratch = scratch
 
     def read(self, key: str) -> bytes | None:
-        try:
-            return bytes(self.client.get_object(Bucket=self.bucket, Key=self._key(key))["Body"].read())
-        except botocore.exceptions.ClientError as error:
-            if s3client.is_missing(error):
-                return None
-            raise s3client.explain(error, self.bucket) from error
+        with s3client.calling(self.bucket):
+            try:
+                return bytes(self.client.get_object(Bucket=self.bucket, Key=self._key(key))["Body"].read())
+            except botocore.exceptions.ClientError as error:
+                if s3client.is_missing(error):
+                    return None
+                raise
 
     def has(self, key: str) -> bool:
         return self._head(key) is not None
@@ -97,12 +99,13 @@ class S3Store(Store):
         return f"{self.prefix}/{check_path(key)}" if self.prefix else check_path(key)
 
     def _head(self, key: str) -> Any:
-        try:
-            return self.client.head_object(Bucket=self.bucket, Key=self._key(key))
-        except botocore.exceptions.ClientError as error:
-            if s3client.is_missing(error):
-                return None
-            raise s3client.explain(error, self.bucket) from error
+        with s3client.calling(self.bucket):
+            try:
+                return self.client.head_object(Bucket=self.bucket, Key=self._key(key))
+            except botocore.exceptions.ClientError as error:
+                if s3client.is_missing(error):
+                    return None
+                raise
 
     def _commit_file(self, key: str, path: Path, file: FileEntry, advance: Advance) -> None:
         head = self._head(key)
@@ -119,10 +122,20 @@ class S3Store(Store):
 
     def _download(self, key: str, target: Path, advance: Advance) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
-        self._call(self.client.download_file, Key=self._key(key), Filename=str(target), Callback=advance)
+        with s3client.calling(self.bucket):
+            try:
+                self.client.download_file(
+                    Bucket=self.bucket, Key=self._key(key), Filename=str(target), Callback=advance
+                )
+            except botocore.exceptions.ClientError as error:
+                if s3client.is_missing(error):
+                    raise RefusalError(
+                        "Damaged",
+                        f"the store's bucket {self.bucket} has lost {self._key(key)}",
+                        "restore it; or remove the manifest that names it, so that it is made again",
+                    ) from error
+                raise
 
     def _call(self, function: Any, **arguments: Any) -> None:
-        try:
+        with s3client.calling(self.bucket):
             function(Bucket=self.bucket, **arguments)
-        except botocore.exceptions.ClientError as error:
-            raise s3client.explain(error, self.bucket) from error
