@@ -123,7 +123,7 @@ class OutOfMemoryError(RuntimeError):
 
 def test_a_gpu_without_room_asks_for_no_more_memory_of_the_job() -> None:
     code, refusal = end(OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"))
-    assert (code, refusal.reason) == (EXIT_REFUSED, "GPUOutOfMemory")
+    assert (code, refusal.reason) == (EXIT_REFUSED, "OutOfGPUMemory")
     assert "GPU with more memory" in refusal.action
 
 

@@ -45,7 +45,8 @@ class PVCLocation(Wire):
     claim_name: OtherName
     """Name of the claim."""
     path: RelativePath | None = None
-    """Path below the root of the volume; by default the root itself."""
+    """Path below the root of the volume; by default the root itself. In a hub cache the folder of one commit:
+    hub/models--org--name/snapshots/<commit>."""
 
 
 class S3Location(Wire):

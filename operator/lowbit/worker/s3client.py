@@ -11,9 +11,7 @@ from typing import Any
 
 import boto3
 import botocore.config
-from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
-from s3transfer.exceptions import S3DownloadFailedError
 
 from lowbit.api.paths import CA_BUNDLE_PATH, SECRETS_PATH
 from lowbit.worker.errors.network import unreachable
@@ -31,6 +29,8 @@ THROTTLED = {
 FULL = {"XMinioStorageFull", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "InsufficientCapacity"}
 CHANGED = (412, 416)
 """Statuses of a read whose object is another one than before, or shorter."""
+CHANGED_MEANWHILE = "S3DownloadFailedError"
+"""Name of s3transfer's error for an object that was changed while it was downloaded."""
 TRANSIENT = {"RequestTimeout", "RequestTimeTooSkewed", "InternalError", "ServiceUnavailable", "OperationAborted"}
 """Codes that may pass although some of them come with a 400."""
 
@@ -78,16 +78,20 @@ def calling(bucket: str) -> Iterator[None]:
     """Calls of a client, whose errors say what happened to which bucket, and whether it may pass."""
     try:
         yield
-    except (ClientError, BotoCoreError, Boto3Error, S3DownloadFailedError) as error:
-        raise explain(error, bucket) from error
+    except RefusalError:
+        raise
+    except Exception as error:
+        found = explain(error, bucket)
+        if found is None:
+            raise
+        raise found from error
 
 
-def explain(error: Exception, bucket: str) -> Exception:
+def explain(error: Exception, bucket: str) -> RefusalError | None:
     """A LaterError for what may pass, else a RefusalError. Libraries wrap the store's answer in errors of their own.
 
-    The error itself where it is that of a file, or the library's own: worker/errors names it in the end.
+    None for an error of a file, or of the library itself: worker/errors names it in the end.
     """
-    named_later = error
     # What boto3 raises in the end of its retries holds the last error, and is not raised from it.
     chain = [each for one in (error, getattr(error, "last_exception", None)) for each in causes(one)]
     answered = next((each for each in chain if isinstance(each, ClientError)), None)
@@ -96,10 +100,10 @@ def explain(error: Exception, bucket: str) -> Exception:
     lost = next((found for each in chain if (found := unreachable(each, f"bucket {bucket}")) is not None), None)
     if lost is not None:
         return lost
-    if isinstance(error, S3DownloadFailedError):
+    if type(error).__name__ == CHANGED_MEANWHILE:
         return changed(bucket, str(error))
-    if isinstance(error, Boto3Error):
-        return named_later
+    if not isinstance(error, BotoCoreError):
+        return None
     return RefusalError(
         "BucketRefused",
         f"the bucket {bucket} cannot be used: {error}",

@@ -13,7 +13,7 @@ from lowbit.decide.outcome import Clock, StageResult
 from lowbit.state.plan import WriteStatus
 from lowbit.state.snapshot import Observed
 
-NOT_MADE = frozenset({"QuantizationFailed", "SmokeTestFailed", "BadArtifact", "OutOfMemory", "GPUOutOfMemory"})
+NOT_MADE = frozenset({"QuantizationFailed", "SmokeTestFailed", "BadArtifact", "OutOfMemory", "OutOfGPUMemory"})
 """Reasons by which quantize says that this recipe does not work on this model."""
 NOT_MEASURED = frozenset({"EngineCrashLoop", "OutOfMemory"})
 """Reasons by which the evaluation of an artifact says that the engine cannot run it. The original ran before it."""

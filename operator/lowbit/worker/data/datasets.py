@@ -16,8 +16,9 @@ from lowbit.api.paths import CONFIG_MAPS_PATH, SCRATCH_PATH, SECRETS_PATH, VOLUM
 from lowbit.api.references import S3Location
 from lowbit.api.suites.dataset import EvaluationDataset
 from lowbit.worker.data.chats import Message, NoChatError, is_chat, messages_of, tools_of, words_of
-from lowbit.worker.model.file_list import hash_file, silent
+from lowbit.worker.model.file_list import check_path, hash_file, silent
 from lowbit.worker.refuse import RefusalError
+from lowbit.worker.sources.beneath import Beneath, OutsideError
 from lowbit.worker.store import Store
 
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
@@ -133,23 +134,31 @@ def no_chat_template(what: str) -> RefusalError:
 
 
 def locate(dataset: CalibrationDataset | EvaluationDataset, what: str, mounts: Mounts) -> Path:
-    """A local file with the dataset's content. Raises RefusalError if there is none."""
+    """A local copy of the dataset: what is read, checked and stored is one content. Raises RefusalError."""
     if dataset.config_map is not None:
-        path = mounts.config_maps / dataset.config_map.name / dataset.config_map.key
-        action = f"add the key {dataset.config_map.key} to the ConfigMap {dataset.config_map.name}"
-    elif dataset.pvc is not None:
-        from lowbit.worker.sources.pvc import resolve
+        name, key = dataset.config_map.name, dataset.config_map.key
+        action = f"add the key {key} to the ConfigMap {name}"
+        return _copied(mounts.config_maps / name, key, mounts.scratch / "datasets" / "configmaps" / name, what, action)
+    if dataset.pvc is not None:
+        claim, path = dataset.pvc.claim_name, dataset.pvc.path or "."
+        action = f"give the path of a JSONL or Parquet file on the claim {claim}; links on the way have to stay on it"
+        return _copied(mounts.volumes / claim, path, mounts.scratch / "datasets" / "claims" / claim, what, action)
+    if dataset.s3 is not None:
+        return _download(dataset.s3, what, mounts)
+    raise ValueError("a dataset is exactly one of pvc, s3 and configMap")
 
-        path = resolve(dataset.pvc, mounts.volumes)
-        action = f"give the path of a JSONL or Parquet file on the claim {dataset.pvc.claim_name}"
-    elif dataset.s3 is not None:
-        path = _download(dataset.s3, what, mounts)
-        action = "give the key of a JSONL or Parquet object"
-    else:
-        raise ValueError("a dataset is exactly one of pvc, s3 and configMap")
-    if not path.is_file():
-        raise RefusalError("DatasetMissing", f"{what} is not there, or not a file", action)
-    return path
+
+def _copied(root: Path, path: str, folder: Path, what: str, action: str) -> Path:
+    """A copy of a file below root, whose links stay there, under the same path below folder."""
+    target = folder / check_path(path) if path != "." else folder
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        Beneath(root).copy(path, target, silent)
+    except OutsideError as error:
+        raise RefusalError("PathOutside", f"{what}: {path} leads out of {root.name}", action) from error
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise RefusalError("DatasetMissing", f"{what} is not there, or not a file", action) from error
+    return target
 
 
 def import_dataset(store: Store, path: Path) -> str:
@@ -223,7 +232,7 @@ def _download(location: S3Location, what: str, mounts: Mounts) -> Path:
                 ) from error
             raise
     file = RemoteFile(key, head["ContentLength"], head["ETag"])
-    target = mounts.scratch / "datasets" / location.bucket / key
+    target = mounts.scratch / "datasets" / "buckets" / location.bucket / key
     target.parent.mkdir(parents=True, exist_ok=True)
     download(client, location.bucket, key, file, target, silent)
     return target

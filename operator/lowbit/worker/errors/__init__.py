@@ -61,7 +61,7 @@ def of_device(error: BaseException) -> RefusalError | None:
         words = " ".join(str(each).split())
         if type(each).__name__ == DEVICE_MEMORY:
             return RefusalError(
-                "GPUOutOfMemory",
+                "OutOfGPUMemory",
                 f"the GPU's memory was too small: {words}",
                 "use a GPU with more memory, or lower calibration.maxTokens",
             )
