@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
+
+from pydantic_core import PydanticUndefined
 
 from lowbit.api.base import Wire
 
@@ -54,6 +57,41 @@ def exactly_one(what: str, *members: str) -> Rule:
     )
 
 
+def or_default(path: str, kind: type[Wire], attribute: str) -> str:
+    """CEL: the field of that type below path, or its default: inside of lists the API server fills in nothing."""
+    field = kind.model_fields[attribute]
+    name = f"{path}.{field.alias or attribute}"
+    if field.is_required() or field.default is None:
+        return name
+    return f"(has({name}) ? {name} : {json.dumps(field.default)})"
+
+
+def equal(kind: type[Wire], one: str, other: str, *, one_type: bool = True) -> str:
+    """CEL: two objects of a type are equal, whether their defaults are written or not.
+
+    one_type: whether CEL takes them for one type, as two items of one list are.
+    """
+    plain = f"{one} == {other}" if one_type else f"dyn({one}) == dyn({other})"
+    defaults = {name: field for name, field in kind.model_fields.items() if field.default not in NOT_FILLED_IN}
+    if not defaults:
+        return plain
+    parts = []
+    for attribute, field in kind.model_fields.items():
+        name = field.alias or attribute
+        both = f"!has({one}.{name}) || !has({other}.{name}) || {one}.{name} == {other}.{name}"
+        if field.is_required():
+            parts.append(f"{one}.{name} == {other}.{name}")
+        elif attribute in defaults:
+            # Not by or_default(): of a number or a word the API server cannot tell how much that would cost.
+            is_default = f"(!has({{0}}.{name}) || {{0}}.{name} == {json.dumps(field.default)})"
+            parts.append(f"{is_default.format(one)} == {is_default.format(other)} && ({both})")
+        else:
+            parts.append(f"has({one}.{name}) == has({other}.{name}) && ({both})")
+    return " && ".join(parts)
+
+
+NOT_FILLED_IN = (None, "", PydanticUndefined)
+"""Defaults that say nothing, and what stands where there is none."""
 NUMBER_CEL = "'^[0-9]+([.][0-9]+)?$'"
 
 

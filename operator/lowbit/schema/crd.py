@@ -16,7 +16,7 @@ from lowbit.api.modelstore import ModelStore
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModel
 from lowbit.schema.rules_objects import OBJECT_RULES
-from lowbit.schema.structural import Converter, Schema, validation
+from lowbit.schema.structural import DEFAULT, Converter, Schema, validation
 
 HEADER: Final = "# Made from operator/lowbit/api by `lowbit crds crds`: change the types, not this file.\n"
 
@@ -164,12 +164,12 @@ def kind_description(kind: Kind) -> str:
 
 
 def without_defaults(node: Any) -> Any:
-    """A schema without defaults, for a status: the API server must not fill in anything."""
+    """A schema without defaults, for a status: nobody writes one, and the API server must not fill in anything."""
     if isinstance(node, list):
         return [without_defaults(item) for item in node]
     if isinstance(node, dict):
         return {key: without_defaults(value) for key, value in node.items() if key != "default"}
-    return node
+    return node.partition(f" {DEFAULT}")[0] if isinstance(node, str) else node
 
 
 def definition(kind: Kind, platform: Platform | None = None) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from lowbit.api.platform import Platform
 from lowbit.api.pods import PodOptions
 from lowbit.api.quantizedmodel import QuantizedModel, QuantizedModelSpec
 from lowbit.api.recipes import RECIPES, recipe_of
-from lowbit.api.rule import Rule, exactly_one
+from lowbit.api.references import ConfigMapLocation, PVCLocation, S3Location
+from lowbit.api.rule import Rule, equal, exactly_one, or_default
 from lowbit.api.suites import SUITES, AnySuite
 from lowbit.api.suites.dataset import EvaluationDataset
 from lowbit.naming.names import MAX_MODEL_NAME
@@ -83,12 +84,24 @@ def candidates_differ(spec: QuantizedModelSpec) -> bool:
     return all(one != other for one, other in combinations(spec.candidates, 2))
 
 
+def _same_candidate() -> str:
+    """CEL: the candidates c and d are equal, whether their defaults are written or not."""
+    parts = ["has(c.engine) == has(d.engine) && (!has(c.engine) || c.engine == d.engine)"]
+    for kind in RECIPES:
+        both = f"has(c.{kind.name}) == has(d.{kind.name})"
+        same = equal(kind.spec, f"c.{kind.name}", f"d.{kind.name}")
+        parts.append(f"{both} && (!has(c.{kind.name}) || ({same}))")
+    return " && ".join(parts)
+
+
 def _same_place(kind: AnySuite, field: str) -> str:
     """CEL: the calibration dataset d is this dataset of the suite s."""
     place = f"s.{kind.name}.{to_camel(field)}"
+    members = (("pvc", PVCLocation), ("s3", S3Location), ("configMap", ConfigMapLocation))
     same = " && ".join(
-        f"has(d.{member}) == has({place}.{member}) && (!has(d.{member}) || dyn(d.{member}) == dyn({place}.{member}))"
-        for member in ("pvc", "s3", "configMap")
+        f"has(d.{name}) == has({place}.{name}) && "
+        f"(!has(d.{name}) || ({equal(location, f'd.{name}', f'{place}.{name}', one_type=False)}))"
+        for name, location in members
     )
     required = kind.spec.model_fields[field].is_required()
     there = f"has(s.{kind.name})" if required else f"has(s.{kind.name}) && has({place})"
@@ -98,7 +111,7 @@ def _same_place(kind: AnySuite, field: str) -> str:
 _SAME_PLACE: Final = " || ".join(_same_place(kind, field) for kind in SUITES for field in kind.dataset_fields)
 _LENGTHS: Final = " or ".join(f"{kind.name}.{to_camel(kind.length_field)}" for kind in SUITES if kind.length_field)
 _ROOM: Final = " && ".join(
-    f"(!has(s.{kind.name}) || s.{kind.name}.{to_camel(kind.length_field)} < {{0}})"
+    f"(!has(s.{kind.name}) || {or_default(f's.{kind.name}', kind.spec, kind.length_field)} < {{0}})"
     for kind in SUITES
     if kind.length_field
 )
@@ -117,7 +130,7 @@ WHOLE: Final[dict[type[Wire], tuple[Rule, ...]]] = {
     CalibrationDataset: (exactly_one_location("a calibration dataset"),),
     Calibration: (
         Rule(
-            "self.datasets.exists(d, d.weight > 0)",
+            "self.datasets.exists(d, !has(d.weight) || d.weight > 0)",
             "the weights of the datasets sum to zero: give at least one of them a weight above 0",
             lambda calibration: any(dataset.weight > 0 for dataset in calibration.datasets),
             "datasets",
@@ -131,7 +144,7 @@ WHOLE: Final[dict[type[Wire], tuple[Rule, ...]]] = {
             calibration_needed,
         ),
         Rule(
-            "self.candidates.all(c, self.candidates.exists_one(d, d == c))",
+            f"self.candidates.all(c, self.candidates.exists_one(d, {_same_candidate()}))",
             "two candidates are identical: the second could only fail like the first; remove it, or change it",
             candidates_differ,
             "candidates",

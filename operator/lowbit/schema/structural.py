@@ -2,10 +2,14 @@
 
 Differences from JSON Schema: no $ref, no anyOf with null (what may be absent is not required), no additionalProperties
 beside properties (the API server prunes, and strict validation refuses), no floats, and lists with keys.
+
+Inside the items of a list there are no defaults: Argo CD and others merge a list as one value, and would take what the
+API server has filled in for a change of somebody's, for ever. The types have the default, and the description says it.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -21,6 +25,8 @@ Schema = dict[str, Any]
 COPIED: Final = ("type", "enum", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "pattern")
 LIST_KEYS: Final = ("name", "type", "metric")
 """A list of objects whose first member is one of these, and is required, is a map by it: no duplicates, easy merges."""
+DEFAULT: Final = "Default: "
+"""Before the default of a field inside of a list, in its description."""
 QUANTITY: Final = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
 
 
@@ -32,6 +38,8 @@ class Converter:
         self.definitions: dict[str, Schema] = self.source.get("$defs", {})
         self.rules = rules
         self.platform = platform
+        self.lists = 0
+        """How many lists the present node is inside of."""
 
     def convert(self) -> Schema:
         """The structural schema of the whole type."""
@@ -54,8 +62,16 @@ class Converter:
         if "const" in node:
             out["enum"] = [node["const"]]
         if self.is_worth_filling_in(node):
-            out["default"] = self.default(node)
+            out |= self.filled_in(node, out)
         return out
+
+    def filled_in(self, node: Schema, out: Schema) -> Schema:
+        """The default for the API server; inside of a list for readers only."""
+        if not self.lists:
+            return {"default": self.default(node)}
+        if "description" not in out or isinstance(node["default"], dict):
+            return {}
+        return {"description": f"{out['description']} {DEFAULT}{json.dumps(node['default'])}."}
 
     def resolved(self, node: Schema) -> Schema:
         """The node with its reference followed and `or null` taken away; its own description and default win."""
@@ -112,7 +128,9 @@ class Converter:
         if out.get("type") == "number":
             raise TypeError(f"a float in an API object is not portable: {node}")
         if out.get("type") == "array":
+            self.lists += 1
             out["items"] = self.schema(node["items"])
+            self.lists -= 1
             out |= list_kind(out["items"])
         if self.rules and "pattern" in out:
             pattern = out.pop("pattern")
@@ -132,7 +150,9 @@ class Converter:
         values = [value for member in members for value in member.get("enum", [member.get("const")])]
         if {type(value) for value in values} != {int, str}:
             raise TypeError(f"no structural schema for {members}")
-        return {"x-kubernetes-int-or-string": True, "enum": values}
+        # The length tells the API server how little a rule that compares two of them costs.
+        longest = max(len(value) for value in values if isinstance(value, str))
+        return {"x-kubernetes-int-or-string": True, "maxLength": longest, "enum": values}
 
     def validations(self, name: str) -> Schema:
         known = {kind.__name__: kind for kind in subclasses(Wire)}

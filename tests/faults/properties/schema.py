@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from lowbit.schema.structural import DEFAULT
 from tests.api.manifests import ROOT
 
 Schema = dict[str, Any]
@@ -39,10 +41,14 @@ class Property:
 
 @cache
 def spec_schema(plural: str) -> Schema:
-    """The schema of the spec in crds/<plural>.yaml."""
+    """The schema of the spec in crds/<plural>.yaml, with the defaults that stand in descriptions (inside of lists)."""
     crd = yaml.safe_load((ROOT / "crds" / f"{plural}.yaml").read_text())
     (version,) = crd["spec"]["versions"]
     schema: Schema = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    for each in properties(schema):
+        _, mark, told = each.schema.get("description", "").rpartition(f" {DEFAULT}")
+        if mark:
+            each.schema["default"] = json.loads(told.removesuffix("."))
     return schema
 
 

@@ -54,13 +54,14 @@ class GPTQKind(RecipeKind[GPTQ, ResolvedGPTQ]):
     loadable = f"4 or 8 bits, sym, {groups.LOADABLE}, and desc_act only with group size -1"
     rules = (
         Rule(
-            "!self.descAct || self.groupSize == 'Auto' || self.groupSize == -1",
+            "!has(self.descAct) || !self.descAct || !has(self.groupSize) || self.groupSize == 'Auto' || "
+            "self.groupSize == -1",
             "vLLM loads descAct only without groups: write groupSize: -1, or leave descAct out",
             lambda gptq: not gptq.desc_act or gptq.group_size in ("Auto", groups.WHOLE_ROW),
             "descAct",
         ),
         Rule(
-            "self.sym",
+            "!has(self.sym) || self.sym",
             "vLLM loads no asymmetric GPTQ: leave sym out, or write sym: true",
             lambda gptq: bool(gptq.sym),
             "sym",
