@@ -17,7 +17,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lowbit.api.documents import EXIT_REFUSED
+from lowbit.api.documents import EXIT_LATER, EXIT_REFUSED
 from lowbit.api.termination import Refusal, TerminationMessage
 from lowbit.decide.reconcile import decide
 from lowbit.desired.jobs.job import EXIT_KILLED
@@ -41,7 +41,7 @@ SMALL = st.integers(0, 5)
 STEP = st.tuples(st.just("reconcile"), SMALL, SMALL)
 EVENT = st.tuples(
     st.sampled_from(
-        ["reconcile", "finish", "finish", "kill", "exhaust", "refuse", "lose_pod", "delete_job", "roll_out", "wipe",
+        ["reconcile", "finish", "finish", "kill", "exhaust", "refuse", "busy", "lose_pod", "delete_job", "roll_out", "wipe",
          "delete_model", "apply_model", "store_fails", "store_returns", "wait", "crash", "overtake"]
     ), SMALL, SMALL,
 )  # fmt: skip
@@ -155,6 +155,11 @@ class Disorder:
             refusal = Refusal(reason="BadData", message="it is bad.", action="Mend it.")
             self.world.finish_job(job, TerminationMessage(refusal=refusal), code=EXIT_REFUSED)
 
+    def busy(self, first: int, second: int) -> None:
+        if job := self.pick(self.jobs(), first):
+            refusal = Refusal(reason="Throttled", message="it is busy.", action="Wait.", retry_after=60 * second)
+            self.world.finish_job(job, TerminationMessage(refusal=refusal), code=EXIT_LATER)
+
     def lose_pod(self, first: int, _: int) -> None:
         if job := self.pick(self.jobs(finished=True), first):
             self.world.delete("Pod", job)
@@ -228,11 +233,18 @@ class Disorder:
                 self.world.delete("Job", job)
         return self.rest()
 
+    def exit_code(self, job: str) -> int | None:
+        """Of the worker of a Job's pod, if it is still there."""
+        pod = self.world.objects.get(("Pod", job))
+        return pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] if pod is not None else None
+
     def rest(self) -> list[str]:
         """Go on until nothing changes; then nothing is written any more, however late it is."""
         names = sorted(self.world.names("QuantizedModel"))
-        self.world.settle_waiting(*names, after=self.nothing_is_made_twice)
-        self.world.now += timedelta(hours=1)
+        # What may pass is tried again after an hour at the latest, stage by stage.
+        for _ in range(1 + len([job for job in self.jobs(finished=True) if self.exit_code(job) == EXIT_LATER])):
+            self.world.settle_waiting(*names, after=self.nothing_is_made_twice)
+            self.world.now += timedelta(hours=1.5)
         for name in names:
             decided = self.decide(name)
             assert decided is not None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from lowbit.api.documents import EXIT_ENGINE, EXIT_REFUSED
+from lowbit.api.documents import EXIT_CRASHED, EXIT_ENGINE, EXIT_LATER, EXIT_REFUSED
 from lowbit.api.termination import Refusal, TerminationMessage
 from lowbit.desired.jobs.job import EXIT_KILLED
 from tests.faults.states.cluster import Cluster
 
 OUTCOMES = (
-    "finish", "kill", "exhaust", "refuse", "engine", "garble", "empty", "no_pod", "deadline", "odd_refusal", "fetch",
+    "finish", "kill", "exhaust", "refuse", "engine", "garble", "empty", "no_pod", "deadline", "odd_refusal", "later", "crash", "fetch",
     "untold", "other_stage", "backoff", "engine_memory",
 )  # fmt: skip
 MESSAGES = (
@@ -76,6 +76,11 @@ def end(cluster: Cluster, name: str, outcome: str, choice: int = 0) -> None:
             cluster.finish_job(name, TerminationMessage(), code=EXIT_KILLED, reason="OOMKilled")
         case "refuse":
             cluster.finish_job(name, bad, code=EXIT_REFUSED)
+        case "later":
+            busy = Refusal(reason="Throttled", message="it is busy.", action="Wait.", retry_after=60)
+            cluster.finish_job(name, TerminationMessage(refusal=busy), code=EXIT_LATER)
+        case "crash":
+            cluster.finish_job(name, bad, code=EXIT_CRASHED)
         case "odd_refusal":
             cluster.finish_job(name, odd, code=EXIT_REFUSED)
         case "engine":

@@ -109,7 +109,8 @@ class Walk:
         """Settle, let time pass, and settle: then nothing is written any more, however late it is."""
         self.settle()
         for _ in range(2 + len(self.cluster.outcomes)):
-            self.cluster.now += timedelta(minutes=2)
+            # Longer than the longest pause after what may pass.
+            self.cluster.now += timedelta(hours=2)
             self.settle()
         self.cluster.now += timedelta(hours=1)
         self.at_rest("an hour later")
