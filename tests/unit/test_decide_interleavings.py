@@ -41,8 +41,8 @@ SMALL = st.integers(0, 5)
 STEP = st.tuples(st.just("reconcile"), SMALL, SMALL)
 EVENT = st.tuples(
     st.sampled_from(
-        ["reconcile", "finish", "finish", "kill", "exhaust", "refuse", "busy", "lose_pod", "delete_job", "roll_out", "wipe",
-         "delete_model", "apply_model", "store_fails", "store_returns", "wait", "crash", "overtake"]
+        ["reconcile", "finish", "finish", "kill", "exhaust", "refuse", "busy", "lose_pod", "delete_job", "roll_out",
+         "wipe", "delete_model", "apply_model", "store_fails", "store_returns", "wait", "crash", "overtake"]
     ), SMALL, SMALL,
 )  # fmt: skip
 

@@ -10,8 +10,8 @@ from lowbit.desired.jobs.job import EXIT_KILLED
 from tests.faults.states.cluster import Cluster
 
 OUTCOMES = (
-    "finish", "kill", "exhaust", "refuse", "engine", "garble", "empty", "no_pod", "deadline", "odd_refusal", "later", "crash", "fetch",
-    "untold", "other_stage", "backoff", "engine_memory",
+    "finish", "kill", "exhaust", "refuse", "engine", "garble", "empty", "no_pod", "deadline", "odd_refusal", "fetch",
+    "later", "crash", "untold", "other_stage", "backoff", "engine_memory",
 )  # fmt: skip
 MESSAGES = (
     "",
