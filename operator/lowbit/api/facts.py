@@ -17,10 +17,11 @@ Split = Literal["Inputs", "Outputs", "None"]
 class LinearLayer(Tolerant):
     """Linear layers of one kind in all decoder layers, and in all experts."""
 
-    name: str
-    """Without the numbers of layer and expert: self_attn.q_proj, mlp.experts.down_proj."""
+    # Not the name first: a list whose items begin with one is a map, and a name may have several widths.
     inputs: int
     outputs: int
+    name: str
+    """Without the numbers of layer and expert: self_attn.q_proj, mlp.experts.down_proj."""
     count: int = 1
     split: Split = "Outputs"
 

@@ -40,6 +40,7 @@ from lowbit.state.snapshot import JobView, Snapshot
 MENDED_SECONDS = 600
 """From a failure of HELD_UP, which goes away by what somebody does elsewhere, to the next try."""
 
+
 def run(snapshot: Snapshot, clock: Clock, request: JobRequest) -> TerminationMessage | StageResult:
     """The Job's result; or what is to be done and said until there is one."""
     first, second = (own_job(snapshot, each, request.hash) for each in (request.name, second_attempt(request.name)))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from lowbit.api.problem import some
 from lowbit.api.references import PVCLocation
-from lowbit.worker.model.choose import some
 from lowbit.worker.model.file_list import Advance, check_path
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.sources.base import RemoteFile
