@@ -77,7 +77,7 @@ def fetch_pod(world: World, code: int, restarts: int, reason: str) -> None:
     waits = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting failed container"}}
     fetch = {"name": "fetch", "restartCount": restarts, "ready": False, "state": waits, "lastState": ended}
     template = world.objects["Deployment", NAME]["spec"]["template"]
-    metadata = {"name": "chat-1", "labels": template["metadata"]["labels"]}
+    metadata = {"name": "chat-1", "labels": template["metadata"]["labels"], "ownerReferences": [replica_set(NAME)]}
     status = {"phase": "Pending", "initContainerStatuses": [fetch]}
     world.put({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {}, "status": status})
 

@@ -13,7 +13,7 @@ from lowbit.decide.stuck import STUCK_SECONDS
 from lowbit.state.snapshot import Warned
 from tests.unit.life import NAME, condition, status
 from tests.unit.test_decide_failures import STAGES, reach
-from tests.unit.world import World, spec_of_one
+from tests.unit.world import World, replica_set, spec_of_one
 
 FORBIDDEN = 'Error creating: pods "{job}-x7k2p" is forbidden: '
 QUOTA_FULL = (
@@ -319,7 +319,7 @@ def serving_pod(world: World) -> None:
     bound = {"type": "PodScheduled", "status": "True", "lastTransitionTime": f"{world.now:%Y-%m-%dT%H:%M:%SZ}"}
     state: dict[str, Any] = {"waiting": {"reason": "PodInitializing"}}
     status = {"phase": "Pending", "conditions": [bound], "containerStatuses": [{"name": "engine", "state": state}]}
-    metadata = {"name": "chat-1", "labels": labels}
+    metadata = {"name": "chat-1", "labels": labels, "ownerReferences": [replica_set(NAME)]}
     world.put({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {}, "status": status})
 
 

@@ -14,6 +14,7 @@ from lowbit.decide.outcome import Clock
 from lowbit.state.plan import ReadEvents
 from lowbit.state.snapshot import ContainerState, EventsRead, JobView, PodView
 
+FETCH = "fetch"
 STUCK_SECONDS = 30.0
 """A pod may take this long to be created, or to start its first container, before its events are read."""
 LOOK_SECONDS = 30.0
@@ -74,8 +75,8 @@ def of_pod(clock: Clock, pod: PodView, fields: str) -> Stuck | None:
 
 
 def waits_wrongly(pod: PodView, container: ContainerState) -> str | None:
-    """Why a container waits, if something is wrong. An engine in a crash loop has words of its own."""
-    own_words = container.name == ENGINE and container.reason == CRASH_LOOP
+    """Why a container waits, if something is wrong. Engine and fetch have words of their own for a crash loop."""
+    own_words = container.name in (ENGINE, FETCH) and container.reason == CRASH_LOOP
     if container.reason not in WAITING_IS_WRONG or container.running or own_words:
         return None
     # The kubelet says ErrImagePull and ImagePullBackOff in turn, of one and the same cause.

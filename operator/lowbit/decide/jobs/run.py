@@ -60,20 +60,7 @@ def run(snapshot: Snapshot, clock: Clock, request: JobRequest) -> TerminationMes
     adoption = adopt(snapshot, "Job", job.meta)
     setback = explain(clock, request, first) if second is not None and first is not None else None
     if job.state == "Failed":
-        failure = explain(clock, request, job)
-        tried_enough = second is not None or engines.given_up(job) is not None
-        if not tried_enough and (again := _try_again(snapshot, clock, request, job)) is not None:
-            return replace(again, setback=failure)
-        if _settings_changed(snapshot, request, job):
-            return replace(_anew(request, [each for each in (first, second) if each is not None]), setback=failure)
-        if failure.reason in HELD_UP:
-            tried = [each for each in (first, second) if each is not None]
-            return _until_mended(request, failure, clock, tried, adoption)
-        keep = (Keep(job.meta.name, job.meta.uid, job.meta.resource_version),) if job.expires else ()
-        if engines.given_up(job) is None and may_pass(job, failure):
-            tried = [each for each in (first, second) if each is not None]
-            return later(request, failure, clock, tried, adoption or keep)
-        return lasting(request, failure, adoption or keep)
+        return _failed(snapshot, clock, request, (first, second), adoption)
     if engines.given_up(job) is not None:
         return lasting(request, _told(explain(clock, request, job), job), adoption)
     stuck = of_job(clock, job, request.needs)
@@ -83,6 +70,30 @@ def run(snapshot: Snapshot, clock: Clock, request: JobRequest) -> TerminationMes
     if stuck is None or step.failure is not None:
         return step
     return held_up(clock, request, job, stuck, step)
+
+
+def _failed(
+    snapshot: Snapshot,
+    clock: Clock,
+    request: JobRequest,
+    attempts: tuple[JobView | None, JobView | None],
+    adoption: tuple[Action, ...],
+) -> StageResult:
+    """What follows on a failed Job: one more attempt, later, or what somebody has to do."""
+    tried = [each for each in attempts if each is not None]
+    job = tried[-1]
+    failure = explain(clock, request, job)
+    tried_enough = len(tried) > 1 or attempts[0] is None or engines.given_up(job) is not None
+    if not tried_enough and (again := _try_again(snapshot, clock, request, job)) is not None:
+        return replace(again, setback=failure)
+    if _settings_changed(snapshot, request, job):
+        return replace(_anew(request, tried), setback=failure)
+    if failure.reason in HELD_UP:
+        return _until_mended(request, failure, clock, tried, adoption)
+    keep = (Keep(job.meta.name, job.meta.uid, job.meta.resource_version),) if job.expires else ()
+    if engines.given_up(job) is None and may_pass(job, failure):
+        return later(request, failure, clock, tried, adoption or keep)
+    return lasting(request, failure, adoption or keep)
 
 
 def _on_its_way(
