@@ -277,3 +277,28 @@ def test_a_source_that_is_quantized_already_is_refused_before_a_gpu_is_asked_for
     assert found.reason == "AlreadyQuantized"
     assert f"({method})" in found.message
     assert "spec.source" in found.action
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({"architectures": ["LlamaForSequenceClassification"]}, "UnsupportedModel"),
+        ({"quantization_config": {"quant_method": "fp8"}}, "AlreadyQuantized"),
+        ({"model_type": "xglm", "architectures": ["XGLMForCausalLM"]}, "EngineLacksModel"),
+    ],
+)
+def test_what_the_configuration_alone_tells_is_said_before_the_weights_are_copied(
+    store: PVCStore, mounts: Mounts, config: dict[str, Any], reason: str
+) -> None:
+    folder = inputs.write_model(mounts.volumes / "models" / "small", config=config)
+    (folder / "model.safetensors").write_bytes(b"these would take hours, and are read by nobody")
+    assert refusal(store, mounts).reason == reason
+    assert not list(store.root.rglob("model.safetensors"))
+
+
+def test_a_model_too_large_for_its_gpu_is_refused_before_its_weights_are_copied(
+    store: PVCStore, mounts: Mounts
+) -> None:
+    inputs.write_model(mounts.volumes / "models" / "small")
+    assert refusal(store, mounts, inputs.spec(engine={"vllm": {"gpu": "1Gi"}})).reason == "TooLargeForGPU"
+    assert not list(store.root.rglob("model.safetensors"))

@@ -1,12 +1,14 @@
-"""Members of ModelFacts that follow from a model's configuration."""
+"""Facts that follow from a model's configuration alone."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from lowbit.api.facts import BYTES_PER_WEIGHT, ModelFacts
 from lowbit.architecture import mixers
-from lowbit.architecture.config import ModelConfig
-from lowbit.architecture.expected import dense_width
+from lowbit.architecture.config import ModelConfig, read_config
+from lowbit.architecture.expected import dense_width, expected_layers, expected_parameters
 from lowbit.architecture.layers import caching_layers, experts, window
 from lowbit.architecture.positions import Positions, count_positions
 
@@ -38,6 +40,37 @@ def shape_facts(config: ModelConfig) -> dict[str, Any]:
         "default_max_model_len": positions.default if positions.default != positions.longest else None,
         "other_parts": config.other_parts,
     }
+
+
+def config_facts(content: Mapping[str, Any], what: str) -> ModelFacts:
+    """Facts from a parsed config.json, with the number of weights computed. Raises Refused.
+
+    what: the model or the file, for messages.
+    """
+    config = read_config(content, what)
+    dtype, tied = dtype_of(config) or "bfloat16", tied_by_config(config)
+    layers = expected_layers(config)
+    parameters = expected_parameters(config, layers, tied=tied) if layers is not None else 0
+    return ModelFacts(
+        **shape_facts(config),
+        linear=layers or [],
+        dtype=dtype,
+        tied_embeddings=tied,
+        parameters=parameters,
+        weight_bytes=parameters * BYTES_PER_WEIGHT.get(dtype, 2),
+        tokenizer="",
+        chat_template=False,
+        quantized=quantization_of(content),
+    )
+
+
+def quantization_of(config: Mapping[str, Any]) -> str | None:
+    """The method of a quantization_config, wherever in a config it stands: models of several parts nest it."""
+    found = config.get("quantization_config") or config.get("compression_config")
+    if isinstance(found, Mapping):
+        return str(found.get("quant_method") or found.get("quant_algo") or "unknown")
+    parts = (quantization_of(part) for part in config.values() if isinstance(part, Mapping))
+    return next((method for method in parts if method is not None), None)
 
 
 def positions_of(config: ModelConfig) -> Positions:

@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lowbit.api.facts import BYTES_PER_WEIGHT, ModelFacts
+from lowbit.api.facts import ModelFacts
 from lowbit.api.problem import Refused
-from lowbit.architecture.config import read_config
-from lowbit.architecture.expected import expected_layers, expected_parameters
-from lowbit.architecture.facts import dtype_of, shape_facts, tied_by_config
+from lowbit.architecture.facts import config_facts
 
 
 class UnreadableConfigError(Exception):
@@ -37,19 +35,6 @@ def read_facts(path: Path) -> ModelFacts:
 def facts_of(content: Mapping[str, Any], what: str = "config.json") -> ModelFacts:
     """The facts in a parsed config; the tokenizer is not read. Raises UnreadableConfigError."""
     try:
-        config = read_config(content, what)
+        return config_facts(content, what)
     except Refused as refused:
         raise UnreadableConfigError(f"{refused.problems[0].message}: {refused.problems[0].action}") from refused
-    dtype, tied = dtype_of(config) or "bfloat16", tied_by_config(config)
-    layers = expected_layers(config)
-    parameters = expected_parameters(config, layers, tied=tied) if layers is not None else 0
-    return ModelFacts(
-        **shape_facts(config),
-        linear=layers or [],
-        dtype=dtype,
-        tied_embeddings=tied,
-        parameters=parameters,
-        weight_bytes=parameters * BYTES_PER_WEIGHT.get(dtype, 2),
-        tokenizer="",
-        chat_template=False,
-    )

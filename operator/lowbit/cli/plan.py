@@ -19,7 +19,7 @@ from lowbit.architecture.support import check_support
 from lowbit.desired.topology import topology_of
 from lowbit.gate.counts import check_counts
 from lowbit.naming.names import input_hash, prepare_job_name
-from lowbit.resolve.checks import check_allowed, check_model, fitting_of
+from lowbit.resolve.checks import check_allowed, check_model, check_quantized, fitting_of
 from lowbit.resolve.freeze import resolve_engine
 from lowbit.resolve.memory import Needed, cache_bytes, check_host_memory, check_memory, host_bytes, needed
 
@@ -111,6 +111,8 @@ def problems(spec: QuantizedModelSpec, platform: Platform, facts: ModelFacts | N
     alone = [*check_allowed(spec, platform), *check_counts(spec)]
     if facts is None:
         return tuple(alone)
+    if quantized := check_quantized(facts):
+        return (*alone, *quantized)
     memory = (*check_memory(spec, facts, platform), *check_host_memory(spec, facts))
     return (*alone, *check_support(spec, facts), *check_model(spec, facts), *memory)
 

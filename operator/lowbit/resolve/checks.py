@@ -122,6 +122,18 @@ def check_suites(spec: QuantizedModelSpec) -> list[Problem]:
     return problems
 
 
+def check_quantized(facts: ModelFacts) -> list[Problem]:
+    """A source that is quantized already: nothing else matters then."""
+    if facts.quantized is None:
+        return []
+    message = f"the source is quantized already ({facts.quantized}): there is no original to quantize or compare with"
+    action = (
+        "give the repository of the original; what is quantized elsewhere is a candidate of its own "
+        "(candidates: [{artifact: ...}])"
+    )
+    return [Problem("spec.source", "AlreadyQuantized", message, action)]
+
+
 def check_model(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
     """Every problem between the manifest and the model."""
     engine = check_engine(spec, facts)

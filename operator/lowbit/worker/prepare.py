@@ -13,7 +13,7 @@ from lowbit.api.facts import ModelFacts
 from lowbit.api.modelevaluation import ModelEvaluationSpec
 from lowbit.api.modelrevision import ModelRevisionSpec
 from lowbit.api.paths import TERMINATION_LIMIT
-from lowbit.api.problem import Refused
+from lowbit.api.problem import Problem, Refused
 from lowbit.api.recipes import recipe_of
 from lowbit.api.recipes.artifact import ArtifactRecipe, ResolvedArtifact
 from lowbit.api.status import ArtifactRecord, EvaluationSummary
@@ -22,7 +22,7 @@ from lowbit.architecture.support import check_support
 from lowbit.gate.counts import check_counts
 from lowbit.naming.names import evaluation_name
 from lowbit.naming.store_keys import facts_index_key, folder_key
-from lowbit.resolve.checks import check_model, fitting_of
+from lowbit.resolve.checks import check_lengths, check_model, check_quantized, fitting_of
 from lowbit.resolve.freeze import baseline_spec, candidate_spec, freeze, turn_specs
 from lowbit.resolve.memory import check_host_memory, check_memory
 from lowbit.worker.data.datasets import (
@@ -33,10 +33,10 @@ from lowbit.worker.data.prepared import prepare_datasets
 from lowbit.worker.evaluate.stored import Asked, find_result
 from lowbit.worker.model.check_artifact import check_artifact
 from lowbit.worker.model.file_list import FileList
-from lowbit.worker.model.inspect_model import inspect
+from lowbit.worker.model.inspect_model import draft_facts, inspect
 from lowbit.worker.model.json_file import read_json
 from lowbit.worker.progress import Progress
-from lowbit.worker.refuse import RefusalError, from_problems
+from lowbit.worker.refuse import from_problems
 from lowbit.worker.sources import import_model, open_origin
 from lowbit.worker.store import Kind, Store
 from lowbit.worker.store.indexes import read_artifact_index, read_facts_index, write_index
@@ -59,8 +59,8 @@ def prepare(
     store.remove_stale(clock())
     datasets = prepare_datasets(document.spec, store, mounts)
     source = open_origin(document.spec.source, volumes=mounts.volumes, secrets=mounts.secrets)
-    keep = keep_facts(store, source.name)
-    file_list = import_model(store, "sources", source, progress.part(0.0, SOURCE_SHARE), keep)
+    checks = keep_facts(store, source.name), look_first(document, source.name)
+    file_list = import_model(store, "sources", source, progress.part(0.0, SOURCE_SHARE), *checks)
     facts = read_facts(store, "sources", file_list, source.name)
     refuse_problems(document, facts)
     if datasets.chats and not facts.chat_template:
@@ -111,6 +111,17 @@ def keep_facts(store: Store, what: str) -> Callable[[Path, FileList, list[str]],
     return check
 
 
+def look_first(document: PrepareDocument, what: str) -> Callable[[Path, int], None]:
+    """A check of what config.json alone tells: a model that cannot work is refused before its weights are copied."""
+
+    def look(folder: Path, weight_bytes: int) -> None:
+        facts = draft_facts(folder, weight_bytes, what)
+        if check_quantized(facts) or without_layers(document, facts):
+            refuse_problems(document, facts)
+
+    return look
+
+
 def read_facts(store: Store, kind: Kind, file_list: FileList, what: str) -> ModelFacts:
     """The facts of a model in the store. A model in a bucket is downloaded only if the index lacks its facts."""
     try:
@@ -120,25 +131,22 @@ def read_facts(store: Store, kind: Kind, file_list: FileList, what: str) -> Mode
     return inspect(store.folder(kind, file_list.digest), what)
 
 
-def refuse_problems(document: PrepareDocument, facts: ModelFacts) -> None:
-    """Raise RefusalError with every problem between the manifest and the model."""
-    if facts.quantized is not None:
-        raise RefusalError(
-            "AlreadyQuantized",
-            f"the source of {document.name} is quantized already ({facts.quantized}): there is no original to quantize "
-            "or to compare with",
-            "give the repository of the original as spec.source; what is quantized elsewhere is a candidate of its own "
-            "(candidates: [{artifact: ...}])",
-        )
-    problems = [
+def without_layers(document: PrepareDocument, facts: ModelFacts) -> list[Problem]:
+    """Problems that need no sizes of layers, which only the tensors tell for sure."""
+    return [
         *check_counts(document.spec),
-        *check_model(document.spec, facts),
         *check_support(document.spec, facts),
+        *check_lengths(document.spec, facts),
         *check_memory(document.spec, facts, document.platform),
         *check_host_memory(document.spec, facts),
     ]
+
+
+def refuse_problems(document: PrepareDocument, facts: ModelFacts) -> None:
+    """Raise RefusalError with every problem between the manifest and the model."""
+    problems = check_quantized(facts) or [*check_model(document.spec, facts), *without_layers(document, facts)]
     if problems:
-        raise from_problems(document.name, problems)
+        raise from_problems(document.name, list(dict.fromkeys(problems)))
 
 
 def look_up(document: PrepareDocument, store: Store, result: PrepareResult) -> PrepareResult:

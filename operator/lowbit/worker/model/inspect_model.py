@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lowbit.api.facts import ModelFacts
 from lowbit.api.problem import Refused, some
 from lowbit.architecture.config import ModelConfig, read_config
-from lowbit.architecture.facts import dtype_of, shape_facts, tied_by_config
+from lowbit.architecture.facts import config_facts, dtype_of, quantization_of, shape_facts, tied_by_config
 from lowbit.architecture.headers import has_output_layer, linear_layers
 from lowbit.architecture.remote_code import CONFIG_FILES, needs_code
 from lowbit.worker.model.choose import INDEX, WEIGHTS, Chosen, choose
@@ -31,6 +31,9 @@ BYTES_BY_DTYPE = {
     "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1,
 }  # fmt: skip
 DTYPE_NAMES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
+
+
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,7 @@ def inspect(folder: Path, what: str) -> ModelFacts:
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
     chosen = choose_files(names, what)
     content = read_json(folder / "config.json", what)
-    try:
-        config = read_config(content, what)
-    except Refused as refused:
-        problem = refused.problems[0]
-        raise RefusalError(problem.reason, problem.message, problem.action) from refused
+    config = _or_refuse(lambda: read_config(content, what))
     for name in CONFIG_FILES:
         if (folder / name).is_file() and needs_code(name, read_json(folder / name, what), config.whole.model_type):
             raise RefusalError(
@@ -94,6 +93,23 @@ def inspect(folder: Path, what: str) -> ModelFacts:
         "quantized": quantization_of(content) or modelopt_of(folder, what),
     }
     return ModelFacts(**facts)
+
+
+def draft_facts(folder: Path, weight_bytes: int, what: str) -> ModelFacts:
+    """What config.json alone says of a model whose weights are not there yet. Raises RefusalError."""
+    content = read_json(folder / "config.json", what)
+    facts = _or_refuse(lambda: config_facts(content, what))
+    quantized = facts.quantized or modelopt_of(folder, what)
+    return facts.model_copy(update={"weight_bytes": weight_bytes, "quantized": quantized})
+
+
+def _or_refuse(read: Callable[[], Read]) -> Read:
+    """What `read` returns. Raises RefusalError with the problem that it raises."""
+    try:
+        return read()
+    except Refused as refused:
+        problem = refused.problems[0]
+        raise RefusalError(problem.reason, problem.message, problem.action) from refused
 
 
 def read_tensors(folder: Path, what: str) -> list[Tensor]:
@@ -156,15 +172,6 @@ def _facts(config: ModelConfig, tensors: list[Tensor]) -> dict[str, Any]:
         "tied_embeddings": tied_by_config(config) or not own_output,
         "parameters": sum(tensor.elements for tensor in tensors),
     }
-
-
-def quantization_of(config: Mapping[str, Any]) -> str | None:
-    """The method of a quantization_config, wherever in a config it stands: models of several parts nest it."""
-    found = config.get("quantization_config") or config.get("compression_config")
-    if isinstance(found, Mapping):
-        return str(found.get("quant_method") or found.get("quant_algo") or "unknown")
-    parts = (quantization_of(part) for part in config.values() if isinstance(part, Mapping))
-    return next((method for method in parts if method is not None), None)
 
 
 def modelopt_of(folder: Path, what: str) -> str | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from lowbit.api.paths import SECRETS_PATH, VOLUMES_PATH
 from lowbit.api.recipes.artifact import ArtifactRecipe
 from lowbit.api.references import Source
+from lowbit.worker.model.choose import WEIGHTS
 from lowbit.worker.model.file_list import FileList, scan
 from lowbit.worker.model.inspect_model import choose_files
 from lowbit.worker.progress import Progress
@@ -22,6 +23,8 @@ __all__ = ["Origin", "RemoteFile", "import_model", "open_origin"]
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 Check = Callable[[Path, FileList, list[str]], None]
+Look = Callable[[Path, int], None]
+"""Gets the folder with all files but the weights, and the size of the weights in bytes, before they are copied."""
 
 
 def open_origin(
@@ -49,11 +52,12 @@ def import_model(
     origin: Origin,
     progress: Progress,
     check: Check = lambda _folder, _file_list, _left_behind: None,
+    look: Look = lambda _folder, _weight_bytes: None,
 ) -> FileList:
     """Copy a model's files into the store, resuming an earlier attempt. Returns their list.
 
-    check gets the files before they are part of the store, and the names of those that were left behind. It may raise
-    RefusalError.
+    look is called before the weights are copied. check gets the files before they are part of the store, and the names
+    of those that were left behind. Both may raise RefusalError.
     """
     known = _known(store, kind, origin)
     if known is not None:
@@ -67,7 +71,13 @@ def import_model(
     workspace = store.workspace(f"import-{_identity(origin.identity or origin.name)}")
     present = sum(path.stat().st_size for path in workspace.rglob("*") if path.is_file())
     store.check_space(max(total - present, 0), origin.name)
-    _fetch(origin, files, workspace, progress.part(0.0, 0.8))
+    weights = [file for file in files if file.path.endswith(WEIGHTS)]
+    counter = _Counter(progress.part(0.0, 0.8), total, f"copying {origin.name}")
+    _tidy(workspace, {file.path for file in files})
+    _fetch(origin, [file for file in files if file not in weights], workspace, counter)
+    look(workspace, sum(file.size for file in weights))
+    _fetch(origin, weights, workspace, counter)
+    _remove_hidden(workspace)
     file_list = _hash(workspace, total, progress.part(0.8, 0.9))
     check(workspace, file_list, chosen.left_behind)
     counter = _Counter(progress.part(0.9, 1.0), total, f"committing {origin.name}")
@@ -91,14 +101,15 @@ class _Counter:
         )
 
 
-def _fetch(origin: Origin, files: list[RemoteFile], workspace: Path, progress: Progress) -> None:
-    """Fetch missing files, and remove those that are no longer listed. A file has its name only once it is complete."""
-    wanted = {file.path: file for file in files}
+def _tidy(workspace: Path, wanted: set[str]) -> None:
+    """Remove what an earlier attempt left and is no longer listed."""
     for path in [path for path in workspace.rglob("*") if path.is_file()]:
-        name = path.relative_to(workspace).as_posix()
-        if not path.name.startswith(".") and name not in wanted:
+        if not path.name.startswith(".") and path.relative_to(workspace).as_posix() not in wanted:
             path.unlink()
-    counter = _Counter(progress, sum(file.size for file in files), f"copying {origin.name}")
+
+
+def _fetch(origin: Origin, files: list[RemoteFile], workspace: Path, counter: _Counter) -> None:
+    """Fetch missing files. A file has its name only once it is complete."""
     for file in files:
         target = workspace / file.path
         # Name and size identify a file only if the origin can never change.
@@ -107,6 +118,10 @@ def _fetch(origin: Origin, files: list[RemoteFile], workspace: Path, progress: P
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         origin.fetch(file, target, counter)
+
+
+def _remove_hidden(workspace: Path) -> None:
+    """Remove files that were begun and are no longer listed."""
     for path in [path for path in workspace.rglob(".*") if path.is_file()]:
         path.unlink()
 
