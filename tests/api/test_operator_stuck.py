@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from tests.api.actor import now
-from tests.api.calls import AuditLog
+from tests.api.calls import AuditLog, Call
 from tests.api.conftest import StartOperator
 from tests.api.installation import Installation
 from tests.api.operator_process import Cluster, quantized_model, wait_for
@@ -36,6 +36,12 @@ def said(cluster: Cluster, space: str, name: str) -> str:
     return " ".join(f"{each['reason']} {each['message']}" for each in status["conditions"] if each["type"] == "Ready")
 
 
+def events_listed(audit: AuditLog, installation: Installation, begin: int, space: str) -> list[Call]:
+    """LISTs of events in a namespace; other tests have left what is stuck in others."""
+    calls = audit.calls(installation.user, begin)
+    return [call for call in calls if call.resource == "events" and call.lists and call.namespace == space]
+
+
 def test_a_job_without_a_pod_is_told_of_in_kubernetes_words(
     cluster: Cluster, space: str, start: StartOperator, installation: Installation, audit: AuditLog
 ) -> None:
@@ -44,11 +50,10 @@ def test_a_job_without_a_pod_is_told_of_in_kubernetes_words(
     cluster.apply(quantized_model(space, "chat"))
     (job,) = wait_for("its Job is there", partial(cluster.list, "Job", space))
     wait_for("it is told of", lambda: "Preparing" in said(cluster, space, "chat"))
-    lists = [call for call in audit.calls(installation.user, begin) if call.resource == "events" and call.lists]
-    assert lists == [], "nothing is asked of what is not stuck"
+    assert events_listed(audit, installation, begin, space) == [], "nothing is asked of what is not stuck"
     stuck(cluster, job)
     wait_for("the quota is named", lambda: "QuotaExceeded" in said(cluster, space, "chat"))
     assert "requested: pods=1, used: pods=9, limited: pods=9" in said(cluster, space, "chat")
-    lists = [call for call in audit.calls(installation.user, begin) if call.resource == "events" and call.lists]
-    assert len(lists) == 1
-    assert job["metadata"]["uid"] in lists[0].path, "the API server filters"
+    lists = events_listed(audit, installation, begin, space)
+    assert lists
+    assert {job["metadata"]["uid"] in call.path for call in lists} == {True}, "the API server filters"
