@@ -20,6 +20,8 @@ from hack.matrix.types import PER_TYPE
 RECIPES = ("gptq", "awq")
 CPU_ONLY = {
     "No WNA16 MoE backend supports": "it has no kernel for quantized experts; that of GPUs is another (Marlin).",
+    "mamba_mixer": "its kernel for mamba differs.",
+    "failed to be inspected": "its image lacks torchvision, which vLLM's own image has.",
 }
 """What an error says of the CPU engine alone."""
 
@@ -55,16 +57,19 @@ def main() -> None:
     """Try the types, and write the table after each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("types", nargs="*", default=sorted(PER_TYPE))
+    parser.add_argument("--known", action="store_true", help="only what the libraries list, and no type")
     parser.add_argument("--logs", type=Path, help="keep what the programs printed in this folder")
     asked = parser.parse_args()
     with container("worker") as worker, container("engine") as engine, tempfile.TemporaryDirectory() as scratch:
         found = table.read()
         for key, made in (("quantizer", worker), ("engine", engine)):
             found[key] = run_inside(made, "known_inside", key, folder=Path(scratch))
-        for number, model_type in enumerate(asked.types):
+        table.write(found)
+        types = [] if asked.known else asked.types
+        for number, model_type in enumerate(types):
             folder = Path(scratch) / model_type
             folder.mkdir()
-            with step(f"{number + 1} of {len(asked.types)}: {model_type}"):
+            with step(f"{number + 1} of {len(types)}: {model_type}"):
                 row = attempt(worker, engine, model_type, folder)
             before = found["tried"].get(model_type, {})
             kept = {name: before[name] for name in ("note", "needs", "cpuOnly") if name in before}

@@ -22,18 +22,20 @@ for. `make matrix` makes the table: a tiny random model of each type (two layers
 
 - **no**: it was tried and failed; the reasons stand below.
 - **-**: there was nothing to try.
-- **engine**: vLLM {known.engine.version} lists a class for the type; read in its registry, which is the same on GPUs.
+- **class in vLLM**: its own, or transformers' that it runs as it is; read in the registry of vLLM
+  {known.engine.version}, which is the same on GPUs. A type without either is refused, unless the manifest names an
+  image of its own.
 
 A type that is not here is quantized if gptqmodel has a definition of it ({len(known.quantizer.names)} types), and the
 evaluation tells whether the engine loads it. A tiny model shows that the steps work, and nothing about quality.
 
-| type | gptq | awq | original loads | gptq artifact loads | awq artifact loads | engine |
+| type | gptq | awq | original loads | gptq artifact loads | awq artifact loads | class in vLLM |
 |---|---|---|---|---|---|---|
 """
     rows = []
     reasons = []
     for name, tried in sorted(known.tried.items()):
-        listed = "yes" if tried.architecture in known.engine.names else "no"
+        listed = _listed(tried.architecture, known)
         gptq, awq = tried.of("gptq"), tried.of("awq")
         words = [_word(gptq.quantizes), _word(awq.quantizes), _word(tried.original.loads), _word(gptq.loads),
                  _word(awq.loads), listed]  # fmt: skip
@@ -47,6 +49,12 @@ evaluation tells whether the engine loads it. A tiny model shows that the steps 
         if tried.note:
             reasons.append(f"- {name}: {tried.note}")
     return head + "\n".join(rows) + "\n\n## Reasons\n\n" + "\n".join(reasons) + "\n"
+
+
+def _listed(architecture: str, known: Table) -> str:
+    if architecture in known.engine.names:
+        return "its own"
+    return "transformers'" if architecture in known.engine.through else "none"
 
 
 def _word(value: bool | None) -> str:

@@ -12,8 +12,8 @@ BASE: Final[Mapping[str, Any]] = {
 }  # fmt: skip
 HEADS: Final = {"head_dim": 32}
 LATENT: Final = {
-    "kv_lora_rank": 32, "q_lora_rank": 64, "qk_nope_head_dim": 32, "qk_rope_head_dim": 16, "qk_head_dim": 48,
-    "v_head_dim": 32, "num_key_value_heads": 4, "head_dim": 16,
+    "kv_lora_rank": 512, "q_lora_rank": 64, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "qk_head_dim": 192,
+    "v_head_dim": 128, "num_key_value_heads": 4, "head_dim": 64,
 }  # fmt: skip
 ROUTED: Final = {"num_experts_per_tok": 2, "moe_intermediate_size": 128}
 DEEPSEEK: Final = LATENT | ROUTED | {
@@ -21,7 +21,7 @@ DEEPSEEK: Final = LATENT | ROUTED | {
     "routed_scaling_factor": 1.0,
 }  # fmt: skip
 DELTA: Final = HEADS | {
-    "linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 32, "linear_value_head_dim": 32,
+    "linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 128, "linear_value_head_dim": 128,
     "layer_types": ["linear_attention", "full_attention"],
 }  # fmt: skip
 MAMBA2: Final = {
@@ -33,7 +33,7 @@ PER_TYPE: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "apertus": ("ApertusForCausalLM", {}),
     "arcee": ("ArceeForCausalLM", {}),
     "bamba": ("BambaForCausalLM", MAMBA2 | {"attn_layer_indices": [1]}),
-    "bloom": ("BloomForCausalLM", {}),
+    "bloom": ("BloomForCausalLM", {"tie_word_embeddings": True}),
     "cohere": ("CohereForCausalLM", {"tie_word_embeddings": True}),
     "cohere2": ("Cohere2ForCausalLM", HEADS | WINDOW | {"tie_word_embeddings": True}),
     "deepseek_v2": ("DeepseekV2ForCausalLM", DEEPSEEK | {"topk_method": "greedy"}),
@@ -44,7 +44,7 @@ PER_TYPE: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "ernie4_5_moe": ("Ernie4_5_MoeForCausalLM", ROUTED | {"moe_num_experts": 4, "moe_k": 2, "moe_num_shared_experts": 1,
                                                           "moe_layer_start_index": 1, "moe_layer_end_index": 1}),
     "exaone4": ("Exaone4ForCausalLM", HEADS | WINDOW),
-    "falcon": ("FalconForCausalLM", {"new_decoder_architecture": True, "num_kv_heads": 2, "ffn_hidden_size": 256}),
+    "falcon": ("FalconForCausalLM", {"new_decoder_architecture": True, "num_kv_heads": 2, "ffn_hidden_size": 512}),
     "falcon_h1": ("FalconH1ForCausalLM", HEADS | MAMBA2 | {"mamba_d_ssm": 256}),
     "gemma": ("GemmaForCausalLM", HEADS | {"tie_word_embeddings": True}),
     "gemma2": ("Gemma2ForCausalLM", HEADS | WINDOW | {"tie_word_embeddings": True, "query_pre_attn_scalar": 32}),
@@ -74,7 +74,7 @@ PER_TYPE: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "llama": ("LlamaForCausalLM", {}),
     "llama4_text": ("Llama4ForCausalLM", HEADS | {"num_local_experts": 4, "num_experts_per_tok": 1,
                                                   "intermediate_size": 128, "intermediate_size_mlp": 256,
-                                                  "attention_chunk_size": 64}),
+                                                  "attention_chunk_size": 128}),
     "mamba": ("MambaForCausalLM", {"state_size": 16}),
     "minimax_m2": ("MiniMaxM2ForCausalLM", HEADS | {"num_local_experts": 4, "num_experts_per_tok": 2,
                                                     "intermediate_size": 128, "rotary_dim": 16}),

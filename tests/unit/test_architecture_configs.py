@@ -150,3 +150,9 @@ def test_experts_are_counted_whatever_form_they_are_kept_in() -> None:
     expected: Any = linear_layers(one_by_one, "qwen3_moe", 16, 1)
     assert [(layer.inputs, layer.outputs, layer.count) for layer in expected] == [(8, 16, 4)]
     assert linear_layers(together, "qwen3_moe", 16, 1) == expected == linear_layers(turned, "gpt_oss", 16, 1)
+
+
+def test_numbers_that_json_lacks_are_read_as_transformers_writes_them() -> None:
+    limits = {"time_step_limit": [0.0, {"__float__": "Infinity"}]}
+    name = "NVIDIA-Nemotron-3-Nano-30B-A3B-BF16"
+    assert facts_of(DATA[name]["config"] | limits, name) == facts(name)

@@ -322,3 +322,46 @@ def test_a_module_that_awq_does_not_scale_has_no_loss_and_is_no_failure() -> Non
     assert most is not None and most.name == "layers.1.mlp.up_proj"
     with pytest.raises(RefusalError, match=r"layers\.1\.mlp\.up_proj: loss nan"):
         awq.judge([row(0), row(1, loss="nan")], layers=2)
+
+
+def test_what_the_source_keeps_in_32_bits_the_artifact_may_keep_so(tmp_path: Path) -> None:
+    """Routers' corrections (GLM-4.5, DeepSeek-V3) and decay rates are kept in 32 bits on purpose."""
+    correction = {"model.layers.0.mlp.gate.e_score_correction_bias": ("F32", [4], 16)}
+    source = inputs.write_model(tmp_path / "source")
+    embedding = {"model.embed_tokens.weight": ("BF16", [64, 128], 2 * 64 * 128)}
+    (source / "model.safetensors").write_bytes(inputs.safetensors(embedding | correction))
+    folder = write_artifact(tmp_path / "artifact", QUANTIZED | correction)
+    finish(folder, source, inspect(source, "the source"))
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(TypeError("forward() missing 1 argument"), "QuantizationFailed"), (KeyError("q_zeros"), "QuantizationFailed")],
+)
+def test_a_model_that_the_quantizer_breaks_on_is_refused_so_that_the_next_candidate_is_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    class Breaking(PlayedBackend):
+        def quantize(self, work: Work, advance: Advance) -> list[ModuleLoss]:
+            raise error
+
+    Breaking(monkeypatch, [])
+    store = PVCStore(tmp_path / "store")
+    with pytest.raises(RefusalError) as refused:
+        stage.quantize(document(store, tmp_path), store, inputs.silence("quantize"), scratch=tmp_path / "scratch")
+    assert refused.value.refusal.reason == reason
+    assert type(error).__name__ in refused.value.refusal.message
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), MemoryError("no more")])
+def test_what_is_not_the_models_fault_is_not_blamed_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    class Breaking(PlayedBackend):
+        def quantize(self, work: Work, advance: Advance) -> list[ModuleLoss]:
+            raise error
+
+    Breaking(monkeypatch, [])
+    store = PVCStore(tmp_path / "store")
+    with pytest.raises(type(error)):
+        stage.quantize(document(store, tmp_path), store, inputs.silence("quantize"), scratch=tmp_path / "scratch")

@@ -51,7 +51,7 @@ def read_config(config: Mapping[str, Any], what: str) -> ModelConfig:
     if model_type not in known:
         raise unknown(what, model_type, "auto_map" in config)
     try:
-        whole = known[model_type].from_dict(dict(config))
+        whole = known[model_type].from_dict(numbers(dict(config)))
         found = whole.get_text_config(decoder=True)
         text = found if hasattr(found, "model_type") else whole  # a part that the type does not know stays a dict
     except Exception as error:  # each type's own checks raise errors of many classes
@@ -61,6 +61,15 @@ def read_config(config: Mapping[str, Any], what: str) -> ModelConfig:
     check_is_decoder(read, what)
     check_numbers(read, what)
     return read
+
+
+def numbers(value: Any) -> Any:
+    """A value of a config.json with the numbers that JSON lacks: transformers writes {"__float__": "Infinity"}."""
+    if isinstance(value, Mapping):
+        if set(value) == {"__float__"}:
+            return float(str(value["__float__"]))
+        return {name: numbers(each) for name, each in value.items()}
+    return [numbers(each) for each in value] if isinstance(value, list) else value
 
 
 def check_is_decoder(config: ModelConfig, what: str) -> None:

@@ -25,6 +25,8 @@ class Known(Tolerant):
 
     version: str
     names: frozenset[str]
+    through: frozenset[str] = frozenset()
+    """Classes of transformers that the engine runs as they are."""
 
 
 class Ended(Tolerant):
@@ -76,7 +78,8 @@ def check_support(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
 def _engine_problems(spec: QuantizedModelSpec, facts: ModelFacts, known: Table) -> list[Problem]:
     """The engine has no class for the model. An image that the manifest names may have another version."""
     kind, settings = engine_of(spec.engine)
-    if kind.name != ENGINE or settings.image is not None or facts.architecture in known.engine.names:
+    listed = known.engine.names | known.engine.through
+    if kind.name != ENGINE or settings.image is not None or facts.architecture in listed:
         return []
     tried = known.tried.get(facts.model_type)
     if tried is not None and tried.original.loads:

@@ -17,11 +17,13 @@ from lowbit.api.paths import SCRATCH_PATH
 from lowbit.api.recipes import recipe_of
 from lowbit.naming.store_keys import artifact_index_key
 from lowbit.worker.backends import BACKENDS, Backend, Work
+from lowbit.worker.backends.base import Advance
 from lowbit.worker.backends.losses import ModuleLoss, rounded_experts, worst
 from lowbit.worker.backends.tools import peak_bytes, pick_device, quiet
 from lowbit.worker.data.calibration import Sample, draw, tokenize
 from lowbit.worker.data.datasets import read_dataset
 from lowbit.worker.data.tokens import Tokenizer
+from lowbit.worker.errors import named
 from lowbit.worker.errors.system import hides_system_error
 from lowbit.worker.model.artifact_files import finish
 from lowbit.worker.model.file_list import scan
@@ -91,7 +93,7 @@ def make(backend: Backend, work: Work, progress: Progress) -> tuple[list[ModuleL
     with quiet(work.scratch / "quantizer.log") as write:
         before = progress.write_to(write)
         try:
-            modules = backend.quantize(work, part.report)
+            modules = quantized(backend, work, part.report)
             finish(work.target, work.source, work.facts)
             progress.report(QUANTIZED, "trying out the artifact", force=True)
             smoke = backend.smoke_test(work.target, work.device)
@@ -99,6 +101,23 @@ def make(backend: Backend, work: Work, progress: Progress) -> tuple[list[ModuleL
         finally:
             progress.write_to(before)
     return modules, smoke
+
+
+def quantized(backend: Backend, work: Work, advance: Advance) -> list[ModuleLoss]:
+    """Every module's loss. Raises RefusalError for a model that the quantizer breaks on: another recipe may do."""
+    try:
+        return backend.quantize(work, advance)
+    except (RefusalError, MemoryError):
+        raise
+    except Exception as error:
+        if named(error) is not None:
+            raise  # the disk, the network or the GPU
+        words = " ".join(str(error).split())
+        raise RefusalError(
+            "QuantizationFailed",
+            f"the quantizer broke on this model: {type(error).__name__}: {words}",
+            "try another recipe, or an artifact that was made elsewhere; report it with the Job's log",
+        ) from error
 
 
 def calibration_samples(document: QuantizeDocument, store: Store, source: Path) -> list[Sample]:

@@ -51,6 +51,7 @@ class GPTQModelBackend(Backend):
         import torch
         from gptqmodel import BACKEND, GPTQModel
 
+        raise_in_caller()
         torch.manual_seed(0)
         # A model that is read as 32-bit would be written with 32-bit embeddings.
         dtype = torch.float16 if work.facts.dtype == "float16" else torch.bfloat16
@@ -100,6 +101,13 @@ class GPTQModelBackend(Backend):
                 "give more and more varied calibration texts, a smaller groupSize or 8 bits",
             )
         return text
+
+
+def raise_in_caller() -> None:
+    """Let an error in one of gptqmodel's threads reach its caller: gptqmodel ends the process, without a word."""
+    from gptqmodel.utils import threadx
+
+    threadx._DeviceWorker._abort_process = lambda _self, _error: None
 
 
 def every_expert() -> dict[str, Any]:

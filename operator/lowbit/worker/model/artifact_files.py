@@ -15,6 +15,7 @@ from lowbit.worker.refuse import RefusalError
 
 GENERATION_FILES = ("generation_config.json", "preprocessor_config.json", "processor_config.json")
 OWN_FILES = ("config.json", "quantize_config.json")
+WIDE = ("F32", "F64")
 PATH_FIELDS = ("offload_to_disk_path", "_name_or_path", "name_or_path")
 
 
@@ -24,7 +25,7 @@ def finish(folder: Path, source: Path, facts: ModelFacts) -> None:
     for name in OWN_FILES:
         clean_config(folder / name, source / name)
     remove_others(folder)
-    check_tensors(read_tensors(folder, "the artifact"), facts)
+    check_tensors(read_tensors(folder, "the artifact"), facts, wide_in(source))
 
 
 def keep_source_files(folder: Path, source: Path) -> None:
@@ -64,10 +65,18 @@ def remove_others(folder: Path) -> None:
             path.unlink()
 
 
-def check_tensors(tensors: list[Tensor], facts: ModelFacts) -> None:
-    """Refuse tied embeddings that were saved twice, 32-bit floats, and an artifact without quantized weights."""
+def wide_in(folder: Path) -> frozenset[str]:
+    """Names of the tensors of 32-bit floats: routers' corrections and decay rates are often kept so."""
+    return frozenset(tensor.name for tensor in read_tensors(folder, "the source") if tensor.dtype in WIDE)
+
+
+def check_tensors(tensors: list[Tensor], facts: ModelFacts, wide_before: frozenset[str] = frozenset()) -> None:
+    """Refuse tied embeddings that were saved twice, 32-bit floats, and an artifact without quantized weights.
+
+    wide_before: tensors that are 32-bit floats in the source.
+    """
     names = {tensor.name for tensor in tensors}
-    wide = [tensor.name for tensor in tensors if tensor.dtype in ("F32", "F64")]
+    wide = [tensor.name for tensor in tensors if tensor.dtype in WIDE and tensor.name not in wide_before]
     problem = None
     if facts.tied_embeddings and "lm_head.weight" in names:
         problem = "the tied embeddings were saved twice"
