@@ -23,6 +23,7 @@ PATTERNS: dict[str, tuple[Any, ...]] = {
 """By the pattern that a string has to match."""
 NAMED: dict[Path, tuple[Any, ...]] = {
     ("region",): ("eu", "us"),
+    ("gpu",): ("NVIDIA-H100-80GB-HBM3", "80Gi"),
     ("image",): ("registry.example.com/vllm:v1", "registry.example.com/vllm:v2"),
     ("tolerations", ITEM): ({"key": "spare", "operator": "Exists"}, {"key": "other", "value": "yes"}),
     ("tolerations", ITEM, "key"): ("spare", "example.com/other"),
