@@ -42,6 +42,10 @@ def known(monkeypatch: pytest.MonkeyPatch) -> Table:
                      "awq": Ended(quantizes=True, loads=True)},
         ),
     }  # fmt: skip
+    rows["gemma3_text"] = Tried(
+        architecture="Gemma3ForCausalLM", original=Ended(loads=False, why="no such head size"),
+        recipes={"gptq": Ended(quantizes=True, loads=False, why="no such head size")},
+    )  # fmt: skip
     names = frozenset({row.architecture for row in rows.values()})
     made = Table(
         quantizer=Known(version="7", names=frozenset(rows)), engine=Known(version="0.32", names=names), tried=rows
@@ -65,6 +69,10 @@ def test_an_artifact_that_the_engine_does_not_load_is_refused_before_it_is_made(
 
 def test_what_fails_in_the_cpu_engine_alone_is_no_reason_to_refuse(known: Table) -> None:
     assert problems(facts("Qwen3-32B")) == []
+
+
+def test_an_artifact_is_not_blamed_where_the_original_does_not_load_either(known: Table) -> None:
+    assert problems(facts("gemma3_1b_it")) == []
 
 
 def test_a_type_that_the_quantizer_has_no_definition_of_is_refused_with_its_name(known: Table) -> None:

@@ -118,7 +118,8 @@ def _recipe_problem(recipe: str, facts: ModelFacts, known: Table) -> Problem | N
         needs = f"; it needs {', '.join(tried.needs)}, which the worker's image lacks" if tried.needs else ""
         message = f"gptqmodel {version} cannot quantize a {whole} ({ended.why}){needs}"
         return Problem("", "NotQuantizable", message, "")
-    if ended.loads is False and not tried.cpu_only:
+    # Where the CPU engine cannot even load the original, its word on the artifact counts for nothing.
+    if ended.loads is False and tried.original.loads and not tried.cpu_only:
         message = f"vLLM {known.engine.version} cannot load what {recipe} makes of a {whole} ({ended.why})"
         return Problem("", "EngineCannotLoad", message, "")
     return None
