@@ -56,8 +56,8 @@ def test_positions_are_counted_as_the_engine_does(name: str) -> None:
     assert count_positions({"max_position_embeddings": 8192, **more}) == Positions(longest, default)
 
 
-def test_a_config_without_a_length_has_no_positions() -> None:
-    assert count_positions({"hidden_size": 64}) is None
+def test_a_config_without_a_length_allows_any_and_2048_if_nobody_asks() -> None:
+    assert count_positions({"hidden_size": 64}) == (10_000_000, 2048)
 
 
 def test_a_models_facts_have_them() -> None:

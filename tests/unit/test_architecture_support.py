@@ -93,6 +93,10 @@ def test_a_model_of_several_parts_counts_by_its_whole_type() -> None:
     assert found == ("spec.candidates[0].gptq", "NotQuantizable"), "its text part alone is a llama"
 
 
+def test_what_only_has_a_causal_twin_is_refused_by_its_type() -> None:
+    assert ("spec.candidates[0].gptq", "NotQuantizable") in problems(facts("XLNet (defaults)"))
+
+
 def test_the_demos_model_is_not_refused() -> None:
     assert problems(facts_of(SMOLLM2)) == []
 

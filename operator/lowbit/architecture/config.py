@@ -8,7 +8,6 @@ from typing import Any
 
 from lowbit.api.problem import Problem, Refused
 from lowbit.architecture import library
-from lowbit.architecture.positions import count_positions
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,13 @@ class ModelConfig:
 
     def get(self, *names: str, default: Any = None) -> Any:
         """The first of these members that the text part has and that is not None."""
-        return next((value for name in names if (value := getattr(self.text, name, None)) is not None), default)
+        return next((value for name in names if (value := self._member(name)) is not None), default)
+
+    def _member(self, name: str) -> Any:
+        try:
+            return getattr(self.text, name, None)
+        except RuntimeError:  # it differs from layer to layer (Gemma 4): the value that most have
+            return self.text.to_dict().get(name)
 
 
 def read_config(config: Mapping[str, Any], what: str) -> ModelConfig:
@@ -76,12 +81,20 @@ def check_is_decoder(config: ModelConfig, what: str) -> None:
     """Refuse encoders, encoder-decoders, classifiers, embedding and reward models."""
     if getattr(config.whole, "is_encoder_decoder", False):
         raise unsupported(what, f"{config.architecture} is an encoder-decoder")
-    if config.architecture not in library.generating() and not config.architecture.endswith("ForCausalLM"):
+    if not generates(config):
         raise unsupported(
             what,
             f"transformers knows no language model that generates by the name {config.architecture} (an encoder, a "
             "classifier, an embedding or a reward model is none)",
         )
+
+
+def generates(config: ModelConfig) -> bool:
+    """Whether the class generates text: transformers lists it, or it names itself so and its type has such a class."""
+    named = config.architecture.endswith(("ForCausalLM", "ForConditionalGeneration", "LMHeadModel"))
+    return config.architecture in library.generating() or (
+        named and str(config.whole.model_type) in library.generating_by_type()
+    )
 
 
 NUMBERS = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
@@ -91,10 +104,10 @@ def check_numbers(config: ModelConfig, what: str) -> None:
     """Refuse a configuration without the numbers that everything else follows from."""
     for name in NUMBERS:
         value = getattr(config.text, name, None)
+        if name == "num_attention_heads" and value is None:
+            raise unsupported(what, f"a {config.model_type} has no attention layers")
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise unsupported(what, f"config.json gives no number of {name} ({value!r}) for {config.model_type}")
-    if not count_positions(config.text.to_dict()):
-        raise unsupported(what, f"config.json says no length (max_position_embeddings) for {config.model_type}")
 
 
 def _architecture(config: Mapping[str, Any], what: str) -> str:

@@ -15,7 +15,9 @@ from lowbit.architecture.layers import expert_layers, experts
 from lowbit.architecture.layers import mixers as mixers_of
 
 UNKNOWN: Final = frozenset({"zamba", "zamba2", "gemma3n_text", "gemma4_text", "mamba", "mamba2", "falcon_mamba",
-                            "longcat_flash", "minimax", "recurrent_gemma", "rwkv", "dbrx", "xlnet"})  # fmt: skip
+                            "longcat_flash", "minimax", "recurrent_gemma", "rwkv", "dbrx", "xlnet",
+                            "gemma4_unified_text", "diffusion_gemma_text", "glm5_next_text",
+                            "inkling_text"})  # fmt: skip
 """Types whose layers follow other rules: only the tensors' headers tell their sizes."""
 PLAIN_MLP: Final = frozenset({"gpt2", "gpt_neo", "gpt_neox", "gpt_neox_japanese", "gptj", "codegen", "gpt_bigcode",
                               "opt", "falcon", "bloom", "mpt", "phi", "starcoder2", "nemotron", "nemotron_h", "apertus",

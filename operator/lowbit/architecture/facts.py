@@ -10,7 +10,7 @@ from lowbit.architecture import mixers
 from lowbit.architecture.config import ModelConfig, read_config
 from lowbit.architecture.expected import dense_width, expected_layers, expected_parameters
 from lowbit.architecture.layers import caching_layers, experts, window
-from lowbit.architecture.positions import Positions, count_positions
+from lowbit.architecture.positions import count_positions
 
 DTYPES = {"bfloat16", "float16", "float32"}
 
@@ -18,7 +18,7 @@ DTYPES = {"bfloat16", "float16", "float32"}
 def shape_facts(config: ModelConfig) -> dict[str, Any]:
     """Shape, and what the cache of keys and values holds."""
     full, windowed = caching_layers(config)
-    text, positions = config.text, positions_of(config)
+    text, positions = config.text, count_positions(config.text.to_dict())
     return {
         "architecture": config.architecture,
         "model_type": config.model_type,
@@ -71,14 +71,6 @@ def quantization_of(config: Mapping[str, Any]) -> str | None:
         return str(found.get("quant_method") or found.get("quant_algo") or "unknown")
     parts = (quantization_of(part) for part in config.values() if isinstance(part, Mapping))
     return next((method for method in parts if method is not None), None)
-
-
-def positions_of(config: ModelConfig) -> Positions:
-    """How many tokens it reads. read_config has refused a configuration that says none."""
-    found = count_positions(config.text.to_dict())
-    if found is None:
-        raise ValueError(f"the configuration of {config.architecture} says no length")
-    return found
 
 
 def dtype_of(config: ModelConfig) -> str | None:

@@ -24,16 +24,23 @@ def configurations() -> Mapping[str, Any]:
     return found
 
 
-def generating() -> frozenset[str]:
-    """Classes of models that generate text from text, some of them from images as well."""
+def generating_by_type() -> Mapping[str, str]:
+    """Classes of models that generate text from text, some of them from images as well, by model type."""
     _quiet()
     from transformers.models.auto.modeling_auto import (
         MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
         MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
     )
 
-    known = (MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES)
-    return frozenset(name for names in known for name in names.values())
+    return {**MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, **MODEL_FOR_CAUSAL_LM_MAPPING_NAMES}
+
+
+def generating() -> frozenset[str]:
+    """Their names."""
+    _quiet()
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+    return frozenset(generating_by_type().values()) | frozenset(MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.values())
 
 
 def has_tokenizer(model_type: str, class_name: str) -> bool:

@@ -37,14 +37,18 @@ class Positions(NamedTuple):
     """What it takes if nobody says a length."""
 
 
-def count_positions(config: Mapping[str, Any]) -> Positions | None:
-    """The positions of a decoder. None if its config says no length.
+UNLIMITED: Final = Positions(10_000_000, 2048)
+"""What a config allows that says no length (BLOOM): whatever is asked for, and this if nobody asks."""
+
+
+def count_positions(config: Mapping[str, Any]) -> Positions:
+    """The positions of a decoder.
 
     config: that of the text part, as config.json has it or transformers' to_dict() gives it.
     """
     lengths = [int(config[name]) for name in LENGTHS if config.get(name) is not None]
     if not lengths:
-        return None
+        return UNLIMITED
     given = int(config.get("model_max_length") or min(lengths))
     ropes = list(_ropes(config))
     longest = int(given * _factor(ropes)) if "gemma3" not in str(config.get("model_type")) else given
