@@ -58,6 +58,13 @@ def test_the_platforms_gpu_counts_where_the_manifest_names_none() -> None:
     assert check_memory(spec, facts(LLAMA_70B), Platform(gpu="1000Gi")) == []
 
 
+def test_a_slice_of_a_gpu_has_the_memory_that_its_name_says() -> None:
+    limits = {"limits": {"nvidia.com/mig-1g.10gb": "1"}}
+    (problem,) = problems("Meta-Llama-3.1-8B", None, resources=limits)
+    assert "nvidia.com/mig-1g.10gb gives 9.0 GB" in problem.message
+    assert problems("qwen2_0_5b", None, resources=limits) == []
+
+
 def test_a_gpu_that_is_not_known_is_told_and_not_taken_for_large() -> None:
     (problem,) = problems(LLAMA_70B, "Voodoo 2")
     assert (problem.reason, problem.field) == ("UnknownGPU", "spec.engine.vllm.gpu")

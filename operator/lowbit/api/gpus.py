@@ -6,6 +6,7 @@ Sizes are those of the vendors' data sheets, in GB as they print them; what a dr
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from lowbit.api.quantity import quantity
@@ -41,6 +42,11 @@ def memory_of(name: str) -> int | None:
     longest = max((len(_words(product)) for product in fitting), default=0)
     sizes = {size for product, size in fitting.items() if len(_words(product)) == longest}
     return sizes.pop() * GB if len(sizes) == 1 else None
+
+
+def slice_of(limits: Iterable[str]) -> str | None:
+    """The resource among a container's limits that is a slice of a GPU."""
+    return next((name for name in limits if SLICE.search(name)), None)
 
 
 def _words(name: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Final
 
 from lowbit.api.engines import engine_of
 from lowbit.api.facts import BYTES_PER_WEIGHT, ModelFacts
-from lowbit.api.gpus import memory_of
+from lowbit.api.gpus import memory_of, slice_of
 from lowbit.api.platform import Platform
 from lowbit.api.problem import Problem
 from lowbit.api.quantity import human, quantity
@@ -51,7 +51,7 @@ def needed(facts: ModelFacts, weight_bytes: int, ranks: int, tokens: int) -> Nee
 def check_memory(spec: QuantizedModelSpec, facts: ModelFacts, platform: Platform) -> list[Problem]:
     """A problem if the original does not fit the GPU that is named: it is measured in the engine that serves."""
     kind, settings = engine_of(spec.engine)
-    name = settings.gpu or platform.gpu
+    name = settings.gpu or slice_of(settings.resources.limits) or platform.gpu
     if settings.device != "GPU" or name is None or not facts.weight_bytes or not facts.cache_values:
         return []
     field = f"spec.engine.{kind.name}"
