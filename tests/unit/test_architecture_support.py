@@ -44,7 +44,7 @@ def known(monkeypatch: pytest.MonkeyPatch) -> Table:
     }  # fmt: skip
     rows["gemma3_text"] = Tried(
         architecture="Gemma3ForCausalLM", original=Ended(loads=False, why="no such head size"),
-        recipes={"gptq": Ended(quantizes=True, loads=False, why="no such head size")},
+        recipes={"gptq": Ended(quantizes=True, loads=False, why="no such head size"), "awq": Ended(quantizes=True)},
     )  # fmt: skip
     names = frozenset({row.architecture for row in rows.values()})
     made = Table(
@@ -71,8 +71,16 @@ def test_what_fails_in_the_cpu_engine_alone_is_no_reason_to_refuse(known: Table)
     assert problems(facts("Qwen3-32B")) == []
 
 
-def test_an_artifact_is_not_blamed_where_the_original_does_not_load_either(known: Table) -> None:
-    assert problems(facts("gemma3_1b_it")) == []
+def test_an_original_that_the_engine_cannot_load_is_the_engines_lack_and_not_the_recipes(known: Table) -> None:
+    assert problems(facts("gemma3_1b_it")) == [("spec.engine.vllm", "EngineLacksModel")]
+    assert problems(facts("gemma3_1b_it"), image="registry.example.com/vllm:1") == []
+
+
+def test_a_type_without_a_definition_that_was_quantized_all_the_same_is_not_refused(known: Table) -> None:
+    known.tried["olmo2"] = Tried(
+        architecture="Olmo2ForCausalLM", original=Ended(loads=True), recipes={"gptq": Ended(quantizes=True, loads=True)}
+    )
+    assert problems(facts("olmo2_7b")) == [("spec.candidates[1].awq", "NotQuantizable")]
 
 
 def test_a_type_that_the_quantizer_has_no_definition_of_is_refused_with_its_name(known: Table) -> None:

@@ -150,7 +150,7 @@ def test_no_path_of_the_pod_is_left_in_the_config(tmp_path: Path) -> None:
     ("tensors", "words"),
     [
         (QUANTIZED | {"lm_head.weight": ("BF16", [4], 8)}, "saved twice"),
-        (QUANTIZED | {"model.embed_tokens.weight": ("F32", [4], 16)}, "32-bit floats"),
+        (QUANTIZED | {"model.embed_tokens.weight": ("F32", [2, 2], 16)}, "32-bit floats"),
         ({"model.norm.weight": ("BF16", [4], 8)}, "no quantized weights"),
     ],
 )
@@ -326,12 +326,18 @@ def test_a_module_that_awq_does_not_scale_has_no_loss_and_is_no_failure() -> Non
 
 def test_what_the_source_keeps_in_32_bits_the_artifact_may_keep_so(tmp_path: Path) -> None:
     """Routers' corrections (GLM-4.5, DeepSeek-V3) and decay rates are kept in 32 bits on purpose."""
-    correction = {"model.layers.0.mlp.gate.e_score_correction_bias": ("F32", [4], 16)}
+    correction = {"model.layers.0.mamba.A_log": ("F32", [2, 2], 16)}
     source = inputs.write_model(tmp_path / "source")
     embedding = {"model.embed_tokens.weight": ("BF16", [64, 128], 2 * 64 * 128)}
     (source / "model.safetensors").write_bytes(inputs.safetensors(embedding | correction))
     folder = write_artifact(tmp_path / "artifact", QUANTIZED | correction)
     finish(folder, source, inspect(source, "the source"))
+
+
+def test_a_vector_may_become_wide(tmp_path: Path) -> None:
+    correction = {"model.layers.0.mlp.gate.e_score_correction_bias": ("F32", [4], 16)}
+    source = inputs.write_model(tmp_path / "source")
+    finish(write_artifact(tmp_path / "artifact", QUANTIZED | correction), source, inspect(source, "the source"))
 
 
 @pytest.mark.parametrize(

@@ -76,15 +76,17 @@ def check_support(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
 
 
 def _engine_problems(spec: QuantizedModelSpec, facts: ModelFacts, known: Table) -> list[Problem]:
-    """The engine has no class for the model. An image that the manifest names may have another version."""
+    """The engine cannot load the original. An image that the manifest names may have another version."""
     kind, settings = engine_of(spec.engine)
-    listed = known.engine.names | known.engine.through
-    if kind.name != ENGINE or settings.image is not None or facts.architecture in listed:
+    if kind.name != ENGINE or settings.image is not None:
         return []
-    tried = known.tried.get(facts.model_type)
-    if tried is not None and tried.original.loads:
+    tried, version = known.tried.get(facts.model_type), known.engine.version
+    if tried is not None and tried.original.loads is False and not tried.cpu_only:
+        message = f"vLLM {version} cannot load a {facts.model_type} ({tried.original.why})"
+    elif facts.architecture not in known.engine.names | known.engine.through and tried is None:
+        message = f"vLLM {version} has no class {facts.architecture}"
+    else:
         return []
-    message = f"vLLM {known.engine.version} has no class {facts.architecture}"
     action = "use another model, or name an image whose vLLM has it (spec.engine.vllm.image)"
     return [Problem(f"spec.engine.{kind.name}", "EngineLacksModel", message, action)]
 
@@ -108,12 +110,13 @@ def _recipe_problems(spec: QuantizedModelSpec, facts: ModelFacts, known: Table) 
 def _recipe_problem(recipe: str, facts: ModelFacts, known: Table) -> Problem | None:
     """What is known against a recipe, without field and action; None if nothing is."""
     whole, version = facts.whole_type or facts.model_type, known.quantizer.version
-    if whole not in known.quantizer.names:
+    tried = known.tried.get(whole)
+    ended = tried.of(recipe) if tried is not None else Ended()
+    # For some types it finds its way without a definition.
+    if whole not in known.quantizer.names and not ended.quantizes:
         return Problem("", "NotQuantizable", f"gptqmodel {version} has no definition of models of type {whole}", "")
-    tried = known.tried.get(facts.model_type)
     if tried is None:
         return None
-    ended = tried.of(recipe)
     if ended.quantizes is False:
         needs = f"; it needs {', '.join(tried.needs)}, which the worker's image lacks" if tried.needs else ""
         message = f"gptqmodel {version} cannot quantize a {whole} ({ended.why}){needs}"

@@ -71,12 +71,17 @@ def wide_in(folder: Path) -> frozenset[str]:
 
 
 def check_tensors(tensors: list[Tensor], facts: ModelFacts, wide_before: frozenset[str] = frozenset()) -> None:
-    """Refuse tied embeddings that were saved twice, 32-bit floats, and an artifact without quantized weights.
+    """Refuse tied embeddings that were saved twice, matrices of 32-bit floats, and no quantized weights.
 
     wide_before: tensors that are 32-bit floats in the source.
     """
     names = {tensor.name for tensor in tensors}
-    wide = [tensor.name for tensor in tensors if tensor.dtype in WIDE and tensor.name not in wide_before]
+    wide = [
+        tensor.name
+        for tensor in tensors
+        # A vector may be kept wide by its type (a router's correction); a matrix would double the artifact.
+        if tensor.dtype in WIDE and tensor.name not in wide_before and len(tensor.shape) > 1
+    ]
     problem = None
     if facts.tied_embeddings and "lm_head.weight" in names:
         problem = "the tied embeddings were saved twice"
