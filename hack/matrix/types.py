@@ -69,7 +69,7 @@ PER_TYPE: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
                                    "num_experts_per_tok": 2, "expert_layer_period": 2, "expert_layer_offset": 1,
                                    "mamba_d_state": 16, "mamba_dt_rank": 16, "use_mamba_kernels": False}),
     "lfm2": ("Lfm2ForCausalLM", {"layer_types": ["conv", "full_attention"], "block_auto_adjust_ff_dim": False,
-                                  "conv_dim": 128, "conv_dim_out": 128}),
+                                  "conv_dim": 128, "conv_dim_out": 128, "block_dim": 128, "block_ff_dim": 256}),
     "lfm2_moe": ("Lfm2MoeForCausalLM", ROUTED | {"layer_types": ["conv", "full_attention"], "num_experts": 4,
                                                  "num_dense_layers": 1}),
     "llama": ("LlamaForCausalLM", {}),

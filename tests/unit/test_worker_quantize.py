@@ -371,3 +371,14 @@ def test_what_is_not_the_models_fault_is_not_blamed_on_it(
     store = PVCStore(tmp_path / "store")
     with pytest.raises(type(error)):
         stage.quantize(document(store, tmp_path), store, inputs.silence("quantize"), scratch=tmp_path / "scratch")
+
+
+def test_an_artifact_that_cannot_be_tried_out_is_refused_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Breaking(PlayedBackend):
+        def smoke_test(self, folder: Path, device: str) -> str:
+            raise AttributeError("'tuple' object has no attribute 'sigmoid'")
+
+    Breaking(monkeypatch, [row(), row(1)])
+    store = PVCStore(tmp_path / "store")
+    with pytest.raises(RefusalError, match="could not be tried out: AttributeError"):
+        stage.quantize(document(store, tmp_path), store, inputs.silence("quantize"), scratch=tmp_path / "scratch")

@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -17,7 +17,6 @@ from lowbit.api.paths import SCRATCH_PATH
 from lowbit.api.recipes import recipe_of
 from lowbit.naming.store_keys import artifact_index_key
 from lowbit.worker.backends import BACKENDS, Backend, Work
-from lowbit.worker.backends.base import Advance
 from lowbit.worker.backends.losses import ModuleLoss, rounded_experts, worst
 from lowbit.worker.backends.tools import peak_bytes, pick_device, quiet
 from lowbit.worker.data.calibration import Sample, draw, tokenize
@@ -33,6 +32,7 @@ from lowbit.worker.refuse import RefusalError, cut
 from lowbit.worker.store import Store
 from lowbit.worker.store.indexes import read_artifact_index, write_index
 
+Made = TypeVar("Made")
 LOADED, QUANTIZED, TESTED = 0.05, 0.9, 0.95
 """Shares of the stage's time, by experience."""
 SMOKE_LENGTH = 80
@@ -93,20 +93,28 @@ def make(backend: Backend, work: Work, progress: Progress) -> tuple[list[ModuleL
     with quiet(work.scratch / "quantizer.log") as write:
         before = progress.write_to(write)
         try:
-            modules = quantized(backend, work, part.report)
+            modules = or_refuse(
+                "QuantizationFailed",
+                "the quantizer broke on this model",
+                lambda: backend.quantize(work, part.report),
+            )
             finish(work.target, work.source, work.facts)
             progress.report(QUANTIZED, "trying out the artifact", force=True)
-            smoke = backend.smoke_test(work.target, work.device)
+            smoke = or_refuse(
+                "SmokeTestFailed",
+                "the artifact could not be tried out",
+                lambda: backend.smoke_test(work.target, work.device),
+            )
             fuse_layers(work.target, work.source)  # last: the quantizer would not load it so
         finally:
             progress.write_to(before)
     return modules, smoke
 
 
-def quantized(backend: Backend, work: Work, advance: Advance) -> list[ModuleLoss]:
-    """Every module's loss. Raises RefusalError for a model that the quantizer breaks on: another recipe may do."""
+def or_refuse(reason: str, what: str, work: Callable[[], Made]) -> Made:
+    """What `work` returns. Raises RefusalError for a model that the quantizer breaks on: another recipe may do."""
     try:
-        return backend.quantize(work, advance)
+        return work()
     except (RefusalError, MemoryError):
         raise
     except Exception as error:
@@ -114,8 +122,8 @@ def quantized(backend: Backend, work: Work, advance: Advance) -> list[ModuleLoss
             raise  # the disk, the network or the GPU
         words = " ".join(str(error).split())
         raise RefusalError(
-            "QuantizationFailed",
-            f"the quantizer broke on this model: {type(error).__name__}: {words}",
+            reason,
+            f"{what}: {type(error).__name__}: {words}",
             "try another recipe, or an artifact that was made elsewhere; report it with the Job's log",
         ) from error
 
