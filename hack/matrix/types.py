@@ -77,7 +77,7 @@ PER_TYPE: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
                                                   "intermediate_size": 128, "intermediate_size_mlp": 256,
                                                   "attention_chunk_size": 128}),
     "minimax_m2": ("MiniMaxM2ForCausalLM", HEADS | {"num_local_experts": 4, "num_experts_per_tok": 2,
-                                                    "intermediate_size": 128, "rotary_dim": 16,
+                                                    "intermediate_size": 128, "rotary_dim": 16, "use_routing_bias": True,
                                                     "scoring_func": "sigmoid"}),
     "ministral3": ("Ministral3ForCausalLM", HEADS),
     "mistral": ("MistralForCausalLM", {}),
