@@ -49,7 +49,9 @@ def cpu_only(row: dict[str, Any]) -> dict[str, str]:
 
 
 def ended(result: dict[str, Any], word: str) -> dict[str, Any]:
-    """A result under the word that the table has for it."""
+    """A result under the word that the table has for it. Random weights that overflow say nothing of trained ones."""
+    if "values that are not numbers" in result.get("why", ""):
+        return {"why": result["why"]}
     return {word: result["ok"]} | ({} if result["ok"] else {"why": result["why"]})
 
 

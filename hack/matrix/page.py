@@ -21,7 +21,7 @@ for. `make matrix` makes the table: a tiny random model of each type (two layers
 {known.engine.version}).
 
 - **no**: it was tried and failed; the reasons stand below.
-- **-**: there was nothing to try.
+- **-**: there was nothing to try, or the random weights of the tiny model overflowed.
 - **class in vLLM**: its own, or transformers' that it runs as it is; read in the registry of vLLM
   {known.engine.version}, which is the same on GPUs. A type without either is refused, unless the manifest names an
   image of its own.

@@ -110,13 +110,14 @@ def _recipe_problems(spec: QuantizedModelSpec, facts: ModelFacts, known: Table) 
 def _recipe_problem(recipe: str, facts: ModelFacts, known: Table) -> Problem | None:
     """What is known against a recipe, without field and action; None if nothing is."""
     whole, version = facts.whole_type or facts.model_type, known.quantizer.version
-    tried = known.tried.get(whole)
-    ended = tried.of(recipe) if tried is not None else Ended()
+    own = known.tried.get(whole)
     # For some types it finds its way without a definition.
-    if whole not in known.quantizer.names and not ended.quantizes:
+    if whole not in known.quantizer.names and not (own is not None and own.of(recipe).quantizes):
         return Problem("", "NotQuantizable", f"gptqmodel {version} has no definition of models of type {whole}", "")
+    tried = own or known.tried.get(facts.model_type)
     if tried is None:
         return None
+    ended = tried.of(recipe)
     if ended.quantizes is False:
         needs = f"; it needs {', '.join(tried.needs)}, which the worker's image lacks" if tried.needs else ""
         message = f"gptqmodel {version} cannot quantize a {whole} ({ended.why}){needs}"
