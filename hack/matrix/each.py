@@ -19,7 +19,7 @@ MARK = "matrix: "
 def each(names: Sequence[str], attempt: Callable[[str], None]) -> None:
     """Make each attempt, and print one line of JSON with all results: {name: {"ok": true}}, or why not."""
     found = {name: _one(name, attempt) for name in names}
-    print(MARK + json.dumps(found), flush=True)
+    print("\n" + MARK + json.dumps(found), flush=True)  # a bar may have left its line open
 
 
 def _one(name: str, attempt: Callable[[str], None]) -> dict[str, Any]:
