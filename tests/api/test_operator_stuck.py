@@ -33,7 +33,8 @@ def stuck(cluster: Cluster, job: dict[str, Any]) -> None:
 def said(cluster: Cluster, space: str, name: str) -> str:
     """Reason and message of the Ready condition."""
     status = (cluster.get("QuantizedModel", space, name) or {}).get("status", {})
-    return " ".join(f"{each['reason']} {each['message']}" for each in status.get("conditions", ()) if each["type"] == "Ready")
+    ready = [each for each in status.get("conditions", ()) if each["type"] == "Ready"]
+    return " ".join(f"{each['reason']} {each['message']}" for each in ready)
 
 
 def events_listed(audit: AuditLog, installation: Installation, begin: int, space: str) -> list[Call]:
