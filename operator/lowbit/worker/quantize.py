@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -69,15 +69,11 @@ def quantize(
     progress.report(TESTED, "hashing and committing the artifact", force=True)
     file_list = scan(workspace)
     store.commit("artifacts", workspace, file_list)
-    most, (rounded, experts) = worst(modules), rounded_experts(modules)
     result = QuantizeResult(
         artifact=file_list.as_artifact(document.facts.weight_bytes),
         seconds=round(clock() - begin, 1),
         peak_bytes=peak_bytes(device),
-        worst_module=most.name if most else None,
-        worst_loss=most.loss if most else None,
-        rounded_experts=rounded,
-        experts=experts,
+        **of_modules(modules),
         smoke=cut(" ".join(smoke.split()), SMOKE_LENGTH),
         versions=backend.versions() | {"lowbit": __version__},
         device=device_name,
@@ -109,6 +105,17 @@ def make(backend: Backend, work: Work, progress: Progress) -> tuple[list[ModuleL
         finally:
             progress.write_to(before)
     return modules, smoke
+
+
+def of_modules(modules: Sequence[ModuleLoss]) -> dict[str, Any]:
+    """Members of the result that sum the modules up."""
+    most, (rounded, experts) = worst(modules), rounded_experts(modules)
+    return {
+        "worst_module": most.name if most else None,
+        "worst_loss": most.loss if most else None,
+        "rounded_experts": rounded,
+        "experts": experts,
+    }
 
 
 def or_refuse(reason: str, what: str, work: Callable[[], Made]) -> Made:
