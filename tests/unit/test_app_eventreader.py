@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from lowbit.app.eventreader import AT_ONCE, INTERVAL, EventReader
+from lowbit.app.eventreader import INTERVAL, EventReader
+from lowbit.app.reads import AT_ONCE
 from lowbit.kube.errors import Forbidden
 from lowbit.observe.cache import Cache
 from lowbit.observe.keys import Key
@@ -54,7 +55,7 @@ class Bench:
         await self.settle()
 
     async def settle(self) -> None:
-        while tasks := list(self.reader._tasks.values()):
+        while tasks := list(self.reader._reads._tasks.values()):
             await asyncio.wait(tasks)
 
     def read(self, job: str = "job-0") -> EventsRead | None:

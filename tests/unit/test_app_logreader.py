@@ -10,7 +10,8 @@ import pytest
 from lowbit.api.documents import FetchResult, ProgressLine
 from lowbit.api.logged import split
 from lowbit.api.termination import TerminationMessage
-from lowbit.app.logreader import AT_ONCE, LogReader
+from lowbit.app.logreader import LogReader
+from lowbit.app.reads import AT_ONCE
 from lowbit.kube.errors import NotFound
 from lowbit.observe.cache import Cache
 from lowbit.observe.keys import Key
@@ -80,7 +81,7 @@ class Bench:
         await self.settle()
 
     async def settle(self) -> None:
-        while tasks := list(self.reader._tasks.values()):
+        while tasks := list(self.reader._reads._tasks.values()):
             await asyncio.wait(tasks)
 
     def percent(self, job: str) -> float | None:
@@ -270,7 +271,7 @@ async def test_who_is_woken_may_ask_for_the_next_log_of_the_same_pod_at_once(ben
         if len(asked) == 1:
             bench.reader.ask_once("team", (ReadLog("baseline-1-0", 2, previous=True),))
 
-    bench.reader._touch = woken
+    bench.reader._reads._touch = woken
     await ask_engine(bench)
     await bench.settle()
     found = engine_log(bench)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
 from lowbit.app.logs import about
+from lowbit.app.reads import Reads
 from lowbit.kube.client import Kube
 from lowbit.kube.errors import KubeError
 from lowbit.observe.cache import Cache
@@ -19,8 +19,6 @@ logger = logging.getLogger(__name__)
 
 INTERVAL = 60.0
 """Seconds between two LISTs of one object's events. A watch would bring those of the whole namespace."""
-AT_ONCE = 4
-"""LISTs at the same time."""
 
 
 class EventReader:
@@ -36,32 +34,23 @@ class EventReader:
     ) -> None:
         self._kube = kube
         self._cache = cache
-        self._touch = touch
         self._now = now
         self._interval = interval
-        self._slots = asyncio.Semaphore(AT_ONCE)
-        self._tasks: dict[tuple[str, ReadEvents], asyncio.Task[None]] = {}
-        """Running LISTs, by namespace and object."""
+        self._reads = Reads(touch)
 
     def ask_events(self, namespace: str, wanted: Iterable[ReadEvents]) -> None:
         """Read the events of these objects, unless that was done within the interval."""
         for each in wanted:
             read_at = self._cache.events_read_at(each.kind, namespace, each.name)
-            if (namespace, each) not in self._tasks and self._now() - read_at >= self._interval:
-                self._tasks[namespace, each] = asyncio.create_task(self._run(namespace, each))
+            if (namespace, each) not in self._reads and self._now() - read_at >= self._interval:
+                self._reads.start((namespace, each), self._kept(namespace, each))
 
     def stop(self) -> None:
-        """Cancel the running LISTs."""
-        for task in list(self._tasks.values()):
-            task.cancel()
+        """Cancel the running reads."""
+        self._reads.stop()
 
-    async def _run(self, namespace: str, wanted: ReadEvents) -> None:
-        try:
-            async with self._slots:
-                read = await self._read(namespace, wanted)
-        finally:
-            self._tasks.pop((namespace, wanted), None)
-        self._touch(self._cache.put_events(wanted.kind, namespace, wanted.name, read))
+    async def _kept(self, namespace: str, wanted: ReadEvents) -> Iterable[Key]:
+        return self._cache.put_events(wanted.kind, namespace, wanted.name, await self._read(namespace, wanted))
 
     async def _read(self, namespace: str, wanted: ReadEvents) -> EventsRead:
         try:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 
 from lowbit.api.logged import LINE_LIMIT
 from lowbit.app.logs import about
+from lowbit.app.reads import Reads
 from lowbit.decide.engines import ENGINE
 from lowbit.kube.client import Kube
 from lowbit.kube.errors import KubeError
@@ -25,8 +25,6 @@ ENGINE_LINES, ENGINE_LIMIT_BYTES = 400, 256 * 1024
 """Enough for all that an engine logs from its start to an early exit."""
 AFTER_LINES = 20
 """Lines that may follow a result in the log."""
-AT_ONCE = 4
-"""Logs that are read at the same time."""
 
 
 class LogReader:
@@ -42,25 +40,23 @@ class LogReader:
     ) -> None:
         self._kube = kube
         self._cache = cache
-        self._touch = touch
         self._now = now
         self._interval = interval
-        self._slots = asyncio.Semaphore(AT_ONCE)
-        self._tasks: dict[tuple[str, str, str], asyncio.Task[None]] = {}
-        """Running reads, by kind, namespace and name of the object whose log is read."""
+        self._reads = Reads(touch)
+        """By kind, namespace and name of the object whose log is read."""
 
     def ask(self, namespace: str, jobs: Iterable[str]) -> None:
         """Read the logs of these Jobs, unless that was done within the interval."""
         for name in jobs:
             job: JobView | None = self._cache.view("Job", namespace, name)
-            if job is None or ("Job", namespace, name) in self._tasks:
+            if job is None or ("Job", namespace, name) in self._reads:
                 continue
             if job.progress_read_at is not None and self._now() - job.progress_read_at < self._interval:
                 continue
             pod = next((each for each in job.pods if _runs(each.containers)), None)
             if pod is None:
                 continue
-            self._start(("Job", namespace, name), self._read(namespace, name, pod.meta.name))
+            self._reads.start(("Job", namespace, name), self._read(namespace, name, pod.meta.name))
 
     def ask_once(self, namespace: str, logs: Iterable[ReadLog | ReadResult]) -> None:
         """Read the logs of engines that have ended, and of workers that left a result there.
@@ -68,61 +64,43 @@ class LogReader:
         A log that cannot be read is recorded as unread. Of a result the plan asks again.
         """
         for log in logs:
-            if ("Pod", namespace, log.pod) not in self._tasks:
+            if ("Pod", namespace, log.pod) not in self._reads:
                 read = (
                     self._read_engine(namespace, log) if isinstance(log, ReadLog) else self._read_result(namespace, log)
                 )
-                self._start(("Pod", namespace, log.pod), read)
+                self._reads.start(("Pod", namespace, log.pod), read)
 
     def stop(self) -> None:
         """Cancel the running reads."""
-        for task in list(self._tasks.values()):
-            task.cancel()
-
-    def _start(self, of: tuple[str, str, str], work: Coroutine[object, object, Iterable[Key]]) -> None:
-        self._tasks[of] = asyncio.create_task(self._run(of, work))
-
-    async def _run(self, of: tuple[str, str, str], work: Coroutine[object, object, Iterable[Key]]) -> None:
-        """Read, and wake whom it concerns. They may ask for the next log of the same pod at once."""
-        touched: Iterable[Key] = ()
-        try:
-            touched = await work
-        finally:
-            self._tasks.pop(of, None)
-        self._touch(touched)
+        self._reads.stop()
 
     async def _read(self, namespace: str, job: str, pod: str) -> Iterable[Key]:
         line = None
-        async with self._slots:
-            try:
-                log = await self._kube.pod_log(namespace, pod, "worker", LINES, LIMIT_BYTES)
-                line = last_progress(log)
-            except KubeError as error:
-                logger.info("progress was not read: %s", error.message, extra=about(Key(namespace, job, "Job")))
+        try:
+            log = await self._kube.pod_log(namespace, pod, "worker", LINES, LIMIT_BYTES)
+            line = last_progress(log)
+        except KubeError as error:
+            logger.info("progress was not read: %s", error.message, extra=about(Key(namespace, job, "Job")))
         return self._cache.put_progress(namespace, job, line, self._now())
 
     async def _read_engine(self, namespace: str, log: ReadLog) -> Iterable[Key]:
-        async with self._slots:
-            try:
-                text = await self._kube.pod_log(
-                    namespace, log.pod, ENGINE, ENGINE_LINES, ENGINE_LIMIT_BYTES, previous=log.previous
-                )
-                found = read_engine_log(text, log.ends)
-            except KubeError as error:
-                logger.info(
-                    "an engine's log was not read: %s", error.message, extra=about(Key(namespace, log.pod, "Pod"))
-                )
-                found = EngineLog(log.ends, unread=error.message)
+        try:
+            text = await self._kube.pod_log(
+                namespace, log.pod, ENGINE, ENGINE_LINES, ENGINE_LIMIT_BYTES, previous=log.previous
+            )
+            found = read_engine_log(text, log.ends)
+        except KubeError as error:
+            logger.info("an engine's log was not read: %s", error.message, extra=about(Key(namespace, log.pod, "Pod")))
+            found = EngineLog(log.ends, unread=error.message)
         return self._cache.put_engine_log(namespace, log.pod, found)
 
     async def _read_result(self, namespace: str, wanted: ReadResult) -> Iterable[Key]:
         lines = wanted.logged.parts + AFTER_LINES
-        async with self._slots:
-            try:
-                log = await self._kube.pod_log(namespace, wanted.pod, "worker", lines, lines * LINE_LIMIT)
-                found = read_result(log, wanted.logged)
-            except KubeError as error:
-                found = ResultRead(wanted.logged.digest, unread=error.message)
+        try:
+            log = await self._kube.pod_log(namespace, wanted.pod, "worker", lines, lines * LINE_LIMIT)
+            found = read_result(log, wanted.logged)
+        except KubeError as error:
+            found = ResultRead(wanted.logged.digest, unread=error.message)
         if found.unread is not None:
             logger.info("a result was not read: %s", found.unread, extra=about(Key(namespace, wanted.pod, "Pod")))
         return self._cache.put_result(namespace, wanted.pod, found)
