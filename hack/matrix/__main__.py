@@ -20,7 +20,6 @@ from hack.matrix.types import PER_TYPE
 RECIPES = ("gptq", "awq")
 CPU_ONLY = {
     "No WNA16 MoE backend supports": "it has no kernel for quantized experts; that of GPUs is another (Marlin).",
-    "mamba_mixer": "its kernel for mamba differs.",
     "failed to be inspected": "its image lacks torchvision, which vLLM's own image has.",
 }
 """What an error says of the CPU engine alone."""

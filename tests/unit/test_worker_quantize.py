@@ -181,6 +181,15 @@ class PlayedBackend(Backend):
         return "Paris,\n the  capital " + "of France " * 20
 
 
+class Breaking(PlayedBackend):
+    """A quantizer that breaks with an error."""
+
+    error: Exception
+
+    def quantize(self, work: Work, advance: Advance) -> list[ModuleLoss]:
+        raise self.error
+
+
 def document(store: PVCStore, folder: Path) -> QuantizeDocument:
     source = inputs.write_model(folder / "source")
     workspace = store.workspace("source")
@@ -347,11 +356,7 @@ def test_a_vector_may_become_wide(tmp_path: Path) -> None:
 def test_a_model_that_the_quantizer_breaks_on_is_refused_so_that_the_next_candidate_is_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
 ) -> None:
-    class Breaking(PlayedBackend):
-        def quantize(self, work: Work, advance: Advance) -> list[ModuleLoss]:
-            raise error
-
-    Breaking(monkeypatch, [])
+    Breaking(monkeypatch, []).error = error
     store = PVCStore(tmp_path / "store")
     with pytest.raises(RefusalError) as refused:
         stage.quantize(document(store, tmp_path), store, inputs.silence("quantize"), scratch=tmp_path / "scratch")
@@ -363,22 +368,18 @@ def test_a_model_that_the_quantizer_breaks_on_is_refused_so_that_the_next_candid
 def test_what_is_not_the_models_fault_is_not_blamed_on_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    class Breaking(PlayedBackend):
-        def quantize(self, work: Work, advance: Advance) -> list[ModuleLoss]:
-            raise error
-
-    Breaking(monkeypatch, [])
+    Breaking(monkeypatch, []).error = error
     store = PVCStore(tmp_path / "store")
     with pytest.raises(type(error)):
         stage.quantize(document(store, tmp_path), store, inputs.silence("quantize"), scratch=tmp_path / "scratch")
 
 
 def test_an_artifact_that_cannot_be_tried_out_is_refused_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Breaking(PlayedBackend):
+    class Untried(PlayedBackend):
         def smoke_test(self, folder: Path, device: str) -> str:
             raise AttributeError("'tuple' object has no attribute 'sigmoid'")
 
-    Breaking(monkeypatch, [row(), row(1)])
+    Untried(monkeypatch, [row(), row(1)])
     store = PVCStore(tmp_path / "store")
     with pytest.raises(RefusalError, match="could not be tried out: AttributeError"):
         stage.quantize(document(store, tmp_path), store, inputs.silence("quantize"), scratch=tmp_path / "scratch")
