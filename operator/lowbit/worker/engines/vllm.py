@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from math import nan
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
+from lowbit.api.problem import some
 from lowbit.worker.engines.base import (
     ENGINE_URL,
     START_SECONDS,
@@ -39,6 +40,12 @@ PROMPT_TOKENS = "vllm:prompt_tokens"
 VERSION_LIMIT = 100
 """Characters of the engine's version that are kept: it goes into results and messages."""
 BAD_REQUEST = (400, 422)
+ANSWER_LIMIT = 512 * 2**20
+"""Bytes of one answer. The longest text that a suite may have, with 100 logprobs a token, takes half of it."""
+ERROR_BYTES = 64 * 1024
+"""Of an answer that says what is wrong; its first words are kept."""
+UNREADABLE = (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError)
+"""What parsing somebody's bytes may raise."""
 
 
 NOT_FINITE = "Out of range float values are not JSON compliant"
@@ -130,7 +137,8 @@ class VLLMClient(EngineClient):
             )
         except NotFiniteError:
             return None
-        return parse_answer(choice)
+        with readable("completion"):
+            return parse_answer(choice)
 
     async def stream(self, prompt: Sequence[int], output_tokens: int) -> Streamed:
         """Generate exactly output_tokens tokens, and time them. Raises EngineError."""
@@ -142,14 +150,15 @@ class VLLMClient(EngineClient):
         first: float | None = None
         chunks, reported = 0, 0
         async for event in self._events(self._body(prompt, parameters)):
-            if event.get("error"):
-                raise EngineError(f"the engine broke off a stream: {event['error']}")
-            if event.get("choices"):
-                first = self.clock() if first is None else first
-                chunks += 1
-            usage = event.get("usage")
-            if isinstance(usage, Mapping):
-                reported = int(usage.get("completion_tokens") or reported)
+            with readable("event of a stream"):
+                if event.get("error"):
+                    raise EngineError(f"the engine broke off a stream: {str(event['error'])[:200]}")
+                if event.get("choices"):
+                    first = self.clock() if first is None else first
+                    chunks += 1
+                usage = event.get("usage")
+                if isinstance(usage, Mapping):
+                    reported = int(usage.get("completion_tokens") or reported)
         end = self.clock()
         if first is None:
             raise EngineError("the engine ended a stream without a token")
@@ -161,11 +170,12 @@ class VLLMClient(EngineClient):
         Raises EngineError if it serves another model.
         """
         answer = await self._json("GET", "/v1/models")
-        models = {str(one.get("id")): one for one in answer.get("data", []) if isinstance(one, dict)}
-        if self.model not in models:
-            raise EngineError(f"the engine serves {', '.join(sorted(models)) or 'nothing'}, not {self.model}")
-        limit = models[self.model].get("max_model_len")
-        return int(limit) if limit else None
+        with readable("list of models"):
+            models = {str(one.get("id")): one for one in answer.get("data", []) if isinstance(one, dict)}
+            if self.model not in models:
+                raise EngineError(f"the engine serves {some(sorted(models)) or 'nothing'}, not {self.model}")
+            limit = models[self.model].get("max_model_len")
+            return int(limit) if limit else None
 
     async def version(self) -> str:
         """The engine's version, or UNKNOWN_VERSION."""
@@ -179,8 +189,8 @@ class VLLMClient(EngineClient):
         text = await self._text("GET", "/metrics")
         started: float | None = None
         prompt_tokens = 0.0
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
+        with readable("metrics"):
+            for sample in (each for family in text_string_to_metric_families(text) for each in family.samples):
                 if sample.name == START_TIME:
                     started = float(sample.value)
                 elif sample.name.removesuffix("_total") == PROMPT_TOKENS:
@@ -191,7 +201,8 @@ class VLLMClient(EngineClient):
         tokens = (await self._json("POST", "/tokenize", {"model": self.model, **body})).get("tokens")
         if not isinstance(tokens, list):
             raise EngineError("the engine's answer to /tokenize has no tokens")
-        return [int(token) for token in tokens]
+        with readable("tokens"):
+            return [int(token) for token in tokens]
 
     def _body(self, prompt: Sequence[int], parameters: Mapping[str, Any]) -> dict[str, Any]:
         return {"model": self.model, "prompt": list(prompt), "temperature": 0, **parameters}
@@ -205,31 +216,35 @@ class VLLMClient(EngineClient):
 
     async def _json(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         text = await self._text(method, path, body)
-        try:
+        with readable(f"answer to {path}"):
             answer = json.loads(text)
-        except ValueError as error:
-            raise EngineError(f"the engine's answer to {path} is no JSON: {text[:200]}") from error
         if not isinstance(answer, dict):
             raise EngineError(f"the engine's answer to {path} is no object: {text[:200]}")
         return answer
 
     async def _text(self, method: str, path: str, body: dict[str, Any] | None = None) -> str:
         async with self._request(method, path, body) as response:
-            return await response.text()
+            data = await take(response.content, ANSWER_LIMIT)
+        if len(data) > ANSWER_LIMIT:
+            raise EngineError(f"the engine answered more than {ANSWER_LIMIT} bytes to {path}")
+        return data.decode(errors="replace")
 
     async def _events(self, body: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """Server-sent events. Raises EngineError if they end without [DONE]: the request was dropped."""
         async with self._request("POST", "/v1/completions", body) as response:
-            async for line in response.content:
-                data = line.decode().strip().removeprefix("data:").strip()
+            while line := await self._line(response.content):
+                data = line.decode(errors="replace").strip().removeprefix("data:").strip()
                 if data == "[DONE]":
                     return
                 if data:
-                    try:
-                        yield json.loads(data)
-                    except ValueError as error:
-                        raise EngineError(f"the engine sent a broken event: {data[:200]}") from error
+                    with readable("event of a stream"):
+                        event = json.loads(data)
+                    yield event
             raise EngineError("the engine broke off a stream before its end")
+
+    async def _line(self, content: aiohttp.StreamReader) -> bytes:
+        with readable("line of a stream"):  # aiohttp takes no line without end
+            return await content.readline()
 
     @asynccontextmanager
     async def _request(
@@ -238,7 +253,7 @@ class VLLMClient(EngineClient):
         try:
             async with self.session.request(method, f"{self.url}{path}", json=body) as response:
                 if response.status != 200:
-                    text = (await response.text())[:300]
+                    text = (await take(response.content, ERROR_BYTES)).decode(errors="replace")[:300]
                     kind = BadRequestError if response.status in BAD_REQUEST else EngineError
                     kind = NotFiniteError if NOT_FINITE in text else kind
                     raise kind(f"the engine answered {response.status} to {path}: {text}")
@@ -260,15 +275,34 @@ async def connect(
         yield VLLMClient(session, model, url, clock)
 
 
+async def take(content: aiohttp.StreamReader, limit: int) -> bytes:
+    """The whole content, or a little more than limit bytes of it."""
+    parts, size = [], 0
+    async for part in content.iter_any():
+        parts.append(part)
+        size += len(part)
+        if size > limit:
+            break
+    return b"".join(parts)
+
+
+@contextmanager
+def readable(what: str) -> Iterator[None]:
+    """Raise EngineError where the engine's own bytes cannot be read as what they should be."""
+    try:
+        yield
+    except UNREADABLE as error:
+        words = " ".join(str(error).split())[:200]
+        raise EngineError(f"the engine's {what} cannot be read: {type(error).__name__}: {words}") from error
+
+
 def _logprobs(entry: Any) -> Logprobs:
     """Of one position. Raises EngineError if they cannot be parsed."""
-    try:
+    with readable("logprobs"):
         return {
             int(token): float(value["logprob"] if isinstance(value, Mapping) else value)
             for token, value in (entry or {}).items()
         }
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise EngineError(f"the engine gave logprobs that cannot be read: {str(entry)[:200]}") from error
 
 
 def parse_answer(choice: Mapping[str, Any]) -> Answer | None:
