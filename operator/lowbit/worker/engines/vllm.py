@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from math import nan
 from typing import Any
@@ -29,6 +29,7 @@ from lowbit.worker.engines.base import (
     Streamed,
     Wait,
 )
+from lowbit.worker.engines.vllm_answers import parse_answer, parse_logprobs, readable, take
 from lowbit.worker.refuse import EngineError
 
 SILENCE_SECONDS = 1800.0
@@ -44,8 +45,6 @@ ANSWER_LIMIT = 512 * 2**20
 """Bytes of one answer. The longest text that a suite may have, with 100 logprobs a token, takes half of it."""
 ERROR_BYTES = 64 * 1024
 """Of an answer that says what is wrong; its first words are kept."""
-UNREADABLE = (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError)
-"""What parsing somebody's bytes may raise."""
 
 
 NOT_FINITE = "Out of range float values are not JSON compliant"
@@ -127,7 +126,7 @@ class VLLMClient(EngineClient):
         if not isinstance(positions, list) or len(positions) != len(prompt):
             got = len(positions) if isinstance(positions, list) else "no"
             raise EngineError(f"the engine gave {got} prompt logprobs for a text of {len(prompt)} tokens")
-        return [_logprobs(entry) for entry in positions[1:]]
+        return [parse_logprobs(entry) for entry in positions[1:]]
 
     async def generate(self, prompt: Sequence[int], output_tokens: int) -> Answer | None:
         """Token ids come by one of two parameters, depending on vLLM's version."""
@@ -273,48 +272,3 @@ async def connect(
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=60, sock_read=SILENCE_SECONDS)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False) as session:
         yield VLLMClient(session, model, url, clock)
-
-
-async def take(content: aiohttp.StreamReader, limit: int) -> bytes:
-    """The whole content, or a little more than limit bytes of it."""
-    parts, size = [], 0
-    async for part in content.iter_any():
-        parts.append(part)
-        size += len(part)
-        if size > limit:
-            break
-    return b"".join(parts)
-
-
-@contextmanager
-def readable(what: str) -> Iterator[None]:
-    """Raise EngineError where the engine's own bytes cannot be read as what they should be."""
-    try:
-        yield
-    except UNREADABLE as error:
-        words = " ".join(str(error).split())[:200]
-        raise EngineError(f"the engine's {what} cannot be read: {type(error).__name__}: {words}") from error
-
-
-def _logprobs(entry: Any) -> Logprobs:
-    """Of one position. Raises EngineError if they cannot be parsed."""
-    with readable("logprobs"):
-        return {
-            int(token): float(value["logprob"] if isinstance(value, Mapping) else value)
-            for token, value in (entry or {}).items()
-        }
-
-
-def parse_answer(choice: Mapping[str, Any]) -> Answer | None:
-    """Token ids and logprobs of a choice; None if the engine does not return both."""
-    listed = choice.get("logprobs") or {}
-    logprobs = listed.get("token_logprobs")
-    ids = choice.get("token_ids") or [_token_id(text) for text in listed.get("tokens") or []]
-    if not logprobs or len(ids) != len(logprobs) or None in ids or None in logprobs:
-        return None
-    return Answer([int(token) for token in ids], [float(value) for value in logprobs])
-
-
-def _token_id(text: str) -> int | None:
-    digits = text.removeprefix("token_id:")
-    return int(digits) if digits != text and digits.isdigit() else None

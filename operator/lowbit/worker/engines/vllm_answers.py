@@ -1,0 +1,60 @@
+"""What vLLM answers, as bytes of somebody's: read up to a limit, and as what it should be or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import aiohttp
+
+from lowbit.worker.engines.base import Answer, Logprobs
+from lowbit.worker.refuse import EngineError
+
+UNREADABLE = (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError)
+"""What parsing somebody's bytes may raise."""
+
+
+async def take(content: aiohttp.StreamReader, limit: int) -> bytes:
+    """The whole content, or a little more than limit bytes of it."""
+    parts, size = [], 0
+    async for part in content.iter_any():
+        parts.append(part)
+        size += len(part)
+        if size > limit:
+            break
+    return b"".join(parts)
+
+
+@contextmanager
+def readable(what: str) -> Iterator[None]:
+    """Raise EngineError where the engine's own bytes cannot be read as what they should be."""
+    try:
+        yield
+    except UNREADABLE as error:
+        words = " ".join(str(error).split())[:200]
+        raise EngineError(f"the engine's {what} cannot be read: {type(error).__name__}: {words}") from error
+
+
+def parse_logprobs(entry: Any) -> Logprobs:
+    """Of one position. Raises EngineError if they cannot be parsed."""
+    with readable("logprobs"):
+        return {
+            int(token): float(value["logprob"] if isinstance(value, Mapping) else value)
+            for token, value in (entry or {}).items()
+        }
+
+
+def parse_answer(choice: Mapping[str, Any]) -> Answer | None:
+    """Token ids and logprobs of a choice; None if the engine does not return both."""
+    listed = choice.get("logprobs") or {}
+    logprobs = listed.get("token_logprobs")
+    ids = choice.get("token_ids") or [_token_id(text) for text in listed.get("tokens") or []]
+    if not logprobs or len(ids) != len(logprobs) or None in ids or None in logprobs:
+        return None
+    return Answer([int(token) for token in ids], [float(value) for value in logprobs])
+
+
+def _token_id(text: str) -> int | None:
+    digits = text.removeprefix("token_id:")
+    return int(digits) if digits != text and digits.isdigit() else None
