@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 LOWBIT = Path(__file__).resolve().parents[2] / "operator" / "lowbit"
-FOLDERS = ("decide", "worker", "api", "resolve", "gate", "architecture")
+FOLDERS = ("decide", "worker", "data", "api", "resolve", "gate", "architecture")
 NAMES = ("reason", "reason_")
 RETURNING = ("explain",)
 """Functions that return reason and message."""

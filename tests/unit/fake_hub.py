@@ -19,8 +19,8 @@ REPO = "org/small"
 class FakeHub:
     """Serves a folder as one repository at COMMIT. Large files (LFS) are those that end in .safetensors."""
 
-    def __init__(self, folder: Path, token: str | None = None) -> None:
-        self.folder, self.token = folder, token
+    def __init__(self, folder: Path, token: str | None = None, kind: str = "model") -> None:
+        self.folder, self.token, self.kind = folder, token, kind
         self.requests: list[tuple[str, str | None]] = []
         """Path and Range header of each download."""
         self.stall_after: int | None = None
@@ -59,9 +59,10 @@ class FakeHub:
         if self.refusing is not None:
             return self.send(request, self.refusing[0], self.page, body, self.refusing[1])
         path = request.path.split("?")[0]
-        if path == f"/api/models/{REPO}/revision/{COMMIT}":
+        if path == f"/api/{self.kind}s/{REPO}/revision/{COMMIT}":
             return self.send(request, 200, json.dumps(self.info()).encode(), body)
-        found = re.fullmatch(f"/{REPO}/resolve/{COMMIT}/(.+)", path)
+        below = "" if self.kind == "model" else f"/{self.kind}s"
+        found = re.fullmatch(f"{below}/{REPO}/resolve/{COMMIT}/(.+)", path)
         if found and (self.folder / found[1]).is_file():
             return self.send_file(request, found[1], body)
         return self.send(request, 404, b"{}", body)

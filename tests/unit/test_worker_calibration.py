@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lowbit.api.calibration import ResolvedCalibration, ResolvedDataset
-from lowbit.worker.data.calibration import draw, shares, tokenize
+from lowbit.data.calibration import draw, shares
+from lowbit.worker.data.calibration import kept_texts, tokenize
 from lowbit.worker.data.datasets import Record, read_dataset, usable
 from lowbit.worker.refuse import RefusalError
 from tests.unit import worker_inputs as inputs
@@ -92,7 +93,8 @@ def test_texts_of_twenty_characters_are_dropped() -> None:
 
 def test_chats_go_through_the_template_texts_do_not_and_both_are_cut() -> None:
     chat = Record(1, messages=({"role": "user", "content": "hello"},))
-    ids = tokenize([("a", chat), ("a", Record(2, text="hello"))], FakeTokenizer(), 5)
+    texts = kept_texts([("a", chat), ("a", Record(2, text="hello"))], FakeTokenizer(), {})
+    ids = tokenize(texts, FakeTokenizer(), 5)
     assert ids == [[ord(c) for c in "<user"], [1, *(ord(c) for c in "hell")]]
 
 
@@ -100,13 +102,13 @@ def test_chats_for_a_model_without_template_are_refused() -> None:
     tokenizer = FakeTokenizer()
     tokenizer.chat_template = None
     with pytest.raises(RefusalError) as error:
-        tokenize([("a", Record(1, messages=(CHAT["messages"][0],)))], tokenizer, 5)
+        kept_texts([("a", Record(1, messages=(CHAT["messages"][0],)))], tokenizer, {})
     assert error.value.refusal.reason == "NoChatTemplate"
 
 
 def test_a_chat_that_the_template_refuses_is_named_by_its_line() -> None:
     with pytest.raises(RefusalError) as error:
-        tokenize([("talk", Record(7, messages=({"role": "tool", "content": "x"},)))], FakeTokenizer(), 5)
+        kept_texts([("talk", Record(7, messages=({"role": "tool", "content": "x"},)))], FakeTokenizer(), {})
     assert "talk, line 7" in error.value.refusal.message
 
 
@@ -131,9 +133,9 @@ def test_texts_and_chats_are_told_from_the_first_lines_fields(
     ("second", "words"),
     [
         ("{", "not JSON"),
-        ('{"prompt": "x"}', "no text"),
+        ('{"question": "x"}', "no text"),
         ('{"text": 1}', "no text"),
-        ('{"messages": []}', "no text"),
+        ('{"messages": []}', "no list messages"),
         ("[1]", "no text"),
     ],
 )
@@ -158,7 +160,7 @@ def test_a_malformed_chat_is_refused_with_its_number(tmp_path: Path, messages: A
     assert "line 3" in error.value.refusal.message
 
 
-@pytest.mark.parametrize("content", [b"", b"\n\n", b"\xff\xfe\x00", b'{"prompt": "x"}\n'])
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"\xff\xfe\x00", b'{"question": "x"}\n'])
 def test_a_file_that_is_no_dataset_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "d.jsonl").write_bytes(content)
     with pytest.raises(RefusalError) as error:

@@ -88,7 +88,7 @@ def test_content_in_parts_is_text(tmp_path: Path) -> None:
         ({"conversations": []}, "no list messages"),
         ({"instruction": "Translate.", "output": ""}, "instruction without text"),
         ({"messages": [{"role": "user", "content": "x"}], "tools": "{"}, "tools that are not JSON"),
-        ({"prompt": "x", "completion": "y"}, r"found: completion, prompt"),
+        ({"query": "x", "completion": "y"}, r"found: completion, query"),
     ],
 )
 def test_what_is_no_chat_is_refused_by_its_right_name(tmp_path: Path, line: dict[str, Any], words: str) -> None:

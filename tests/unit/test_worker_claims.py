@@ -12,7 +12,8 @@ import pytest
 
 from lowbit.api.references import PVCLocation
 from lowbit.api.suites.dataset import EvaluationDataset
-from lowbit.worker.data.datasets import Mounts, locate
+from lowbit.worker.data.datasets import Mounts
+from lowbit.worker.data.locate import locate
 from lowbit.worker.model.file_list import scan, silent
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.sources import import_model
@@ -213,9 +214,9 @@ def test_a_dataset_on_a_claim_is_read_once_and_never_from_outside(volumes: Path,
     with swapping(folder / "data.jsonl", "inside", "../../outside"):
         for _ in range(TRIES // 3):
             with contextlib.suppress(RefusalError):
-                assert locate(dataset, "dataset x", mounts).read_text() == "inside"
+                assert locate(dataset, "dataset x", mounts)[0].path.read_text() == "inside"
     (folder / "data.jsonl").unlink()
     (folder / "data.jsonl").symlink_to("inside")
-    found = locate(dataset, "dataset x", mounts)
+    found = locate(dataset, "dataset x", mounts)[0].path
     (folder / "inside").write_text("changed since")
     assert found.read_text() == "inside"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lowbit.data.overlap import ALIKE, refuse_shared, runs, shared_texts, similarity
 from lowbit.worker.data.datasets import Record
-from lowbit.worker.data.overlap import ALIKE, refuse_shared, runs, shared_texts, similarity
 from lowbit.worker.data.prepared import prepare_datasets
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.store.pvc import PVCStore
@@ -46,6 +46,46 @@ def test_a_chat_is_compared_by_what_is_said() -> None:
     chat = Record(1, messages=({"role": "user", "content": "Tell me."}, {"role": "assistant", "content": TEXT}))
     found = list(shared_texts({"talk": [chat]}, {"fidelity": [Record(1, text=NEAR[0])]}))
     assert [(each.dataset, each.suite) for each in found] == [("talk", "fidelity")]
+
+
+ANSWER = "It is raining in Paris today, and the wind comes from the north with some force."
+
+
+def said(asked: str, answered: str) -> Record:
+    roles = (("user", asked), ("assistant", answered))
+    return Record(1, messages=tuple({"role": role, "content": content} for role, content in roles))
+
+
+@pytest.mark.parametrize(
+    ("calibration", "evaluation"),
+    [
+        (Record(1, text=TEXT), said(TEXT.upper(), ANSWER)),
+        (said("Go on", NEAR[0]), Record(1, text=TEXT)),
+    ],
+    ids=["the prompt of an SFT record", "an answer"],
+)
+def test_what_is_said_in_a_chat_is_found_as_a_text_too(calibration: Record, evaluation: Record) -> None:
+    assert len(list(shared_texts({"talk": [calibration]}, {"fidelity": [evaluation]}))) == 1
+
+
+def test_labels_templates_and_system_prompts_that_both_sides_have_are_no_overlap() -> None:
+    """A label is the answer of many; what several records of a dataset say tells none of them."""
+
+    def chat(number: int) -> Record:
+        asked = f"{number * 7919} euros were paid at a shop with the number {number * 104729} in the night, by card."
+        label = "This payment is no fraud, as far as the given data can say."
+        messages = [("system", TEXT), ("user", asked), ("assistant", label)]
+        return Record(number, messages=tuple({"role": role, "content": said} for role, said in messages))
+
+    label = Record(1, text="This payment is no fraud, as far as the given data can say.")
+    assert list(shared_texts({"talk": [label]}, {"fidelity": [chat(2), chat(3)]})) == []
+
+
+def test_texts_without_words_and_without_spaces_are_compared_too() -> None:
+    assert overlap(["!!! ??? ... --- ***", "🙂🙂🙂"], ["*** --- ...", "🙃🙃🙃"]) == []
+    chinese = "灯塔的看守人记下了每一艘经过的船只，它的旗帜、航向和海面的状况，四十年后他的书摆满了整面墙。"
+    assert overlap([chinese.replace("四十", "五十")], [chinese]) == [(1, 1)]
+    assert overlap(["冰川看起来静止不动，然而插在冰面上的标杆在一个夏天之后就形成了一条曲线。"], [chinese]) == []
 
 
 def test_texts_on_the_same_subject_are_not_the_same() -> None:

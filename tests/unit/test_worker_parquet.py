@@ -11,8 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lowbit.worker.data import parquet
-from lowbit.worker.data.datasets import Record, is_parquet, read_dataset
+from lowbit.data import tables as parquet
+from lowbit.data.reading import read_dataset
+from lowbit.data.records import Record
+from lowbit.data.tables import is_table
 from lowbit.worker.data.prepared import prepare_datasets
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.store.pvc import PVCStore
@@ -90,8 +92,10 @@ def test_a_row_that_cannot_be_used_is_named_by_its_number(tmp_path: Path) -> Non
 
 
 def test_other_columns_are_named(tmp_path: Path) -> None:
-    with pytest.raises(RefusalError, match=r"none of the columns text, .*found: embedding, prompt, raw"):
-        read(tmp_path, [{"prompt": "x"}])
+    with pytest.raises(RefusalError, match=r"no field text, .*found: title"):
+        read(tmp_path, [{"title": "x"}])
+    with pytest.raises(RefusalError, match=r"none of the columns text, .*found: embedding, raw"):
+        read(tmp_path, [{}])
 
 
 def test_a_damaged_file_is_called_damaged(tmp_path: Path) -> None:
@@ -122,4 +126,4 @@ def test_prepare_stores_the_lines_of_a_parquet_file(tmp_path: Path) -> None:
     for key in made:
         before, after = (read_dataset(store.dataset(each[key]), "Auto", key) for each in (digests, made))
         assert before == after
-        assert not is_parquet(store.dataset(made[key]))
+        assert not is_table(store.dataset(made[key]))

@@ -25,6 +25,7 @@ from lowbit.worker.backends.base import Advance, Backend
 from lowbit.worker.backends.gptq import GPTQBackend
 from lowbit.worker.backends.gptqmodel import asked
 from lowbit.worker.backends.losses import ModuleLoss, rounded_experts, worst
+from lowbit.worker.data.calibration import Calibrated
 from lowbit.worker.model.artifact_files import finish
 from lowbit.worker.model.file_list import scan
 from lowbit.worker.model.inspect_model import inspect
@@ -170,7 +171,7 @@ class PlayedBackend(Backend):
         monkeypatch.setattr(backends, "BACKENDS", {"gptq": self})
         monkeypatch.setattr(stage, "BACKENDS", {"gptq": self})
         monkeypatch.setattr(stage, "pick_device", lambda _: ("cpu", "CPU"))
-        monkeypatch.setattr(stage, "calibration_samples", lambda *_: [[1, 2, 3]])
+        monkeypatch.setattr(stage, "calibrate", lambda *_: Calibrated([], [[1, 2, 3]], {}))
 
     def quantize(self, work: Work, advance: Advance) -> list[ModuleLoss]:
         self.runs += 1

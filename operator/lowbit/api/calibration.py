@@ -7,25 +7,33 @@ from typing import Literal
 from pydantic import Field
 
 from lowbit.api.base import Digest, ObjectName, Wire
-from lowbit.api.references import ConfigMapLocation, PVCLocation, S3Location
+from lowbit.api.references import ConfigMapLocation, HuggingFaceDatasetLocation, PVCLocation, S3Location
 
-DatasetFormat = Literal["Auto", "Text", "Chat"]
+DatasetFormat = Literal["Auto", "Text", "Chat", "ShareGPT", "SFT", "RL"]
 
 
 class CalibrationDataset(Wire):
-    """One JSONL or Parquet file and its share of the samples. Exactly one of pvc, s3 and configMap."""
+    """Data files and its share of the samples. Exactly one of huggingFace, pvc, s3 and configMap.
+
+    JSONL, JSON, CSV or plain text (a text a line), each perhaps compressed by gzip; Parquet or Arrow.
+    """
 
     name: ObjectName
     """Name of the dataset in messages and reports."""
     weight: int = Field(default=1, ge=0, le=1_000_000)
     """Share of the samples, relative to the sum of all weights."""
     format: DatasetFormat = "Auto"
-    """Text: a field `text` (or a JSON string) per line. Chat: `messages` (with `tools`), `conversations`, or
-    `instruction`, `input` and `output`. Auto: decided by the first line. JSONL may be compressed by gzip."""
+    """Text: a field `text` (or a JSON string) per line. Chat: `messages` (with `tools`), and the next two as chats.
+    ShareGPT: `conversations`. SFT: `instruction`, `input`, `output`, as two texts, prompt and response. RL: `prompt`.
+    Auto: told by each line's fields, and by the file's name where these do not tell."""
+    column: str | None = Field(default=None, min_length=1, max_length=200)
+    """The field or column that holds the text, the messages or the prompt; not for SFT, which has several."""
+    hugging_face: HuggingFaceDatasetLocation | None = None
+    """A dataset on the Hugging Face hub."""
     pvc: PVCLocation | None = None
-    """A file on a volume."""
+    """A file on a volume, or a folder of them."""
     s3: S3Location | None = None
-    """An object in an S3-compatible bucket."""
+    """An object in an S3-compatible bucket, or a prefix below which they lie."""
     config_map: ConfigMapLocation | None = None
     """A key of a ConfigMap."""
 
@@ -55,6 +63,8 @@ class ResolvedDataset(Wire):
     format: DatasetFormat = "Auto"
     removed: int = 0
     """Lines that were left out, because they are evaluated on."""
+    broken: int = 0
+    """Lines that were left out, because they are no records."""
 
 
 class ResolvedCalibration(Wire):

@@ -148,6 +148,8 @@ class PrepareResult(Tolerant):
     """By the dataset's key: calibration/<name> or evaluation/<suite name>."""
     removed: dict[str, int] = Field(default_factory=dict)
     """Lines that were left out of calibration datasets, because they are evaluated on, by the dataset's name."""
+    broken: dict[str, int] = Field(default_factory=dict)
+    """Lines that were left out of calibration datasets, because they are no records, by the dataset's name."""
     artifacts: dict[str, Digest] = Field(default_factory=dict)
     """Digests of artifact candidates, by the candidate's index as text."""
     artifact_bytes: dict[str, int] = Field(default_factory=dict)

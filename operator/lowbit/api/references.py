@@ -39,6 +39,17 @@ class HuggingFaceLocation(Wire):
     """The key of the Secret that holds the access token, for gated and private repositories."""
 
 
+class HuggingFaceDatasetLocation(HuggingFaceLocation):
+    """A dataset repository on the Hugging Face hub, at one commit. Only data files are read; no script is run."""
+
+    config: str | None = Field(default=None, min_length=1, max_length=200)
+    """A config (subset) of the dataset; not needed where there is one only, or a default one."""
+    split: str | None = Field(default=None, min_length=1, max_length=200)
+    """A split, such as train; not needed where there is one only."""
+    path: RelativePath | None = None
+    """A data file of the repository, or a folder of them, in place of config and split."""
+
+
 class PVCLocation(Wire):
     """A folder or file on a PersistentVolumeClaim in the same namespace. It is only read."""
 
@@ -82,17 +93,6 @@ class Source(Wire):
     """A folder on a volume."""
     s3: S3Location | None = None
     """A prefix in an S3-compatible bucket."""
-
-
-class DatasetLocation(Wire):
-    """Where a dataset is: a JSONL or Parquet file. Exactly one member."""
-
-    pvc: PVCLocation | None = None
-    """A file on a volume."""
-    s3: S3Location | None = None
-    """An object in an S3-compatible bucket."""
-    config_map: ConfigMapLocation | None = None
-    """A key of a ConfigMap."""
 
 
 def one_of(member: Wire) -> str:

@@ -6,18 +6,21 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, get_args
 
 import yaml
 from pydantic import ValidationError
 from rich.console import Console
 
+from lowbit.api.calibration import Calibration, DatasetFormat
 from lowbit.api.facts import ModelFacts
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModel
+from lowbit.api.refusal import RefusalError
+from lowbit.cli.calibration import Wanted, look
 from lowbit.cli.facts import UnreadableConfigError, read_facts
 from lowbit.cli.plan import plan
-from lowbit.cli.show import show_plan, show_problems
+from lowbit.cli.show import show_calibration, show_plan, show_problems
 from lowbit.schema import crd
 from lowbit.schema import reference as crd_reference
 from lowbit.schema.check import WRITTEN_BY_PEOPLE, check_manifest
@@ -45,13 +48,16 @@ def main(arguments: Sequence[str] | None = None, out: TextIO | None = None) -> i
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    top = argparse.ArgumentParser(prog="lowbit", description="Plans of quantized models, without a cluster.")
+    top = argparse.ArgumentParser(
+        prog="lowbit", description="Plans of quantized models and their calibration texts, without a cluster."
+    )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     planned = commands.add_parser("plan", help="say what is wrong with a manifest, or what would be made of it")
     planned.add_argument("file", type=Path, metavar="FILE", help="YAML with one or more manifests; - is standard input")
     planned.add_argument("--config", type=Path, help="the model's config.json, or its folder: checks the model too")
     planned.add_argument("--platform", type=Path, help="the platform's settings, as the operator gets them (YAML)")
     planned.set_defaults(run=run_plan)
+    add_calibration(commands.add_parser("calibration", help="show the texts that a quantizer would be calibrated on"))
     for name, about, pages in (
         ("crds", "write the CustomResourceDefinitions", crd.files),
         ("reference", "write the reference in Markdown", crd_reference.files),
@@ -63,6 +69,44 @@ def parser() -> argparse.ArgumentParser:
             allows = "the platform's settings (YAML): what it allows goes into the rules"
             written.add_argument("--platform", type=Path, help=allows)
     return top
+
+
+def add_calibration(shown: argparse.ArgumentParser) -> None:
+    """The arguments of `lowbit calibration`."""
+    shown.add_argument("files", nargs="+", metavar="FILE", help="data file, folder of them, or NAME=FILE: a dataset")
+    shown.add_argument("--weight", action="append", default=[], help="share of a file, once for each; else equal ones")
+    default = Calibration.model_fields
+    shown.add_argument("--samples", type=int, default=default["samples"].default, help="how many texts are drawn")
+    shown.add_argument("--seed", type=int, default=default["seed"].default, help="seed of the drawing")
+    shown.add_argument("--format", choices=get_args(DatasetFormat), default="Auto", help="kind of every file")
+    shown.add_argument("--column", help="field or column that holds the text, the messages or the prompt")
+    shown.add_argument("--output", type=Path, help="write the drawn texts there: JSON lines of text, source and file")
+    shown.set_defaults(run=run_calibration)
+
+
+def run_calibration(parsed: argparse.Namespace, console: Console) -> int:
+    """Show what the files are taken for, and what is drawn from them."""
+    wanted = Wanted(parsed.files, parsed.weight, parsed.samples, parsed.seed, parsed.format, parsed.column)
+    try:
+        report = look(wanted)
+    except OSError as error:
+        raise UnreadableError(f"{error.filename} cannot be read: {error.strerror}") from error
+    except RefusalError as error:
+        show_problems(console, "The calibration set would be refused", [problem_row(error)])
+        return PROBLEMS
+    show_calibration(console, report)
+    if report.problem is not None:
+        show_problems(console, "Nothing is drawn", [problem_row(report.problem)])
+        return PROBLEMS
+    if parsed.output is not None:
+        report.write(parsed.output)
+        console.print(f"{len(report.drawn)} texts are in {parsed.output}.", highlight=False, markup=False)
+    return 0
+
+
+def problem_row(error: RefusalError) -> tuple[str, str, str]:
+    """A refusal as a row of problems."""
+    return error.refusal.reason, error.refusal.message, error.refusal.action
 
 
 def run_write(parsed: argparse.Namespace, console: Console) -> int:

@@ -9,6 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from lowbit.api.quantity import human
+from lowbit.api.refusal import cut
+from lowbit.cli.calibration import CalibrationReport
 from lowbit.cli.plan import PlannedJob, PlannedRevision, PlanReport
 
 
@@ -32,6 +34,28 @@ def show_plan(console: Console, report: PlanReport) -> None:
     console.print("Not checked here:")
     for item in report.not_checked:
         console.print(f"  - {item}", highlight=False)
+
+
+SHOWN, SHOWN_CHARACTERS = 3, 120
+"""Drawn texts that are shown, and how much of each."""
+
+
+def show_calibration(console: Console, report: CalibrationReport) -> None:
+    """What each file was taken for, notes, and some of the drawn texts."""
+    table = Table(title="Calibration texts", title_justify="left")
+    for column in ("Dataset", "File", "Taken for", "Because of"):
+        table.add_column(column, overflow="fold")
+    for column in ("Lines", "Broken", "Short", "Duplicates", "Drawn"):
+        table.add_column(column, justify="right")
+    for row in report.rows:
+        counts = (row.lines, row.broken, row.short, row.duplicates, row.drawn)
+        table.add_row(*map(escape, (row.dataset, row.file, row.kind, row.why)), *map(str, counts))
+    console.print(table)
+    for note in report.notes:
+        console.print(note, highlight=False, markup=False)
+    for text in report.texts()[:SHOWN]:
+        words = " ".join(text["text"].split())
+        console.print(f"  {text['source']}: {cut(words, SHOWN_CHARACTERS)}", highlight=False, markup=False)
 
 
 def revisions(report: PlanReport) -> Table:

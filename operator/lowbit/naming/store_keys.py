@@ -27,6 +27,16 @@ def dataset_key(digest: str) -> str:
     return f"datasets/{hexadecimal(digest)}/data.jsonl"
 
 
+def dataset_report_key(digest: str) -> str:
+    """Key of what the files of a dataset were taken for."""
+    return f"datasets/{hexadecimal(digest)}/report.json"
+
+
+def calibration_set_key(artifact_hash: str) -> str:
+    """Key of the texts that the quantizer read, by the hash of the artifact's inputs."""
+    return f"calibrations/{artifact_hash}/calibration.jsonl"
+
+
 def artifact_index_key(artifact_hash: str) -> str:
     """Key of the quantizer's report, by the hash of the artifact's inputs."""
     return f"index/artifacts/{artifact_hash}.json"

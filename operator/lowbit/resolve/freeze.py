@@ -118,6 +118,7 @@ def resolve_calibration(spec: QuantizedModelSpec, prepared: PrepareResult) -> Re
                 weight=d.weight,
                 format=d.format,
                 removed=prepared.removed.get(d.name, 0),
+                broken=prepared.broken.get(d.name, 0),
             )
             for d in spec.calibration.datasets
         ],

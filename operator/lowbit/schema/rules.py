@@ -10,6 +10,8 @@ from functools import cache
 from math import isfinite
 from typing import Final
 
+from pydantic.alias_generators import to_camel
+
 from lowbit.api.base import Wire
 from lowbit.api.engine import EngineChanges, EnvironmentVariable, Resources
 from lowbit.api.engines import ENGINES, Engine
@@ -17,19 +19,29 @@ from lowbit.api.evaluation import MaximumThreshold, MinimumThreshold, Suite, Sui
 from lowbit.api.platform import Platform
 from lowbit.api.pods import JobOptions, Toleration
 from lowbit.api.recipes import RECIPES, Recipe
-from lowbit.api.references import Source
+from lowbit.api.references import HuggingFaceDatasetLocation, Source
 from lowbit.api.rule import NUMBER_CEL, Rule, between, exactly_one, listed
 from lowbit.api.suites import SUITES, AnySuite, gated
 from lowbit.api.suites.dataset import EvaluationDataset
 from lowbit.api.suites.metric import Metric
 from lowbit.api.variables import JOB_VARIABLES, SECRET_VARIABLES
 
+LOCATIONS: Final = ("hugging_face", "pvc", "s3", "config_map")
+"""Attributes of a dataset that are places; exactly one is set."""
 
-def exactly_one_location(what: str) -> Rule:
-    """exactly_one() for a type that has other fields beside the union's members."""
-    rule = exactly_one(what, "pvc", "s3", "configMap")
-    return Rule(
-        rule.cel, rule.message, lambda value: sum(x is not None for x in (value.pvc, value.s3, value.config_map)) == 1
+
+def dataset_rules(what: str) -> tuple[Rule, ...]:
+    """Rules of a dataset: one place, and a column only where a record has one."""
+    rule = exactly_one(what, *map(to_camel, LOCATIONS))
+    return (
+        Rule(rule.cel, rule.message, lambda value: sum(getattr(value, x) is not None for x in LOCATIONS) == 1),
+        Rule(
+            "!has(self.column) || !has(self.format) || self.format != 'SFT'",
+            "column names one field, and a record of format SFT has several (instruction, input and output): "
+            "leave column out, or write another format",
+            lambda value: value.column is None or value.format != "SFT",
+            "column",
+        ),
     )
 
 
@@ -101,7 +113,7 @@ SHARED: Final[dict[type[Wire], tuple[Rule, ...]]] = {
     Source: (exactly_one("a source", "huggingFace", "pvc", "s3"),),
     Engine: (exactly_one("an engine", *ENGINES.names()),),
     Recipe: (exactly_one("a candidate", *RECIPES.names()),),
-    EvaluationDataset: (exactly_one_location("an evaluation dataset"),),
+    EvaluationDataset: dataset_rules("an evaluation dataset"),
     MaximumThreshold: reachable_all("Lower"),
     MinimumThreshold: reachable_all("Higher"),
     EngineChanges: (
@@ -109,6 +121,14 @@ SHARED: Final[dict[type[Wire], tuple[Rule, ...]]] = {
             "(has(self.args) && size(self.args) > 0) || (has(self.env) && size(self.env) > 0)",
             "a candidate's engine changes nothing: write args or env, or leave engine out",
             lambda changes: bool(changes.args or changes.env),
+        ),
+    ),
+    HuggingFaceDatasetLocation: (
+        Rule(
+            "!has(self.path) || (!has(self.config) && !has(self.split))",
+            "path already says which files of the dataset are read: leave config and split out, or leave path out",
+            lambda place: place.path is None or (place.config is None and place.split is None),
+            "path",
         ),
     ),
     Suite: (exactly_one("a suite", *SUITES.names()), *measured_by_all()),

@@ -22,12 +22,12 @@ from lowbit.api.platform import Platform
 from lowbit.api.pods import PodOptions
 from lowbit.api.quantizedmodel import QuantizedModel, QuantizedModelSpec
 from lowbit.api.recipes import RECIPES, recipe_of
-from lowbit.api.references import ConfigMapLocation, PVCLocation, S3Location
+from lowbit.api.references import ConfigMapLocation, HuggingFaceDatasetLocation, PVCLocation, S3Location
 from lowbit.api.rule import Rule, equal, exactly_one, or_default
 from lowbit.api.suites import SUITES, AnySuite
 from lowbit.api.suites.dataset import EvaluationDataset
 from lowbit.naming.names import MAX_MODEL_NAME
-from lowbit.schema.rules import SHARED, exactly_one_location, job_rules
+from lowbit.schema.rules import LOCATIONS, SHARED, dataset_rules, job_rules
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def held_out(spec: QuantizedModelSpec) -> bool:
 
 
 def _place(dataset: EvaluationDataset | CalibrationDataset) -> tuple[Wire | None, ...]:
-    return dataset.pvc, dataset.s3, dataset.config_map
+    return tuple(getattr(dataset, name) for name in LOCATIONS)
 
 
 def _limit(spec: QuantizedModelSpec) -> int | None:
@@ -97,7 +97,8 @@ def _same_candidate() -> str:
 def _same_place(kind: AnySuite, field: str) -> str:
     """CEL: the calibration dataset d is this dataset of the suite s."""
     place = f"s.{kind.name}.{to_camel(field)}"
-    members = (("pvc", PVCLocation), ("s3", S3Location), ("configMap", ConfigMapLocation))
+    kinds: tuple[type[Wire], ...] = (HuggingFaceDatasetLocation, PVCLocation, S3Location, ConfigMapLocation)
+    members = zip(map(to_camel, LOCATIONS), kinds, strict=True)
     same = " && ".join(
         f"has(d.{name}) == has({place}.{name}) && "
         f"(!has(d.{name}) || ({equal(location, f'd.{name}', f'{place}.{name}', one_type=False)}))"
@@ -127,7 +128,7 @@ def _limited(rule: str) -> str:
 
 
 WHOLE: Final[dict[type[Wire], tuple[Rule, ...]]] = {
-    CalibrationDataset: (exactly_one_location("a calibration dataset"),),
+    CalibrationDataset: dataset_rules("a calibration dataset"),
     Calibration: (
         Rule(
             "self.datasets.exists(d, !has(d.weight) || d.weight > 0)",

@@ -25,10 +25,7 @@ from lowbit.naming.store_keys import facts_index_key, folder_key
 from lowbit.resolve.checks import check_lengths, check_model, check_quantized, fitting_of
 from lowbit.resolve.freeze import baseline_spec, candidate_spec, freeze, turn_specs
 from lowbit.resolve.memory import check_host_memory, check_memory
-from lowbit.worker.data.datasets import (
-    Mounts,
-    no_chat_template,
-)
+from lowbit.worker.data.datasets import Mounts, no_chat_template
 from lowbit.worker.data.prepared import prepare_datasets
 from lowbit.worker.evaluate.stored import Asked, find_result
 from lowbit.worker.model.check_artifact import check_artifact
@@ -57,7 +54,7 @@ def prepare(
     """Everything that a revision is frozen from. Raises RefusalError with the problems of model, data or manifest."""
     mounts = mounts or Mounts()
     store.remove_stale(clock())
-    datasets = prepare_datasets(document.spec, store, mounts)
+    datasets = prepare_datasets(document.spec, store, mounts, progress.step)
     source = open_origin(document.spec.source, volumes=mounts.volumes, secrets=mounts.secrets)
     checks = keep_facts(store, source.name), look_first(document, source.name)
     file_list = import_model(store, "sources", source, progress.part(0.0, SOURCE_SHARE), *checks)
@@ -71,6 +68,7 @@ def prepare(
         facts=facts,
         datasets=datasets.digests,
         removed=datasets.removed,
+        broken=datasets.broken,
         artifacts={index: artifact.digest for index, artifact in artifacts.items()},
         artifact_bytes={index: artifact.size for index, artifact in artifacts.items()},
     )

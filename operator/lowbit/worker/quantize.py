@@ -15,12 +15,11 @@ from lowbit import __version__
 from lowbit.api.documents import QuantizeDocument, QuantizeResult
 from lowbit.api.paths import SCRATCH_PATH
 from lowbit.api.recipes import recipe_of
-from lowbit.naming.store_keys import artifact_index_key
+from lowbit.naming.store_keys import artifact_index_key, calibration_set_key
 from lowbit.worker.backends import BACKENDS, Backend, Work
 from lowbit.worker.backends.losses import ModuleLoss, rounded_experts, worst
 from lowbit.worker.backends.tools import peak_bytes, pick_device, quiet
-from lowbit.worker.data.calibration import Sample, draw, tokenize
-from lowbit.worker.data.datasets import read_dataset
+from lowbit.worker.data.calibration import Calibrated, calibrated_texts
 from lowbit.worker.data.tokens import Tokenizer
 from lowbit.worker.errors import named
 from lowbit.worker.errors.system import hides_system_error
@@ -62,9 +61,9 @@ def quantize(
     os.environ.setdefault("GPTQMODEL_CPU_WORKERS", str(len(os.sched_getaffinity(0))))
     progress.step("reading source and calibration texts")
     source = store.folder("sources", document.source)
-    samples = calibration_samples(document, store, source)
+    calibrated = calibrate(document, store, source)
     workspace = empty(store.workspace(f"quantize-{document.artifact_hash[:16]}"))
-    work = Work(source, workspace, recipe, document.facts, samples, device, scratch)
+    work = Work(source, workspace, recipe, document.facts, calibrated.samples, device, scratch)
     modules, smoke = make(backend, work, progress)
     progress.report(TESTED, "hashing and committing the artifact", force=True)
     file_list = scan(workspace)
@@ -78,7 +77,7 @@ def quantize(
         versions=backend.versions() | {"lowbit": __version__},
         device=device_name,
     )
-    write_report(store, document.artifact_hash, result, modules)
+    write_report(store, document.artifact_hash, result, modules, calibrated)
     progress.report(1.0, "done", force=True)
     return result
 
@@ -135,17 +134,12 @@ def or_refuse(reason: str, what: str, work: Callable[[], Made]) -> Made:
         ) from error
 
 
-def calibration_samples(document: QuantizeDocument, store: Store, source: Path) -> list[Sample]:
-    """Token ids of the calibration samples; none if the recipe needs none."""
+def calibrate(document: QuantizeDocument, store: Store, source: Path) -> Calibrated:
+    """The texts that the quantizer reads, and their token ids; none if the recipe needs none."""
     if document.calibration is None:
-        return []
-    records = {
-        dataset.name: read_dataset(store.dataset(dataset.digest), dataset.format, f"calibration dataset {dataset.name}")
-        for dataset in document.calibration.datasets
-    }
-    tokenizer = load_tokenizer(source)
+        return Calibrated([], [], {})
     longest = min(document.calibration.max_tokens, document.facts.max_position_embeddings)
-    return tokenize(draw(document.calibration, records), tokenizer, longest)
+    return calibrated_texts(document.calibration, store, load_tokenizer(source), longest)
 
 
 def load_tokenizer(source: Path) -> Tokenizer:
@@ -176,13 +170,18 @@ def find(store: Store, artifact_hash: str) -> QuantizeResult | None:
     return result.model_copy(update={"reused": True})
 
 
-def write_report(store: Store, artifact_hash: str, result: QuantizeResult, modules: list[ModuleLoss]) -> None:
-    """Write the index, after the commit, so that it never names a missing artifact."""
+def write_report(
+    store: Store, artifact_hash: str, result: QuantizeResult, modules: list[ModuleLoss], calibrated: Calibrated
+) -> None:
+    """Write the texts that were read, and then the index, after the commit: it never names what is missing."""
     content: dict[str, Any] = {
         "artifact": result.artifact.wire(),
         "quantize": result.wire(),
         "modules": [module.row() for module in modules],
     }
+    if calibrated.texts:
+        store.write(calibration_set_key(artifact_hash), calibrated.kept)
+        content["calibration"] = calibrated.report(calibration_set_key(artifact_hash))
     write_index(store, artifact_index_key(artifact_hash), artifact_hash, content)
 
 

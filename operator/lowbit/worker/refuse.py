@@ -10,19 +10,9 @@ from collections.abc import Iterator, Sequence
 from math import ceil
 
 from lowbit.api.problem import Problem
-from lowbit.api.termination import Refusal
+from lowbit.api.refusal import RefusalError, cut
 
-MESSAGE_LIMIT = 2400
-ACTION_LIMIT = 1200
-"""In characters: together they fit into a termination message."""
-
-
-class RefusalError(Exception):
-    """A permanent error: a retry cannot help. Says what happened, why, and what to change."""
-
-    def __init__(self, reason: str, message: str, action: str) -> None:
-        super().__init__(f"{message} ({action})")
-        self.refusal = Refusal(reason=reason, message=cut(message, MESSAGE_LIMIT), action=cut(action, ACTION_LIMIT))
+__all__ = ["EngineError", "LaterError", "RefusalError", "causes", "cut", "from_problems"]
 
 
 class LaterError(RefusalError):
@@ -48,11 +38,6 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
         yield error
         seen.add(id(error))
         error = error.__cause__ or error.__context__
-
-
-def cut(text: str, limit: int) -> str:
-    """The text, or its beginning with an ellipsis if it is longer than limit characters."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def from_problems(name: str, problems: Sequence[Problem]) -> RefusalError:

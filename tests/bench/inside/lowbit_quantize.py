@@ -17,6 +17,7 @@ with marks.part("Lowbit's own imports"):
     from lowbit.worker import __main__ as worker
     from lowbit.worker import quantize
     from lowbit.worker.backends.gptq import GPTQBackend
+    from lowbit.worker.data.calibration import Calibrated
     from lowbit.worker.store.pvc import PVCStore
 
 with marks.part("imports"):
@@ -24,18 +25,18 @@ with marks.part("imports"):
     from gptqmodel import GPTQModel  # noqa: F401
     from transformers import AutoTokenizer  # noqa: F401
 
-real_samples = quantize.calibration_samples
+real_calibrate = quantize.calibrate
 
 
-def samples(*arguments: Any) -> list[list[int]]:
-    found = real_samples(*arguments)
+def calibrate(*arguments: Any) -> Calibrated:
+    found = real_calibrate(*arguments)
     if path := os.environ.get("BENCH_SAMPLES"):
-        Path(path).write_text(json.dumps(found))
+        Path(path).write_text(json.dumps(found.samples))
     return found
 
 
-quantize.calibration_samples = samples  # type: ignore[assignment]
-marks.clock(quantize, "calibration_samples", "calibration texts")
+quantize.calibrate = calibrate  # type: ignore[assignment]
+marks.clock(quantize, "calibrate", "calibration texts")
 marks.clock(GPTQBackend, "quantize", "load, quantize, save")
 marks.clock(GPTQBackend, "judge", "losses judged")
 marks.clock(quantize, "finish", "artifact checked and tidied")

@@ -42,6 +42,9 @@ class SuiteKind(ABC, Generic[Spec, Resolved]):
     """Rules on `spec` that a schema cannot say."""
     dataset_fields: ClassVar[tuple[str, ...]] = ("dataset",)
     """Attributes of `spec` that are EvaluationDatasets, or None; those of `resolved` are their digests."""
+    reads_fields: ClassVar[bool] = True
+    """Whether its runner looks at a record's other fields, such as an expected answer. If not, only the columns of
+    texts and chats of a table are stored."""
     length_field: ClassVar[str | None] = None
     """Attribute of `spec` with the longest text in tokens: it must fit into the engine, together with an answer."""
     pairing: ClassVar[Pairing] = "Separate"

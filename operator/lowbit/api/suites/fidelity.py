@@ -100,6 +100,7 @@ class FidelityKind(SuiteKind[Fidelity, ResolvedFidelity]):
     version = 2
     metrics = (KL_DIVERGENCE, TOP1_AGREEMENT, PERPLEXITY_RATIO, PERPLEXITY, COVERED_MASS)
     needs = frozenset({"PromptLogprobs"})
+    reads_fields = False
     length_field = "max_tokens"
 
     def resolve(self, spec: Fidelity, datasets: Mapping[str, Digest]) -> ResolvedFidelity:

@@ -1,71 +1,101 @@
-"""The calibration set: texts drawn by weight from the datasets, as token ids; the same ones for the same seed."""
+"""The calibration set as the quantizer reads it: texts, those of chats by the chat template, and their token ids."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Sequence
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from lowbit.api.calibration import Calibration, CalibrationDataset, ResolvedCalibration, ResolvedDataset
-from lowbit.worker.data.datasets import Record, usable
-from lowbit.worker.data.tokens import Tokenizer, token_ids
-from lowbit.worker.refuse import RefusalError
+from lowbit.api.calibration import ResolvedCalibration
+from lowbit.data.calibration import draw
+from lowbit.data.reading import read_dataset
+from lowbit.data.records import Record
+from lowbit.naming.store_keys import dataset_report_key
+from lowbit.worker.data.tokens import Rendered, Tokenizer, ids_of, rendered
+from lowbit.worker.store import Store
+from lowbit.worker.store.indexes import read_index
 
 Sample = list[int]
 """Token ids."""
+Reports = Mapping[str, Sequence[Mapping[str, Any]]]
+"""By dataset name: what each of its files was taken for."""
 
 
-def shares(samples: int, weights: Sequence[int]) -> list[int]:
-    """How many samples each dataset gives: by weight, rounded so that the sum is samples (largest remainder).
+@dataclass(frozen=True)
+class KeptText:
+    """A text that a quantizer reads, and where it is from."""
 
-    Raises RefusalError if the weights sum to zero.
-    """
-    total = sum(weights)
-    if total <= 0:
-        raise RefusalError(
-            "NoWeight",
-            "the weights of the calibration datasets sum to zero",
-            "give at least one dataset a weight above 0",
+    rendered: Rendered
+    source: str
+    """Name of the dataset."""
+    file: str
+    """Path in the dataset."""
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What a quantizer reads."""
+
+    texts: Sequence[KeptText]
+    samples: list[Sample]
+    reports: Reports
+
+    @property
+    def kept(self) -> bytes:
+        """The set as JSON lines of text, source and file, in the order in which it is read."""
+        rows = ({"text": each.rendered.text, "source": each.source, "file": each.file} for each in self.texts)
+        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+    def report(self, key: str) -> dict[str, Any]:
+        """The set, and what each dataset gave, for the quantizer's report. key: where the store keeps the set."""
+        drawn = Counter(each.source for each in self.texts)
+        return {
+            "set": key,
+            "sha256": hashlib.sha256(self.kept).hexdigest(),
+            "texts": len(self.texts),
+            "datasets": [
+                {"name": name, "drawn": drawn[name], "files": list(files)} for name, files in self.reports.items()
+            ],
+        }
+
+
+def calibrated_texts(
+    calibration: ResolvedCalibration, store: Store, tokenizer: Tokenizer, max_tokens: int
+) -> Calibrated:
+    """The drawn texts of the stored datasets, and their token ids, cut at max_tokens. Raises RefusalError."""
+    records = {
+        dataset.name: read_dataset(store.dataset(dataset.digest), dataset.format, f"calibration dataset {dataset.name}")
+        for dataset in calibration.datasets
+    }
+    reports = {dataset.name: files_of(store, dataset.digest) for dataset in calibration.datasets}
+    texts = kept_texts(draw(calibration, records), tokenizer, reports)
+    return Calibrated(texts, tokenize(texts, tokenizer, max_tokens), reports)
+
+
+def files_of(store: Store, digest: str) -> list[Mapping[str, Any]]:
+    """What the files of a dataset were taken for; none if an older Lowbit prepared it."""
+    files = read_index(store, dataset_report_key(digest), digest).get("files")
+    return [file for file in files if isinstance(file, dict)] if isinstance(files, list) else []
+
+
+def kept_texts(drawn: Sequence[tuple[str, Record]], tokenizer: Tokenizer, reports: Reports) -> list[KeptText]:
+    """The texts of the drawn records."""
+    return [
+        KeptText(
+            rendered(f"calibration dataset {name}", record, tokenizer), name, file_of(record, reports.get(name, ()))
         )
-    exact = [samples * weight / total for weight in weights]
-    counts = [int(share) for share in exact]
-    order = sorted(range(len(weights)), key=lambda i: (counts[i] - exact[i], i))
-    for index in order[: samples - sum(counts)]:
-        counts[index] += 1
-    return counts
+        for name, record in drawn
+    ]
 
 
-def check_enough(calibration: Calibration | ResolvedCalibration, records: dict[str, list[Record]]) -> None:
-    """Refuse a dataset with fewer usable texts than its share of the samples. records: by dataset name."""
-    datasets: Sequence[CalibrationDataset | ResolvedDataset] = calibration.datasets
-    counts = shares(calibration.samples, [dataset.weight for dataset in datasets])
-    found = {dataset.name: len(usable(records[dataset.name])) for dataset in datasets}
-    short = [(dataset, count) for dataset, count in zip(datasets, counts, strict=True) if found[dataset.name] < count]
-    if not short:
-        return
-    total = sum(dataset.weight for dataset in datasets)
-    most = min(found[dataset.name] * total // dataset.weight for dataset in datasets if dataset.weight)
-    dataset, count = short[0]
-    raise RefusalError(
-        "TooFewTexts",
-        f"calibration dataset {dataset.name} has {found[dataset.name]} different texts of more than 20 characters, "
-        f"and its share of {calibration.samples} samples is {count}",
-        f"add texts to {dataset.name}, lower its weight, or set spec.calibration.samples to at most {max(most, 1)}",
-    )
+def file_of(record: Record, files: Sequence[Mapping[str, Any]]) -> str:
+    """The file of a record: the dataset's only one, or the one that the line names. Empty if nobody knows it."""
+    return str(files[0].get("file", "") if len(files) == 1 else record.fields.get("file", "") if files else "")
 
 
-def draw(calibration: ResolvedCalibration, records: dict[str, list[Record]]) -> list[tuple[str, Record]]:
-    """(dataset name, record) of every sample, in shuffled order. The seed determines choice and order."""
-    check_enough(calibration, records)
-    counts = shares(calibration.samples, [dataset.weight for dataset in calibration.datasets])
-    drawn: list[tuple[str, Record]] = []
-    for dataset, count in zip(calibration.datasets, counts, strict=True):
-        # Seeded with text, not with an object's hash: the same in every process.
-        chooser = random.Random(f"{calibration.seed}/{dataset.name}/{dataset.digest}")  # noqa: S311
-        drawn += [(dataset.name, record) for record in chooser.sample(usable(records[dataset.name]), count)]
-    random.Random(f"{calibration.seed}/order").shuffle(drawn)  # noqa: S311
-    return drawn
-
-
-def tokenize(drawn: Sequence[tuple[str, Record]], tokenizer: Tokenizer, max_tokens: int) -> list[Sample]:
-    """Token ids of each record, chats by the chat template, cut at max_tokens."""
-    return [token_ids(f"calibration dataset {name}", record, tokenizer)[:max_tokens] for name, record in drawn]
+def tokenize(texts: Sequence[KeptText], tokenizer: Tokenizer, max_tokens: int) -> list[Sample]:
+    """Token ids of each text, cut at max_tokens."""
+    return [ids_of(each.rendered, tokenizer)[:max_tokens] for each in texts]

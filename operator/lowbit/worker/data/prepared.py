@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lowbit.api.calibration import Calibration, CalibrationDataset
-from lowbit.api.evaluation import datasets_of
+from lowbit.api.evaluation import datasets_of, suite_of
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.suites.base import dataset_key
 from lowbit.api.suites.dataset import EvaluationDataset
+from lowbit.data.calibration import check_enough
+from lowbit.data.kinds import Use
+from lowbit.data.overlap import refuse_shared, shared_texts
+from lowbit.data.reading import Asked, ReadDataset, read_files, remove, stored
+from lowbit.data.records import Record, units
 from lowbit.gate.counts import needed
-from lowbit.worker.data.calibration import check_enough
-from lowbit.worker.data.datasets import (
-    Mounts,
-    Record,
-    distinct,
-    import_dataset,
-    is_parquet,
-    locate,
-    read_dataset,
-    read_lines,
-)
-from lowbit.worker.data.overlap import refuse_shared, shared_texts
-from lowbit.worker.data.parquet import as_lines
+from lowbit.naming.store_keys import dataset_report_key
+from lowbit.worker.data.datasets import Mounts, import_dataset
+from lowbit.worker.data.locate import locate
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.store import Store
+from lowbit.worker.store.indexes import write_index
+
+Say = Callable[[str], None]
+"""Gets a line for the Job's log."""
+MOST_FILES = 1000
+"""Files in the report of a dataset."""
+
+
+def silent(_: str) -> None:
+    """A Say that does nothing."""
 
 
 @dataclass(frozen=True)
@@ -39,39 +44,37 @@ class PreparedDatasets:
     """Datasets that hold chats, for messages."""
     removed: dict[str, int]
     """Lines that were left out of a calibration dataset, because they are evaluated on. By the dataset's name."""
+    broken: dict[str, int]
+    """Lines that were left out of a calibration dataset, because they are no records. By the dataset's name."""
 
 
-@dataclass(frozen=True)
-class Read:
-    """A dataset that was read."""
-
-    path: Path
-    records: list[Record]
-
-
-def prepare_datasets(spec: QuantizedModelSpec, store: Store, mounts: Mounts) -> PreparedDatasets:
+def prepare_datasets(spec: QuantizedModelSpec, store: Store, mounts: Mounts, say: Say = silent) -> PreparedDatasets:
     """Read, check and store every dataset. Raises RefusalError."""
     calibration = {d.name: read("calibration", d.name, d, mounts) for d in calibration_datasets(spec.calibration)}
     evaluation = {
-        key.removeprefix("evaluation/"): read("evaluation", key.removeprefix("evaluation/"), dataset, mounts)
+        key.removeprefix("evaluation/"): read(
+            "evaluation", key.removeprefix("evaluation/"), dataset, mounts,
+            all_columns=suite_of(suite)[0].reads_fields,
+        )
         for suite in spec.evaluation.suites
         for key, dataset in datasets_of(suite).items()
-    }
+    }  # fmt: skip
     removed: dict[str, int] = {}
     if spec.calibration is not None:
-        calibration, removed = without_shared(spec.calibration, calibration, evaluation, mounts.scratch)
+        removed = remove_shared(spec.calibration, calibration, evaluation)
         check_enough(spec.calibration, {name: each.records for name, each in calibration.items()})
     check_texts(spec, {name: each.records for name, each in evaluation.items()})
     all_read = {f"calibration/{name}": each for name, each in calibration.items()}
     all_read |= {f"evaluation/{name}": each for name, each in evaluation.items()}
     return PreparedDatasets(
-        digests={key: import_dataset(store, each.path) for key, each in all_read.items()},
+        digests={key: keep(store, key, each, mounts.scratch, say) for key, each in all_read.items()},
         chats=[
             key.replace("/", " dataset ", 1)
             for key, each in all_read.items()
             if any(record.messages is not None for record in each.records)
         ],
         removed=removed,
+        broken={name: each.broken for name, each in calibration.items() if each.broken},
     )
 
 
@@ -80,19 +83,28 @@ def calibration_datasets(calibration: Calibration | None) -> Sequence[Calibratio
     return calibration.datasets if calibration is not None else ()
 
 
-def read(kind: str, name: str, dataset: CalibrationDataset | EvaluationDataset, mounts: Mounts) -> Read:
-    """Locate and read a dataset. The rows of a Parquet file become lines in the scratch folder."""
-    what = f"{kind} dataset {name}"
-    path = locate(dataset, what, mounts)
-    if is_parquet(path):
-        path = as_lines(path, mounts.scratch / "parquet" / f"{kind}-{name}.jsonl", what)
-    return Read(path, read_dataset(path, dataset.format, what))
+def read(
+    use: Use, name: str, dataset: CalibrationDataset | EvaluationDataset, mounts: Mounts, *, all_columns: bool = False
+) -> ReadDataset:
+    """Locate and read a dataset."""
+    what = f"{use} dataset {name}"
+    asked = Asked(dataset.format, dataset.column, use, all_columns)
+    return read_files(locate(dataset, what, mounts), asked, what, mounts.scratch / "tables" / f"{use}-{name}")
 
 
-def without_shared(
-    asked: Calibration, calibration: dict[str, Read], evaluation: dict[str, Read], scratch: Path
-) -> tuple[dict[str, Read], dict[str, int]]:
-    """The calibration datasets without texts that are evaluated on, and how many lines that took from each.
+def keep(store: Store, key: str, read: ReadDataset, scratch: Path, say: Say) -> str:
+    """Put a dataset, and what its files were taken for, into the store. Returns its digest."""
+    for file in read.files:
+        say(f"{key.replace('/', ' dataset ', 1)}: {file.said()}")
+    digest = import_dataset(store, stored(read, scratch / "stored" / f"{key.replace('/', '-')}.jsonl"))
+    write_index(store, dataset_report_key(digest), digest, {"files": [file.row() for file in read.files[:MOST_FILES]]})
+    return digest
+
+
+def remove_shared(
+    asked: Calibration, calibration: dict[str, ReadDataset], evaluation: dict[str, ReadDataset]
+) -> dict[str, int]:
+    """Take what is evaluated on out of the calibration datasets. Returns how many lines that took from each.
 
     Raises RefusalError if the manifest says so.
     """
@@ -104,24 +116,12 @@ def without_shared(
     )
     if asked.overlap == "Refuse":
         refuse_shared(shared)
-    kept = dict(calibration)
     removed: dict[str, int] = {}
     for name in dict.fromkeys(each.dataset for each in shared):
-        lines = {each.line for each in shared if each.dataset == name}
-        kept[name] = without_lines(calibration[name], lines, scratch / f"calibration-{name}.jsonl")
+        lines = {(each.file, each.line) for each in shared if each.dataset == name}
+        remove(calibration[name], lines)
         removed[name] = len(lines)
-    return kept, removed
-
-
-def without_lines(whole: Read, numbers: set[int], path: Path) -> Read:
-    """A dataset without some of its lines, written to path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = enumerate(read_lines(whole.path, path.stem), start=1)
-    kept = (line for number, line in lines if number not in numbers)
-    with path.open("w", encoding="utf-8") as file:
-        file.write(next(kept, ""))
-        file.writelines(f"\n{line}" for line in kept)
-    return Read(path, [record for record in whole.records if record.line not in numbers])
+    return removed
 
 
 def check_texts(spec: QuantizedModelSpec, records: dict[str, list[Record]]) -> None:
@@ -129,11 +129,11 @@ def check_texts(spec: QuantizedModelSpec, records: dict[str, list[Record]]) -> N
     for suite in spec.evaluation.suites:
         key = dataset_key(suite.name, "dataset").removeprefix("evaluation/")
         least = needed(suite, len(spec.candidates))
-        count = len(distinct(records[key])) if key in records else least
+        count = units(records[key]) if key in records else least
         if count < least:
             raise RefusalError(
                 "TooFewTexts",
                 f"the evaluation data of suite {suite.name} has {count} different texts, and its gate needs {least} "
                 f"(with confidence {suite.gate.confidence} and {len(spec.candidates)} candidates)",
-                "add texts: the same one twice counts once",
+                "add texts: the same one twice counts once, and so do texts of one group",
             )

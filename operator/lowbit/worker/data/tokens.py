@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from lowbit.worker.data.datasets import Record, bad_line, no_chat_template
+from lowbit.data.reading import bad_line
+from lowbit.data.records import Record
+from lowbit.worker.data.datasets import no_chat_template
 
 
 class Tokenizer(Protocol):
@@ -17,13 +20,22 @@ class Tokenizer(Protocol):
     def apply_chat_template(self, messages: Any, **options: Any) -> Any: ...
 
 
-def token_ids(what: str, record: Record, tokenizer: Tokenizer) -> list[int]:
-    """Token ids of a record: of a text as the engine makes them, of a chat by its template, which adds special tokens.
+@dataclass(frozen=True)
+class Rendered:
+    """A text as the model reads it."""
+
+    text: str
+    templated: bool = False
+    """Whether it is a chat, whose template has added the special tokens."""
+
+
+def rendered(what: str, record: Record, tokenizer: Tokenizer) -> Rendered:
+    """The text of a record, or of a chat by its template.
 
     what: the dataset, for messages ("calibration dataset tickets"). Raises RefusalError.
     """
     if record.messages is None:
-        return list(tokenizer(record.text or "")["input_ids"])
+        return Rendered(record.text or "")
     if not tokenizer.chat_template:
         raise no_chat_template(what)
     try:
@@ -32,4 +44,15 @@ def token_ids(what: str, record: Record, tokenizer: Tokenizer) -> list[int]:
         raise bad_line(
             what, record.line, f"the chat template refuses it: {error}", "use roles in the order that the model knows"
         ) from error
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return Rendered(text, templated=True)
+
+
+def ids_of(text: Rendered, tokenizer: Tokenizer) -> list[int]:
+    """Token ids: of a text as the engine makes them, of a chat without special tokens beside the template's."""
+    found = tokenizer(text.text, add_special_tokens=False) if text.templated else tokenizer(text.text)
+    return list(found["input_ids"])
+
+
+def token_ids(what: str, record: Record, tokenizer: Tokenizer) -> list[int]:
+    """Token ids of a record. what: the dataset, for messages. Raises RefusalError."""
+    return ids_of(rendered(what, record, tokenizer), tokenizer)

@@ -20,6 +20,7 @@ from lowbit.api.suites import metrics
 from lowbit.gate.bounds import NotANumberError, NotMeasuredError, bounds
 from lowbit.worker.evaluate.stored import StoredResult
 from lowbit.worker.report import plots
+from lowbit.worker.report.calibration import calibration_section
 from lowbit.worker.store import Store
 from lowbit.worker.store.indexes import read_artifact_index
 from lowbit.worker.suites import RUNNERS, Section
@@ -47,7 +48,7 @@ class ReportInput:
     result: StoredResult
     baseline: StoredResult | None
     sections: Sequence[Section]
-    """Parts that only one suite has."""
+    """Parts that only one suite has, and that on the calibration."""
     source_bytes: int
     left_behind: Sequence[str]
     removed: Mapping[str, int]
@@ -72,7 +73,7 @@ def gather(
     return ReportInput(
         result=result,
         baseline=baseline,
-        sections=sections,
+        sections=[*sections, *calibration_section(index.get("calibration"))],
         source_bytes=document.source_bytes,
         left_behind=document.left_behind,
         removed=document.removed,

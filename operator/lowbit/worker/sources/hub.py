@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedRandom
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lowbit.api.references import HuggingFaceLocation
 from lowbit.worker.errors.network import unreachable
@@ -24,6 +24,9 @@ from lowbit.worker.model.file_list import CHUNK, Advance, check_path, hash_file
 from lowbit.worker.refuse import LaterError, RefusalError
 from lowbit.worker.sources.base import RemoteFile, is_hidden, partial_path
 
+RepositoryKind = Literal["model", "dataset"]
+REPOSITORY = {"model": "repository", "dataset": "dataset"}
+TOKEN = {"model": "spec.source.huggingFace", "dataset": "the dataset's huggingFace"}
 COMMIT = re.compile(r"[0-9a-f]{40}")
 GIT_PREFIX = "git:"
 """The hub identifies small files by their git blob hash, large ones by their SHA-256."""
@@ -50,12 +53,12 @@ class _Counting:
 class HubOrigin:
     """Every file of a repository at a commit."""
 
-    def __init__(self, location: HuggingFaceLocation, secrets: Path) -> None:
+    def __init__(self, location: HuggingFaceLocation, secrets: Path, kind: RepositoryKind = "model") -> None:
         import huggingface_hub
 
         check_commit(location)
-        self.repo, self.revision = location.repo, location.revision
-        self.name = f"hub repository {self.repo} at {self.revision[:12]}"
+        self.repo, self.revision, self.kind = location.repo, location.revision, kind
+        self.name = f"hub {REPOSITORY[kind]} {self.repo} at {self.revision[:12]}"
         self.token = read_token(location, secrets)
         self.api = huggingface_hub.HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None, token=self.token or False)
         self.identity: str | None = f"{self.api.endpoint}/{self.repo}@{self.revision}"
@@ -63,7 +66,9 @@ class HubOrigin:
 
     def files(self) -> list[RemoteFile]:
         with self._explaining():
-            info = self.api.model_info(self.repo, revision=self.revision, files_metadata=True, timeout=TIMEOUT_SECONDS)
+            info = self.api.repo_info(
+                self.repo, revision=self.revision, repo_type=self.kind, files_metadata=True, timeout=TIMEOUT_SECONDS
+            )
         found = []
         for item in info.siblings or []:
             if not is_hidden(item.rfilename):
@@ -83,7 +88,7 @@ class HubOrigin:
             partial.write_bytes(b"")
             done = 0
         advance(done)
-        url = hf_hub_url(self.repo, file.path, revision=self.revision, endpoint=self.api.endpoint)
+        url = hf_hub_url(self.repo, file.path, repo_type=self.kind, revision=self.revision, endpoint=self.api.endpoint)
         if done < file.size:
             with partial.open("r+b") as writer, naming(partial), self._explaining():
                 writer.seek(done)
@@ -134,12 +139,12 @@ class HubOrigin:
             return RefusalError(
                 "AccessDenied",
                 f"{self.name} may not be read ({status}): it is private or gated, or there is no such repository",
-                "set spec.source.huggingFace.tokenSecretRef to a token whose owner has accepted the model's terms",
+                f"set {TOKEN[self.kind]}.tokenSecretRef to a token whose owner has accepted the {self.kind}'s terms",
             )
         if status == 404:
-            return RefusalError(
-                "SourceMissing", f"{self.name} does not exist", "check the repository's name and the commit hash"
-            )
+            reason = "SourceMissing" if self.kind == "model" else "DatasetMissing"
+            action = "check the repository's name and the commit hash"
+            return RefusalError(reason, f"{self.name} does not exist", action)
         return None
 
     def _answered(self, error: Any, status: int) -> RefusalError:

@@ -12,25 +12,24 @@ SHAREGPT_ROLES = {
     "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "chatgpt": "assistant",
     "model": "assistant", "system": "system", "tool": "tool", "function": "tool", "observation": "tool",
 }  # fmt: skip
-CHAT_FIELDS = ("messages", "conversations", "instruction")
-"""Any of these makes a line a chat."""
 
 
 class NoChatError(Exception):
     """A value is no chat. Says why, for people."""
 
 
-def is_chat(value: Any) -> bool:
-    """Whether a line has a field of a chat."""
-    return isinstance(value, Mapping) and any(field in value for field in CHAT_FIELDS)
+def is_sharegpt(value: Any) -> bool:
+    """Whether a list holds turns with from and value."""
+    return isinstance(value, list) and bool(value) and isinstance(value[0], Mapping) and "from" in value[0]
 
 
 def messages_of(value: Any) -> list[Message]:
     """The messages of a line, as a chat template takes them. Raises NoChatError."""
     if not isinstance(value, Mapping):
         raise NoChatError("has no list messages")
-    if "messages" not in value and "conversations" in value:
-        return [_sharegpt(number, turn) for number, turn in enumerate(_list(value["conversations"]), start=1)]
+    turns = value.get("messages", value.get("conversations"))
+    if is_sharegpt(turns) or ("messages" not in value and "conversations" in value):
+        return [_turn(number, turn) for number, turn in enumerate(_list(turns), start=1)]
     if "messages" not in value and "instruction" in value:
         return _instruction(value)
     return [_message(number, message) for number, message in enumerate(_list(value.get("messages")), start=1)]
@@ -83,7 +82,10 @@ def _message(number: int, message: Any) -> Message:
     return message
 
 
-def _sharegpt(number: int, turn: Any) -> Message:
+def _turn(number: int, turn: Any) -> Message:
+    """A turn of ShareGPT; some files of the kind have messages with role and content instead."""
+    if isinstance(turn, Mapping) and "from" not in turn and "role" in turn:
+        return _message(number, turn)
     if not isinstance(turn, Mapping) or not isinstance(turn.get("value"), str):
         raise NoChatError(f"turn {number} of conversations is not an object with from and value")
     role = SHAREGPT_ROLES.get(str(turn.get("from")))
