@@ -94,6 +94,9 @@ def test_the_files_name_tells_the_kind_where_the_fields_do_not(
     assert found.files[0].told() == kind
     assert found.files[0].why.startswith("file name (")
     assert [record.text for record in found.records] == texts
+    held_out = read(tmp_path / name)
+    kept = stored(held_out, tmp_path / "kept.jsonl")
+    assert read_dataset(kept, "Auto", "d") == held_out.records, "what the evaluator reads has no name that tells"
 
 
 def test_what_neither_fields_nor_name_tell_is_refused_with_the_fields(tmp_path: Path) -> None:
@@ -216,6 +219,52 @@ def test_a_column_is_read_in_place_of_the_usual_fields(
     assert read_dataset(kept, format_, "d") == found.records
     with pytest.raises(RefusalError, match="has no column nothing"):
         read(write(tmp_path / "d.jsonl", [row]), column="nothing")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "texts"),
+    [
+        ("d.txt", f'"{LONG}" he said.\n{LONG} again\n', [f'"{LONG}" he said.', f"{LONG} again"]),
+        ("d.txt", f'"{LONG}"\n"{LONG} again"\n', [LONG, f"{LONG} again"]),
+        ("d.txt", json.dumps({"text": LONG}), [LONG]),
+        ("d.csv", f'"text"\n"{LONG}"\n"{LONG} again"\n', [LONG, f"{LONG} again"]),
+        ("d.csv", json.dumps({"text": LONG}), [LONG]),
+        ("d.json", json.dumps({"text": LONG}) + "\n" + json.dumps({"text": "b"}), [LONG, "b"]),
+        ("d.json", json.dumps({"text": [LONG, "b"], "label": [1, 2]}, indent=1), [LONG, "b"]),
+    ],
+)
+def test_the_content_tells_the_format_before_the_suffix(
+    tmp_path: Path, name: str, content: str, texts: list[str]
+) -> None:
+    (tmp_path / name).write_text(content)
+    assert [record.text for record in read(tmp_path / name).records] == texts
+
+
+def test_other_names_of_fields_count_only_where_the_usual_ones_are_missing(tmp_path: Path) -> None:
+    """What was legal before is read as before; a response beside an instruction is not dropped."""
+    before = {"instruction": "Say it", "output": "It", "context": "none of it", "response": "nor this"}
+    other = {"instruction": "Say it", "context": "this", "response": "It"}
+    found = read(write(tmp_path / "d.jsonl", [before, other]), use="calibration")
+    assert [record.text for record in found.records] == ["Say it", "It", "Say it\nthis", "It"]
+    chat = {"instruction": "Say it", "output": "It", "dialog": "no list"}
+    assert len(read(write(tmp_path / "c.jsonl", [chat]), format="Chat").records) == 1
+
+
+def test_pictures_and_vectors_are_never_read(tmp_path: Path) -> None:
+    row = {"question": LONG, "picture": {"bytes": b"\x89PNG", "path": "a.png"}, "vector": [0.5], "names": ["a"], "n": 1}
+    (record,) = read(write(tmp_path / "rl.arrow", [row])).records
+    assert dict(record.fields) == {"question": LONG, "names": ["a"], "n": 1, "prompt": LONG}
+
+
+def test_a_damaged_arrow_file_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.arrow", [{"text": LONG}] * 100)
+    data = bytearray(path.read_bytes())
+    start = data.index(LONG.encode())
+    for place in range(start - 400, start, 4):
+        data[place + 3] |= 0x70
+    path.write_bytes(bytes(data))
+    with pytest.raises(RefusalError, match="damaged Arrow file"):
+        read(path)
 
 
 def test_a_folder_is_one_dataset_whose_files_may_be_of_several_kinds(tmp_path: Path) -> None:

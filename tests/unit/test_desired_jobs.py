@@ -24,10 +24,12 @@ from lowbit.api.engines.vllm import LOGGING_SETTINGS
 from lowbit.api.modelevaluation import ModelEvaluationSpec
 from lowbit.api.modelrevision import ModelRevisionSpec
 from lowbit.api.paths import DOCUMENT_PATH, ENGINE_LOG_PATH, ENGINE_LOGGING_PATH
+from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.recipes import ResolvedRecipe
 from lowbit.desired.common import Manifest
 from lowbit.desired.evaluation import evaluation
 from lowbit.desired.jobs.document import DocumentTooLarge, document_text
+from lowbit.desired.jobs.prepare import input_mounts
 from lowbit.desired.jobs.quantize import quantize_job
 from lowbit.desired.revision import revision
 from lowbit.naming.names import (
@@ -55,6 +57,18 @@ def test_prepare_finds_its_own_input_in_the_document() -> None:
     assert frozen == freeze(inputs.NAME, inputs.spec(), inputs.PLATFORM, inputs.prepared())
     assert job["metadata"]["labels"][MODEL_LABEL] == inputs.NAME
     assert job["metadata"]["ownerReferences"][0]["controller"] is True
+
+
+def test_prepare_sees_the_token_of_a_dataset_on_the_hub() -> None:
+    place = {"repo": "org/data", "revision": "0" * 40, "tokenSecretRef": {"name": "hub-data", "key": "token"}}
+    manifest = inputs.spec().wire()
+    manifest["calibration"] = {"datasets": [{"name": "a", "huggingFace": place}]}
+    mounts = input_mounts(QuantizedModelSpec.model_validate(manifest), inputs.PVC)
+    assert {"secretName": "hub-data", "items": [{"key": "token", "path": "token"}]} in [
+        {key: secret[key] for key in ("secretName", "items")}
+        for secret in (mount.source.get("secret") for mount in mounts)
+        if secret and "items" in secret
+    ]
 
 
 def test_prepare_sees_every_place_that_the_manifest_names() -> None:

@@ -115,6 +115,17 @@ async def test_the_same_text_many_times_counts_once_and_the_report_says_so(bench
     assert 'white space and Unicode</td><td class="n">314</td>' in page
 
 
+async def test_of_a_group_one_text_is_measured_and_the_report_says_so(bench: Bench, tmp_path: Path) -> None:
+    """Texts of one group resemble each other: counted one by one they would promise more than was measured."""
+    texts = [words(np.random.default_rng(seed), 50) for seed in range(12)]
+    lines = [{"text": text, "group": f"g{number % 3}"} for number, text in enumerate(texts[:9])]
+    bench.dataset = make_dataset(bench.store, tmp_path, [*lines, *({"text": text} for text in texts[9:])])
+    original = await bench.run(FakeEngine(ORIGINAL), bench.document(bench.protocol(samples=300)))
+    assert {row.count for row in original.summary.measurements} == {3 + 3}
+    page = (bench.store.read(report_key("baseline-1")) or b"").decode()
+    assert 'Of a group of which another one was taken</td><td class="n">6</td>' in page
+
+
 async def test_texts_are_drawn_by_chance_and_the_same_each_time(bench: Bench, tmp_path: Path) -> None:
     lines = [{"text": f"w{number % VOCABULARY} " + words(np.random.default_rng(number), 20)} for number in range(200)]
     bench.dataset = make_dataset(bench.store, tmp_path, lines)

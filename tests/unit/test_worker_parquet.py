@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lowbit.data import tables as parquet
-from lowbit.data.reading import read_dataset
+from lowbit.data.reading import Asked, DataFile, read_dataset, read_files
 from lowbit.data.records import Record
 from lowbit.data.tables import is_table
 from lowbit.worker.data.prepared import prepare_datasets
@@ -84,6 +84,14 @@ def test_only_the_columns_of_texts_and_chats_are_read_and_never_a_whole_file(
     assert [record.line for record in records] == list(range(1, 3001))
     assert {tuple(each["columns"]) for each in asked} == {("text",)}
     assert max(each["rows"] for each in asked) <= parquet.ROWS_AT_ONCE
+
+
+def test_the_group_of_an_evaluation_text_is_read_with_it(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.parquet", [{"text": "one", "group": "a", "more": "x"}])
+    for use, group in (("evaluation", "a"), ("calibration", None)):
+        found = read_files([DataFile(path, "d.parquet")], Asked(use=use), "dataset d", tmp_path / use)  # type: ignore[arg-type]
+        assert [record.group for record in found.records] == [group]
+        assert "more" not in found.records[0].fields, "nobody asks for it"
 
 
 def test_a_row_that_cannot_be_used_is_named_by_its_number(tmp_path: Path) -> None:

@@ -25,7 +25,10 @@ DATA_SUFFIXES = frozenset(
 """Files of a folder that are data."""
 CHUNK_CHARACTERS = 8_000
 """A longer line of a plain text is cut into parts, at a space. About 2,000 tokens of English."""
-LONGEST_CELL, LONGEST_FIRST = 2**31 - 1, 2**26
+LONGEST_CELL, LONGEST_FIRST, LOOKED_AT = 2**31 - 1, 2**26, 3
+BY_SUFFIX: dict[str, FileFormat] = {
+    ".csv": "csv", ".tsv": "csv", ".txt": "text", ".text": "text", ".md": "text", ".json": "json",
+}  # fmt: skip
 LINES = "write one JSON value per line"
 
 
@@ -53,7 +56,7 @@ def is_data(path: str) -> bool:
     suffixes = [suffix.casefold() for suffix in pure.suffixes]
     inner = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else (suffixes or [""])[-1]
     prose = pure.stem.casefold().split(".")[0] in ("readme", "license", "licence", "dataset_info", "dataset_infos")
-    return inner in DATA_SUFFIXES - {".gz", ".md"} and not prose and pure.name != "state.json"
+    return inner in DATA_SUFFIXES - {".gz", ".md"} and not prose and pure.name != "state.json" and "\\" not in path
 
 
 def format_of(path: Path, name: str, what: str) -> FileFormat:
@@ -62,15 +65,16 @@ def format_of(path: Path, name: str, what: str) -> FileFormat:
         return "parquet"
     if any(begins(path, magic) for magic in ARROW):
         return "arrow"
-    first = first_line(path, what)
+    begin = first_lines(path, what)
+    first = begin[0] if begin else ""
     if first[:1] == "[":
         return "json"
-    if first[:1] in ("{", '"') and _is_json(first):
+    suffix = suffix_of(name)
+    # A head or a sentence may stand in quotes, and is no JSON then.
+    quoted = first[:1] == '"' and suffix not in (".csv", ".tsv") and all(map(_is_json, begin))
+    if quoted or (first[:1] == "{" and _is_json(first)):
         return "lines"
-    by_suffix: dict[str, FileFormat] = {".csv": "csv", ".tsv": "csv", ".txt": "text", ".text": "text", ".md": "text"}
-    if suffix_of(name) == ".json":
-        return "json"
-    return by_suffix.get(suffix_of(name), "lines")
+    return BY_SUFFIX.get(suffix, "lines")
 
 
 def suffix_of(name: str) -> str:
@@ -78,13 +82,13 @@ def suffix_of(name: str) -> str:
     return PurePosixPath(name.casefold().removesuffix(".gz")).suffix
 
 
-def first_line(path: Path, what: str) -> str:
-    """The first line that is not empty, cut at LONGEST_FIRST characters."""
+def first_lines(path: Path, what: str) -> list[str]:
+    """The first lines that are not empty, each cut at LONGEST_FIRST characters."""
+    found: list[str] = []
     with opened(path, what) as file:
-        while line := file.readline(LONGEST_FIRST):
-            if line.strip():
-                return line.strip()
-    return ""
+        while len(found) < LOOKED_AT and (line := file.readline(LONGEST_FIRST)):
+            found += [line.strip()] if line.strip() else []
+    return found
 
 
 def _is_json(line: str) -> bool:

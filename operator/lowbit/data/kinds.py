@@ -43,7 +43,15 @@ OTHER_NAMES: dict[Kind, dict[str, tuple[str, ...]]] = {
     },
     "RL": {"prompt": ("question", "query", "problem", "instruction")},
 }
-"""What others call a kind's fields: read only where the format or the file's name says the kind."""
+"""What others call a kind's fields."""
+USUAL: dict[Kind, tuple[tuple[str, ...], ...]] = {
+    "Text": (("text",),),
+    "Chat": (("messages",), ("conversations",), ("instruction",)),
+    "ShareGPT": (("conversations",),),
+    "SFT": (("instruction", "output"),),
+    "RL": (("prompt",),),
+}
+"""A record with one of these sets of fields is read by them alone, as it always was."""
 TELL = 'write {"text": "..."} or {"messages": [{"role": "user", "content": "..."}]} per line'
 
 
@@ -107,6 +115,8 @@ def with_usual_names(value: Any, kind: Kind) -> Any:
     if not isinstance(value, Mapping):
         return {"text": value} if isinstance(value, str) else value
     found = dict(value)
+    if any(all(name in value for name in names) for names in USUAL[kind]):
+        return found
     for usual, others in OTHER_NAMES[kind].items():
         given = next((name for name in others if name in value), None)
         if usual not in found and given is not None:

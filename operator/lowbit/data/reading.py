@@ -180,7 +180,7 @@ def read_files(files: Sequence[DataFile], asked: Asked, what: str, scratch: Path
     for number, given in enumerate(files):
         file, one = given, f"{what}, file {given.name}" if len(files) > 1 else what
         if is_table(file.path):
-            wanted = Wanted(asked.format, asked.column, asked.all_columns)
+            wanted = Wanted(asked.format, asked.column, asked.all_columns, asked.use == "evaluation")
             file = DataFile(as_lines(file.path, scratch / f"table-{number}.jsonl", one, wanted), file.name)
         report, plain = read_one(file, asked, found, one)
         found.files.append(report)

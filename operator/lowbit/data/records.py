@@ -74,8 +74,14 @@ def usable(records: list[Record]) -> list[Record]:
     return [record for record in distinct(records) if long_enough(record)]
 
 
+def one_of_each_group(records: Iterable[Record]) -> list[Record]:
+    """The first record of each group, and all that have none."""
+    found: dict[str | int, Record] = {}
+    for number, record in enumerate(records):
+        found.setdefault(number if record.group is None else record.group, record)
+    return list(found.values())
+
+
 def units(records: Iterable[Record]) -> int:
     """How many independent units the records are: those of one group are one, and so are equal ones."""
-    kept = distinct(list(records))
-    grouped = {record.group for record in kept if record.group is not None}
-    return len(grouped) + sum(record.group is None for record in kept)
+    return len(one_of_each_group(distinct(list(records))))

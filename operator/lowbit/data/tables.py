@@ -29,6 +29,8 @@ class Wanted:
     column: str | None = None
     all: bool = False
     """Every column that JSON can hold."""
+    group: bool = False
+    """The column group, too."""
 
 
 def is_table(path: Path) -> bool:
@@ -87,19 +89,22 @@ def _arrow(path: Path, what: str, wanted: Wanted) -> Iterator[Any]:
         columns = chosen(reader.schema, what, wanted)
         for batch in batches:
             for start in range(0, batch.num_rows, ROWS_AT_ONCE):
-                yield batch.slice(start, ROWS_AT_ONCE).select(columns)
+                part = batch.slice(start, ROWS_AT_ONCE).select(columns)
+                part.validate(full=True)  # of a stranger's file: its offsets may lead anywhere
+                yield part
 
 
 def chosen(schema: Any, what: str, wanted: Wanted) -> list[str]:
     """The columns that are read, in the file's order. Raises RefusalError if there is none."""
     names: Sequence[str] = schema.names
+    more = ("group",) if wanted.group else ()
     if wanted.column is not None:
         if wanted.column not in names:
             raise _without(what, f"no column {wanted.column}", names, "write the name of one of them in column")
         if not wanted.all:
-            return [name for name in names if name in (wanted.column, "tools")]
-    usual = [name for name in names if name in COLUMNS]
-    if usual and not wanted.all and wanted.format not in ("SFT", "RL"):
+            return [name for name in names if name in (wanted.column, "tools", *more)]
+    usual = [name for name in names if name in (*COLUMNS, *more)]
+    if set(usual) - set(more) and not wanted.all and wanted.format not in ("SFT", "RL"):
         return usual
     said = [name for name in names if _has_words(schema.field(name).type)]
     if not said:
@@ -113,11 +118,13 @@ def _without(what: str, missing: str, names: Sequence[str], action: str) -> Refu
 
 
 def _has_words(kind: Any) -> bool:
-    """Whether a column holds more than bytes, or vectors of numbers."""
+    """Whether a column holds no bytes (such as pictures) and no vectors of numbers."""
     from pyarrow import types
 
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         return not types.is_floating(kind.value_type) and _has_words(kind.value_type)
+    if types.is_struct(kind):
+        return all(_has_words(kind.field(number).type) for number in range(kind.num_fields))
     return not (types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind))
 
 

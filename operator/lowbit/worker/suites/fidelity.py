@@ -42,6 +42,7 @@ class LeftOut:
     lines: int
     duplicates: int
     short: int
+    grouped: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,10 @@ class FidelityRunner(SeparateRunner[ResolvedFidelity, SuiteSamples]):
             what, dataset = f"the dataset of suite {ask.suite}", ask.dataset(settings.dataset)
             read = Texts(what, dataset, settings.format, settings.dataset)
             drawn = await draw(ask.client, read, settings.samples, cut_at(settings, ask.room))
-            texts, left_out = enough(drawn.texts, ask.suite), LeftOut(drawn.lines, drawn.duplicates, drawn.short)
+            texts, left_out = (
+                enough(drawn.texts, ask.suite),
+                LeftOut(drawn.lines, drawn.duplicates, drawn.short, drawn.grouped),
+            )
         else:
             texts, left_out = original.texts, original.left_out
         lists = await read_all(ask.client, texts, settings.top_logprobs, ask.progress)
@@ -126,7 +130,7 @@ class FidelityRunner(SeparateRunner[ResolvedFidelity, SuiteSamples]):
 
     def pack(self, samples: SuiteSamples) -> Arrays:
         """Arrays: tokens [all tokens], lengths [texts], ids and logprobs [positions, w], tokenLogprobs [positions],
-        leftOut [3].
+        leftOut [4], by an older Lowbit [3].
 
         Positions are the scored ones: every token but the first of each text.
         """
@@ -197,6 +201,7 @@ def texts_section(suite: str, samples: SuiteSamples) -> Section:
     rows = [
         ("Lines of the dataset", str(left_out.lines)),
         ("Equal to another, but for white space and Unicode", str(left_out.duplicates)),
+        ("Of a group of which another one was taken", str(left_out.grouped)),
         (f"Of fewer than {LEAST_TOKENS} tokens", str(left_out.short)),
         ("Measured: independent texts", str(len(samples.texts))),
     ]

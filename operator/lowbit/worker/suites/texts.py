@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lowbit.api.calibration import DatasetFormat
-from lowbit.worker.data.datasets import Record, bad_line, distinct, read_dataset
+from lowbit.worker.data.datasets import Record, bad_line, distinct, one_of_each_group, read_dataset
 from lowbit.worker.engines.base import CONCURRENCY, BadRequestError, EngineClient
 from lowbit.worker.together import together
 
@@ -43,6 +43,8 @@ class Drawn:
     """Lines, or texts after they were cut, that are equal to another one."""
     short: int
     """Texts of fewer than LEAST_TOKENS tokens, among those that were tokenized."""
+    grouped: int = 0
+    """Lines of a group of which another one was taken: texts of one group are no independent samples."""
 
 
 async def draw(client: EngineClient, texts: Texts, count: int, limit: int) -> Drawn:
@@ -51,8 +53,9 @@ async def draw(client: EngineClient, texts: Texts, count: int, limit: int) -> Dr
     A shuffle with the seed decides, so that a sorted file gives no sorted sample. Raises EngineError.
     """
     records = read_dataset(texts.path, texts.format, texts.what)
-    unlike = distinct(records)
-    random.Random(texts.seed).shuffle(unlike)  # noqa: S311
+    shuffled = distinct(records)
+    random.Random(texts.seed).shuffle(shuffled)  # noqa: S311
+    unlike = one_of_each_group(shuffled)
     found: dict[tuple[int, ...], list[int]] = {}
     tokenized = short = 0
     for start in range(0, len(unlike), CONCURRENCY):
@@ -65,8 +68,8 @@ async def draw(client: EngineClient, texts: Texts, count: int, limit: int) -> Dr
         tokenized += len(block)
         if len(found) >= count:
             break
-    duplicates = len(records) - len(unlike) + tokenized - short - len(found)
-    return Drawn(list(found.values())[:count], len(records), duplicates, short)
+    duplicates = len(records) - len(shuffled) + tokenized - short - len(found)
+    return Drawn(list(found.values())[:count], len(records), duplicates, short, len(shuffled) - len(unlike))
 
 
 async def _token_ids(client: EngineClient, what: str, record: Record) -> list[int]:
