@@ -85,6 +85,7 @@ def on_hub(hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **more
         (BY_NAMES, {"config": "en", "split": "test_sft"}, ["en/test_sft-00000-of-00001.jsonl"]),
         (BY_NAMES, {"config": "de"}, ["de/validation.jsonl"]),
         ({"all.csv": "text\nx\n"}, {}, ["all.csv"]),
+        ({"all.csv": "text\nx\n"}, {"config": "default", "split": "train"}, ["all.csv"]),
     ],
 )
 def test_the_card_or_the_names_tell_which_files_are_a_config_and_a_split(
@@ -99,6 +100,7 @@ def test_the_card_or_the_names_tell_which_files_are_a_config_and_a_split(
     ("files", "asked", "reason", "words"),
     [
         (BY_NAMES, {}, "SplitMissing", r"several splits; there are validation, test_sft, train"),
+        (BY_NAMES, {"config": "fr"}, "SplitMissing", r"no config fr; there are de, en"),
         (WITH_CARD, {"config": "nothing"}, "SplitMissing", r"no config nothing; there are plain, split, folder"),
         (WITH_CARD, {"split": "dev"}, "SplitMissing", r"no split dev; there are train, test"),
         (WITH_CARD, {"path": "nothing"}, "DatasetMissing", "no data file nothing"),

@@ -19,8 +19,8 @@ from lowbit.data.files import is_data
 from lowbit.data.reading import Asked, DataFile, ReadDataset, read_files, stored
 from lowbit.data.records import Record
 
-WHOLE = 1_000_000
-"""Weights with fractions are multiplied by this."""
+MOST_PLACES = 18
+"""Decimal places of a weight that count."""
 
 
 @dataclass(frozen=True)
@@ -139,9 +139,8 @@ def whole_weights(weights: Sequence[str], count: int) -> list[int]:
             f"{count} files have the weights {', '.join(weights)}",
             "write --weight with a number from 0 up once for each file, in the order of the files",
         )
-    if all(number == int(number) for number in numbers):
-        return [int(number) for number in numbers]
-    return [int(number * WHOLE) for number in numbers]
+    places = min(MOST_PLACES, max(0, *(-int(number.as_tuple().exponent) for number in numbers)))
+    return [int(number.scaleb(places)) for number in numbers]
 
 
 def files_of(argument: str) -> tuple[str, list[DataFile]]:

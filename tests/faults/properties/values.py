@@ -46,6 +46,9 @@ NAMED: dict[Path, tuple[Any, ...]] = {
     ("gate",): ({"maximum": [{"metric": "KLDivergence", "value": "0.2"}]},),
     ("maximum", ITEM, "value"): ("0.2", "1.3"),
     ("storeRef",): ("other",),
+    ("column",): ("body", "question"),
+    ("huggingFace", "config"): ("en", "de"),
+    ("huggingFace", "split"): ("train", "test"),
 }
 """By the end of the path: what no pattern tells."""
 KEYS = ("spare", "other")

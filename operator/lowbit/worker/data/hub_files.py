@@ -53,7 +53,9 @@ def chosen_files(origin: Origin, location: HuggingFaceDatasetLocation, folder: P
     if not data:
         raise no_data(files, what)
     configs = card_configs(origin, files, folder)
-    parts = list(by_card(configs, data) if configs else by_names(data, location.config))
+    # Without a card a config is a folder; what has none is called default.
+    folder_of_config = None if location.config == "default" else location.config
+    parts = list(by_card(configs, data) if configs else by_names(data, folder_of_config))
     default = next((str(each["config_name"]) for each in configs if each.get("default") is True), None)
     parts = one_of(parts, "config", location.config or default, what)
     parts = one_of(parts, "split", location.split, what)
@@ -155,14 +157,19 @@ def pattern_of(pattern: str) -> re.Pattern[str]:
 
 
 def by_names(data: Sequence[RemoteFile], config: str | None, name: str = "default") -> Iterator[Part]:
-    """The parts that the names of folders and files tell. config: a folder of this name."""
-    if config is not None:
-        name = config
-        data = [file for file in data if config in file.path.split("/")[:-1]]
+    """The parts that the names of folders and files tell. config: a folder of this name.
+
+    If there is no such folder, a part without files for each folder that there is: names to choose from.
+    """
+    folders = sorted({folder for file in data for folder in file.path.split("/")[:-1]})
+    if config is not None and config not in folders:
+        yield from (Part(folder, "", []) for folder in folders)
+        return
     splits: dict[str, list[RemoteFile]] = {}
     for file in data:
-        splits.setdefault(split_of(file.path), []).append(file)
-    yield from (Part(name, split, files) for split, files in splits.items())
+        if config is None or config in file.path.split("/")[:-1]:
+            splits.setdefault(split_of(file.path), []).append(file)
+    yield from (Part(config or name, split, files) for split, files in splits.items())
 
 
 def split_of(path: str) -> str:
