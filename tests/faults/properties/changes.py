@@ -76,8 +76,8 @@ def _only_one(each: Property) -> bool:
 
 
 def members_of_parent(each: Property) -> tuple[str, ...]:
-    """Nothing but the property itself, where it is one of several of which there is exactly one."""
-    return (each.path[-1],) if each.member else ()
+    """What may not stand beside the property, where it is one of several of which there is exactly one."""
+    return each.beside if each.member else ()
 
 
 def _of_map(each: Property, before: Spec, place: Place, parent: dict[str, Any]) -> Iterator[Change]:
@@ -154,11 +154,11 @@ def look(spec: Spec, place: Place) -> Any:
     return value
 
 
-def _with(before: Spec, place: Place, last: str | int, value: Any, alone: tuple[str, ...]) -> Spec:
+def _with(before: Spec, place: Place, last: str | int, value: Any, members: tuple[str, ...]) -> Spec:
     after = copy.deepcopy(before)
     parent = look(after, place)
-    if alone:
-        parent.clear()
+    for member in members:
+        parent.pop(member, None)
     parent[last] = copy.deepcopy(value)
     return after
 

@@ -32,6 +32,8 @@ class Property:
     """The API server refuses an object that has the parent and not this."""
     member: bool = False
     """One of several, of which there is exactly one."""
+    beside: tuple[str, ...] = ()
+    """All of those several, if it is a member."""
     keys: tuple[str, ...] = ()
     """Of a list's items: the fields in which no two may be the same."""
 
@@ -56,7 +58,7 @@ def properties(schema: Schema, path: Path = ()) -> Iterator[Property]:
     """Everything below a schema, parents before their children."""
     members = members_of(schema)
     for name, each in (schema.get("properties") or {}).items():
-        yield Property((*path, name), each, name in schema.get("required", ()), name in members)
+        yield Property((*path, name), each, name in schema.get("required", ()), name in members, members)
         yield from properties(each, (*path, name))
     for step, each in ((ITEM, schema.get("items")), (VALUE, schema.get("additionalProperties"))):
         if isinstance(each, dict):
