@@ -14,6 +14,7 @@ from lowbit.api.calibration import CalibrationDataset
 from lowbit.api.references import S3Location
 from lowbit.worker.data import locate as places
 from lowbit.worker.data.datasets import Mounts
+from lowbit.worker.data.hub_files import matches
 from lowbit.worker.data.locate import locate
 from lowbit.worker.data.prepared import read
 from lowbit.worker.refuse import RefusalError
@@ -120,6 +121,40 @@ def test_what_is_not_there_is_refused_with_what_there_is(
             on_hub(hub, tmp_path, monkeypatch, **asked)
         assert refused.value.refusal.reason == reason
         assert hub.requests in ([], [("README.md", None)]), "no data was fetched"
+
+
+BOMB = "---\nconfigs:\n- config_name: a\n  data_files: &a0 [x, x]\n" + "".join(
+    f"- config_name: c{n}\n  data_files: &a{n} [*a{n - 1}, *a{n - 1}, {{split: *a{n - 1}, path: *a{n - 1}}}]\n"
+    for n in range(1, 60)
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "card", [BOMB + "---\n", "---\nconfigs: 3\n---\n", "---\n{\n---\n", "---\n" + "[" * 5000 + "\n---\n"]
+)
+def test_a_strangers_card_costs_no_time_and_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, card: str
+) -> None:
+    """A list that holds itself many times has no end as text."""
+    with FakeHub(write(tmp_path / "hub", {"README.md": card, "a.jsonl": ""}), kind="dataset") as hub:
+        try:
+            assert on_hub(hub, tmp_path, monkeypatch) == ["a.jsonl"]
+        except RefusalError as refused:
+            assert refused.refusal.reason == "SplitMissing"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "right", "wrong"),
+    [
+        ("data/train-*", ["data/train-1.parquet"], ["data/x/train-1.parquet", "train-1"]),
+        ("**", ["a.jsonl", "b/c.jsonl"], []),
+        ("**/*.csv", ["a.csv", "x/y/a.csv"], ["a.jsonl"]),
+        ("./en/**/*[0-9].json", ["en/1.json", "en/x/2.json"], ["de/1.json", "en/x.json"]),
+        ("*a" * 30 + "*/**/" * 30 + "b", [], ["a" * 200 + "/c" * 30]),
+    ],
+)
+def test_patterns_of_a_card(pattern: str, right: list[str], wrong: list[str]) -> None:
+    assert [matches(path, pattern) for path in (*right, *wrong)] == [True] * len(right) + [False] * len(wrong)
 
 
 def test_the_token_of_the_secret_is_sent_and_one_that_is_missing_is_asked_for(

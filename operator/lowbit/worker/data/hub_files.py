@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from lowbit.worker.refuse import RefusalError
 from lowbit.worker.sources.base import Origin, RemoteFile
 
 CARD = "README.md"
-MOST_CARD_BYTES = 4 * 2**20
+MOST_CARD_BYTES, MOST_CONFIGS = 4 * 2**20, 2000
 SPLIT_WORDS = {
     "train": "train", "training": "train", "test": "test", "testing": "test", "eval": "test", "evaluation": "test",
     "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
@@ -56,7 +57,7 @@ def chosen_files(origin: Origin, location: HuggingFaceDatasetLocation, folder: P
     # Without a card a config is a folder; what has none is called default.
     folder_of_config = None if location.config == "default" else location.config
     parts = list(by_card(configs, data) if configs else by_names(data, folder_of_config))
-    default = next((str(each["config_name"]) for each in configs if each.get("default") is True), None)
+    default = next((word(each["config_name"]) for each in configs if each.get("default") is True), None)
     parts = one_of(parts, "config", location.config or default, what)
     parts = one_of(parts, "split", location.split, what)
     return list({file.path: file for part in parts for file in part.files}.values())
@@ -117,20 +118,24 @@ def card_configs(origin: Origin, files: Sequence[RemoteFile], folder: Path) -> l
         return []
     listed = about.get("configs") if isinstance(about, dict) else None
     configs = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
-    return [{"config_name": "default", **each} for each in configs if each.get("data_files") or each.get("data_dir")]
+    return [
+        {"config_name": "default", **each}
+        for each in configs[:MOST_CONFIGS]
+        if each.get("data_files") or each.get("data_dir")
+    ]
 
 
 def by_card(configs: Sequence[Mapping[str, Any]], data: Sequence[RemoteFile]) -> Iterator[Part]:
     """The parts that a card declares."""
     for config in configs:
-        name, folder = str(config["config_name"]), str(config.get("data_dir") or "").strip("./")
+        name, folder = word(config["config_name"]), word(config.get("data_dir")).strip("./")
         below = [file for file in data if not folder or file.path.startswith(f"{folder}/")]
         if not config.get("data_files"):
             yield from (Part(name, part.split, part.files) for part in by_names(below, None, name))
             continue
         for split, patterns in split_patterns(config["data_files"]):
-            tests = [pattern_of(f"{folder}/{each}" if folder else each) for each in patterns]
-            yield Part(name, split, [file for file in data if any(test.fullmatch(file.path) for test in tests)])
+            below_folder = [f"{folder}/{each}" if folder else each for each in patterns]
+            yield Part(name, split, [file for file in data if any(matches(file.path, each) for each in below_folder)])
 
 
 def split_patterns(declared: Any) -> Iterator[tuple[str, list[str]]]:
@@ -139,21 +144,35 @@ def split_patterns(declared: Any) -> Iterator[tuple[str, list[str]]]:
         declared = [{"split": split, "path": path} for split, path in declared.items()]
     if isinstance(declared, str):
         declared = [declared]
-    plain = [each for each in declared if isinstance(each, str)] if isinstance(declared, list) else []
+    plain = words(declared)
     if plain:
         yield "train", plain
     for each in declared if isinstance(declared, list) else []:
         if isinstance(each, dict):
-            paths = each.get("path")
-            listed = paths if isinstance(paths, list) else [paths]
-            yield str(each.get("split", "train")), [str(path) for path in listed if path is not None]
+            split, paths = each.get("split", "train"), each.get("path")
+            yield word(split) or "train", words(paths if isinstance(paths, list) else [paths])
 
 
-def pattern_of(pattern: str) -> re.Pattern[str]:
-    """A card's pattern: * within a folder, ** across folders."""
-    parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern.removeprefix("./"))
-    means = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return re.compile("".join(means.get(part) or re.escape(part) for part in parts))
+def word(value: Any) -> str:
+    """A text of the card; empty for anything else, which may be a list whose text has no end."""
+    return value if isinstance(value, str) else ""
+
+
+def words(values: Any) -> list[str]:
+    """The texts in a list of the card."""
+    return [each for each in values if isinstance(each, str)] if isinstance(values, list) else []
+
+
+def matches(path: str, pattern: str) -> bool:
+    """Whether a path is of a card's pattern: * within a folder, ** for any folders. The time is bounded."""
+    parts = path.split("/")
+    reached = {0}
+    for each in pattern.removeprefix("./").split("/"):
+        if each == "**":
+            reached = set(range(min(reached, default=len(parts) + 1), len(parts) + 1))
+        else:
+            reached = {here + 1 for here in reached if here < len(parts) and fnmatchcase(parts[here], each)}
+    return len(parts) in reached
 
 
 def by_names(data: Sequence[RemoteFile], config: str | None, name: str = "default") -> Iterator[Part]:
