@@ -24,6 +24,7 @@ Stage = Literal[
 """Stages of a QuantizedModel, in order. Passed is the last one without serving."""
 Verdict = Literal["Passed", "Failed", "Inconclusive"]
 Basis = Literal["Thresholds", "NonInferiority"]
+SliceKind = Literal["Class", "Task", "Category", "Length", "Turns"]
 
 
 class Condition(Tolerant):
@@ -92,6 +93,16 @@ class PairedCounts(Tolerant):
     neither: int
 
 
+class ClassCounts(Tolerant):
+    """What each of two models said of one class, by what is true. In both fields "said" is: said that it is of the
+    class. From the eight counts follow precision, recall, F1 and specificity of both models, and their differences."""
+
+    of_class: PairedCounts
+    """Units that are of the class: who said so is right."""
+    others: PairedCounts
+    """Units that are not: who said so is wrong."""
+
+
 class Quantiles(Tolerant):
     """A value with quantiles of its bootstrap distribution, on its metric's scale."""
 
@@ -103,18 +114,28 @@ class Quantiles(Tolerant):
 
 
 class Measurement(Tolerant):
-    """One measured number of a suite, with the statistics that the gate needs: one of mean, pairs and quantiles."""
+    """One measured number of a suite, with the statistics that the gate needs: one of mean, pairs, classes, successes
+    and quantiles."""
 
     suite: str
     metric: str
     slice: str | None = None
     """A class, a task or a length bucket; absent for the whole suite."""
+    slice_kind: SliceKind | None = None
+    """What the slice is one of."""
     count: int
     """Independent units behind it (texts, not tokens)."""
     not_finite: int = 0
     """Numbers behind it that are NaN or infinite. Any makes the suite Failed."""
     mean: MeanStatistics | None = None
     pairs: PairedCounts | None = None
+    classes: ClassCounts | None = None
+    successes: int | None = None
+    """Of one model alone: units that it got right, of `count`."""
+    look: int = 1
+    """Which of several looks at the samples this is, from 1."""
+    looks: int = 1
+    """How many looks were fixed before the first one."""
     quantiles: Quantiles | None = None
 
     @property
@@ -131,12 +152,20 @@ class GateCheck(Tolerant):
 
     suite: str
     metric: str
-    bound: Literal["Maximum", "Minimum"]
+    slice: str | None = None
+    """The class or task that is judged; absent for the whole suite."""
+    bound: Literal["Maximum", "Minimum", "NonInferiority"]
     threshold: str
+    """With NonInferiority the margin: how much worse than the original is good enough."""
     value: str
+    """With NonInferiority the loss: the original's value less the candidate's."""
     lower: str
     upper: str
+    count: int | None = None
+    """Independent units behind it."""
     verdict: Verdict
+    message: str | None = None
+    """The same as a sentence."""
 
 
 class VerdictRecord(Tolerant):

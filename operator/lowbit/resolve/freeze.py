@@ -57,7 +57,8 @@ def freeze_candidate(
         protocol=resolve_protocol(spec, prepared),
         gates=[
             ResolvedGate(
-                suite=s.name, maximum=s.gate.maximum, minimum=s.gate.minimum, confidence=s.gate.confidence
+                suite=s.name, maximum=s.gate.maximum, minimum=s.gate.minimum,
+                non_inferiority=s.gate.non_inferiority, confidence=s.gate.confidence,
             )
             for s in spec.evaluation.suites
         ],

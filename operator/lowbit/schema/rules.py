@@ -13,7 +13,7 @@ from typing import Final
 from lowbit.api.base import Wire
 from lowbit.api.engine import EngineChanges, EnvironmentVariable, Resources
 from lowbit.api.engines import ENGINES, Engine
-from lowbit.api.evaluation import MaximumThreshold, MinimumThreshold, Suite, SuiteGate
+from lowbit.api.evaluation import MaximumThreshold, MinimumThreshold, NonInferiorityThreshold, Suite, SuiteGate
 from lowbit.api.platform import Platform
 from lowbit.api.pods import JobOptions, Toleration
 from lowbit.api.recipes import RECIPES, Recipe
@@ -22,6 +22,7 @@ from lowbit.api.rule import NUMBER_CEL, Rule, between, exactly_one, listed
 from lowbit.api.suites import SUITES, AnySuite, gated
 from lowbit.api.suites.dataset import EvaluationDataset
 from lowbit.api.suites.metric import Metric
+from lowbit.api.suites.task_metrics import TASK_METRICS
 from lowbit.api.variables import JOB_VARIABLES, SECRET_VARIABLES
 
 
@@ -59,11 +60,13 @@ def reachable_all(better: str) -> tuple[Rule, ...]:
 
 def measured_by(kind: AnySuite) -> Rule:
     """A rule that a gate asks only for metrics that its suite measures."""
-    own = tuple(metric.name for metric in kind.metrics if metric.bound is not None)
+    losses = {metric.loss for metric in kind.metrics}
+    own = tuple(metric.name for metric in kind.metrics if (metric.bound or metric.loss) and metric.name not in losses)
     return Rule(
         f"!has(self.{kind.name}) || ["
         "has(self.gate.maximum) ? self.gate.maximum.map(t, t.metric) : [], "
-        "has(self.gate.minimum) ? self.gate.minimum.map(t, t.metric) : []"
+        "has(self.gate.minimum) ? self.gate.minimum.map(t, t.metric) : [], "
+        "has(self.gate.nonInferiority) ? self.gate.nonInferiority.map(t, t.metric) : []"
         f"].all(names, names.all(name, name in {listed(own)}))",
         f"the gate asks for a metric that a {kind.name} suite does not measure: write one of {', '.join(own)}",
         lambda suite: getattr(suite, kind.name) is None or set(suite.gate.asked()) <= set(own),
@@ -73,7 +76,7 @@ def measured_by(kind: AnySuite) -> Rule:
 
 def measured_by_all() -> tuple[Rule, ...]:
     """measured_by() for each suite; none if every suite measures every metric, because the schema ensures it then."""
-    every = {metric.name for metric in gated()}
+    every = {metric.name for metric in gated()} | {metric.name for metric in TASK_METRICS if metric.loss}
     return tuple(measured_by(kind) for kind in SUITES if not every <= {metric.name for metric in kind.metrics})
 
 
@@ -104,6 +107,10 @@ SHARED: Final[dict[type[Wire], tuple[Rule, ...]]] = {
     EvaluationDataset: (exactly_one_location("an evaluation dataset"),),
     MaximumThreshold: reachable_all("Lower"),
     MinimumThreshold: reachable_all("Higher"),
+    NonInferiorityThreshold: (
+        between("margin", "margin", "{x} > 0.0 && {x} < 1.0", lambda x: 0 < x < 1,
+                'a margin lies between 0 and 1: write "0.02" for two points'),
+    ),
     EngineChanges: (
         Rule(
             "(has(self.args) && size(self.args) > 0) || (has(self.env) && size(self.env) > 0)",
@@ -114,10 +121,11 @@ SHARED: Final[dict[type[Wire], tuple[Rule, ...]]] = {
     Suite: (exactly_one("a suite", *SUITES.names()), *measured_by_all()),
     SuiteGate: (
         Rule(
-            "(has(self.maximum) && size(self.maximum) > 0) || (has(self.minimum) && size(self.minimum) > 0)",
-            "a gate without a threshold decides nothing: write at least one below maximum or minimum, "
+            "(has(self.maximum) && size(self.maximum) > 0) || (has(self.minimum) && size(self.minimum) > 0) || "
+            "(has(self.nonInferiority) && size(self.nonInferiority) > 0)",
+            "a gate without a threshold decides nothing: write at least one below maximum, minimum or nonInferiority, "
             f'such as maximum: [{{metric: {gated()[0].name}, value: "0.05"}}]',
-            lambda gate: bool(gate.maximum or gate.minimum),
+            lambda gate: bool(gate.maximum or gate.minimum or gate.non_inferiority),
         ),
         between("confidence", "confidence", "{x} >= 0.8 && {x} < 1.0", lambda x: Decimal("0.8") <= x < 1,
                 'confidence is from 0.8 to below 1: write "0.95" for 95 percent'),

@@ -21,5 +21,7 @@ def metrics() -> Mapping[str, Metric]:
 
 
 def gated() -> list[Metric]:
-    """The metrics that a gate may ask for."""
-    return [metric for metric in metrics().values() if metric.bound is not None]
+    """The metrics that a gate may ask for by a value."""
+    known = metrics().values()
+    losses = {metric.loss for metric in known}
+    return [metric for metric in known if metric.bound is not None and metric.name not in losses]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from lowbit.api.paths import ENGINE_PORT
 from lowbit.worker.refuse import EngineError
@@ -37,6 +37,64 @@ class Answer:
     tokens: list[int]
     logprobs: list[float]
     """Of each token, from the kernels that generated it."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What is asked: a chat, which goes through the model's template, or a plain text. Exactly one of the two."""
+
+    messages: tuple[Mapping[str, Any], ...] | None = None
+    text: str | None = None
+    tools: tuple[Mapping[str, Any], ...] = ()
+    """Tools that a chat may call."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How an answer is drawn. The default is greedy."""
+
+    output_tokens: int
+    """The most that are generated."""
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    """0: all."""
+    repetition_penalty: float = 1.0
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """What an answer must be like: the engine lets it be nothing else. Exactly one of the three."""
+
+    choices: tuple[str, ...] = ()
+    pattern: str | None = None
+    """A regular expression that the whole answer matches."""
+    schema: Mapping[str, Any] | None = None
+    """A JSON schema."""
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A call that a model has asked for."""
+
+    name: str
+    arguments: str
+    """JSON, as the model wrote it."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer as a client of the served model would get it."""
+
+    text: str
+    ended: Literal["Stop", "Length", "ToolCalls"]
+    """Length: it was cut off."""
+    prompt_tokens: int
+    output_tokens: int
+    tool_calls: tuple[ToolCall, ...] = ()
+    reasoning: str = ""
+    """What a reasoning parser took out of the text."""
 
 
 @dataclass(frozen=True)

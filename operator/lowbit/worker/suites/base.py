@@ -49,6 +49,25 @@ class Section:
 
 
 @dataclass(frozen=True)
+class ComparedSample:
+    """One unit that both models have answered, for the store and for the report."""
+
+    id: str
+    """The same in every run on the same data."""
+    prompt: str
+    original: str
+    candidate: str
+    expected: str = ""
+    slice: str = ""
+    score: float = 0.0
+    """How much worse the candidate is: the report shows the worst first."""
+    flipped: bool = False
+    """Whether one of the two is right and the other is not."""
+    note: str = ""
+    """In a few words, what is different."""
+
+
+@dataclass(frozen=True)
 class Summary:
     """What a suite measured on one model, compared with its original unless it is one."""
 
@@ -56,6 +75,8 @@ class Summary:
     details: Arrays = field(default_factory=dict)
     """Arrays that go only to the store, by a name that is unique in the suite."""
     sections: list[Section] = field(default_factory=list)
+    samples: list[ComparedSample] = field(default_factory=list)
+    """Every unit that both models have answered; none on a baseline."""
 
 
 class Runner(ABC, Generic[Settings, Samples]):
