@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from lowbit.api.base import DecimalString, ObjectName, Wire
+from lowbit.api.engines import Engine
 from lowbit.api.suites import SUITES, AnySuite, gated
 from lowbit.api.suites.base import dataset_key
 from lowbit.api.suites.dataset import EvaluationDataset
@@ -155,6 +156,15 @@ class SpeedMeasurement(Wire):
     """Tokens generated for each request."""
 
 
+class Baseline(Wire):
+    """How the original is measured."""
+
+    engine: Engine | None = None
+    """The engine of the original alone, whole: nothing is taken over from spec.engine. For an original that needs more
+    than its candidates, such as more GPUs. It also serves the original where serving.fallback asks for that. The
+    report says that the two engines differ."""
+
+
 class Evaluation(Wire):
     """How the candidate is compared with the original, in the engine that will serve it."""
 
@@ -162,6 +172,8 @@ class Evaluation(Wire):
     """What is measured; all gates must pass."""
     speed: SpeedMeasurement = SpeedMeasurement()
     """How speed is measured."""
+    baseline: Baseline = Baseline()
+    """How the original is measured, if otherwise than its candidates."""
 
 
 class ResolvedGate(Wire):

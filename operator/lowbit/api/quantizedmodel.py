@@ -6,7 +6,7 @@ from pydantic import Field
 
 from lowbit.api.base import ObjectName, Tolerant, Wire
 from lowbit.api.calibration import Calibration
-from lowbit.api.engines import Engine, default_engine
+from lowbit.api.engines import Engine, default_engine, field_path
 from lowbit.api.evaluation import Evaluation
 from lowbit.api.pods import Jobs
 from lowbit.api.recipes import RECIPES, Recipe
@@ -14,6 +14,7 @@ from lowbit.api.references import Source
 from lowbit.api.serving import Serving
 from lowbit.api.status import ArtifactRecord, Condition, EvaluationSummary, Failure, Progress, Stage, VerdictRecord
 
+BASELINE_ENGINE = "spec.evaluation.baseline.engine"
 CALIBRATED = " and ".join(kind.name for kind in RECIPES if kind.calibrated)
 
 
@@ -37,6 +38,17 @@ class QuantizedModelSpec(Wire):
     """How it is served. Without it Lowbit quantizes and gates, and Ready means passed."""
     jobs: Jobs = Jobs()
     """How the Jobs run."""
+
+    @property
+    def original_engine(self) -> Engine:
+        """The engine of the original."""
+        return self.evaluation.baseline.engine or self.engine
+
+    @property
+    def original_field(self) -> str:
+        """Path of the original's engine in the manifest: spec.engine.vllm, or spec.evaluation.baseline.engine.vllm."""
+        own = self.evaluation.baseline.engine
+        return field_path(self.engine) if own is None else field_path(own, BASELINE_ENGINE)
 
 
 class RevisionSummary(Tolerant):

@@ -157,13 +157,22 @@ def planned_jobs(name: str, spec: QuantizedModelSpec, platform: Platform) -> tup
             jobs.append(job("quantize", "quantize-<hash>", options.quantize, quantize))
         resolved = resolve_engine(spec.engine, platform, candidate.engine)
         engine = Takes(when(index), engine_gpus(resolved), resolved_engine(resolved)[1].image)
-        before = ["baseline"] if index == 0 else []
+        if index == 0:
+            jobs.append(baseline_job(spec, platform))
         in_turn = ["turn"] * 2 * max(map(planned_starts, spec.evaluation.suites))
         jobs += [
             job("evaluate", f"{evaluation}-<hash>", options.evaluate, engine, memory)
-            for evaluation in (*before, *in_turn, "eval")
+            for evaluation in (*in_turn, "eval")
         ]
     return tuple(jobs)
+
+
+def baseline_job(spec: QuantizedModelSpec, platform: Platform) -> PlannedJob:
+    """The Job that measures the original, in its own engine where it has one."""
+    resolved = resolve_engine(spec.original_engine, platform)
+    takes = Takes(when(0), engine_gpus(resolved), resolved_engine(resolved)[1].image)
+    memory = engine_of(spec.original_engine)[1].resources.limits.get("memory")
+    return job("evaluate", "baseline-<hash>", spec.jobs.evaluate, takes, memory)
 
 
 def planned_starts(suite: Suite) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lowbit.api.base import GROUP, Wire
 from lowbit.api.engine import Resources
-from lowbit.api.engines import engine_of
+from lowbit.api.engines import Engine, engine_of
 from lowbit.api.engines.base import EngineSettings
 from lowbit.api.modelevaluation import ModelEvaluationSpec
 from lowbit.api.modelrevision import ModelRevisionSpec
@@ -53,10 +53,19 @@ def input_hash(spec: QuantizedModelSpec) -> str:
 
     Platform settings are not in it, so that a changed platform default starts nothing by itself.
     """
-    kind, settings = engine_of(spec.engine)
+    evaluation = spec.evaluation
+    if (own := evaluation.baseline.engine) is not None:
+        baseline = evaluation.baseline.model_copy(update={"engine": _answering(own)})
+        evaluation = evaluation.model_copy(update={"baseline": baseline})
+    update = {"serving": None, "jobs": _NO_JOBS, "engine": _answering(spec.engine), "evaluation": evaluation}
+    return digest("input", spec.model_copy(update=update))
+
+
+def _answering(engine: Engine) -> Engine:
+    """The engine without what changes no answer: its CPU, its memory, and the GPU that it is checked against."""
+    kind, settings = engine_of(engine)
     same = settings.model_copy(update={"resources": _NO_RESOURCES, "shm_size": DEFAULT_SHM_SIZE, "gpu": None})
-    engine = spec.engine.model_copy(update={kind.name: same})
-    return digest("input", spec.model_copy(update={"serving": None, "jobs": _NO_JOBS, "engine": engine}))
+    return engine.model_copy(update={kind.name: same})
 
 
 class _Digest(Wire):

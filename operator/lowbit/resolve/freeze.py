@@ -64,7 +64,9 @@ def freeze_candidate(
         ],
         engine=resolve_engine(spec.engine, platform, changes),
         engine_changes=changes,
-        baseline_engine=resolve_engine(spec.engine, platform) if changes is not None else None,
+        baseline_engine=resolve_engine(spec.original_engine, platform)
+        if changes is not None or spec.evaluation.baseline.engine is not None
+        else None,
         images=RevisionImages(
             operator=platform.operator_image, worker=platform.worker_image, guard=platform.guard_image
         ),

@@ -136,8 +136,8 @@ def _create(snapshot: Snapshot, clock: Clock, request: JobRequest, run_: JobRun,
     except DocumentTooLarge as error:
         failure = Failure(
             stage=request.kind.title, reason="DocumentTooLarge", message=f"{error}.", revision=request.revision,
-            action=f"Shorten {field_path(snapshot.model.body.spec.engine)}.env and args: what is long belongs into a "
-            "ConfigMap or the image.",
+            action=f"Shorten {request.engine or field_path(snapshot.model.body.spec.engine)}.env and args: what is "
+            "long belongs into a ConfigMap or the image.",
             time=clock.text,
         )  # fmt: skip
         return lasting(request, failure, ())
@@ -158,7 +158,8 @@ def _annotated(manifest: Mapping[str, Any], more: Mapping[str, str]) -> dict[str
 
 def _settings(snapshot: Snapshot, request: JobRequest) -> str:
     """Hash of what the manifest says on how the Job runs."""
-    settings = engine_of(snapshot.model.body.spec.engine)[1]
+    spec = snapshot.model.body.spec
+    settings = engine_of(spec.original_engine if request.engine == spec.original_field else spec.engine)[1]
     engine = {"resources": settings.resources, "shm_size": settings.shm_size} if request.kind is EVALUATE else None
     return short(digest("settings", {"options": request.options, "engine": engine}))
 

@@ -67,12 +67,13 @@ def serve(snapshot: Snapshot, store: ModelStoreSpec, target: Target) -> tuple[Ac
     remembered = snapshot.model.derived
     if _same(remembered.get("at rest"), rests_on, snapshot.children):
         return ()
+    engine = spec.original_engine if target.source else spec.engine
     manifests = serving_manifests(
         Context(
             meta.namespace, store,
             serving_platform(target.revision.body.spec, snapshot.platform, spec.serving.pod.resources),
         ),
-        controller(snapshot), meta.name, served(target, spec.serving, engine_of(spec.engine)[1]),
+        controller(snapshot), meta.name, served(target, spec.serving, engine_of(engine)[1]),
         pod_monitor=snapshot.has_pod_monitors and snapshot.platform.service_monitor,
     )  # fmt: skip
     actions = (*_make(snapshot, manifests), *_superfluous(snapshot, manifests))

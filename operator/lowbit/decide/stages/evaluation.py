@@ -124,13 +124,15 @@ def in_engine(asked: EvaluationRequest, seen: Observed[ModelEvaluation]) -> Stag
     """How far the evaluate Job is, and what it has left behind."""
     snapshot, revision, model = asked.snapshot, asked.revision, asked.snapshot.model.body.spec
     name, spec, hash_ = asked.wanted
+    original = spec.model.kind == "Source"
+    engine = model.original_engine if original else model.engine
     request = JobRequest(
         name=evaluate_job_name(name), hash=hash_, kind=EVALUATE, stage=asked.stage,
         options=model.jobs.evaluate, doing=asked.doing, revision=revision.meta.name,
-        engine=field_path(model.engine),
+        engine=model.original_field if original else field_path(model.engine),
         make=lambda run_: topology_of(spec.engine).evaluation(
             Context(revision.meta.namespace, asked.store, frozen_platform(revision.body.spec, snapshot.platform)),
-            [user(snapshot)], Evaluation(name, spec, revision.body.spec, engine_of(model.engine)[1]), run_,
+            [user(snapshot)], Evaluation(name, spec, revision.body.spec, engine_of(engine)[1]), run_,
         ),
     )  # fmt: skip
     result = run(snapshot, asked.clock, request)
@@ -204,13 +206,13 @@ def engine_moved(
 
     Where the image of a result from the store is not known any more, the evaluator has compared the engines' versions.
     """
-    kind, settings = resolved_engine(revision.body.spec.engine)
-    image = settings.image
+    image = resolved_engine(revision.body.spec.engine)[1].image
     if DIGEST_MARK in image:
         return None
     ran: dict[str, str] = {}
     for each in evaluations:
-        if each.body.status.engine_image_id:
+        # An original with an engine of its own may have another image.
+        if each.body.status.engine_image_id and resolved_engine(each.body.spec.engine)[1].image == image:
             ran.setdefault(each.body.status.engine_image_id, each.meta.name)
     if len(ran) < 2:
         return None
@@ -220,7 +222,7 @@ def engine_moved(
         f"and the two cannot be compared for {revision.meta.name}."
     )
     example = second if DIGEST_MARK in second else f"{_without_tag(image)}{DIGEST_MARK}..."
-    field = f"spec.engine.{kind.name}.image"
+    field = f"{field_path(revision.body.spec.engine)}.image"
     action = f"Write {field} with a digest ({example}): both are then measured anew, in the same engine."
     failure = Failure(
         stage="Gate", reason="EngineImageMoved", message=message, action=action, revision=revision.meta.name,

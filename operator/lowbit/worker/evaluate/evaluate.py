@@ -30,7 +30,7 @@ from lowbit.naming.canonical import digest
 from lowbit.naming.store_keys import report_key, result_key
 from lowbit.worker.engines import CLIENTS
 from lowbit.worker.engines.base import ENGINE_URL, UNKNOWN_VERSION, EngineClient
-from lowbit.worker.evaluate import decoding, results, speed, turns
+from lowbit.worker.evaluate import decoding, engines, results, speed, turns
 from lowbit.worker.evaluate.log import read_log
 from lowbit.worker.evaluate.stored import Asked, StoredResult, damaged, read_result
 from lowbit.worker.progress import Progress
@@ -160,7 +160,7 @@ async def measure(
     """Measure the suites that the store lacks and, each time but in a turn, a few answers and the speed."""
     version = await client.version()
     if baseline is not None:
-        check_engine(document, baseline, version)
+        engines.check_version(document, baseline.result, version)
     longest = await client.max_model_len()
     # One token is generated with every text, so a text must leave room for it.
     room = longest - 1 if longest else None
@@ -195,20 +195,6 @@ async def measure(
 def tells_logprobs(document: EvaluateDocument) -> bool:
     """Whether generated tokens can be read again as a prompt."""
     return "PromptLogprobs" in resolved_engine(document.engine)[0].capabilities
-
-
-def check_engine(document: EvaluateDocument, baseline: Baseline, version: str) -> None:
-    """Refuse another engine version than the baseline's: the image's tag may have moved since."""
-    before = baseline.result.versions.get("engine", UNKNOWN_VERSION)
-    if UNKNOWN_VERSION not in (before, version) and before != version:
-        raise RefusalError(
-            "EngineMoved",
-            f"the baseline {document.baseline} was measured by version {before} of the engine, "
-            f"and {resolved_engine(document.engine)[1].image} is version {version} now: "
-            "their numbers cannot be compared",
-            f"write {field_path(document.engine)}.image with a digest (name@sha256:...), "
-            "so that both are measured anew by one engine",
-        )
 
 
 def check_room(document: EvaluateDocument, suites: list[SuiteOf], baseline: Baseline, room: int | None) -> None:
@@ -286,6 +272,7 @@ def write_report(
     """Store the details and the report for people. The result with the report's path and digest."""
     results.write_details(store, document.evaluation, {name: one.details for name, one in summaries.items()})
     sections = [section for summary in summaries.values() for section in summary.sections]
+    sections += engines.two_engines(result, baseline.result if baseline else None)
     page = report.render(report.gather(document, store, result, baseline.result if baseline else None, sections))
     key = report_key(document.evaluation)
     store.write(key, page.encode())
