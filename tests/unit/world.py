@@ -22,8 +22,8 @@ from lowbit.observe.cache import Cache
 from lowbit.observe.events import warnings_in
 from lowbit.observe.keys import Key
 from lowbit.observe.views import read_engine_log, read_result
-from lowbit.state.plan import Apply, Conclude, Create, Delete, End, Keep, Plan, ReadResult, SetOwners
-from lowbit.state.snapshot import EngineLog, EventsRead, ResultRead, Snapshot
+from lowbit.state.plan import Apply, Conclude, Create, Delete, End, Keep, Plan, ReadResult, ReadStart, SetOwners
+from lowbit.state.snapshot import EngineLog, EngineStart, EventsRead, ResultRead, Snapshot
 from lowbit.worker.__main__ import fitting
 from tests.unit.measurements import Estimate, row, summary_of
 
@@ -77,6 +77,10 @@ class World:
     """Whose events were read."""
     events_read: dict[Reference, EventsRead] = field(default_factory=dict)
     """What was read of them."""
+    runs: Callable[[str], tuple[tuple[str, ...], str | None]] = lambda pod: ((), None)
+    """Kernels that an engine's log names, and the product of its node's devices, by pod."""
+    starts: dict[str, EngineStart] = field(default_factory=dict)
+    """What was read of it."""
     rows: list[Measurement] = field(default_factory=list)
     """What the actor measures on a candidate besides."""
     lost: bool = False
@@ -136,6 +140,8 @@ class World:
         """What was read of logs."""
         for pod, log in self.engine_logs.items():
             cache.put_engine_log(NAMESPACE, pod, log)
+        for pod, start in self.starts.items():
+            cache.put_engine_start(NAMESPACE, pod, start)
         for pod, result in self.results.items():
             cache.put_result(NAMESPACE, pod, result)
         for (kind, name), read in self.events_read.items():
@@ -191,6 +197,10 @@ class World:
             self.events += [(event.reason, event.message) for event in plan.events]
         self._read_events(plan)
         for wanted in plan.read_logs:
+            if isinstance(wanted, ReadStart):
+                kernels, device = self.runs(wanted.pod)
+                self.starts[wanted.pod] = EngineStart(wanted.uid, kernels, device)
+                continue
             if isinstance(wanted, ReadResult):
                 self.results[wanted.pod] = read_result(
                     "\n".join(() if self.lost else self.worker_logs.get(wanted.pod, ())), wanted.logged
@@ -246,9 +256,9 @@ class World:
         if snapshot is None:
             return False
         plan = decide(snapshot, self.now)
-        before = dict(self.engine_logs), dict(self.results), dict(self.events_read)
+        before = dict(self.engine_logs), dict(self.results), dict(self.events_read), dict(self.starts)
         self.execute(plan)
-        read = before != (self.engine_logs, self.results, self.events_read)
+        read = before != (self.engine_logs, self.results, self.events_read, self.starts)
         return bool(plan.actions) or plan.status is not None or read
 
     def act(self) -> bool:

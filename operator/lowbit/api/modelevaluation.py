@@ -65,6 +65,8 @@ class ModelEvaluationStatus(Tolerant):
     phase: Literal["Pending", "Running", "Complete", "Failed"] = "Pending"
     engine_image_id: str | None = None
     """The engine's image as the node ran it (with its digest where it has one)."""
+    device: str | None = None
+    """Product of the devices of the engine's node; absent if it is not known."""
     summary: EvaluationSummary | None = None
     engine_last_termination: EngineTermination | None = None
     """How the engine last ended before its measurement was complete."""

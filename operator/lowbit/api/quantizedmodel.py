@@ -12,7 +12,16 @@ from lowbit.api.pods import Jobs
 from lowbit.api.recipes import RECIPES, Recipe
 from lowbit.api.references import Source
 from lowbit.api.serving import Serving
-from lowbit.api.status import ArtifactRecord, Condition, EvaluationSummary, Failure, Progress, Stage, VerdictRecord
+from lowbit.api.status import (
+    ArtifactRecord,
+    Condition,
+    EvaluationSummary,
+    Failure,
+    Progress,
+    RunningEngines,
+    Stage,
+    VerdictRecord,
+)
 
 BASELINE_ENGINE = "spec.evaluation.baseline.engine"
 CALIBRATED = " and ".join(kind.name for kind in RECIPES if kind.calibrated)
@@ -83,6 +92,8 @@ class QuantizedModelStatus(Tolerant):
     """The last verdict."""
     evaluation: EvaluationSummary | None = None
     """The measurements behind the last verdict."""
+    running: RunningEngines | None = None
+    """How the engines run that serve. The verdict holds for those that run as the judged one did."""
     endpoint: str | None = None
     """URL of the OpenAI-compatible API inside the cluster."""
     replicas: int = 0

@@ -205,6 +205,31 @@ class SpeedSummary(Tolerant):
     """Median."""
 
 
+class EngineRuntime(Tolerant):
+    """How an engine ran. What is unknown is left out."""
+
+    image: str | None = None
+    """Its image as the node ran it (with its digest where it has one)."""
+    device: str | None = None
+    """Product of the node's devices."""
+    kernels: list[str] = Field(default_factory=list)
+    """Kernels of quantized layers that its log names."""
+
+
+class RunningEngine(EngineRuntime):
+    """How engines of one kind run that serve."""
+
+    nodes: list[str] = Field(default_factory=list)
+    """Nodes that they run on."""
+
+
+class RunningEngines(Tolerant):
+    """All engines that serve a revision."""
+
+    revision: str
+    engines: list[RunningEngine] = Field(default_factory=list)
+
+
 class EngineTermination(Tolerant):
     """How an engine exited while it was needed, and the end of its log."""
 

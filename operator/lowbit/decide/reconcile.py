@@ -21,6 +21,7 @@ from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.serving.pods import events_to_read, held_up, may_be_stuck, not_ready, trouble
 from lowbit.decide.serving.pods import setback as serving_setback
 from lowbit.decide.serving.rollout import rollout_of
+from lowbit.decide.serving.runtime import running, stale, starts_to_read
 from lowbit.decide.serving.serve import deployed, judged_again, progress, serve, stop_serving
 from lowbit.decide.serving.target import Target
 from lowbit.decide.stages.pipeline import Result, advance, usable_store
@@ -54,7 +55,12 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
         pods = _look_at_pods(snapshot, clock, result.target)
     failure = (waiting.failure if waiting else None) or pods.failure
     setback = (waiting.setback if waiting else None) or pods.setback
-    situation = Situation(result.target, serving.now, waiting, failure, setback, serving.rolled_out, pods.stuck)
+    served = serving.now if snapshot.model.body.spec.serving is not None else None
+    runs = running(snapshot, served) if served is not None else None
+    situation = Situation(
+        result.target, serving.now, waiting, failure, setback, serving.rolled_out, pods.stuck, runs,
+        stale(snapshot, served, runs) if served is not None and runs is not None else None,
+    )  # fmt: skip
     status = quantized_model_status(snapshot, situation, clock)
     change = write(snapshot, status)
     return Plan(
@@ -63,7 +69,11 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
         events=events(snapshot.model.body.status, status) if change is not None else (),
         requeue_after=_sooner(waiting.requeue_after if waiting else None, pods.requeue_after),
         watch_progress=waiting.watch_progress if waiting else (),
-        read_logs=(*(waiting.read_logs if waiting else ()), *pods.read_logs),
+        read_logs=(
+            *(waiting.read_logs if waiting else ()),
+            *pods.read_logs,
+            *(starts_to_read(snapshot, served) if served is not None else ()),
+        ),
         read_events=(*(waiting.read_events if waiting else ()), *pods.read_events),
     )
 

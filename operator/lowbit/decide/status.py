@@ -8,11 +8,12 @@ from lowbit.api.modelevaluation import ModelEvaluation
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.quantizedmodel import QuantizedModelStatus, RevisionSummary
 from lowbit.api.recipes import label
-from lowbit.api.status import Condition, EvaluationSummary, Failure, Progress, Stage
+from lowbit.api.status import Condition, EvaluationSummary, Failure, Progress, RunningEngines, Stage
 from lowbit.decide.conditions import Subject, condition
 from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.remembered import input_hash, kept, once
 from lowbit.decide.serving.pods import restarted
+from lowbit.decide.serving.runtime import Stale
 from lowbit.decide.serving.serve import by_name
 from lowbit.decide.serving.target import Target
 from lowbit.decide.stuck import Stuck
@@ -20,6 +21,8 @@ from lowbit.naming.names import MODEL_LABEL
 from lowbit.state.plan import Event, WriteStatus
 from lowbit.state.snapshot import Observed, Snapshot
 
+VERDICT_STALE = "VerdictStale"
+"""A condition that is there only while it holds: some engine that serves does not run as the judged one did."""
 SHORT_MESSAGE = 100
 """Characters of the message column in kubectl get."""
 
@@ -40,6 +43,10 @@ class Situation:
     """Nothing but the target serves any more."""
     stuck: Stuck | None = None
     """What holds a pod up that is to serve."""
+    running: RunningEngines | None = None
+    """How the engines run that serve."""
+    stale: Stale | None = None
+    """Why the verdict does not hold for all of them."""
 
 
 def summary(revision: Observed[ModelRevision] | None) -> RevisionSummary | None:
@@ -109,7 +116,7 @@ def _replicas(snapshot: Snapshot) -> int:
 def conditions(
     snapshot: Snapshot, situation: Situation, ready: bool, reason: str, message: str, clock: Clock
 ) -> list[Condition]:
-    """Available and Ready always; Reconciling and Stalled only while they hold (kstatus)."""
+    """Available and Ready always; Reconciling, Stalled and VerdictStale only while they hold (kstatus)."""
     observed = Subject(snapshot.model.body.status.conditions, snapshot.model.meta.generation, clock)
     found = [
         _available(snapshot, situation, clock),
@@ -119,6 +126,8 @@ def conditions(
         found.append(condition(observed, "Stalled", "True", reason, message))
     elif not ready:
         found.append(condition(observed, "Reconciling", "True", reason, message))
+    if situation.stale is not None:
+        found.append(condition(observed, VERDICT_STALE, "True", situation.stale.reason, situation.stale.message))
     return found
 
 
@@ -171,6 +180,7 @@ def quantized_model_status(snapshot: Snapshot, situation: Situation, clock: Cloc
         candidate=summary(in_work) if in_work is not current else None,
         verdict=kept(snapshot.model, "verdict", old.verdict, verdict or old.verdict),
         evaluation=kept(snapshot.model, "evaluation", old.evaluation, measured),
+        running=kept(snapshot.model, "running", old.running, situation.running),
         endpoint=f"http://{meta.name}.{meta.namespace}.svc/v1" if is_served(snapshot, situation) else None,
         replicas=deployment.replicas if deployment else 0,
         ready_replicas=deployment.ready if deployment else 0,
@@ -212,12 +222,15 @@ def write(snapshot: Snapshot, status: QuantizedModelStatus) -> WriteStatus | Non
 
 
 def events(old: QuantizedModelStatus, new: QuantizedModelStatus) -> tuple[Event, ...]:
-    """One event per stage, verdict, failure and setback."""
+    """One event per stage, verdict, failure and setback, and for a verdict that has become stale."""
     found: list[Event] = []
     full = next((c.message for c in new.conditions if c.type == "Ready"), new.message or "")
     if new.verdict is not None and new.verdict != old.verdict:
         good = new.verdict.verdict == "Passed"
         found.append(Event("Normal" if good else "Warning", f"Gate{new.verdict.verdict}", new.verdict.message))
+    stale = next((c for c in new.conditions if c.type == VERDICT_STALE), None)
+    if stale is not None and stale.reason not in {c.reason for c in old.conditions if c.type == VERDICT_STALE}:
+        found.append(Event("Warning", VERDICT_STALE, stale.message))
     if new.stage == "Failed" and (new.last_failure != old.last_failure or old.stage != "Failed"):
         found.append(Event("Warning", new.reason or "Failed", full))
         return tuple(found)

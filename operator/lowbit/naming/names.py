@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from lowbit.api.base import GROUP, Wire
 from lowbit.api.engine import Resources
 from lowbit.api.engines import Engine, engine_of
@@ -46,6 +48,15 @@ FETCH_ANNOTATION = f"{GROUP}/fetch-document"
 """On a pod: the document that its fetch reads."""
 LOGGING_ANNOTATION = f"{GROUP}/engine-logging"
 """On an evaluation's pod: logging configuration of its engine."""
+
+
+PRODUCT_LABELS = ("nvidia.com/gpu.product", "amd.com/gpu.product-name", "gpu.intel.com/product", "lowbit.dev/device")
+"""On nodes: the product of their devices. The last one is for people, where nothing else labels the nodes."""
+
+
+def product_of(labels: Mapping[str, str]) -> str | None:
+    """The product that a node's labels name, or None."""
+    return next((labels[label] for label in PRODUCT_LABELS if labels.get(label)), None)
 
 
 def input_hash(spec: QuantizedModelSpec) -> str:

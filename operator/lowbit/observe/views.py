@@ -18,6 +18,7 @@ from lowbit.state.snapshot import (
     ContainerState,
     DeploymentView,
     EngineLog,
+    EngineStart,
     EventsRead,
     Metadata,
     Owner,
@@ -47,9 +48,12 @@ def metadata_of(manifest: Mapping[str, Any]) -> Metadata:
 
 
 def pod_view(
-    manifest: Mapping[str, Any], engine_log: EngineLog | None = None, events: EventsRead | None = None
+    manifest: Mapping[str, Any],
+    engine_log: EngineLog | None = None,
+    events: EventsRead | None = None,
+    start: EngineStart | None = None,
 ) -> PodView:
-    """A pod as decide sees it, with what was read of its engine's log and of its events."""
+    """A pod as decide sees it, with what was read of its engine's log and start, and of its events."""
     status = manifest.get("status") or {}
     conditions = conditions_of(status)
     scheduled = conditions.get("PodScheduled", {})
@@ -66,6 +70,8 @@ def pod_view(
         prepared=holds(conditions, "PodReadyToStartContainers"),
         idle_since=_idle_since(manifest, scheduled),
         disrupted=holds(conditions, "DisruptionTarget"),
+        node=(manifest.get("spec") or {}).get("nodeName"),
+        engine_start=start if start is not None and start.uid == manifest["metadata"].get("uid") else None,
         engine_log=engine_log,
         events=events if events is not None and events.uid == manifest["metadata"].get("uid") else None,
     )

@@ -94,6 +94,15 @@ class ReadLog:
 
 
 @dataclass(frozen=True)
+class ReadStart:
+    """Read how an engine runs: the beginning of its log, and the product of its node's devices."""
+
+    pod: str
+    uid: str
+    node: str | None
+
+
+@dataclass(frozen=True)
 class ReadResult:
     """Read a worker's result from its log: it did not fit into the termination message."""
 
@@ -143,7 +152,7 @@ class Plan:
     """Seconds until the next plan, even without a change (a Job's progress, a backoff)."""
     watch_progress: tuple[str, ...] = ()
     """Names of Jobs whose log to read for progress, at most every 30 seconds each."""
-    read_logs: tuple[ReadLog | ReadResult, ...] = ()
+    read_logs: tuple[ReadLog | ReadResult | ReadStart, ...] = ()
     """Logs to read once, in the background."""
     read_events: tuple[ReadEvents, ...] = ()
     """Objects whose events to read in the background, at most once a minute each."""

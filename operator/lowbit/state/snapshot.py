@@ -97,6 +97,18 @@ class EngineLog:
 
 
 @dataclass(frozen=True)
+class EngineStart:
+    """What an engine that serves or measures shows of how it runs; read once in a pod's life."""
+
+    uid: str
+    """Of its pod."""
+    kernels: tuple[str, ...] = ()
+    """Kernels of quantized layers that its log names."""
+    device: str | None = None
+    """The product of its node's devices; None if the node does not say, or may not be read."""
+
+
+@dataclass(frozen=True)
 class Warned:
     """One Warning event of Kubernetes."""
 
@@ -154,6 +166,10 @@ class PodView:
     """Since when nothing has run in a pod that is to start (RFC 3339). None once it has started."""
     disrupted: bool = False
     """The condition DisruptionTarget holds."""
+    node: str | None = None
+    """The node that it is on."""
+    engine_start: EngineStart | None = None
+    """How its engine runs, once that was read."""
     engine_log: EngineLog | None = None
     """The log of its engine's last run, once it has ended and reading the log was tried."""
     events: EventsRead | None = None

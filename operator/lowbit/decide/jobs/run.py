@@ -34,7 +34,7 @@ from lowbit.naming.names import (
     second_attempt,
 )
 from lowbit.resolve.checks import check_job
-from lowbit.state.plan import Action, Create, Delete, Keep
+from lowbit.state.plan import Action, Create, Delete, Keep, ReadLog, ReadStart
 from lowbit.state.snapshot import JobView, Snapshot
 
 MENDED_SECONDS = 600
@@ -101,8 +101,9 @@ def _on_its_way(
 ) -> StageResult:
     """A Job that runs, or will. Report an engine that ended once its log was read; give it up the third time."""
     ended, unread = engines.last_end(job.pods), engines.unread(job.pods)
+    to_read_once: tuple[ReadLog | ReadStart, ...] = (*unread, *engines.starts(job.pods))
     on_its_way = replace(
-        running(request, job, adoption), setback=setback, read_logs=unread, read_events=to_read(clock, job)
+        running(request, job, adoption), setback=setback, read_logs=to_read_once, read_events=to_read(clock, job)
     )
     if ended is None:
         return on_its_way

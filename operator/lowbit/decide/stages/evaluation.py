@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from lowbit.api.documents import EvaluateResult
 from lowbit.api.engines import engine_of, field_path, resolved_engine
@@ -142,10 +143,12 @@ def in_engine(asked: EvaluationRequest, seen: Observed[ModelEvaluation]) -> Stag
     evaluated = result.result(EvaluateResult)
     if evaluated is None or evaluated.evaluation != name:
         return no_result(request.name, asked.clock)
-    image = measured_on(snapshot, request, reused=evaluated.reused)
+    reused = evaluated.reused
+    image = measured_on(snapshot, request, reused=reused)
+    where = MeasuredOn(image, None if reused else device_of(snapshot, request))
     return StageResult(
         asked.stage, "Evaluated", f"{name} is measured", revision=revision.meta.name,
-        fact=record_summary(seen, evaluated.summary, image, asked.clock),
+        fact=record_summary(seen, evaluated.summary, where, asked.clock),
     )  # fmt: skip
 
 
@@ -168,12 +171,19 @@ def in_store(
     summary = prepared.found_evaluations.get(seen.meta.name)
     if summary is None:
         return None
-    fact = record_summary(seen, summary, None, clock)
+    fact = record_summary(seen, summary, MeasuredOn(), clock)
     return StageResult("Evaluating", "EvaluationFound", f"{seen.meta.name} is in the store", fact=fact)
 
 
+class MeasuredOn(NamedTuple):
+    """Where an engine has measured, as far as it is known."""
+
+    image: str | None = None
+    device: str | None = None
+
+
 def record_summary(
-    seen: Observed[ModelEvaluation], summary: EvaluationSummary, image: str | None, clock: Clock
+    seen: Observed[ModelEvaluation], summary: EvaluationSummary, where: MeasuredOn, clock: Clock
 ) -> WriteStatus:
     """Write what came out into the evaluation's status."""
     complete = condition(
@@ -181,8 +191,8 @@ def record_summary(
         "Complete", "True", "Measured", "measured; the report is in the store",
     )  # fmt: skip
     status = ModelEvaluationStatus(
-        observed_generation=seen.meta.generation, conditions=[complete], phase="Complete", engine_image_id=image,
-        summary=summary,
+        observed_generation=seen.meta.generation, conditions=[complete], phase="Complete",
+        engine_image_id=where.image, device=where.device, summary=summary,
     )  # fmt: skip
     meta = seen.meta
     return WriteStatus("ModelEvaluation", meta.name, meta.uid, meta.resource_version, status.wire())
@@ -197,6 +207,13 @@ def measured_on(snapshot: Snapshot, request: JobRequest, *, reused: bool) -> str
     if not images:
         return None
     return images[-1] if reused else images[0]
+
+
+def device_of(snapshot: Snapshot, request: JobRequest) -> str | None:
+    """The product of the devices that the engine measured on, if its node was read while it ran."""
+    jobs = [own_job(snapshot, name, request.hash) for name in (second_attempt(request.name), request.name)]
+    starts = [pod.engine_start for job in jobs if job is not None for pod in job.pods if pod.engine_start is not None]
+    return starts[0].device if starts else None
 
 
 def engine_moved(
