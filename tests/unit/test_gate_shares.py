@@ -57,7 +57,10 @@ def test_prompts_with_several_answers_each_are_bounded_by_their_means() -> None:
         mean = MeanStatistics(value=str(value), standard_error=str(error), skewness="0")
         return Measurement(suite="s", metric="Accuracy", count=count, mean=mean)
 
-    assert bounds(ACCURACY, row(0.9, 0.01), 0.95, 0.85).lower == pytest.approx(0.9 - 0.01653, abs=1e-4)
+    plain, held = (bounds(ACCURACY, row(0.9, 0.01), 0.95, against) for against in (None, 0.85))
+    assert plain.lower == pytest.approx(0.9 - 0.01653, abs=1e-4)
+    assert 0.87 < held.lower < plain.lower, "one more prompt that fails is added to what passes"
+    assert held.upper == plain.upper
     assert bounds(ACCURACY, row(1, 0), 0.95, 0.85).lower == pytest.approx(0.05 ** (1 / 200))
     with pytest.raises(NotMeasuredError, match="rests on 99 questions, and needs 100"):
         bounds(ACCURACY, row(0.9, 0.01, 99), 0.95, 0.85)
