@@ -9,13 +9,15 @@ from lowbit.api.problem import Problem
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.gate.bounds import minimum_count
 from lowbit.gate.judge import divide
+from lowbit.gate.looks import confidence_at
 
 
 def needed(suite: Suite, candidates: int) -> int:
     """Units without which the suite's gate passes nothing."""
     kind, _ = suite_of(suite)
     asked = suite.gate.asked()
-    confidence = divide(float(suite.gate.confidence), candidates)
+    # The last of several looks asks for a little more than one look would.
+    confidence = confidence_at(divide(float(suite.gate.confidence), candidates), kind.looks, kind.looks)
     return max((minimum_count(metric, confidence) for metric in kind.metrics if metric.name in asked), default=0)
 
 

@@ -19,6 +19,7 @@ from lowbit.api.suites import metrics
 from lowbit.api.suites.metric import Metric
 from lowbit.gate import wording
 from lowbit.gate.bounds import Bounds, NotANumberError, NotMeasuredError, bounds, needed_count
+from lowbit.gate.looks import confidence_at, is_planned
 from lowbit.gate.wording import Needed
 
 LEAST_CONFIDENCE = 0.8
@@ -125,6 +126,11 @@ def judge_threshold(question: Question, rows: Sequence[Measurement], confidence:
     measured = next((row for row in rows if row.metric == question.metric.name), None)
     if measured is None:
         return unknown(question, "Inconclusive", f"{question.name} was not measured")
+    if not is_planned(measured.look, measured.looks):
+        why = f"{question.name} was measured at look {measured.look} of {measured.looks}, which cannot be"
+        return unknown(question, "Inconclusive", why)
+    # Several looks are several chances: each has a boundary of its own.
+    confidence = confidence_at(confidence, measured.look, measured.looks)
     suffix = f" (suite {question.suite})" if question.several else ""
     try:
         found = bounds(question.metric, measured, confidence, float(question.threshold))

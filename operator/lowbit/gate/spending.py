@@ -24,7 +24,7 @@ _NORMAL = NormalDist()
 def boundaries(looks: int, error: float) -> tuple[float, ...]:
     """One-sided z boundaries of looks at equal parts: look i decides when the score is beyond boundary i.
 
-    error: the probability of a false pass over all looks together, above 0 and at most 0.5.
+    error: probability of a false pass over all looks together, above 0 and at most 0.5.
     """
     if looks < 1 or not 0 < error <= 0.5:
         raise ValueError(f"{looks} looks with an error of {error} have no boundaries")

@@ -114,6 +114,7 @@ def _document(evaluation: Evaluation, access: StoreAccess) -> EvaluateDocument:
         baseline=spec.baseline,
         baseline_runtime=baseline_spec(revision).runtime_key if spec.baseline is not None else None,
         turn=spec.turn,
+        stopping=spec.stopping,
         left_behind=revision.source.facts.left_behind,
         removed={each.name: each.removed for each in revision.calibration.datasets if each.removed}
         if revision.calibration is not None and made

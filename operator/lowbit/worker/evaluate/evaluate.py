@@ -30,7 +30,7 @@ from lowbit.naming.canonical import digest
 from lowbit.naming.store_keys import report_key, result_key
 from lowbit.worker.engines import CLIENTS
 from lowbit.worker.engines.base import ENGINE_URL, UNKNOWN_VERSION, EngineClient
-from lowbit.worker.evaluate import decoding, results, speed, turns
+from lowbit.worker.evaluate import decoding, looking, results, speed, turns
 from lowbit.worker.evaluate.log import read_log
 from lowbit.worker.evaluate.stored import Asked, StoredResult, damaged, read_result
 from lowbit.worker.progress import Progress
@@ -174,10 +174,11 @@ async def measure(
         part = progress.part(READY_SHARE + index * step, READY_SHARE + (index + 1) * step)
         known = await asyncio.to_thread(results.read_suite, store, one.key, one.suite, version)
         # A template may write the date: the original may have been asked something else since.
-        if known is not None and original is not None and one.runner.texts(known) != one.runner.texts(original):
+        if known is not None and original is not None and not looking.same_texts(one.runner, known, original):
             known = None
-        ask = Ask(one.suite.name, one.settings, client, store.dataset, room, part)
-        samples.append(known if known is not None else await one.runner.measure(ask, original))
+        ask = Ask(one.suite.name, one.settings, client, store.dataset, room, part, suite_of(one.suite)[0].looks)
+        gate = looking.gate_of(document, one.suite.name)
+        samples.append(known if known is not None else await looking.measure(one.runner, ask, original, gate))
         new.append(known is None)
     if document.turn is not None or not suites:
         return Measured(samples, new, [], [], version, longest)
@@ -244,6 +245,7 @@ def write(
         model=document.model,
         baseline=document.baseline,
         turn=document.turn,
+        stopping=document.stopping,
         protocol=document.protocol,
         protocol_key=digest("protocol", document.protocol),
         suites={one.suite.name: one.key for one in suites},
@@ -267,7 +269,8 @@ def summarize(document: EvaluateDocument, baseline: Baseline | None, measured: M
     for index, one in enumerate(suites_of(document)):
         assert isinstance(one.runner, SeparateRunner)  # noqa: S101 - a test pairs suites and runners
         original = baseline.samples[index] if baseline else None
-        found[one.suite.name] = one.runner.summarize(one.suite.name, measured.samples[index], original)
+        looks = suite_of(one.suite)[0].looks
+        found[one.suite.name] = looking.summarize(one.runner, one.suite.name, measured.samples[index], original, looks)
     for suite in document.protocol.suites:
         if baseline is not None and suite.name in baseline.starts:
             runner = RUNNERS[suite_of(suite)[0].name]
