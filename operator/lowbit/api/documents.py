@@ -112,6 +112,8 @@ class EvaluateDocument(StageDocument):
     """Gates of the suites that look several times: measuring one stops as soon as its gate is decided."""
     turns: list[str] = Field(default_factory=list)
     """Names of the ModelEvaluations of all starts: original 1, candidate 1, original 2, and so on."""
+    input_hash: str | None = None
+    """Of a candidate: the manifest whose attempt this is."""
     left_behind: list[str] = Field(default_factory=list)
     """Files beside the original that were not copied, for report.html."""
     removed: dict[str, int] = Field(default_factory=dict)

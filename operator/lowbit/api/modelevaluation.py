@@ -8,7 +8,7 @@ from pydantic import Field
 
 from lowbit.api.base import Digest, ObjectName, Tolerant, Wire
 from lowbit.api.engines import ResolvedEngine
-from lowbit.api.evaluation import ResolvedGate, ResolvedSuite, SpeedMeasurement
+from lowbit.api.evaluation import AttemptsPolicy, ResolvedGate, ResolvedSuite, SpeedMeasurement
 from lowbit.api.status import Condition, EngineTermination, EvaluationSummary, Failure
 
 
@@ -45,6 +45,8 @@ class StoppingGate(Wire):
     gate: ResolvedGate
     candidates: int = Field(ge=1)
     """How many candidates were declared: the error is divided over them."""
+    attempts: AttemptsPolicy = "Warn"
+    """What another attempt on the same samples costs."""
 
 
 class ModelEvaluationSpec(Wire):

@@ -8,7 +8,7 @@ from lowbit.api.modelevaluation import ModelEvaluation
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.quantizedmodel import QuantizedModelStatus, RevisionSummary
 from lowbit.api.recipes import label
-from lowbit.api.status import Condition, EvaluationSummary, Failure, Progress, Stage
+from lowbit.api.status import Condition, EvaluationSummary, Failure, Progress, Stage, VerdictRecord
 from lowbit.decide.conditions import Subject, condition
 from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.remembered import input_hash, kept, once
@@ -211,6 +211,14 @@ def write(snapshot: Snapshot, status: QuantizedModelStatus) -> WriteStatus | Non
     return WriteStatus("QuantizedModel", meta.name, meta.uid, meta.resource_version, new)
 
 
+def attempted(verdict: VerdictRecord) -> str:
+    """What is said of a verdict that is not the first one on its samples."""
+    return (
+        f"Attempt {verdict.attempts} on the same samples has {verdict.verdict}: each edit of the manifest is another "
+        "chance to pass by luck. Judge the one that you keep on fresh samples, or set evaluation.attempts: Spend"
+    )
+
+
 def events(old: QuantizedModelStatus, new: QuantizedModelStatus) -> tuple[Event, ...]:
     """One event per stage, verdict, failure and setback."""
     found: list[Event] = []
@@ -218,6 +226,8 @@ def events(old: QuantizedModelStatus, new: QuantizedModelStatus) -> tuple[Event,
     if new.verdict is not None and new.verdict != old.verdict:
         good = new.verdict.verdict == "Passed"
         found.append(Event("Normal" if good else "Warning", f"Gate{new.verdict.verdict}", new.verdict.message))
+        if new.verdict.attempts > 1:
+            found.append(Event("Warning", "RepeatedAttempt", attempted(new.verdict)))
     if new.stage == "Failed" and (new.last_failure != old.last_failure or old.stage != "Failed"):
         found.append(Event("Warning", new.reason or "Failed", full))
         return tuple(found)

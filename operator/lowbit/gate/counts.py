@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from pydantic.alias_generators import to_camel
 
-from lowbit.api.evaluation import Suite, suite_of
+from lowbit.api.evaluation import AttemptsPolicy, Suite, suite_of
 from lowbit.api.problem import Problem
 from lowbit.api.quantizedmodel import QuantizedModelSpec
+from lowbit.gate.attempts import confidence_of
 from lowbit.gate.bounds import minimum_count
 from lowbit.gate.judge import divide
 from lowbit.gate.looks import confidence_at
 
 
-def needed(suite: Suite, candidates: int) -> int:
+def needed(suite: Suite, candidates: int, attempts: AttemptsPolicy = "Warn") -> int:
     """Units without which the suite's gate passes nothing."""
     kind, _ = suite_of(suite)
     asked = suite.gate.asked()
     # The last of several looks asks for a little more than one look would.
-    confidence = confidence_at(divide(float(suite.gate.confidence), candidates), kind.looks, kind.looks)
+    confidence = confidence_at(
+        divide(confidence_of(suite.gate.confidence, attempts), candidates), kind.looks, kind.looks
+    )
     return max((minimum_count(metric, confidence) for metric in kind.metrics if metric.name in asked), default=0)
 
 
@@ -26,7 +29,10 @@ def check_counts(spec: QuantizedModelSpec) -> list[Problem]:
     problems = []
     for suite in spec.evaluation.suites:
         kind, settings = suite_of(suite)
-        least, asked = needed(suite, len(spec.candidates)), getattr(settings, kind.count_field)
+        least, asked = (
+            needed(suite, len(spec.candidates), spec.evaluation.attempts),
+            getattr(settings, kind.count_field),
+        )
         if asked >= least:
             continue
         several = f" for each of {len(spec.candidates)} candidates" if len(spec.candidates) > 1 else ""

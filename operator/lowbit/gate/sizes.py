@@ -13,6 +13,7 @@ from lowbit.api.status import Measurement
 from lowbit.api.suites.metric import Metric
 from lowbit.api.suites.task_metrics import TASK_METRICS
 from lowbit.gate import assumptions, power, skewed
+from lowbit.gate.attempts import confidence_of
 from lowbit.gate.bounds import minimum_count
 from lowbit.gate.judge import divide
 from lowbit.gate.looks import confidence_at
@@ -100,18 +101,20 @@ class Asked:
 
 def sizes(spec: QuantizedModelSpec, pilot: Sequence[Measurement] = ()) -> Sizes:
     """What every threshold of a manifest needs. pilot: measurements of an earlier evaluation, if any."""
-    asked = [one for suite in spec.evaluation.suites for one in asked_of(suite, len(spec.candidates), pilot)]
+    asked = [one for suite in spec.evaluation.suites for one in asked_of(suite, spec, pilot)]
     each = power.each(POWER, len(asked))
     rows = tuple(size(one, each) for one in asked)
     powers = [row.power for row in rows if row.power is not None]
     return Sizes(rows, prod(powers) if len(powers) == len(rows) else None)
 
 
-def asked_of(suite: Suite, candidates: int, pilot: Sequence[Measurement]) -> Iterator[Asked]:
+def asked_of(suite: Suite, spec: QuantizedModelSpec, pilot: Sequence[Measurement]) -> Iterator[Asked]:
     """The thresholds of one suite; one for each class where a threshold is by class, and a pilot tells the classes."""
     kind, settings = suite_of(suite)
     known = {metric.name: metric for metric in (*TASK_METRICS, *kind.metrics)}
-    confidence = confidence_at(divide(float(suite.gate.confidence), candidates), kind.looks, kind.looks)
+    candidates = len(spec.candidates)
+    confidence = divide(confidence_of(suite.gate.confidence, spec.evaluation.attempts), candidates)
+    confidence = confidence_at(confidence, kind.looks, kind.looks)
     samples = getattr(settings, kind.count_field)
     thresholds: list[AnyThreshold] = [*suite.gate.maximum, *suite.gate.minimum, *suite.gate.non_inferiority]
     for threshold in thresholds:

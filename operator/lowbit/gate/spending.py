@@ -46,6 +46,14 @@ def spending(part: float, error: float) -> float:
     return 2 * _NORMAL.cdf(_NORMAL.inv_cdf(error / 2) / sqrt(part))
 
 
+def spent(confidence: float, attempt: int) -> float:
+    """The confidence of the j-th attempt on the same samples, so that all attempts together err no more often than one.
+
+    The errors 1 / (j (j + 1)) add up to 1.
+    """
+    return 1 - (1 - confidence) / (attempt * (attempt + 1))
+
+
 class _Scores:
     """Scores of gates that no look has decided: points on an axis, each with its share of all gates."""
 

@@ -62,6 +62,7 @@ def freeze_candidate(
             )
             for s in spec.evaluation.suites
         ],
+        attempts=spec.evaluation.attempts,
         engine=resolve_engine(spec.engine, platform, changes),
         engine_changes=changes,
         baseline_engine=resolve_engine(spec.engine, platform) if changes is not None else None,
@@ -179,7 +180,11 @@ def candidate_spec(revision: ModelRevisionSpec, artifact: Digest) -> ModelEvalua
 def stopping_gates(revision: ModelRevisionSpec) -> list[StoppingGate]:
     """Gates of the suites that look several times: what a candidate's samples of those depend on."""
     looking = {suite.name for suite in revision.protocol.suites if suite_of(suite)[0].looks > 1}
-    return [StoppingGate(gate=gate, candidates=revision.candidates) for gate in revision.gates if gate.suite in looking]
+    return [
+        StoppingGate(gate=gate, candidates=revision.candidates, attempts=revision.attempts)
+        for gate in revision.gates
+        if gate.suite in looking
+    ]
 
 
 def turn_specs(revision: ModelRevisionSpec, artifact: Digest) -> list[ModelEvaluationSpec]:

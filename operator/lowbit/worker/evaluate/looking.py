@@ -6,20 +6,38 @@ The original is measured whole, once for all candidates. Everything happens in o
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from lowbit.api.documents import EvaluateDocument
+from lowbit.api.evaluation import ResolvedGate
 from lowbit.api.modelevaluation import StoppingGate
+from lowbit.api.status import CountedAttempt
+from lowbit.gate.attempts import gate_at
 from lowbit.gate.stopping import is_decided
 from lowbit.worker.suites.base import Ask, LookingRunner, Part, Runner, SeparateRunner, Summary
 
 
-def gate_of(document: EvaluateDocument, suite: str) -> StoppingGate | None:
-    """The gate that ends measuring a suite early; None if all its samples are measured."""
+def stopping_of(document: EvaluateDocument, suite: str) -> StoppingGate | None:
+    """What ends measuring a suite early; None if all its samples are measured."""
     return next((each for each in document.stopping or [] if each.gate.suite == suite), None)
 
 
-async def measure(runner: Runner[Any, Any], ask: Ask[Any], original: Any | None, gate: StoppingGate | None) -> Any:
+class Ending(NamedTuple):
+    """The gate that ends measuring a suite, as it judges this attempt."""
+
+    gate: ResolvedGate
+    candidates: int
+
+
+def gate_of(document: EvaluateDocument, suite: str, attempt: CountedAttempt | None) -> Ending | None:
+    """The gate that ends measuring a suite early; None if all its samples are measured."""
+    found = stopping_of(document, suite)
+    if found is None:
+        return None
+    return Ending(gate_at(found.gate, found.attempts, attempt.number if attempt is not None else 1), found.candidates)
+
+
+async def measure(runner: Runner[Any, Any], ask: Ask[Any], original: Any | None, gate: Ending | None) -> Any:
     """Samples of one model: all of them, or as many as decide the gate."""
     if not isinstance(runner, LookingRunner) or gate is None or original is None:
         return await runner.measure(ask, original)

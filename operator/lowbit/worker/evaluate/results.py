@@ -52,7 +52,7 @@ def suite_input(
     the original itself, so it counts which of the two a model is. A suite that looks several times stops where its gate
     is decided, so a candidate's samples depend on that.
     """
-    stopping = looking.gate_of(document, suite.name) if model.kind == "Artifact" else None
+    stopping = looking.stopping_of(document, suite.name) if model.kind == "Artifact" else None
     depends: dict[str, Any] = {
         "model": model.digest,
         "suite": suite.model_copy(update={"name": ""}),

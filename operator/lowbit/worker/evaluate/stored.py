@@ -32,6 +32,8 @@ class StoredResult(EvaluateResult):
     protocol_key: str
     suites: dict[str, str] = Field(default_factory=dict)
     """Keys of the samples, by the suite's name."""
+    sketches: dict[str, list[str]] = Field(default_factory=dict)
+    """What was read, as sketches by the suite's name: another evaluation of the same samples is known by them."""
     engine: ResolvedEngine
     versions: dict[str, str] = Field(default_factory=dict)
     """Versions of the engine and of the evaluator's packages."""

@@ -1,0 +1,99 @@
+"""Attempts on the same samples, counted in the store: it outlives models that are renamed or made again.
+
+attempts/<digest of the original>/<input hash>.json: one manifest whose candidates were evaluated, with sketches of
+what they read. All candidates of one manifest are one attempt: the gate divides its error over them already. An entry
+is written once, before anything is measured, and keeps its number: a restart counts nothing twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from pydantic import Field, ValidationError
+
+from lowbit.api.base import Digest, Tolerant
+from lowbit.api.documents import EvaluateDocument
+from lowbit.api.status import CountedAttempt
+from lowbit.naming.store_keys import attempt_key, attempts_folder
+from lowbit.worker.evaluate.sketch import same
+from lowbit.worker.store import Store
+
+TOLD = 5
+"""Earlier evaluations that are named in a result."""
+Sketches = Mapping[str, list[str]]
+"""By the suite's name."""
+
+
+class LedgerEntry(Tolerant):
+    """One manifest that was tried."""
+
+    of: str
+    """Its input hash."""
+    number: int
+    quantized_model: str
+    evaluation: str
+    """The first of its candidates' evaluations."""
+    before: list[str] = Field(default_factory=list)
+    """Evaluations of earlier attempts on the same samples."""
+    sketches: list[list[str]]
+
+    def counted(self) -> CountedAttempt:
+        """What the gate is told."""
+        return CountedAttempt(number=self.number, input_hash=self.of, before=self.before[-TOLD:])
+
+
+@dataclass(frozen=True)
+class Try:
+    """What is counted: one manifest's evaluation of a candidate."""
+
+    source: Digest
+    input_hash: str
+    quantized_model: str
+    evaluation: str
+
+
+def count_document(document: EvaluateDocument, store: Store, sketches: Sketches) -> CountedAttempt | None:
+    """The attempt of a candidate's evaluation. None of an original, and of a start in turn."""
+    if document.input_hash is None or document.turn is not None:
+        return None
+    return count(store, Try(document.source, document.input_hash, document.served_name, document.evaluation), sketches)
+
+
+def count(store: Store, tried: Try, sketches: Sketches) -> CountedAttempt | None:
+    """Which attempt on these samples it is; writes it down the first time. None if there is nothing to compare."""
+    known = _read(store, attempt_key(tried.source, tried.input_hash))
+    if known is not None and known.of == tried.input_hash:
+        return known.counted()
+    own = [each for each in sketches.values() if each]
+    if not own:
+        return None
+    before = [
+        entry
+        for entry in entries(store, tried.source)
+        if any(same(one, other) for one in own for other in entry.sketches)
+    ]
+    before.sort(key=lambda entry: (entry.number, entry.evaluation))
+    entry = LedgerEntry(
+        of=tried.input_hash, number=len(before) + 1, quantized_model=tried.quantized_model,
+        evaluation=tried.evaluation, before=[each.evaluation for each in before], sketches=own,
+    )  # fmt: skip
+    store.write(attempt_key(tried.source, tried.input_hash), json.dumps(entry.wire(), indent=1).encode())
+    return entry.counted()
+
+
+def entries(store: Store, source: Digest) -> Iterator[LedgerEntry]:
+    """Every manifest that was tried on one original. One that cannot be read is none."""
+    folder = attempts_folder(source)
+    for name in store.names(folder):
+        found = _read(store, f"{folder}/{name}")
+        if found is not None:
+            yield found
+
+
+def _read(store: Store, key: str) -> LedgerEntry | None:
+    try:
+        return LedgerEntry.model_validate_json(store.read(key) or b"")
+    except ValidationError:
+        return None
