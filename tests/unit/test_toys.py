@@ -234,7 +234,7 @@ def test_a_look_that_cannot_have_been_planned_never_passes(world: World, look: i
         world.apply_model(NAME, quizzed("9"))
         world.settle(NAME)
         assert condition(world, "Ready")["status"] != "True"
-        assert "which cannot be" in condition(world, "Ready")["message"]
+        assert "Nearness of suite quiz: " in condition(world, "Ready")["message"]
 
 
 def test_a_new_threshold_of_a_suite_that_looks_measures_anew_and_of_another_does_not(world: World) -> None:

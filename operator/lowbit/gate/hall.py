@@ -19,10 +19,10 @@ NO_SKEWNESS = 1e-9
 """Below it the correction is that of Student's t."""
 
 
-def minimum_count(confidence: float) -> int:
-    """So many units show one that is damaged, where RARE of all are, with this probability."""
+def minimum_count(confidence: float, share: float = RARE) -> int:
+    """Units of which at least one is damaged with this probability, if that share of all units is."""
     # Rounded, because a confidence that was divided over candidates is a little off in its last digits.
-    return ceil(round(log(1 - confidence) / log(1 - RARE), 9))
+    return ceil(round(log(1 - confidence) / log(1 - share), 9))
 
 
 def upper(mean: float, error: float, skewness: float, count: int, confidence: float) -> float:

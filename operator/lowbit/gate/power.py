@@ -10,10 +10,13 @@ from functools import lru_cache
 from math import ceil, exp, lgamma, log, log1p, sqrt
 from statistics import NormalDist
 
+from lowbit.gate import exact, hall
 from lowbit.gate.tango import score
 
 POWER = 0.8
 """Probability of passing a good candidate that a plan aims at."""
+REACH = 0.3
+"""The exact test's limit lies so near to the normal distribution's."""
 LEAST_TERM = 1e-13
 """Smaller terms of a sum of probabilities are left out."""
 _NORMAL = NormalDist()
@@ -26,7 +29,7 @@ def each(joint: float, thresholds: int) -> float:
 
 def paired_least(margin: float, confidence: float) -> int:
     """The fewest pairs: with fewer, a loss as large as the margin would too often show in none of them."""
-    return ceil(round(log(1 - confidence) / log(1 - margin), 9))
+    return hall.minimum_count(confidence, margin)
 
 
 def paired_needed(margin: float, discordance: float, confidence: float, power: float, loss: float = 0.0) -> int | None:
@@ -52,11 +55,44 @@ def _limit_variance(margin: float, discordance: float, loss: float) -> float:
 
 @lru_cache(maxsize=512)
 def paired_power(count: int, margin: float, discordance: float, confidence: float, loss: float = 0.0) -> float:
-    """Probability that count pairs pass: a sum over all outcomes."""
+    """Probability that count pairs pass: a sum over all outcomes, by the test that the gate uses."""
+    critical = -_NORMAL.inv_cdf(confidence)
+    if count <= exact.LARGEST and count >= paired_least(margin, confidence):
+        critical = exact_limit(count, margin, confidence)
+    return score_power(count, margin, discordance, confidence, loss, critical)
+
+
+@lru_cache(maxsize=256)
+def exact_limit(count: int, margin: float, confidence: float) -> float:
+    """The largest of Tango's scores with which the exact test passes: its p-value rises with the score."""
+    usual = -_NORMAL.inv_cdf(confidence)
+    least, most = usual - REACH, usual + REACH
+    found = [
+        (score(lost, gained, count, margin), lost, gained)
+        for discordant in range(1, count + 1)
+        for lost in range(max(1, _most_lost(discordant, count, margin, least)), discordant + 1)
+        for gained in [discordant - lost]
+        if least <= score(lost, gained, count, margin) <= most
+    ]
+    found.sort()
+    low, high = -1, len(found) - 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        _, lost, gained = found[middle]
+        if exact.p_value(lost, gained, count, margin) <= 1 - confidence:
+            low = middle
+        else:
+            high = middle - 1
+    return found[low][0] if low >= 0 else least
+
+
+def score_power(
+    count: int, margin: float, discordance: float, confidence: float, loss: float, critical: float
+) -> float:
+    """Probability that Tango's score is at most the critical one."""
     if count < paired_least(margin, confidence) or discordance <= 0:
         return float(discordance <= 0 and count >= paired_least(margin, confidence))
     lost_share = (discordance + loss) / 2 / discordance
-    critical = -_NORMAL.inv_cdf(confidence)
     whole = 0.0
     for discordant in range(count + 1):
         weight = binomial(discordant, count, discordance)

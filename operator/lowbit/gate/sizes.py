@@ -7,19 +7,17 @@ from dataclasses import dataclass, replace
 from math import ceil, prod
 from typing import Final, NamedTuple
 
-from lowbit.api.evaluation import MaximumThreshold, MinimumThreshold, NonInferiorityThreshold, Suite, suite_of
+from lowbit.api.evaluation import MaximumThreshold, NonInferiorityThreshold, Suite, suite_of
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.status import Measurement
 from lowbit.api.suites.metric import Metric
-from lowbit.api.suites.task_metrics import TASK_METRICS
 from lowbit.gate import assumptions, power, skewed
 from lowbit.gate.attempts import confidence_of
 from lowbit.gate.bounds import minimum_count
-from lowbit.gate.judge import divide
+from lowbit.gate.judge import divide, thresholds
 from lowbit.gate.looks import confidence_at
 from lowbit.gate.power import POWER
-
-AnyThreshold = MaximumThreshold | MinimumThreshold | NonInferiorityThreshold
+from lowbit.gate.thresholds import Threshold, question
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ class Asked:
 
     suite: str
     metric: Metric
-    threshold: AnyThreshold
+    threshold: Threshold
     candidates: int
     confidence: float
     samples: int
@@ -90,6 +88,11 @@ class Asked:
         """The value or the margin."""
         told = self.threshold.margin if isinstance(self.threshold, NonInferiorityThreshold) else self.threshold.value
         return float(told)
+
+    @property
+    def least(self) -> int:
+        """Fewer units give no verdict."""
+        return minimum_count(self.metric, self.confidence, self.value) or 1
 
     @property
     def told(self) -> str:
@@ -111,16 +114,12 @@ def sizes(spec: QuantizedModelSpec, pilot: Sequence[Measurement] = ()) -> Sizes:
 def asked_of(suite: Suite, spec: QuantizedModelSpec, pilot: Sequence[Measurement]) -> Iterator[Asked]:
     """The thresholds of one suite; one for each class where a threshold is by class, and a pilot tells the classes."""
     kind, settings = suite_of(suite)
-    known = {metric.name: metric for metric in (*TASK_METRICS, *kind.metrics)}
     candidates = len(spec.candidates)
     confidence = divide(confidence_of(suite.gate.confidence, spec.evaluation.attempts), candidates)
     confidence = confidence_at(confidence, kind.looks, kind.looks)
     samples = getattr(settings, kind.count_field)
-    thresholds: list[AnyThreshold] = [*suite.gate.maximum, *suite.gate.minimum, *suite.gate.non_inferiority]
-    for threshold in thresholds:
-        metric = known[threshold.metric]
-        if isinstance(threshold, NonInferiorityThreshold):
-            metric = known[metric.loss or metric.name]
+    for threshold in thresholds(suite.gate):
+        metric = question(suite.name, threshold, several=False).measured
         rows = [row for row in pilot if row.metric == metric.name and row.suite == suite.name]
         whole = next((row for row in rows if row.slice is None), None)
         one = Asked(suite.name, metric, threshold, candidates, confidence, samples, whole)
@@ -174,15 +173,14 @@ def calculation(one: Asked) -> Calculation:
     found = CALCULATIONS.get(one.metric.bound or "")
     if found is not None:
         return found(one)
-    least = minimum_count(one.metric, one.confidence)
-    return Calculation("not known before it is measured", least, lambda _: None, lambda _: None)
+    return Calculation("not known before it is measured", one.least, lambda _: None, lambda _: None)
 
 
 def _paired(one: Asked) -> Calculation:
     good, margin, confidence = assumptions.pairs(one.value, one.pilot), one.value, one.confidence
     return Calculation(
         good.told,
-        power.paired_least(margin, confidence),
+        one.least,
         lambda wanted: power.paired_needed(margin, good.discordance, confidence, wanted, good.loss),
         lambda count: power.paired_power(count, margin, good.discordance, confidence, good.loss),
     )
@@ -192,7 +190,7 @@ def _share(one: Asked) -> Calculation:
     true, told = assumptions.share(one.value, one.pilot)
     return Calculation(
         told,
-        minimum_count(one.metric, one.confidence),
+        one.least,
         lambda wanted: power.share_needed(one.value, true, one.confidence, wanted),
         lambda count: power.share_power(count, one.value, true, one.confidence),
     )
@@ -200,7 +198,7 @@ def _share(one: Asked) -> Calculation:
 
 def _mean(one: Asked) -> Calculation:
     good = assumptions.units(one.metric, one.value, one.pilot)
-    least = minimum_count(one.metric, one.confidence)
+    least = one.least
     if good is None:
         return Calculation("the pilot's numbers cannot be used", least, lambda _: None, lambda _: None)
     bar = good.bar(one.confidence)
@@ -214,7 +212,6 @@ def _mean(one: Asked) -> Calculation:
 
 CALCULATIONS: Final[Mapping[str, Callable[[Asked], Calculation]]] = {
     "Paired": _paired,
-    "Tango": _paired,
     "Proportion": _share,
     "Hall": _mean,
     "GuardedHall": _mean,

@@ -60,6 +60,10 @@ class SuiteKind(ABC, Generic[Spec, Resolved]):
         """How often each model's engine is started for it. More than one only where the pairing is Interleaved."""
         return 1
 
+    def repeats(self, spec: Spec) -> int:
+        """How often each prompt is answered. With several answers, a prompt's mean is one unit of the gate."""
+        return 1
+
     def datasets(self, spec: Spec) -> Mapping[str, EvaluationDataset]:
         """Datasets that prepare puts into the store, by attribute."""
         found = {name: getattr(spec, name) for name in self.dataset_fields}

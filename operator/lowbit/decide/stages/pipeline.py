@@ -140,7 +140,7 @@ def exhausted(
     reason = "GateInconclusive" if inconclusive else "GateFailed"
     message = f"no candidate has passed the gate ({'; '.join(words)})."
     action = (
-        f"Raise {more_units(snapshot)} with a larger held-out dataset, or add a candidate."
+        f"Raise {more_units(snapshot)}, with fresh held-out data in place of what was measured, or add a candidate."
         if inconclusive
         else "Add a candidate (more bits, smaller groups), use calibration data nearer to the task, or set a gate "
         "that fits."
