@@ -227,7 +227,7 @@ def events(old: QuantizedModelStatus, new: QuantizedModelStatus) -> tuple[Event,
         good = new.verdict.verdict == "Passed"
         found.append(Event("Normal" if good else "Warning", f"Gate{new.verdict.verdict}", new.verdict.message))
         if new.verdict.attempts > 1:
-            found.append(Event("Warning", "RepeatedAttempt", attempted(new.verdict)))
+            found.append(Event("Warning", reason="RepeatedAttempt", message=attempted(new.verdict)))
     if new.stage == "Failed" and (new.last_failure != old.last_failure or old.stage != "Failed"):
         found.append(Event("Warning", new.reason or "Failed", full))
         return tuple(found)
