@@ -16,6 +16,7 @@ from lowbit.gate.spending import spent
 from lowbit.naming.names import input_hash
 from lowbit.naming.store_keys import attempt_key
 from lowbit.worker.evaluate.sketch import SIZE, same, sketch
+from lowbit.worker.refuse import RefusalError
 from tests.unit.evaluation_bench import CANDIDATE, ORIGINAL, Bench, make_bench, make_dataset, words
 from tests.unit.fake_engine import FakeEngine
 from tests.unit.life import NAME, status
@@ -122,6 +123,13 @@ async def test_a_run_that_died_is_not_counted_twice_and_a_spoiled_entry_stops_no
     (bench.store.root / "evaluations" / "eval-1" / "result.json").unlink()
     assert (await counted(bench, candidate(bench, "a" * 64))).number == 1
     assert (await counted(bench, candidate(bench, "b" * 64, "eval-2"))).number == 2
+
+
+async def test_a_manifest_that_never_came_to_a_measurement_is_no_attempt(bench: Bench) -> None:
+    await bench.run(FakeEngine(ORIGINAL), bench.document())
+    with pytest.raises(RefusalError, match="cannot be compared"):
+        await bench.run(FakeEngine(CANDIDATE, release="0.99.0"), candidate(bench, "a" * 64))
+    assert (await counted(bench, candidate(bench, "b" * 64, "eval-2"))).number == 1
 
 
 def verdict(world: World) -> dict[str, Any]:

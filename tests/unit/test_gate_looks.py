@@ -7,7 +7,8 @@ from random import Random
 
 import pytest
 
-from lowbit.gate.judge import divide
+from lowbit.api.status import Measurement
+from lowbit.gate.judge import at_look, divide
 from lowbit.gate.looks import confidence_at, parts
 from lowbit.gate.spending import boundaries, spending
 
@@ -39,6 +40,12 @@ def test_candidates_divide_the_error_before_the_looks_do() -> None:
 def test_a_look_that_cannot_have_been_planned_is_refused(look: int, looks: int) -> None:
     with pytest.raises(ValueError, match="cannot have been planned"):
         confidence_at(0.95, look, looks)
+
+
+@pytest.mark.parametrize("error", [0.0, 0.6, 1.0])
+def test_an_error_that_no_gate_may_have_is_left_to_the_judge(error: float) -> None:
+    row = Measurement(suite="s", metric="Accuracy", count=9, look=2, looks=3)
+    assert at_look(error, row) == error
 
 
 def test_the_whole_error_is_spent_at_the_end() -> None:

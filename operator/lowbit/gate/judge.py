@@ -22,7 +22,10 @@ def at_look(error: float, row: Measurement) -> float:
 
     None at all for a look that cannot have been planned.
     """
-    return 1 - confidence_at(1 - error, row.look, row.looks) if is_planned(row.look, row.looks) else 0.0
+    if not is_planned(row.look, row.looks):
+        return 0.0
+    # An error that no gate may have stays as it is: judge_row() refuses it.
+    return 1 - confidence_at(1 - error, row.look, row.looks) if 0 < error <= 0.5 else error
 
 
 def judge(

@@ -2,7 +2,8 @@
 
 attempts/<digest of the original>/<input hash>.json: one manifest whose candidates were evaluated, with sketches of
 what they read. All candidates of one manifest are one attempt: the gate divides its error over them already. An entry
-is written once, before anything is measured, and keeps its number: a restart counts nothing twice.
+is written once, when the first of them is measured, and keeps its number: a restart counts nothing twice, and a run
+that never came to a measurement counts as nothing.
 """
 
 from __future__ import annotations
@@ -54,18 +55,35 @@ class Try:
     evaluation: str
 
 
-def count_document(document: EvaluateDocument, store: Store, sketches: Sketches) -> CountedAttempt | None:
-    """The attempt of a candidate's evaluation. None of an original, and of a start in turn."""
+def of_document(document: EvaluateDocument) -> Try | None:
+    """What a candidate's evaluation counts as. None of an original, and of a start in turn."""
     if document.input_hash is None or document.turn is not None:
         return None
-    return count(store, Try(document.source, document.input_hash, document.served_name, document.evaluation), sketches)
+    return Try(document.source, document.input_hash, document.served_name, document.evaluation)
 
 
-def count(store: Store, tried: Try, sketches: Sketches) -> CountedAttempt | None:
+def expect(store: Store, tried: Try | None, sketches: Sketches) -> CountedAttempt | None:
+    """Which attempt on these samples it will be, if it is measured. None if there is nothing to compare."""
+    entry = _entry(store, tried, sketches) if tried is not None else None
+    return entry.counted() if entry is not None else None
+
+
+def count(store: Store, tried: Try | None, sketches: Sketches) -> CountedAttempt | None:
     """Which attempt on these samples it is; writes it down the first time. None if there is nothing to compare."""
+    entry = _entry(store, tried, sketches) if tried is not None else None
+    if tried is None or entry is None:
+        return None
+    key = attempt_key(tried.source, tried.input_hash)
+    if _read(store, key) is None:
+        store.write(key, json.dumps(entry.wire(), indent=1).encode())
+    return entry.counted()
+
+
+def _entry(store: Store, tried: Try, sketches: Sketches) -> LedgerEntry | None:
+    """The entry that the store has of a manifest, or the one that it will have."""
     known = _read(store, attempt_key(tried.source, tried.input_hash))
     if known is not None and known.of == tried.input_hash:
-        return known.counted()
+        return known
     own = [each for each in sketches.values() if each]
     if not own:
         return None
@@ -75,12 +93,10 @@ def count(store: Store, tried: Try, sketches: Sketches) -> CountedAttempt | None
         if any(same(one, other) for one in own for other in entry.sketches)
     ]
     before.sort(key=lambda entry: (entry.number, entry.evaluation))
-    entry = LedgerEntry(
+    return LedgerEntry(
         of=tried.input_hash, number=len(before) + 1, quantized_model=tried.quantized_model,
         evaluation=tried.evaluation, before=[each.evaluation for each in before], sketches=own,
     )  # fmt: skip
-    store.write(attempt_key(tried.source, tried.input_hash), json.dumps(entry.wire(), indent=1).encode())
-    return entry.counted()
 
 
 def entries(store: Store, source: Digest) -> Iterator[LedgerEntry]:

@@ -86,6 +86,7 @@ class Baseline:
     starts: dict[str, list[tuple[Any, Any]]]
     """By suite whose sides took turns: samples of the original and of the candidate at each start."""
     attempt: CountedAttempt | None = None
+    """Which attempt on these samples the candidate's evaluation will be."""
 
 
 def run(document: EvaluateDocument, store: Store, progress: Progress) -> EvaluateResult:
@@ -105,15 +106,15 @@ async def evaluate(
     """Measure document.model, unless the store holds the result. Raises EngineError (invalid run), RefusalError."""
     done = await asyncio.to_thread(read_result, store, Asked.by_document(document))
     if done is not None:
-        attempt = await asyncio.to_thread(attempts.count_document, document, store, done.sketches)
+        attempt = await asyncio.to_thread(attempts.count, store, attempts.of_document(document), done.sketches)
         summary = done.summary.model_copy(update={"attempt": attempt})
         return EvaluateResult(evaluation=done.evaluation, summary=summary, seconds=done.seconds, reused=True)
     begin = clock()
     baseline = await asyncio.to_thread(load_baseline, document, store)
     if baseline is not None:
         sketches = sketches_of(suites_of(document), baseline.samples)
-        counted = await asyncio.to_thread(attempts.count_document, document, store, sketches)
-        baseline = replace(baseline, attempt=counted)
+        expected = await asyncio.to_thread(attempts.expect, store, attempts.of_document(document), sketches)
+        baseline = replace(baseline, attempt=expected)
     connect = CLIENTS[resolved_engine(document.engine)[0].name]
     async with connect(document.served_name, url, clock) as client:
         await client.wait_ready(lambda what: progress.report(0.0, what))
@@ -271,8 +272,9 @@ def write(
     )
     if document.turn is None:
         result = write_report(document, store, result, baseline, summaries)
+    attempt = attempts.count(store, attempts.of_document(document), result.sketches)
     store.write(result_key(document.evaluation), result.model_dump_json(by_alias=True).encode())
-    summary = result.summary.model_copy(update={"attempt": baseline.attempt if baseline else None})
+    summary = result.summary.model_copy(update={"attempt": attempt})
     return EvaluateResult(evaluation=result.evaluation, summary=summary, seconds=seconds)
 
 
