@@ -86,14 +86,14 @@ async def counted(bench: Bench, asked: EvaluateDocument) -> CountedAttempt:
 async def test_every_manifest_on_the_same_samples_is_counted_once(bench: Bench) -> None:
     original = await bench.run(FakeEngine(ORIGINAL), bench.document())
     assert original.summary.attempt is None
-    assert (await counted(bench, candidate(bench, "a" * 64))).number == 1
-    assert (await counted(bench, candidate(bench, "a" * 64))).number == 1, "found in the store"
+    assert (await counted(bench, candidate(bench, "a" * 64))).ordinal == 1
+    assert (await counted(bench, candidate(bench, "a" * 64))).ordinal == 1, "found in the store"
     other = {"kind": "Artifact", "digest": "sha256:" + "e" * 64}
     second = candidate(bench, "a" * 64, "eval-2")
     second = second.model_copy(update={"model": second.model.model_validate(other)})
-    assert (await counted(bench, second)).number == 1, "candidates of one manifest divide the error already"
+    assert (await counted(bench, second)).ordinal == 1, "candidates of one manifest divide the error already"
     edited = await counted(bench, candidate(bench, "b" * 64, "eval-3"))
-    assert (edited.number, edited.before) == (2, ["eval-1"])
+    assert (edited.ordinal, edited.before) == (2, ["eval-1"])
 
 
 async def test_an_edited_dataset_under_another_suites_name_is_the_same_samples(bench: Bench) -> None:
@@ -106,14 +106,14 @@ async def test_an_edited_dataset_under_another_suites_name_is_the_same_samples(b
     protocol = protocol.model_copy(update={"suites": [bench.suite("renamed", dataset=edited)]})
     await bench.run(FakeEngine(ORIGINAL), bench.document(protocol, evaluation="baseline-2"))
     asked = bench.document(protocol, "baseline-2", input_hash="b" * 64, evaluation="eval-2")
-    assert (await counted(bench, asked)).number == 2
+    assert (await counted(bench, asked)).ordinal == 2
     fresh = make_dataset(bench.store, bench.store.root.parent, [words(np.random.default_rng(9), 30)] * 1 + [
         words(np.random.default_rng(seed), 30) for seed in range(20, 40)
     ])  # fmt: skip
     protocol = protocol.model_copy(update={"suites": [bench.suite(dataset=fresh)]})
     await bench.run(FakeEngine(ORIGINAL), bench.document(protocol, evaluation="baseline-3"))
     asked = bench.document(protocol, "baseline-3", input_hash="c" * 64, evaluation="eval-3")
-    assert (await counted(bench, asked)).number == 1
+    assert (await counted(bench, asked)).ordinal == 1
 
 
 async def test_a_run_that_died_is_not_counted_twice_and_a_spoiled_entry_stops_nothing(bench: Bench) -> None:
@@ -121,15 +121,15 @@ async def test_a_run_that_died_is_not_counted_twice_and_a_spoiled_entry_stops_no
     await counted(bench, candidate(bench, "a" * 64))
     bench.store.write(attempt_key(bench.source, "f" * 64), b"{")
     (bench.store.root / "evaluations" / "eval-1" / "result.json").unlink()
-    assert (await counted(bench, candidate(bench, "a" * 64))).number == 1
-    assert (await counted(bench, candidate(bench, "b" * 64, "eval-2"))).number == 2
+    assert (await counted(bench, candidate(bench, "a" * 64))).ordinal == 1
+    assert (await counted(bench, candidate(bench, "b" * 64, "eval-2"))).ordinal == 2
 
 
 async def test_a_manifest_that_never_came_to_a_measurement_is_no_attempt(bench: Bench) -> None:
     await bench.run(FakeEngine(ORIGINAL), bench.document())
     with pytest.raises(RefusalError, match="cannot be compared"):
         await bench.run(FakeEngine(CANDIDATE, release="0.99.0"), candidate(bench, "a" * 64))
-    assert (await counted(bench, candidate(bench, "b" * 64, "eval-2"))).number == 1
+    assert (await counted(bench, candidate(bench, "b" * 64, "eval-2"))).ordinal == 1
 
 
 def verdict(world: World) -> dict[str, Any]:
@@ -164,7 +164,7 @@ def test_an_edited_threshold_is_another_attempt_though_nothing_is_measured_anew(
 def test_what_the_store_has_counted_outlives_the_model(world: World) -> None:
     body = edited("0.5")
     world.counted = CountedAttempt(
-        number=14, input_hash=input_hash(QuantizedModelSpec.model_validate(body)), before=["eval-1"]
+        ordinal=14, input_hash=input_hash(QuantizedModelSpec.model_validate(body)), before=["eval-1"]
     )
     world.apply_model(NAME, body)
     world.settle(NAME)

@@ -112,7 +112,7 @@ def test_a_manifest_that_is_judged_by_what_the_store_holds_is_another_attempt(st
     def number(spec: QuantizedModelSpec) -> int:
         attempt = run(store, mounts, spec).found_evaluations[name].attempt
         assert attempt is not None
-        return attempt.number
+        return attempt.ordinal
 
     first = inputs.spec()
     (suite, *_) = first.evaluation.suites

@@ -229,7 +229,7 @@ SHOWN_MEASUREMENTS = 80
 class CountedAttempt(Tolerant):
     """Which attempt on the same samples an evaluation was, as the store has counted it."""
 
-    number: int
+    ordinal: int
     """From 1. The candidates of one manifest are one attempt."""
     input_hash: str
     """The manifest that it was counted for: its revisions' input hash."""

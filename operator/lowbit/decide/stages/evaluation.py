@@ -252,9 +252,9 @@ def attempts(snapshot: Snapshot, revision: Observed[ModelRevision], candidate: O
     if counted is None:
         return len(seen) + 1
     if counted.input_hash == hash_:
-        return max(len(seen) + 1, counted.number)
+        return max(len(seen) + 1, counted.ordinal)
     by_it = {each.body.spec.input_hash for each in judged if each.body.status.evaluation == candidate.meta.name}
-    return max(len(seen) + 1, counted.number + len(by_it - {counted.input_hash}) + 1)
+    return max(len(seen) + 1, counted.ordinal + len(by_it - {counted.input_hash}) + 1)
 
 
 def _data(revision: Observed[ModelRevision]) -> set[str]:

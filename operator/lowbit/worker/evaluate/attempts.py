@@ -32,7 +32,7 @@ class LedgerEntry(Tolerant):
 
     of: str
     """Its input hash."""
-    number: int
+    ordinal: int
     quantized_model: str
     evaluation: str
     """The first of its candidates' evaluations."""
@@ -42,7 +42,7 @@ class LedgerEntry(Tolerant):
 
     def counted(self) -> CountedAttempt:
         """What the gate is told."""
-        return CountedAttempt(number=self.number, input_hash=self.of, before=self.before[-TOLD:])
+        return CountedAttempt(ordinal=self.ordinal, input_hash=self.of, before=self.before[-TOLD:])
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,9 @@ def _entry(store: Store, tried: Try, sketches: Sketches) -> LedgerEntry | None:
         for entry in entries(store, tried.source)
         if any(same(one, other) for one in own for other in entry.sketches)
     ]
-    before.sort(key=lambda entry: (entry.number, entry.evaluation))
+    before.sort(key=lambda entry: (entry.ordinal, entry.evaluation))
     return LedgerEntry(
-        of=tried.input_hash, number=len(before) + 1, quantized_model=tried.quantized_model,
+        of=tried.input_hash, ordinal=len(before) + 1, quantized_model=tried.quantized_model,
         evaluation=tried.evaluation, before=[each.evaluation for each in before], sketches=own,
     )  # fmt: skip
 

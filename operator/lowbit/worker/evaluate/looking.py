@@ -34,7 +34,7 @@ def gate_of(document: EvaluateDocument, suite: str, attempt: CountedAttempt | No
     found = stopping_of(document, suite)
     if found is None:
         return None
-    return Ending(gate_at(found.gate, found.attempts, attempt.number if attempt is not None else 1), found.candidates)
+    return Ending(gate_at(found.gate, found.attempts, attempt.ordinal if attempt is not None else 1), found.candidates)
 
 
 async def measure(runner: Runner[Any, Any], ask: Ask[Any], original: Any | None, gate: Ending | None) -> Any:
