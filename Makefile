@@ -93,6 +93,8 @@ bench: images bench-scale ## The figures of docs/benchmarks.md; about five hours
 	PYTHONPATH=operator $(python) -m tests.bench.evaluate --model smollm2-135m-instruct --original --runs 3
 	PYTHONPATH=operator $(python) -m tests.bench.stages --model smollm2-2layers
 	PYTHONPATH=operator $(python) -m tests.bench.stages
+	PYTHONPATH=operator $(python) -m tests.bench.gate.power
+	PYTHONPATH=operator $(python) -m tests.bench.gate.looks
 	$(python) -m tests.bench.page
 	$(python) -m tests.bench.check --all
 

@@ -12,7 +12,7 @@ from typing import Any
 from lowbit.api.base import API_VERSION
 from lowbit.api.documents import EvaluateResult, PrepareResult, QuantizeResult
 from lowbit.api.facts import ModelFacts
-from lowbit.api.status import ArtifactRecord, EvaluationSummary, Measurement
+from lowbit.api.status import ArtifactRecord, CountedAttempt, EvaluationSummary, Measurement
 from lowbit.api.termination import TerminationMessage
 from lowbit.app.eventreader import INTERVAL
 from lowbit.decide.reconcile import decide
@@ -63,6 +63,8 @@ class World:
     found: dict[str, ArtifactRecord] = field(default_factory=dict)
     """Artifacts that prepare finds in the store."""
     stored: dict[str, EvaluationSummary] = field(default_factory=dict)
+    counted: CountedAttempt | None = None
+    """What the store says of the next candidates that are evaluated."""
     """Evaluations whose results are in the store: prepare finds them."""
     datasets: set[str] = field(default_factory=lambda: {"calibration/general", "evaluation/fidelity"})
     """What prepare finds under the names of the spec's datasets."""
@@ -369,6 +371,8 @@ class World:
             summary = measured(self.kl(name) if name.startswith("eval-") else None, suites, self.also)
             if name.startswith("eval-"):
                 summary = summary.model_copy(update={"measurements": [*summary.measurements, *self.rows]})
+            if name.startswith("eval-") and self.counted is not None:
+                summary = summary.model_copy(update={"attempt": self.counted})
             self.stored[first_attempt(name)] = summary
             return TerminationMessage.of(EvaluateResult(evaluation=first_attempt(name), summary=summary, seconds=1))
         prepared = PrepareResult(

@@ -18,7 +18,7 @@ from lowbit.api.base import Digest, Tolerant
 from lowbit.api.calibration import ResolvedCalibration
 from lowbit.api.engines import ResolvedEngine
 from lowbit.api.facts import ModelFacts
-from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol, Turn
+from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol, StoppingGate, Turn
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.recipes import ResolvedRecipe
@@ -108,8 +108,12 @@ class EvaluateDocument(StageDocument):
     """Hash of the engine that the baseline was measured in: a result of another one does not count."""
     turn: Turn | None = None
     """Measure only suites whose two sides take turns, and only this start."""
+    stopping: list[StoppingGate] | None = None
+    """Gates of the suites that look several times: measuring one stops as soon as its gate is decided."""
     turns: list[str] = Field(default_factory=list)
     """Names of the ModelEvaluations of all starts: original 1, candidate 1, original 2, and so on."""
+    input_hash: str | None = None
+    """Of a candidate: the manifest whose attempt this is."""
     left_behind: list[str] = Field(default_factory=list)
     """Files beside the original that were not copied, for report.html."""
     removed: dict[str, int] = Field(default_factory=dict)

@@ -165,11 +165,18 @@ class Baseline(Wire):
     report says that the two engines differ."""
 
 
+AttemptsPolicy = Literal["Warn", "Spend"]
+
+
 class Evaluation(Wire):
     """How the candidate is compared with the original, in the engine that will serve it."""
 
     suites: list[Suite] = Field(min_length=1, max_length=16)
     """What is measured; all gates must pass."""
+    attempts: AttemptsPolicy = "Warn"
+    """What it costs to judge another manifest on the same samples: each is another chance to pass by luck. They are
+    counted across renamed suites, edited datasets and re-created models. Warn: told from the second on. Spend: the
+    error of attempt j is divided by j (j + 1), so that all attempts together err no more often than confidence says."""
     speed: SpeedMeasurement = SpeedMeasurement()
     """How speed is measured."""
     baseline: Baseline = Baseline()

@@ -8,7 +8,7 @@ from lowbit.api.base import Digest, ObjectName, OtherName, Tolerant, Wire
 from lowbit.api.calibration import ResolvedCalibration
 from lowbit.api.engine import EngineChanges
 from lowbit.api.engines import ResolvedEngine
-from lowbit.api.evaluation import ResolvedGate
+from lowbit.api.evaluation import AttemptsPolicy, ResolvedGate
 from lowbit.api.facts import ModelFacts
 from lowbit.api.modelevaluation import EvaluationProtocol
 from lowbit.api.platform import ServingContainers
@@ -60,6 +60,8 @@ class ModelRevisionSpec(Wire):
     """Absent for an artifact that was made elsewhere."""
     protocol: EvaluationProtocol
     gates: list[ResolvedGate]
+    attempts: AttemptsPolicy = "Warn"
+    """What another attempt on the same samples costs."""
     engine: ResolvedEngine
     """The engine in which the candidate is judged and served."""
     engine_changes: EngineChanges | None = None

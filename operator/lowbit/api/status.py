@@ -178,7 +178,7 @@ class VerdictRecord(Tolerant):
     confidence: str
     """One-sided confidence of each bound after dividing over the declared candidates."""
     attempts: int
-    """Revisions that were judged on the same evaluation data so far, this one included."""
+    """Which manifest it was of those that were judged on the same samples, from 1."""
     checks: list[GateCheck]
     time: str
 
@@ -251,6 +251,17 @@ SHOWN_MEASUREMENTS = 80
 """16 suites of five metrics."""
 
 
+class CountedAttempt(Tolerant):
+    """Which attempt on the same samples an evaluation was, as the store has counted it."""
+
+    ordinal: int
+    """From 1. The candidates of one manifest are one attempt."""
+    input_hash: str
+    """The manifest that it was counted for: its revisions' input hash."""
+    before: list[str] = Field(default_factory=list)
+    """The latest evaluations of earlier attempts."""
+
+
 class EvaluationSummary(Tolerant):
     """What an evaluation measured; the full report is in the store."""
 
@@ -263,6 +274,8 @@ class EvaluationSummary(Tolerant):
     """SHA-256 of report.html in the store."""
     report_path: str | None = None
     """Path of report.html below the store's root."""
+    attempt: CountedAttempt | None = None
+    """Which attempt on the same samples it was. Of a candidate only."""
 
     def brief(self) -> EvaluationSummary:
         """The summary without slices, with at most SHOWN_MEASUREMENTS rows. The ModelEvaluation has them all."""

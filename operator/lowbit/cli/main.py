@@ -11,19 +11,25 @@ from typing import Any, TextIO
 import yaml
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 
 from lowbit.api.facts import ModelFacts
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModel
+from lowbit.api.status import Measurement
 from lowbit.cli.facts import UnreadableConfigError, read_facts
 from lowbit.cli.plan import plan
+from lowbit.cli.power import UnreadablePilotError, read_pilot, show_power
 from lowbit.cli.show import show_plan, show_problems
+from lowbit.gate.counts import check_counts
+from lowbit.gate.sizes import sizes
 from lowbit.schema import crd
 from lowbit.schema import reference as crd_reference
 from lowbit.schema.check import WRITTEN_BY_PEOPLE, check_manifest
 
 PROBLEMS = 1
 UNREADABLE = 2
+PILOT = "an earlier evaluation (result.json of the store): its variation is assumed instead of a default"
 
 
 class UnreadableError(Exception):
@@ -37,7 +43,7 @@ def main(arguments: Sequence[str] | None = None, out: TextIO | None = None) -> i
     console = Console(file=file, width=None if file.isatty() else 160)
     try:
         code: int = parsed.run(parsed, console)
-    except (UnreadableError, UnreadableConfigError) as error:
+    except (UnreadableError, UnreadableConfigError, UnreadablePilotError) as error:
         console.print(f"lowbit: {error}", style="red", soft_wrap=True, markup=False, highlight=False)
         return UNREADABLE
     return code
@@ -52,6 +58,10 @@ def parser() -> argparse.ArgumentParser:
     planned.add_argument("--config", type=Path, help="the model's config.json, or its folder: checks the model too")
     planned.add_argument("--platform", type=Path, help="the platform's settings, as the operator gets them (YAML)")
     planned.set_defaults(run=run_plan)
+    powers = commands.add_parser("power", help="say how many samples the gates of a manifest need")
+    powers.add_argument("file", type=Path, metavar="FILE", help="YAML with one or more manifests; - is standard input")
+    powers.add_argument("--pilot", type=Path, metavar="REPORT", help=PILOT)
+    powers.set_defaults(run=run_power)
     for name, about, pages in (
         ("crds", "write the CustomResourceDefinitions", crd.files),
         ("reference", "write the reference in Markdown", crd_reference.files),
@@ -103,6 +113,31 @@ def plan_one(manifest: Mapping[str, Any], platform: Platform, facts: ModelFacts 
         return PROBLEMS
     show_plan(console, report)
     return 0
+
+
+def run_power(parsed: argparse.Namespace, console: Console) -> int:
+    """Compute what the gates of every QuantizedModel of a file need."""
+    pilot = read_pilot(parsed.pilot) if parsed.pilot else []
+    manifests = [one for one in documents(parsed.file) if one.get("kind") == "QuantizedModel"]
+    if not manifests:
+        raise UnreadableError(f"{parsed.file} holds no QuantizedModel: give a file that does")
+    return max(power_of_one(manifest, pilot, console) for manifest in manifests)
+
+
+def power_of_one(manifest: Mapping[str, Any], pilot: Sequence[Measurement], console: Console) -> int:
+    """The tables of one manifest; a problem if its gates can pass nothing for want of samples."""
+    checked = check_manifest(manifest, Platform())
+    title = f"QuantizedModel {checked.name}"
+    if not isinstance(checked.body, QuantizedModel):
+        show_problems(console, f"{title} would be refused", [(f.field, f.message, "") for f in checked.findings])
+        return PROBLEMS
+    spec = checked.body.spec
+    found, problems = sizes(spec, pilot), check_counts(spec)
+    console.print(f"[bold]{escape(title)}[/]: samples that its gates need")
+    show_power(console, found)
+    if problems:
+        show_problems(console, f"{title} can pass nothing", [(p.field, p.message, p.action) for p in problems])
+    return PROBLEMS if problems or any(row.cannot_pass for row in found.rows) else 0
 
 
 def documents(path: Path) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from lowbit.api.recipes import Recipe, changed, recipe_of
 from lowbit.architecture.support import check_support
 from lowbit.desired.topology import topology_of
 from lowbit.gate.counts import check_counts
+from lowbit.gate.sizes import Sizes, sizes
 from lowbit.naming.names import input_hash, prepare_job_name
 from lowbit.resolve.checks import check_allowed, check_model, check_quantized, fitting_of
 from lowbit.resolve.freeze import resolve_engine
@@ -85,6 +86,8 @@ class PlanReport:
     serving: str
     gpus_at_once: int
     not_checked: tuple[str, ...]
+    sizes: Sizes
+    """What its gates need."""
     notes: tuple[str, ...] = field(default=())
 
 
@@ -102,6 +105,7 @@ def plan(name: str, spec: QuantizedModelSpec, platform: Platform, facts: ModelFa
         serving=f"{replicas} x {engine_gpus(engine) or 'no'} GPU" if spec.serving else "nothing: Ready means passed",
         gpus_at_once=max([serving_gpus, *(job.gpus for job in jobs)]),
         not_checked=(() if facts else NOT_CHECKED_WITHOUT_CONFIG) + NEVER_CHECKED,
+        sizes=sizes(spec),
         notes=notes(spec, facts),
     )
 

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from lowbit.api.quantity import human
 from lowbit.cli.plan import PlannedJob, PlannedRevision, PlanReport
+from lowbit.cli.power import show_power
 
 
 def show_problems(console: Console, title: str, rows: Iterable[tuple[str, str, str]]) -> None:
@@ -26,6 +27,7 @@ def show_plan(console: Console, report: PlanReport) -> None:
     console.print(f"[bold green]QuantizedModel {escape(report.name)}[/]: what would be made")
     console.print(revisions(report))
     console.print(jobs(report.jobs))
+    show_power(console, report.sizes)
     console.print(f"Serving: {report.serving}. GPUs at most at once: {report.gpus_at_once}.", highlight=False)
     for note in report.notes:
         console.print(note, highlight=False)

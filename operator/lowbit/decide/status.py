@@ -8,7 +8,7 @@ from lowbit.api.modelevaluation import ModelEvaluation
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.quantizedmodel import QuantizedModelStatus, RevisionSummary
 from lowbit.api.recipes import label
-from lowbit.api.status import Condition, EvaluationSummary, Failure, Progress, RunningEngines, Stage
+from lowbit.api.status import Condition, EvaluationSummary, Failure, Progress, RunningEngines, Stage, VerdictRecord
 from lowbit.decide.conditions import Subject, condition
 from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.remembered import input_hash, kept, once
@@ -221,6 +221,14 @@ def write(snapshot: Snapshot, status: QuantizedModelStatus) -> WriteStatus | Non
     return WriteStatus("QuantizedModel", meta.name, meta.uid, meta.resource_version, new)
 
 
+def attempted(verdict: VerdictRecord) -> str:
+    """What is said of a verdict that is not the first one on its samples."""
+    return (
+        f"Attempt {verdict.attempts} on the same samples has {verdict.verdict}: each edit of the manifest is another "
+        "chance to pass by luck. Judge the one that you keep on fresh samples, or set evaluation.attempts: Spend"
+    )
+
+
 def events(old: QuantizedModelStatus, new: QuantizedModelStatus) -> tuple[Event, ...]:
     """One event per stage, verdict, failure and setback, and for a verdict that has become stale."""
     found: list[Event] = []
@@ -228,6 +236,8 @@ def events(old: QuantizedModelStatus, new: QuantizedModelStatus) -> tuple[Event,
     if new.verdict is not None and new.verdict != old.verdict:
         good = new.verdict.verdict == "Passed"
         found.append(Event("Normal" if good else "Warning", f"Gate{new.verdict.verdict}", new.verdict.message))
+        if new.verdict.attempts > 1:
+            found.append(Event("Warning", reason="RepeatedAttempt", message=attempted(new.verdict)))
     stale = next((c for c in new.conditions if c.type == VERDICT_STALE), None)
     if stale is not None and stale.reason not in {c.reason for c in old.conditions if c.type == VERDICT_STALE}:
         found.append(Event("Warning", VERDICT_STALE, stale.message))

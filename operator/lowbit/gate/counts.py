@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from pydantic.alias_generators import to_camel
 
-from lowbit.api.evaluation import Suite, suite_of
+from lowbit.api.evaluation import AttemptsPolicy, Suite, suite_of
 from lowbit.api.problem import Problem, some
 from lowbit.api.quantizedmodel import QuantizedModelSpec
+from lowbit.gate.attempts import confidence_of
 from lowbit.gate.bounds import minimum_count
 from lowbit.gate.judge import divide, thresholds
+from lowbit.gate.looks import confidence_at
 from lowbit.gate.paired import REPEATED
 from lowbit.gate.thresholds import Question, question
 from lowbit.gate.wording import points
@@ -32,15 +34,17 @@ class Need:
     """To follow "N is not enough for a verdict: ..."."""
 
 
-def needed(suite: Suite, candidates: int) -> int:
+def needed(suite: Suite, candidates: int, attempts: AttemptsPolicy = "Warn") -> int:
     """Units without which the suite's gate passes nothing."""
-    return max((need.count or 0 for need in needs(suite, candidates)), default=0)
+    return max((need.count or 0 for need in needs(suite, candidates, attempts)), default=0)
 
 
-def needs(suite: Suite, candidates: int) -> Iterator[Need]:
-    """What each threshold of a suite's gate needs."""
+def needs(suite: Suite, candidates: int, attempts: AttemptsPolicy = "Warn") -> Iterator[Need]:
+    """What each threshold of a suite's gate needs, at the first attempt."""
     kind, settings = suite_of(suite)
-    confidence = divide(float(suite.gate.confidence), candidates)
+    confidence = divide(confidence_of(suite.gate.confidence, attempts), candidates)
+    # The last of several looks asks for a little more than one look would.
+    confidence = confidence_at(confidence, kind.looks, kind.looks)
     for threshold in thresholds(suite.gate):
         asked = question(suite.name, threshold, several=False)
         least = minimum_count(asked.measured, confidence, float(asked.threshold))
@@ -67,14 +71,14 @@ def reason(asked: Question, least: int | None) -> str:
 
 def check_counts(spec: QuantizedModelSpec) -> list[Problem]:
     """Suites that ask for fewer units than their gate needs."""
-    candidates = len(spec.candidates)
-    return [problem for suite in spec.evaluation.suites for problem in _check_count(suite, candidates)]
+    candidates, attempts = len(spec.candidates), spec.evaluation.attempts
+    return [problem for suite in spec.evaluation.suites for problem in _check_count(suite, candidates, attempts)]
 
 
-def _check_count(suite: Suite, candidates: int) -> Iterator[Problem]:
+def _check_count(suite: Suite, candidates: int, attempts: AttemptsPolicy) -> Iterator[Problem]:
     kind, settings = suite_of(suite)
     asked = getattr(settings, kind.count_field)
-    short = [need for need in needs(suite, candidates) if need.count is None or need.count > asked]
+    short = [need for need in needs(suite, candidates, attempts) if need.count is None or need.count > asked]
     if not short:
         return
     worst = max(short, key=lambda need: float("inf") if need.count is None else need.count)

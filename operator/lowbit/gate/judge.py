@@ -13,17 +13,24 @@ from collections.abc import Iterator, Sequence
 from lowbit.api.evaluation import ResolvedGate, SuiteGate
 from lowbit.api.status import Basis, EvaluationSummary, Measurement, Verdict, VerdictRecord
 from lowbit.gate import wording
+from lowbit.gate.looks import confidence_at, is_planned
 from lowbit.gate.thresholds import Judged, Spend, Threshold, judge_question, question
 
 
-def evenly(error: float, row: Measurement) -> float:
-    """The error of a check: divided over the looks that were fixed beforehand, so that all together keep to it."""
-    return error / max(1, row.looks)
+def at_look(error: float, row: Measurement) -> float:
+    """The error of a check: that of its look, so that all looks that were fixed beforehand together keep to it.
+
+    None at all for a look that cannot have been planned.
+    """
+    if not is_planned(row.look, row.looks):
+        return 0.0
+    # An error that no gate may have stays as it is: judge_row() refuses it.
+    return 1 - confidence_at(1 - error, row.look, row.looks) if 0 < error <= 0.5 else error
 
 
 def judge(
     gates: Sequence[ResolvedGate], summary: EvaluationSummary, candidate_count: int, attempts: int, time: str,
-    spend: Spend = evenly,
+    spend: Spend = at_look,
 ) -> VerdictRecord:  # fmt: skip
     """The verdict on one candidate. Fails closed: missing or impossible measurements never pass.
 

@@ -42,6 +42,16 @@ def result_key(evaluation: str) -> str:
     return f"evaluations/{evaluation}/result.json"
 
 
+def attempts_folder(source: str) -> str:
+    """Key of the folder with one entry for each manifest that was tried on an original."""
+    return f"attempts/{hexadecimal(source)}"
+
+
+def attempt_key(source: str, input_hash: str) -> str:
+    """Key of the entry of one manifest."""
+    return f"{attempts_folder(source)}/{input_hash}.json"
+
+
 def samples_key(key: str) -> str:
     """Key of a model's samples of a suite."""
     return f"measured/{key}/samples.npz"

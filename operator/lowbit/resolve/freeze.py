@@ -11,7 +11,7 @@ from lowbit.api.documents import PrepareResult
 from lowbit.api.engine import EngineChanges, EnvironmentVariable, Resources
 from lowbit.api.engines import Engine, ResolvedEngine, engine_of
 from lowbit.api.evaluation import ResolvedGate, ResolvedSuite, Suite, starts_of, suite_of
-from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol, ModelEvaluationSpec, Turn
+from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol, ModelEvaluationSpec, StoppingGate, Turn
 from lowbit.api.modelrevision import ModelRevisionSpec, RevisionImages, RevisionPlatform, RevisionSource
 from lowbit.api.platform import Containers, Platform, ServingContainers
 from lowbit.api.problem import Refused
@@ -62,6 +62,7 @@ def freeze_candidate(
             )
             for s in spec.evaluation.suites
         ],
+        attempts=spec.evaluation.attempts,
         engine=resolve_engine(spec.engine, platform, changes),
         engine_changes=changes,
         baseline_engine=resolve_engine(spec.original_engine, platform)
@@ -174,7 +175,18 @@ def baseline_spec(revision: ModelRevisionSpec) -> ModelEvaluationSpec:
 def candidate_spec(revision: ModelRevisionSpec, artifact: Digest) -> ModelEvaluationSpec:
     """The evaluation of the revision's artifact, compared with its baseline."""
     made = EvaluatedModel(kind="Artifact", digest=artifact)
-    return _evaluation(revision, revision.engine, made, evaluation_name(baseline_spec(revision)))
+    whole = _evaluation(revision, revision.engine, made, evaluation_name(baseline_spec(revision)))
+    return whole.model_copy(update={"stopping": stopping_gates(revision) or None})
+
+
+def stopping_gates(revision: ModelRevisionSpec) -> list[StoppingGate]:
+    """Gates of the suites that look several times: what a candidate's samples of those depend on."""
+    looking = {suite.name for suite in revision.protocol.suites if suite_of(suite)[0].looks > 1}
+    return [
+        StoppingGate(gate=gate, candidates=revision.candidates, attempts=revision.attempts)
+        for gate in revision.gates
+        if gate.suite in looking
+    ]
 
 
 def turn_specs(revision: ModelRevisionSpec, artifact: Digest) -> list[ModelEvaluationSpec]:
@@ -184,7 +196,7 @@ def turn_specs(revision: ModelRevisionSpec, artifact: Digest) -> list[ModelEvalu
         return []
     original, made = baseline_spec(revision), candidate_spec(revision, artifact)
     return [
-        side.model_copy(update={"baseline": made.baseline, "turn": turn_with(other, number + 1)})
+        side.model_copy(update={"baseline": made.baseline, "turn": turn_with(other, number + 1), "stopping": None})
         for number in range(starts)
         for side, other in ((original, made), (made, original))
     ]

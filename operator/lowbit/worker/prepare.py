@@ -30,6 +30,7 @@ from lowbit.worker.data.datasets import (
     no_chat_template,
 )
 from lowbit.worker.data.prepared import prepare_datasets
+from lowbit.worker.evaluate.attempts import Try, count
 from lowbit.worker.evaluate.stored import Asked, find_result
 from lowbit.worker.model.check_artifact import check_artifact
 from lowbit.worker.model.file_list import FileList
@@ -185,11 +186,27 @@ def find_evaluations(
     specs = [baseline_spec(revision) for revision in revisions]
     specs += [candidate_spec(revision, artifact) for revision, artifact in made]
     summaries = read_summaries(store, specs)
+    summaries |= count_attempts(store, made, set(summaries))
     for revision, artifact in made:
         # Whose own evaluation is done needs none of its starts any more.
         if evaluation_name(candidate_spec(revision, artifact)) not in summaries:
             summaries |= read_summaries(store, turn_specs(revision, artifact))
     return summaries
+
+
+def count_attempts(
+    store: Store, made: list[tuple[ModelRevisionSpec, str]], known: set[str]
+) -> dict[str, EvaluationSummary]:
+    """Those of candidates, each with the attempt that this manifest is: what is not measured again is judged again."""
+    found = {}
+    for revision, artifact in made:
+        spec = candidate_spec(revision, artifact)
+        result = find_result(store, Asked.by_spec(spec)) if evaluation_name(spec) in known else None
+        if result is not None:
+            tried = Try(revision.source.digest, revision.input_hash, revision.quantized_model, result.evaluation)
+            attempt = count(store, tried, result.sketches)
+            found[result.evaluation] = result.summary.model_copy(update={"attempt": attempt})
+    return found
 
 
 def read_summaries(store: Store, specs: list[ModelEvaluationSpec]) -> dict[str, EvaluationSummary]:

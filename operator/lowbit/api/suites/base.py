@@ -46,6 +46,9 @@ class SuiteKind(ABC, Generic[Spec, Resolved]):
     """Attribute of `spec` with the longest text in tokens: it must fit into the engine, together with an answer."""
     pairing: ClassVar[Pairing] = "Separate"
     """How its two sides are measured."""
+    looks: ClassVar[int] = 1
+    """How often its gate looks at a candidate's samples while they are measured: at equal parts, fixed beforehand. Of
+    several looks the runner is a LookingRunner."""
     count_field: ClassVar[str] = "samples"
     """Attribute of `spec` to raise if a verdict is Inconclusive."""
 

@@ -25,6 +25,7 @@ from lowbit.decide.stages.artifact import prepare
 from lowbit.desired.context import Context, Evaluation
 from lowbit.desired.evaluation import evaluation as evaluation_manifest
 from lowbit.desired.topology import topology_of
+from lowbit.gate.attempts import gate_at, sentence
 from lowbit.gate.judge import judge
 from lowbit.naming.names import evaluate_job_name, evaluation_hash, second_attempt
 from lowbit.resolve.freeze import frozen_platform
@@ -253,15 +254,26 @@ def _without_tag(image: str) -> str:
     return path + slash + name.partition(":")[0]
 
 
-def attempts(snapshot: Snapshot, revision: Observed[ModelRevision]) -> int:
-    """Revisions of this QuantizedModel that were judged on the same evaluation data, this one included."""
-    mine = _data(revision)
+def attempts(snapshot: Snapshot, revision: Observed[ModelRevision], candidate: Observed[ModelEvaluation]) -> int:
+    """Which manifest this is of those that were judged on the same samples, from 1.
+
+    The store has counted the evaluation, for every model of every name. What was judged anew by another threshold, with
+    no new measurement, only shows here. The candidates of one manifest are one attempt: they divide the error already.
+    """
+    mine, hash_ = _data(revision), revision.body.spec.input_hash
     judged = [
-        other
-        for other in snapshot.revisions
-        if other.body.status.verdict is not None and other.meta.name != revision.meta.name and mine & _data(other)
-    ]
-    return len(judged) + 1
+        other for other in snapshot.revisions
+        if other.body.status.verdict is not None and other.body.spec.input_hash != hash_
+    ]  # fmt: skip
+    seen = {other.body.spec.input_hash for other in judged if mine & _data(other)}
+    summary = candidate.body.status.summary
+    counted = summary.attempt if summary is not None else None
+    if counted is None:
+        return len(seen) + 1
+    if counted.input_hash == hash_:
+        return max(len(seen) + 1, counted.ordinal)
+    by_it = {each.body.spec.input_hash for each in judged if each.body.status.evaluation == candidate.meta.name}
+    return max(len(seen) + 1, counted.ordinal + len(by_it - {counted.input_hash}) + 1)
 
 
 def _data(revision: Observed[ModelRevision]) -> set[str]:
@@ -277,7 +289,11 @@ def verdict(
     spec, summary = revision.body.spec, candidate.body.status.summary
     if summary is None:
         raise ValueError(f"ModelEvaluation {candidate.meta.name} is not measured")
-    record = judge(spec.gates, summary, spec.candidates, attempts(snapshot, revision), clock.text)
+    attempt = attempts(snapshot, revision, candidate)
+    gates = [gate_at(gate, spec.attempts, attempt) for gate in spec.gates]
+    record = judge(gates, summary, spec.candidates, attempt, clock.text)
+    if attempt > 1:
+        record = record.model_copy(update={"message": f"{record.message}. {sentence(attempt, spec.attempts)}"})
     state = {"Passed": "True", "Failed": "False", "Inconclusive": "Unknown"}[record.verdict]
     observed = Subject(revision.body.status.conditions, revision.meta.generation, clock)
     passed: Condition = condition(observed, "Passed", state, record.verdict, record.message)

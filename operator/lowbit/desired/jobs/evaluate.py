@@ -114,6 +114,8 @@ def _document(evaluation: Evaluation, access: StoreAccess) -> EvaluateDocument:
         baseline=spec.baseline,
         baseline_runtime=baseline_spec(revision).runtime_key if spec.baseline is not None else None,
         turn=spec.turn,
+        stopping=spec.stopping,
+        input_hash=revision.input_hash if made else None,
         left_behind=revision.source.facts.left_behind,
         removed={each.name: each.removed for each in revision.calibration.datasets if each.removed}
         if revision.calibration is not None and made

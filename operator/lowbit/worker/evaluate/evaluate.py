@@ -25,13 +25,14 @@ from lowbit.api.enginelog import kernels_in
 from lowbit.api.engines import field_path, resolved_engine
 from lowbit.api.evaluation import ResolvedSuite, starts_of, suite_of
 from lowbit.api.paths import ENGINE_LOG_PATH
-from lowbit.api.status import EvaluationSummary, SpeedSummary
+from lowbit.api.status import CountedAttempt, EvaluationSummary, SpeedSummary
 from lowbit.naming.canonical import digest
 from lowbit.naming.store_keys import report_key, result_key
 from lowbit.worker.engines import CLIENTS
 from lowbit.worker.engines.base import ENGINE_URL, UNKNOWN_VERSION, EngineClient
-from lowbit.worker.evaluate import decoding, engines, results, speed, turns
+from lowbit.worker.evaluate import attempts, decoding, engines, looking, results, speed, turns
 from lowbit.worker.evaluate.log import read_log
+from lowbit.worker.evaluate.sketch import sketch
 from lowbit.worker.evaluate.stored import Asked, StoredResult, damaged, read_result
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import RefusalError
@@ -84,6 +85,8 @@ class Baseline:
     """By suite that this evaluation measures, in the protocol's order."""
     starts: dict[str, list[tuple[Any, Any]]]
     """By suite whose sides took turns: samples of the original and of the candidate at each start."""
+    attempt: CountedAttempt | None = None
+    """Which attempt on these samples the candidate's evaluation will be."""
 
 
 def run(document: EvaluateDocument, store: Store, progress: Progress) -> EvaluateResult:
@@ -103,9 +106,15 @@ async def evaluate(
     """Measure document.model, unless the store holds the result. Raises EngineError (invalid run), RefusalError."""
     done = await asyncio.to_thread(read_result, store, Asked.by_document(document))
     if done is not None:
-        return EvaluateResult(evaluation=done.evaluation, summary=done.summary, seconds=done.seconds, reused=True)
+        attempt = await asyncio.to_thread(attempts.count, store, attempts.of_document(document), done.sketches)
+        summary = done.summary.model_copy(update={"attempt": attempt})
+        return EvaluateResult(evaluation=done.evaluation, summary=summary, seconds=done.seconds, reused=True)
     begin = clock()
     baseline = await asyncio.to_thread(load_baseline, document, store)
+    if baseline is not None:
+        sketches = sketches_of(suites_of(document), baseline.samples)
+        expected = await asyncio.to_thread(attempts.expect, store, attempts.of_document(document), sketches)
+        baseline = replace(baseline, attempt=expected)
     connect = CLIENTS[resolved_engine(document.engine)[0].name]
     async with connect(document.served_name, url, clock) as client:
         await client.wait_ready(lambda what: progress.report(0.0, what))
@@ -114,6 +123,11 @@ async def evaluate(
     measured = replace(measured, kernels=kernels_in(read_log(engine_log)))
     progress.report(0.97, "writing the results")
     return await asyncio.to_thread(write, document, store, baseline, measured, round(clock() - begin, 1))
+
+
+def sketches_of(suites: list[SuiteOf], samples: list[Any]) -> dict[str, list[str]]:
+    """What was read, by the suite's name."""
+    return {one.suite.name: sketch(one.runner.texts(found)) for one, found in zip(suites, samples, strict=False)}
 
 
 def suites_of(document: EvaluateDocument) -> list[SuiteOf]:
@@ -174,10 +188,11 @@ async def measure(
         part = progress.part(READY_SHARE + index * step, READY_SHARE + (index + 1) * step)
         known = await asyncio.to_thread(results.read_suite, store, one.key, one.suite, version)
         # A template may write the date: the original may have been asked something else since.
-        if known is not None and original is not None and one.runner.texts(known) != one.runner.texts(original):
+        if known is not None and original is not None and not looking.same_texts(one.runner, known, original):
             known = None
-        ask = Ask(one.suite.name, one.settings, client, store.dataset, room, part)
-        samples.append(known if known is not None else await one.runner.measure(ask, original))
+        ask = Ask(one.suite.name, one.settings, client, store.dataset, room, part, suite_of(one.suite)[0].looks)
+        gate = looking.gate_of(document, one.suite.name, baseline.attempt if baseline else None)
+        samples.append(known if known is not None else await looking.measure(one.runner, ask, original, gate))
         new.append(known is None)
     if document.turn is not None or not suites:
         return Measured(samples, new, [], [], version, longest)
@@ -230,9 +245,11 @@ def write(
         model=document.model,
         baseline=document.baseline,
         turn=document.turn,
+        stopping=document.stopping,
         protocol=document.protocol,
         protocol_key=digest("protocol", document.protocol),
         suites={one.suite.name: one.key for one in suites},
+        sketches=sketches_of(suites, measured.samples) if document.turn is None else {},
         engine=document.engine,
         versions=versions(measured.engine_version),
         max_model_len=measured.max_model_len,
@@ -241,8 +258,10 @@ def write(
     )
     if document.turn is None:
         result = write_report(document, store, result, baseline, summaries)
+    attempt = attempts.count(store, attempts.of_document(document), result.sketches)
     store.write(result_key(document.evaluation), result.model_dump_json(by_alias=True).encode())
-    return EvaluateResult(evaluation=result.evaluation, summary=result.summary, seconds=seconds)
+    summary = result.summary.model_copy(update={"attempt": attempt})
+    return EvaluateResult(evaluation=result.evaluation, summary=summary, seconds=seconds)
 
 
 def summarize(document: EvaluateDocument, baseline: Baseline | None, measured: Measured) -> dict[str, Summary]:
@@ -253,7 +272,8 @@ def summarize(document: EvaluateDocument, baseline: Baseline | None, measured: M
     for index, one in enumerate(suites_of(document)):
         assert isinstance(one.runner, SeparateRunner)  # noqa: S101 - a test pairs suites and runners
         original = baseline.samples[index] if baseline else None
-        found[one.suite.name] = one.runner.summarize(one.suite.name, measured.samples[index], original)
+        looks = suite_of(one.suite)[0].looks
+        found[one.suite.name] = looking.summarize(one.runner, one.suite.name, measured.samples[index], original, looks)
     for suite in document.protocol.suites:
         if baseline is not None and suite.name in baseline.starts:
             runner = RUNNERS[suite_of(suite)[0].name]

@@ -22,6 +22,7 @@ from lowbit.api.modelevaluation import EvaluatedModel, Turn
 from lowbit.naming.canonical import canonical, digest
 from lowbit.naming.store_keys import details_key, marker_key, samples_key
 from lowbit.worker.engines.base import UNKNOWN_VERSION
+from lowbit.worker.evaluate import looking
 from lowbit.worker.evaluate.stored import Asked, StoredResult, StoredSuite, read_result
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.store import Store
@@ -48,14 +49,18 @@ def suite_input(
     """Everything that a model's samples of one suite depend on. The suite's name is not in it.
 
     Samples of a turn depend on both models and engines: turns with another one are other samples. An artifact may be
-    the original itself, so it counts which of the two a model is.
+    the original itself, so it counts which of the two a model is. A suite that looks several times stops where its gate
+    is decided, so a candidate's samples depend on that.
     """
+    stopping = looking.stopping_of(document, suite.name) if model.kind == "Artifact" else None
     depends: dict[str, Any] = {
         "model": model.digest,
         "suite": suite.model_copy(update={"name": ""}),
         "tokenizer": document.protocol.tokenizer,
         "runtime": digest("runtime", engine),
     }
+    if stopping is not None:
+        depends["stopping"] = stopping.model_copy(update={"gate": stopping.gate.model_copy(update={"suite": ""})})
     whole: dict[str, Any] = canonical(depends if turn is None else depends | {"turn": turn, "side": model.kind})
     return whole
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lowbit.worker.suites.base import Arrays, Ask, InterleavedRunner, Runner, Section, SeparateRunner, Summary
+from lowbit.worker.suites.base import (
+    Arrays,
+    Ask,
+    InterleavedRunner,
+    LookingRunner,
+    Part,
+    Runner,
+    Section,
+    SeparateRunner,
+    Summary,
+)
 from lowbit.worker.suites.fidelity import FidelityRunner
 
 __all__ = [
@@ -14,6 +24,8 @@ __all__ = [
     "Arrays",
     "Ask",
     "InterleavedRunner",
+    "LookingRunner",
+    "Part",
     "Runner",
     "Section",
     "SeparateRunner",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy.typing as npt
 
 from lowbit.api.status import Measurement
+from lowbit.gate.looks import parts
 from lowbit.worker.engines.base import EngineClient
 from lowbit.worker.progress import Progress
 
@@ -33,6 +34,8 @@ class Ask(Generic[Settings]):
     room: int | None
     """The most tokens that a text may have; None if the engine does not say."""
     progress: Progress
+    looks: int = 1
+    """In how many parts the samples come (SuiteKind.looks)."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,50 @@ class SeparateRunner(Runner[Settings, Samples]):
     @abstractmethod
     def summarize(self, suite: str, samples: Samples, original: Samples | None) -> Summary:
         """The measurements. original: None on a baseline."""
+
+
+class Part(NamedTuple):
+    """One part of the samples, of those that are planned."""
+
+    number: int
+    """From 1."""
+    of: int
+
+    def end(self, samples: int) -> int:
+        """How many of all samples there are with this part."""
+        return parts(samples, self.of)[self.number - 1]
+
+
+class LookingRunner(SeparateRunner[Settings, Samples]):
+    """Of a suite whose gate looks several times (SuiteKind.looks). Its samples come in equal parts, whose units and
+    order are the same for every model, so that a candidate's are the first of the original's.
+
+    Its `summarize` compares the units that the candidate has with the same ones of the original, which has all.
+    """
+
+    @abstractmethod
+    async def measure_part(
+        self, ask: Ask[Settings], original: Samples | None, before: Samples | None, part: Part
+    ) -> Samples:
+        """The samples so far: those of `before`, which is None at the first part, and of one part more.
+
+        Raises as `measure` does.
+        """
+
+    @abstractmethod
+    def parts(self, samples: Samples) -> int:
+        """How many parts the samples have."""
+
+    async def measure(self, ask: Ask[Settings], original: Samples | None) -> Samples:
+        """Every part."""
+        samples: Samples | None = None
+        for number in range(1, ask.looks + 1):
+            progress = ask.progress.part((number - 1) / ask.looks, number / ask.looks)
+            part = Part(number, ask.looks)
+            samples = await self.measure_part(replace(ask, progress=progress), original, samples, part)
+        if samples is None:
+            raise ValueError(f"suite {ask.suite} has {ask.looks} parts")
+        return samples
 
 
 class InterleavedRunner(Runner[Settings, Samples]):
