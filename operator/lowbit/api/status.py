@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from lowbit.api.base import Tolerant
+from lowbit.api.facts import Coverage
 
 ConditionStatus = Literal["True", "False", "Unknown"]
 Stage = Literal[
@@ -193,6 +194,8 @@ class ArtifactRecord(Tolerant):
     """Size of the original's weights."""
     ratio: str
     """source_bytes / bytes."""
+    coverage: Coverage | None = None
+    """Which of its layers are quantized; absent if it is not known."""
 
 
 class SpeedSummary(Tolerant):
