@@ -133,6 +133,8 @@ class Measurement(Tolerant):
     classes: ClassCounts | None = None
     successes: int | None = None
     """Of one model alone: units that it got right, of `count`."""
+    chance: str | None = None
+    """With pairs: the share that guessing gets right."""
     look: int = 1
     """Which of several looks at the samples this is, from 1."""
     looks: int = 1
@@ -181,6 +183,8 @@ class VerdictRecord(Tolerant):
     attempts: int
     """Revisions that were judged on the same evaluation data so far, this one included."""
     checks: list[GateCheck]
+    implausible: list[str] = Field(default_factory=list)
+    """What cannot be believed of the results. While there is anything, nothing passes."""
     time: str
 
 

@@ -27,7 +27,7 @@ BESIDE = 1e-3
 
 
 def paired(metric: Metric, measured: Measurement, confidence: float, threshold: float | None) -> Bounds:
-    """Of yes or no: exact up to 1,000 units or without a loss, else Tango. Of prompts that were answered several times each: Hall.
+    """Of yes or no: exact up to 1,000 units or without a loss, else Tango. Of prompts answered several times: Hall.
 
     The exact test decides on which side of the threshold a bound lies. Apart from that, Tango's bounds are shown.
     """
