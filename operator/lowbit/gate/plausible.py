@@ -62,8 +62,8 @@ def too_good(metric: Metric, row: Measurement) -> str | None:
     if found is None or found.upper >= metric.implausible:
         return None
     return (
-        f"{metric.title}{of_slice(row)} of suite {row.suite} is {found.value:.3g}, surely below {metric.implausible:g}. "
-        "No quantized model is so much better than its original: look whether both are the same model with the same "
+        f"{metric.title}{of_slice(row)} of suite {row.suite} is {found.value:.3g}, surely below "
+        f"{metric.implausible:g}. No quantized model is so much better than its original: look whether both are the same model with the same "
         "chat template, and whether the calibration data holds the answers"
     )
 
