@@ -61,10 +61,10 @@ def too_good(metric: Metric, row: Measurement) -> str | None:
     found = _bounds(metric, row)
     if found is None or found.upper >= metric.implausible:
         return None
+    name, value, least = f"{metric.title}{of_slice(row)} of suite {row.suite}", f"{found.value:.3g}", metric.implausible
     return (
-        f"{metric.title}{of_slice(row)} of suite {row.suite} is {found.value:.3g}, surely below "
-        f"{metric.implausible:g}. No quantized model is so much better than its original: look whether both are the same model with the same "
-        "chat template, and whether the calibration data holds the answers"
+        f"{name} is {value}, surely below {least:g}. No quantized model is so much better than its original: look "
+        "whether both are the same model with the same chat template, and whether the calibration data holds the answers"
     )
 
 
