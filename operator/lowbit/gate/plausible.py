@@ -64,7 +64,7 @@ def too_good(metric: Metric, row: Measurement) -> str | None:
     name, value, least = f"{metric.title}{of_slice(row)} of suite {row.suite}", f"{found.value:.3g}", metric.implausible
     return (
         f"{name} is {value}, surely below {least:g}. No quantized model is so much better than its original: look "
-        "whether both are the same model with the same chat template, and whether the calibration data holds the answers"
+        "whether both are the same model with the same chat template, and whether the calibration data has the answers"
     )
 
 
