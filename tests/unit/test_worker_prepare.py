@@ -190,6 +190,17 @@ def test_an_artifact_made_elsewhere_comes_into_the_store_and_is_found(store: PVC
     assert [record.digest for record in result.found.values()] == [result.artifacts["0"]]
 
 
+def test_an_artifact_that_only_says_that_it_is_quantized_is_refused(store: PVCStore, mounts: Mounts) -> None:
+    gptq = {"quant_method": "gptq", "bits": 4, "group_size": 64, "desc_act": False, "sym": True}
+    tensors = {f"model.layers.{layer}.mlp.up_proj.weight": ("BF16", [4, 4], 32) for layer in range(2)}
+    weights = {"model__safetensors": inputs.safetensors(tensors)}
+    inputs.write_model(mounts.volumes / "models" / "own", config={"quantization_config": gptq}, **weights)
+    spec = inputs.spec(candidates=[{"artifact": {"pvc": {"claimName": "models", "path": "own"}}}], calibration=None)
+    refused = refusal(store, mounts, spec)
+    assert refused.reason == "BadArtifact"
+    assert "0 of its 2 linear layers are" in refused.message
+
+
 def test_an_artifact_by_a_digest_that_the_store_does_not_hold_is_refused(store: PVCStore, mounts: Mounts) -> None:
     spec = inputs.spec(candidates=[{"artifact": {"digest": "sha256:" + "0" * 64}}], calibration=None)
     assert refusal(store, mounts, spec).reason == "NotInStore"

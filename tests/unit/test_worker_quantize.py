@@ -151,7 +151,7 @@ def test_no_path_of_the_pod_is_left_in_the_config(tmp_path: Path) -> None:
     [
         (QUANTIZED | {"lm_head.weight": ("BF16", [4], 8)}, "saved twice"),
         (QUANTIZED | {"model.embed_tokens.weight": ("F32", [2, 2], 16)}, "32-bit floats"),
-        ({"model.norm.weight": ("BF16", [4], 8)}, "no quantized weights"),
+        ({"model.norm.weight": ("BF16", [4], 8)}, "0 of 0 layers are quantized"),
     ],
 )
 def test_an_artifact_with_wrong_weights_is_refused(tmp_path: Path, tensors: Any, words: str) -> None:

@@ -17,7 +17,7 @@ from pydantic import Field
 from lowbit.api.base import Digest, Tolerant
 from lowbit.api.calibration import ResolvedCalibration
 from lowbit.api.engines import ResolvedEngine
-from lowbit.api.facts import ModelFacts
+from lowbit.api.facts import Coverage, ModelFacts
 from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol, StoppingGate, Turn
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModelSpec
@@ -156,6 +156,8 @@ class PrepareResult(Tolerant):
     """Digests of artifact candidates, by the candidate's index as text."""
     artifact_bytes: dict[str, int] = Field(default_factory=dict)
     """Sizes of artifact candidates, by the candidate's index as text."""
+    artifact_coverage: dict[str, Coverage] = Field(default_factory=dict)
+    """Which layers of artifact candidates are quantized, where it is known; by the candidate's index as text."""
     found: dict[str, ArtifactRecord] = Field(default_factory=dict)
     """Artifacts that the store already holds, by artifact hash."""
     found_evaluations: dict[str, EvaluationSummary] = Field(default_factory=dict)

@@ -73,6 +73,8 @@ class SuiteGate(Wire):
     """Metrics that must stay at or above a value."""
     non_inferiority: list[NonInferiorityThreshold] = Field(default_factory=list, max_length=8)
     """Metrics that may be worse than the original's by no more than a margin."""
+    original: list[MinimumThreshold] = Field(default_factory=list, max_length=8)
+    """What the original itself must reach. A suite in which it does not proves nothing, and nothing passes."""
     confidence: DecimalString = "0.95"
     """One-sided confidence of each bound, divided over the declared candidates; from 0.8 to below 1."""
 
@@ -190,4 +192,5 @@ class ResolvedGate(Wire):
     maximum: list[MaximumThreshold]
     minimum: list[MinimumThreshold]
     non_inferiority: list[NonInferiorityThreshold] = Field(default_factory=list)
+    original: list[MinimumThreshold] = Field(default_factory=list)
     confidence: DecimalString

@@ -26,6 +26,16 @@ class LinearLayer(Tolerant):
     split: Split = "Outputs"
 
 
+class Coverage(Tolerant):
+    """How many of a model's linear layers are quantized."""
+
+    quantized: int
+    linear: int
+    """All of them, in all decoder layers and experts."""
+    left: list[str] = Field(default_factory=list)
+    """Kinds that were left as they are, the most frequent first."""
+
+
 class ModelFacts(Tolerant):
     """Facts that prepare read from the original. Whatever depends on the model is checked against them."""
 
@@ -74,6 +84,8 @@ class ModelFacts(Tolerant):
     """Whether there is a chat template."""
     quantized: str | None = None
     """How its weights are quantized already ("fp8", "gptq"); None for an original."""
+    coverage: Coverage | None = None
+    """Of an artifact; None where its tensors were read by an older Lowbit, or not at all."""
     other_parts: list[str] = Field(default_factory=list)
     """Parts beside the text ("vision"): they are served, and no suite measures them."""
     left_behind: list[str] = Field(default_factory=list)

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from lowbit.api.base import Tolerant
+from lowbit.api.facts import Coverage
 
 ConditionStatus = Literal["True", "False", "Unknown"]
 Stage = Literal[
@@ -132,6 +133,8 @@ class Measurement(Tolerant):
     classes: ClassCounts | None = None
     successes: int | None = None
     """Of one model alone: units that it got right, of `count`."""
+    chance: str | None = None
+    """With pairs: the share that guessing gets right."""
     look: int = 1
     """Which of several looks at the samples this is, from 1."""
     looks: int = 1
@@ -180,6 +183,8 @@ class VerdictRecord(Tolerant):
     attempts: int
     """Which manifest it was of those that were judged on the same samples, from 1."""
     checks: list[GateCheck]
+    implausible: list[str] = Field(default_factory=list)
+    """What cannot be believed of the results. While there is anything, nothing passes."""
     time: str
 
 
@@ -193,6 +198,8 @@ class ArtifactRecord(Tolerant):
     """Size of the original's weights."""
     ratio: str
     """source_bytes / bytes."""
+    coverage: Coverage | None = None
+    """Which of its layers are quantized; absent if it is not known."""
 
 
 class SpeedSummary(Tolerant):

@@ -14,6 +14,7 @@ from lowbit.api.evaluation import ResolvedGate, SuiteGate
 from lowbit.api.status import Basis, EvaluationSummary, Measurement, Verdict, VerdictRecord
 from lowbit.gate import wording
 from lowbit.gate.looks import confidence_at, is_planned
+from lowbit.gate.plausible import implausible
 from lowbit.gate.thresholds import Judged, Spend, Threshold, judge_question, question
 
 
@@ -40,13 +41,17 @@ def judge(
     judged = [one for gate in gates for one in judge_gate(gate, summary, candidate_count, len(gates) > 1, spend)]
     empty = [gate.suite for gate in gates if not thresholds(gate)]
     verdict = overall([one.check.verdict for one in judged], complete=bool(judged) and not empty)
+    doubts, message = implausible(gates, summary), deciding(verdict, judged) or wording.no_gate(empty)
+    if doubts and verdict != "Failed":
+        verdict, message = "Inconclusive", doubts[0]
     return VerdictRecord(
         verdict=verdict,
         basis=basis(judged),
-        message=deciding(verdict, judged) or wording.no_gate(empty),
+        message=message,
         confidence=wording.number(min((divided_confidence(gate, candidate_count) for gate in gates), default=0.0)),
         attempts=attempts,
         checks=[one.check for one in judged],
+        implausible=doubts,
         time=time,
     )
 

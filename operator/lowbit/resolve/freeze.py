@@ -58,7 +58,7 @@ def freeze_candidate(
         gates=[
             ResolvedGate(
                 suite=s.name, maximum=s.gate.maximum, minimum=s.gate.minimum,
-                non_inferiority=s.gate.non_inferiority, confidence=s.gate.confidence,
+                non_inferiority=s.gate.non_inferiority, original=s.gate.original, confidence=s.gate.confidence,
             )
             for s in spec.evaluation.suites
         ],

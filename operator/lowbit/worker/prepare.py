@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
 from lowbit.api.documents import PrepareDocument, PrepareResult
-from lowbit.api.facts import ModelFacts
+from lowbit.api.facts import Coverage, ModelFacts
 from lowbit.api.modelevaluation import ModelEvaluationSpec
 from lowbit.api.modelrevision import ModelRevisionSpec
 from lowbit.api.paths import TERMINATION_LIMIT
@@ -72,8 +73,9 @@ def prepare(
         facts=facts,
         datasets=datasets.digests,
         removed=datasets.removed,
-        artifacts={index: artifact.digest for index, artifact in artifacts.items()},
-        artifact_bytes={index: artifact.size for index, artifact in artifacts.items()},
+        artifacts={index: artifact.files.digest for index, artifact in artifacts.items()},
+        artifact_bytes={index: artifact.files.size for index, artifact in artifacts.items()},
+        artifact_coverage={index: each.coverage for index, each in artifacts.items() if each.coverage is not None},
     )
     progress.report(1.0, "done", force=True)
     return look_up(document, store, result)
@@ -83,11 +85,18 @@ LEFT_BEHIND_LIMIT = 20
 """Names of files that were left behind, in the report."""
 
 
+class Artifact(NamedTuple):
+    """An artifact that was made elsewhere, in the store."""
+
+    files: FileList
+    coverage: Coverage | None
+
+
 def prepare_artifacts(
     document: PrepareDocument, store: Store, mounts: Mounts, facts: ModelFacts, progress: Progress
-) -> dict[str, FileList]:
+) -> dict[str, Artifact]:
     """Store and check every artifact candidate. Returns them by the candidate's index as text."""
-    found: dict[str, FileList] = {}
+    found: dict[str, Artifact] = {}
     for index, candidate in enumerate(document.spec.candidates):
         _, recipe = recipe_of(candidate)
         if not isinstance(recipe, ArtifactRecipe):
@@ -98,7 +107,7 @@ def prepare_artifacts(
         config = store.local(f"{folder_key('artifacts', file_list.digest)}/config.json")
         settings = read_json(config, what) if config is not None else {}
         check_artifact(settings, own, fitting_of(document.spec, facts), what)
-        found[str(index)] = file_list
+        found[str(index)] = Artifact(file_list, own.coverage)
     return found
 
 
@@ -170,7 +179,7 @@ def find_artifact(store: Store, revision: ModelRevisionSpec, result: PrepareResu
     _, recipe = recipe_of(revision.recipe)
     if isinstance(recipe, ResolvedArtifact):
         file_list = store.require("artifacts", recipe.digest)
-        return file_list.as_artifact(result.facts.weight_bytes)
+        return file_list.as_artifact(result.facts.weight_bytes, result.artifact_coverage.get(str(revision.candidate)))
     try:
         record = ArtifactRecord.model_validate(read_artifact_index(store, revision.artifact_hash).get("artifact"))
     except ValidationError:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from lowbit import __version__
 from lowbit.api.documents import QuantizeDocument, QuantizeResult
+from lowbit.api.facts import Coverage
 from lowbit.api.paths import SCRATCH_PATH
 from lowbit.api.recipes import recipe_of
 from lowbit.naming.store_keys import artifact_index_key
@@ -65,12 +66,12 @@ def quantize(
     samples = calibration_samples(document, store, source)
     workspace = empty(store.workspace(f"quantize-{document.artifact_hash[:16]}"))
     work = Work(source, workspace, recipe, document.facts, samples, device, scratch)
-    modules, smoke = make(backend, work, progress)
+    modules, smoke, covered = make(backend, work, progress)
     progress.report(TESTED, "hashing and committing the artifact", force=True)
     file_list = scan(workspace)
     store.commit("artifacts", workspace, file_list)
     result = QuantizeResult(
-        artifact=file_list.as_artifact(document.facts.weight_bytes),
+        artifact=file_list.as_artifact(document.facts.weight_bytes, covered),
         seconds=round(clock() - begin, 1),
         peak_bytes=peak_bytes(device),
         **of_modules(modules),
@@ -83,8 +84,11 @@ def quantize(
     return result
 
 
-def make(backend: Backend, work: Work, progress: Progress) -> tuple[list[ModuleLoss], str]:
-    """Quantize into the workspace, judge, tidy up and try out. Returns every module's loss and what was generated."""
+def make(backend: Backend, work: Work, progress: Progress) -> tuple[list[ModuleLoss], str, Coverage]:
+    """Quantize into the workspace, judge, tidy up and try out.
+
+    Returns every module's loss, what was generated, and which layers are quantized.
+    """
     part = progress.part(LOADED, QUANTIZED)
     with quiet(work.scratch / "quantizer.log") as write:
         before = progress.write_to(write)
@@ -94,7 +98,7 @@ def make(backend: Backend, work: Work, progress: Progress) -> tuple[list[ModuleL
                 "the quantizer broke on this model",
                 lambda: backend.quantize(work, part.report),
             )
-            finish(work.target, work.source, work.facts)
+            covered = finish(work.target, work.source, work.facts)
             progress.report(QUANTIZED, "trying out the artifact", force=True)
             smoke = or_refuse(
                 "SmokeTestFailed",
@@ -104,7 +108,7 @@ def make(backend: Backend, work: Work, progress: Progress) -> tuple[list[ModuleL
             fuse_layers(work.target, work.source)  # last: the quantizer would not load it so
         finally:
             progress.write_to(before)
-    return modules, smoke
+    return modules, smoke, covered
 
 
 def of_modules(modules: Sequence[ModuleLoss]) -> dict[str, Any]:

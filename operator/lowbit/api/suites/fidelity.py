@@ -30,6 +30,7 @@ PERPLEXITY_RATIO = Metric(
     better="Lower",
     unreachable='no model reaches a PerplexityRatio of 0, and 1 is that of the original: write "1.05", say',
     scale="Logarithmic",
+    implausible=0.8,
 )
 TOP1_AGREEMENT = Metric(
     name="Top1Agreement",

@@ -19,11 +19,15 @@ def _share(name: str, meaning: str, bound: str | None) -> Metric:
 
 
 def _loss(name: str, bound: str) -> Metric:
-    """The original's share less the candidate's, paired by question."""
+    """The original's share less the candidate's, paired by question.
+
+    A candidate that leans to one class gains there and loses elsewhere, so only what counts both may be too good.
+    """
     return Metric(
         name=f"{name}Loss", title=f"Loss of {name.lower() if name != 'F1' else name}",
         meaning=f"{name} of the original less that of the candidate; 0 is equal", better="Lower", least=-1.0,
         greatest=1.0, bound=bound, unit="question",
+        implausible=-0.05 if name in ("Accuracy", "F1") else None,
     )  # fmt: skip
 
 
@@ -33,6 +37,11 @@ SPECIFICITY = _share("Specificity", "share of the other questions that are not a
 PRECISION = _share("Precision", "share of the answers of a class that are right", None)
 F1 = _share("F1", "harmonic mean of a class's precision and recall", None)
 
+PARSED_SHARE = Metric(
+    name="ParsedShare", title="Parsed answers", meaning="share of answers that could be read", better="Higher",
+    greatest=1.0, bound=None, unit="question",
+)  # fmt: skip
+
 ACCURACY_LOSS = _loss("Accuracy", "Paired")
 RECALL_LOSS = _loss("Recall", "Paired")
 SPECIFICITY_LOSS = _loss("Specificity", "Paired")
@@ -40,6 +49,6 @@ PRECISION_LOSS = _loss("Precision", "ClassPrecision")
 F1_LOSS = _loss("F1", "ClassF1")
 
 TASK_METRICS: Final = (
-    ACCURACY, RECALL, SPECIFICITY, PRECISION, F1,
+    ACCURACY, RECALL, SPECIFICITY, PRECISION, F1, PARSED_SHARE,
     ACCURACY_LOSS, RECALL_LOSS, SPECIFICITY_LOSS, PRECISION_LOSS, F1_LOSS,
 )  # fmt: skip
