@@ -150,6 +150,11 @@ def paired(metric: Metric, measured: Measurement, confidence: float, _: float | 
     return Bounds(difference, max(metric.least, lower), min(metric.greatest, upper), measured.count)
 
 
+def not_yet(metric: Metric, _: Measurement, __: float, ___: float | None) -> Bounds:
+    """No bounds: nothing passes by it."""
+    raise NotMeasuredError(f"{metric.name} has no bounds yet")
+
+
 def bootstrap(metric: Metric, measured: Measurement, confidence: float, _: float | None) -> Bounds:
     """The quantiles of a bootstrap distribution at 1 - confidence and at confidence."""
     found = measured.quantiles
@@ -202,6 +207,8 @@ METHODS: Final[Mapping[str, Method]] = {
     "Hall": skewed,
     "GuardedHall": guarded,
     "Tango": paired,
+    "Paired": paired,
+    "Proportion": not_yet,
     "Bootstrap": bootstrap,
 }
 """How bounds are computed, by the name that a metric declares."""

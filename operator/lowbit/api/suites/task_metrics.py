@@ -15,6 +15,7 @@ def _share(name: str, meaning: str, bound: str | None) -> Metric:
     return Metric(
         name=name, title=name, meaning=meaning, better="Higher", greatest=1.0, bound=bound, perfect=True,
         loss=f"{name}Loss", unit="question",
+        unreachable=f'{name} is a share above 0, and none is above 1: write "0.9" for 90 percent, say',
     )  # fmt: skip
 
 
@@ -38,6 +39,13 @@ RECALL_LOSS = _loss("Recall", "Paired")
 SPECIFICITY_LOSS = _loss("Specificity", "Paired")
 PRECISION_LOSS = _loss("Precision", "ClassPrecision")
 F1_LOSS = _loss("F1", "ClassF1")
+
+PARSED_SHARE = Metric(
+    name="ParsedShare", title="Readable answers",
+    meaning="share of answers that the scorer could read; the others count as wrong", better="Higher", greatest=1.0,
+    bound=None, perfect=True, unit="question",
+)  # fmt: skip
+"""Reported only."""
 
 TASK_METRICS: Final = (
     ACCURACY, RECALL, SPECIFICITY, PRECISION, F1,

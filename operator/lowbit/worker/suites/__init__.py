@@ -16,6 +16,7 @@ from lowbit.worker.suites.base import (
     Summary,
 )
 from lowbit.worker.suites.fidelity import FidelityRunner
+from lowbit.worker.suites.generation import GenerationRunner
 
 __all__ = [
     "RUNNERS",
@@ -32,4 +33,4 @@ __all__ = [
 
 AnyRunner = Runner[Any, Any]
 
-RUNNERS: Mapping[str, AnyRunner] = {"fidelity": FidelityRunner()}
+RUNNERS: Mapping[str, AnyRunner] = {"fidelity": FidelityRunner(), "generation": GenerationRunner()}
