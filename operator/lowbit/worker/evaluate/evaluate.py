@@ -30,7 +30,7 @@ from lowbit.naming.canonical import digest
 from lowbit.naming.store_keys import report_key, result_key
 from lowbit.worker.engines import CLIENTS
 from lowbit.worker.engines.base import ENGINE_URL, UNKNOWN_VERSION, EngineClient
-from lowbit.worker.evaluate import decoding, results, speed
+from lowbit.worker.evaluate import decoding, health, results, speed
 from lowbit.worker.evaluate.log import read_log
 from lowbit.worker.evaluate.measured import Baseline, Measured, SuiteOf, load_baseline, suites_of
 from lowbit.worker.evaluate.stored import Asked, StoredResult, read_result
@@ -40,7 +40,7 @@ from lowbit.worker.report import report
 from lowbit.worker.store import Store
 from lowbit.worker.suites import RUNNERS, Ask, InterleavedRunner, SeparateRunner, Summary
 
-READY_SHARE, READ_SHARE, SPEED_SHARE = 0.05, 0.75, 0.93
+READY_SHARE, READ_SHARE, HEALTH_SHARE, ASKED_SHARE, SPEED_SHARE = 0.05, 0.7, 0.75, 0.82, 0.93
 """Ends of the parts of the work, as fractions of the whole."""
 
 
@@ -99,16 +99,18 @@ async def measure(
         ask = Ask(one.suite.name, one.settings, client, store.dataset, room, part)
         samples.append(await measure_suite(store, one, ask, original, version))
     if document.turn is not None or not suites:
-        return Measured(samples, [], [], version, longest)
+        return Measured(samples, [], [], [], version, longest)
     progress.report(READ_SHARE, "generating a few answers", force=True)
     texts = [one.runner.texts(found) for one, found in zip(suites, samples, strict=True)]
     prompt_tokens, output_tokens = decoding.lengths(room)
     prompts = decoding.prompts_of(texts[0], prompt_tokens)
     generated = await decoding.generate(client, prompts, output_tokens) if tells_logprobs(document) else []
+    progress.report(HEALTH_SHARE, "asking a few prompts as a client does", force=True)
+    answers = await health.ask(client, longest)
     every_text = [text for one in texts for text in one]
     fitting = speed.fit(document.protocol.speed, longest)
-    speeds = await speed.measure(client, every_text, fitting, progress.part(READ_SHARE, SPEED_SHARE))
-    return Measured(samples, generated, speeds, version, longest)
+    speeds = await speed.measure(client, every_text, fitting, progress.part(ASKED_SHARE, SPEED_SHARE))
+    return Measured(samples, generated, answers, speeds, version, longest)
 
 
 async def measure_suite(store: Store, one: SuiteOf, ask: Ask[Any], original: Any | None, version: str) -> Any:
@@ -168,6 +170,7 @@ def write(
     suites = suites_of(document)
     summaries = summarize(document, baseline, measured)
     rows = [row for summary in summaries.values() for row in summary.rows]
+    rows += health.rows(measured.health, baseline.result.health if baseline else [])
     result = StoredResult(
         evaluation=document.evaluation,
         summary=EvaluationSummary(measurements=rows, speed=measured.speed, kernels=measured.kernels),
@@ -183,6 +186,7 @@ def write(
         max_model_len=measured.max_model_len,
         decoding=decoding.summarize(measured.generated, baseline.result.generated if baseline else []),
         generated=measured.generated,
+        health=measured.health,
     )
     if document.turn is None:
         result = write_report(document, store, result, baseline, summaries)
@@ -217,7 +221,8 @@ def write_report(
     """Store the details and the report for people. The result with the report's path and digest."""
     results.write_details(store, document.evaluation, {name: one.details for name, one in summaries.items()})
     results.write_compared(store, document.evaluation, {name: one.samples for name, one in summaries.items()})
-    page = report.render(report.gather(document, store, result, baseline.result if baseline else None, summaries))
+    shown = report.gather(document, store, result, baseline.result if baseline else None, summaries)
+    page = report.render(shown)
     key = report_key(document.evaluation)
     store.write(key, page.encode())
     summary = result.summary.model_copy(

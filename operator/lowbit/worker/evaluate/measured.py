@@ -11,6 +11,7 @@ from lowbit.api.evaluation import ResolvedSuite, starts_of, suite_of
 from lowbit.api.status import SpeedSummary
 from lowbit.worker.engines.base import UNKNOWN_VERSION
 from lowbit.worker.evaluate import decoding, results, turns
+from lowbit.worker.evaluate.health_answer import HealthAnswer
 from lowbit.worker.evaluate.stored import StoredResult, damaged
 from lowbit.worker.store import Store
 from lowbit.worker.suites import RUNNERS, AnyRunner
@@ -39,6 +40,8 @@ class Measured:
     samples: list[Any]
     """By suite, in the protocol's order."""
     generated: list[decoding.Generated]
+    health: list[HealthAnswer]
+    """Answers to the prompts that every evaluation asks."""
     speed: list[SpeedSummary]
     engine_version: str
     max_model_len: int | None

@@ -18,6 +18,7 @@ from lowbit.api.evaluation import ResolvedSuite, suite_of
 from lowbit.api.status import ArtifactRecord, Measurement, SpeedSummary
 from lowbit.api.suites import metrics
 from lowbit.gate.bounds import NotANumberError, NotMeasuredError, bounds
+from lowbit.worker.evaluate import health
 from lowbit.worker.evaluate.stored import StoredResult
 from lowbit.worker.report import plots
 from lowbit.worker.store import Store
@@ -76,7 +77,10 @@ def gather(
     return ReportInput(
         result=result,
         baseline=baseline,
-        sections=[section for summary in summaries.values() for section in summary.sections],
+        sections=[
+            *(section for summary in summaries.values() for section in summary.sections),
+            *health.sections(result.health, baseline.health if baseline else []),
+        ],
         samples={name: worst(one.samples) for name, one in summaries.items() if one.samples},
         source_bytes=document.source_bytes,
         left_behind=document.left_behind,
