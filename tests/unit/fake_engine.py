@@ -44,11 +44,6 @@ def ids_of(text: str) -> list[int]:
     return [int(word) if word.isdigit() else 1 + ord(word[0]) % (VOCABULARY - 1) for word in known if word]
 
 
-def rendered(messages: list[dict[str, Any]]) -> str:
-    """A chat by the template: all contents."""
-    return " ".join(str(message.get("content") or "") for message in messages)
-
-
 @dataclass
 class FakeEngine:
     """Behaves as told, and remembers what it was asked."""
@@ -70,6 +65,8 @@ class FakeEngine:
     """Answers to texts are held back until so many were asked for at once."""
     at_once: int = 0
     requests: int = 0
+    today: str = ""
+    """What the template writes first, such as the date."""
     marks_end: bool = False
     """Whether the template shows how an answer ends, by the token END."""
     roles: tuple[str, ...] = ("user", "assistant")
@@ -122,10 +119,14 @@ class FakeEngine:
         if not messages:
             return web.json_response({"tokens": ids_of(body["prompt"])})
         if body["add_generation_prompt"]:
-            return web.json_response({"tokens": ids_of(rendered(messages))})
+            return web.json_response({"tokens": ids_of(self.rendered(messages))})
         assert not body["add_special_tokens"]
         end = [END] if messages[-1]["role"] == "assistant" and len(messages) > 1 and self.marks_end else []
-        return web.json_response({"tokens": ids_of(rendered(messages)) + end})
+        return web.json_response({"tokens": ids_of(self.rendered(messages)) + end})
+
+    def rendered(self, messages: list[dict[str, Any]]) -> str:
+        """A chat by the template: all contents."""
+        return " ".join([self.today, *(str(message.get("content") or "") for message in messages)])
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         """As a client of serving asks."""
@@ -133,7 +134,7 @@ class FakeEngine:
         assert body["model"] == MODEL
         if any(message["role"] not in self.roles for message in body["messages"]):
             return web.json_response({"error": {"message": "the template knows no such role"}}, status=400)
-        return self.said(request, body, ids_of(rendered(body["messages"])))
+        return self.said(request, body, ids_of(self.rendered(body["messages"])))
 
     def said(self, request: web.Request, body: dict[str, Any], prompt: list[int]) -> web.StreamResponse:
         """What say() answers, as a chat's or a text's completion."""

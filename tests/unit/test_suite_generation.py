@@ -185,6 +185,15 @@ async def test_a_candidate_is_asked_what_the_original_was_asked_and_nothing_agai
     assert not any("plus" in str(body["messages"]) for body in engine.asked), "its answers are in the store"
 
 
+async def test_a_template_that_writes_the_date_is_told(bench: Bench, tmp_path: Path) -> None:
+    dataset = make_dataset(bench.store, tmp_path, SUMS)
+    protocol = bench.protocol().model_copy(update={"suites": [suite(dataset)]})
+    await bench.run(FakeEngine(ORIGINAL, say=adds(), today="w8"), bench.document(protocol))
+    await bench.run(FakeEngine(ORIGINAL, say=adds(), today="w9"), bench.document(protocol, "baseline-1"))
+    page = (bench.store.read(report_key("eval-1")) or b"").decode()
+    assert f'(a template that writes the date, say)</td><td class="n">{COUNT}</td>' in page
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -6,8 +6,8 @@ from typing import Final
 
 from lowbit.api.suites.metric import Metric
 
-HEALTH: Final = "health"
-"""What the rows of an evaluation's own few prompts have in place of a suite's name."""
+HEALTH: Final = "Health"
+"""What the rows of an evaluation's own few prompts have in place of a suite's name, which has no capital letter."""
 
 
 def _share(name: str, title: str, meaning: str) -> Metric:

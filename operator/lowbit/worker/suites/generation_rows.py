@@ -108,13 +108,15 @@ def length_of(one: Answered) -> str:
 
 
 def accuracy(suite: str, part: Part, samples: ScoredAnswers, original: ScoredAnswers | None) -> list[Measurement]:
-    """Accuracy, its loss and what could be read, on some of the questions."""
+    """Accuracy and its loss on some of the questions; on all of them what could be read as well."""
     made = Rows(suite, part, units(part.asked))
     right = [samples.right(one) for one in part.asked]
     rows = [made.share(ACCURACY, right)]
     if original is not None:
         rows.append(made.loss([original.right(one) for one in part.asked], right))
-    return [*rows, made.share(PARSED_SHARE, [samples.parsed(one) for one in part.asked])]
+    if part.name is None:
+        rows.append(made.share(PARSED_SHARE, [samples.parsed(one) for one in part.asked]))
+    return rows
 
 
 def units(asked: Sequence[Answered]) -> list[str]:
@@ -214,11 +216,14 @@ def answers_section(suite: str, samples: ScoredAnswers, original: ScoredAnswers 
         ("Not readable, and so wrong", str(sum(not score.parsed for score in scores))),
     ]
     if original is not None:
-        pairs = [(original.right(a), samples.right(b)) for a, b in answers.pair(original.answers, asked)]
+        both = answers.pair(original.answers, asked)
+        pairs = [(original.right(a), samples.right(b)) for a, b in both]
         rows += [
+            ("Read as other tokens by the two models (a template that writes the date, say)",
+             str(sum(a.tokens != b.tokens for a, b in both))),
             ("Right in the original more often", str(sum(a > b for a, b in pairs))),
             ("Right in the candidate more often", str(sum(a < b for a, b in pairs))),
-        ]
+        ]  # fmt: skip
     categories = {one.question.category for one in asked.answered}
     text = "Questions are drawn by a seeded shuffle; equal ones count once."
     if len(categories) > MOST_CATEGORIES:
