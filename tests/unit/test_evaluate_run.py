@@ -28,6 +28,7 @@ from tests.unit.evaluation_bench import (
     make_bench,
     make_dataset,
     mean_of,
+    of_suites,
     per_text,
     value_of,
     words,
@@ -70,7 +71,7 @@ async def test_the_estimates_are_those_of_the_known_distributions(bench: Bench) 
         assert float(mean.value) == pytest.approx(values.mean(), rel=1e-4, abs=1e-5)
         assert float(mean.standard_error) == pytest.approx(values.std(ddof=1) / len(values) ** 0.5, rel=1e-3)
         assert mean_of(original, metric) is None, "nothing to compare with"
-    assert {row.count for row in candidate.summary.measurements} == {len(texts)} == {17}
+    assert {row.count for row in of_suites(candidate)} == {len(texts)} == {17}
     loss = per_text(lambda a, b: -ORIGINAL[a, b], texts)
     assert value_of(original, "Perplexity") == pytest.approx(loss.mean(), rel=1e-4)
     assert value_of(candidate, "Perplexity") == pytest.approx((loss + ratio).mean(), rel=1e-4)
@@ -109,7 +110,7 @@ async def test_the_same_text_many_times_counts_once_and_the_report_says_so(bench
     lines += [{"text": few[0].replace(" ", "  \n")}, {"text": few[1] + " w7"}]
     bench.dataset = make_dataset(bench.store, tmp_path, lines)
     original = await bench.run(FakeEngine(ORIGINAL), bench.document(bench.protocol(samples=300)))
-    assert {row.count for row in original.summary.measurements} == {8}
+    assert {row.count for row in of_suites(original)} == {8}
     page = (bench.store.read(report_key("baseline-1")) or b"").decode()
     assert '<td>Lines of the dataset</td><td class="n">322</td>' in page
     assert 'white space and Unicode</td><td class="n">314</td>' in page
@@ -135,7 +136,7 @@ async def test_a_model_that_answers_nan_fails_and_the_tokens_are_counted(bench: 
     broken = FakeEngine(np.full_like(ORIGINAL, np.nan), refuses_nan=answer == "an error")
     candidate = await bench.run(broken, bench.document(baseline="baseline-1"))
     tokens = sum(len(text) - 1 for text in bench.texts())
-    assert {row.not_finite for row in candidate.summary.measurements} == {tokens}
+    assert {row.not_finite for row in of_suites(candidate)} == {tokens}
     gate = ResolvedGate(
         suite="fidelity", maximum=[MaximumThreshold(metric="KLDivergence", value="5")], minimum=[], confidence="0.95"
     )
@@ -151,7 +152,7 @@ async def test_one_token_that_is_not_finite_fails_the_suite(bench: Bench) -> Non
     damaged_once = CANDIDATE.copy()
     damaged_once[bench.texts()[0][0]] = np.nan
     candidate = await bench.run(FakeEngine(damaged_once), bench.document(baseline="baseline-1"))
-    assert all(row.not_finite >= 1 for row in candidate.summary.measurements)
+    assert all(row.not_finite >= 1 for row in of_suites(candidate))
 
 
 async def test_texts_are_cut_to_what_the_engine_takes(bench: Bench) -> None:
@@ -195,8 +196,8 @@ async def test_a_new_suite_is_all_that_is_measured_anew_and_a_name_is_nothing_ne
     whole = [
         row.model_copy(update={"suite": "fidelity"}) for row in second.summary.measurements if row.suite == "texts"
     ]
-    assert whole == first.summary.measurements
-    assert {row.suite for row in second.summary.measurements} == {"texts", "short"}
+    assert whole == of_suites(first)
+    assert {row.suite for row in of_suites(second)} == {"texts", "short"}
 
 
 async def test_what_a_candidate_gave_for_other_texts_is_measured_anew(bench: Bench, tmp_path: Path) -> None:
@@ -210,7 +211,7 @@ async def test_what_a_candidate_gave_for_other_texts_is_measured_anew(bench: Ben
     await bench.run(FakeEngine(ORIGINAL), document)
     again = bench.document(baseline="baseline-2").model_copy(update={"evaluation": "eval-2"})
     found = await bench.run(FakeEngine(CANDIDATE), again)
-    assert {row.count for row in found.summary.measurements} == {8}
+    assert {row.count for row in of_suites(found)} == {8}
 
 
 async def test_what_another_version_of_the_engine_gave_is_measured_anew(bench: Bench) -> None:
@@ -233,7 +234,7 @@ async def test_a_finished_evaluation_is_reused_without_an_engine(bench: Bench) -
 
 async def test_the_result_fits_a_termination_message(bench: Bench) -> None:
     _, candidate = await bench.both()
-    assert len(candidate.model_dump_json(by_alias=True, exclude_none=True)) < 1500
+    assert len(candidate.model_dump_json(by_alias=True, exclude_none=True)) < 2200
 
 
 async def test_speed_is_measured_at_one_request_and_at_many(bench: Bench) -> None:

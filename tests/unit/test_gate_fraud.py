@@ -23,7 +23,7 @@ def verdicts(name: str, model: str, margin: str) -> set[str]:
     """Of every number of lost and gained answers that fits the table."""
     count, right = CLASSES[name]
     net = right["bf16"] - right[model]
-    found = set()
+    found: set[str] = set()
     for gained in range(max(0, -net), count - right["bf16"] + 1):
         lost = gained + net
         if lost > right["bf16"]:

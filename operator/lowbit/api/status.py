@@ -146,6 +146,8 @@ class Measurement(Tolerant):
         """The value on the metric's scale; None where there is none."""
         if self.pairs is not None:
             return (self.pairs.original_only - self.pairs.candidate_only) / max(self.count, 1)
+        if self.successes is not None:
+            return self.successes / max(self.count, 1)
         told = self.mean or self.quantiles
         return float(told.value) if told is not None else None
 

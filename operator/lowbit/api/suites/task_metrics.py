@@ -15,6 +15,7 @@ def _share(name: str, meaning: str, bound: str | None) -> Metric:
     return Metric(
         name=name, title=name, meaning=meaning, better="Higher", greatest=1.0, bound=bound, perfect=True,
         loss=f"{name}Loss", unit="question",
+        unreachable=f'{name} is a share above 0, and none is above 1: write "0.9" for 90 percent, say',
     )  # fmt: skip
 
 
@@ -37,18 +38,20 @@ SPECIFICITY = _share("Specificity", "share of the other questions that are not a
 PRECISION = _share("Precision", "share of the answers of a class that are right", None)
 F1 = _share("F1", "harmonic mean of a class's precision and recall", None)
 
-PARSED_SHARE = Metric(
-    name="ParsedShare", title="Parsed answers", meaning="share of answers that could be read", better="Higher",
-    greatest=1.0, bound=None, unit="question",
-)  # fmt: skip
-
 ACCURACY_LOSS = _loss("Accuracy", "Paired")
 RECALL_LOSS = _loss("Recall", "Paired")
 SPECIFICITY_LOSS = _loss("Specificity", "Paired")
 PRECISION_LOSS = _loss("Precision", "ClassPrecision")
 F1_LOSS = _loss("F1", "ClassF1")
 
+PARSED_SHARE = Metric(
+    name="ParsedShare", title="Readable answers",
+    meaning="share of answers that the scorer could read; the others count as wrong", better="Higher", greatest=1.0,
+    bound=None, perfect=True, unit="question",
+)  # fmt: skip
+"""Reported only."""
+
 TASK_METRICS: Final = (
-    ACCURACY, RECALL, SPECIFICITY, PRECISION, F1, PARSED_SHARE,
+    ACCURACY, RECALL, SPECIFICITY, PRECISION, F1,
     ACCURACY_LOSS, RECALL_LOSS, SPECIFICITY_LOSS, PRECISION_LOSS, F1_LOSS,
 )  # fmt: skip

@@ -37,6 +37,13 @@ def gate_of(document: EvaluateDocument, suite: str, attempt: CountedAttempt | No
     return Ending(gate_at(found.gate, found.attempts, attempt.ordinal if attempt is not None else 1), found.candidates)
 
 
+class Against(NamedTuple):
+    """What a suite's samples are compared with, and what ends measuring them early."""
+
+    original: Any | None
+    gate: Ending | None
+
+
 async def measure(runner: Runner[Any, Any], ask: Ask[Any], original: Any | None, gate: Ending | None) -> Any:
     """Samples of one model: all of them, or as many as decide the gate."""
     if not isinstance(runner, LookingRunner) or gate is None or original is None:

@@ -17,6 +17,7 @@ from lowbit.naming.canonical import digest
 from lowbit.naming.names import evaluation_name
 from lowbit.naming.store_keys import result_key
 from lowbit.worker.evaluate.decoding import DecodingSummary, Generated
+from lowbit.worker.evaluate.health_answer import HealthAnswer
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.store import Store
 
@@ -41,6 +42,8 @@ class StoredResult(EvaluateResult):
     """As the engine reported it."""
     decoding: DecodingSummary | None = None
     generated: list[Generated] = Field(default_factory=list)
+    health: list[HealthAnswer] = Field(default_factory=list)
+    """Answers to the prompts that every evaluation asks."""
 
 
 @dataclass(frozen=True)

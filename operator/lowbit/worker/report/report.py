@@ -18,16 +18,19 @@ from lowbit.api.evaluation import ResolvedSuite, suite_of
 from lowbit.api.status import ArtifactRecord, Measurement, SpeedSummary
 from lowbit.api.suites import metrics
 from lowbit.gate.bounds import NotANumberError, NotMeasuredError, bounds
+from lowbit.worker.evaluate import health
 from lowbit.worker.evaluate.stored import StoredResult
 from lowbit.worker.report import plots
 from lowbit.worker.store import Store
 from lowbit.worker.store.indexes import read_artifact_index
-from lowbit.worker.suites import RUNNERS, Section
+from lowbit.worker.suites import RUNNERS, ComparedSample, Section, Summary
 
 TEMPLATE = Path(__file__).with_name("template.html")
 CONFIDENCE = 0.95
 """Confidence of the bounds in the report. The gate computes its own bounds, and may ask for more."""
 WORST_MODULES = 5
+SHOWN_SAMPLES = 20
+"""Of each suite; the store has all of them."""
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 BLOCK = re.compile(r"(?:^|\.)(?:layers|h|blocks|block)\.(\d+)\.(.+)$")
 
@@ -48,6 +51,8 @@ class ReportInput:
     baseline: StoredResult | None
     sections: Sequence[Section]
     """Parts that only one suite has."""
+    samples: Mapping[str, Sequence[ComparedSample]]
+    """By suite: what both models answered, the worst first; at most SHOWN_SAMPLES of each."""
     source_bytes: int
     left_behind: Sequence[str]
     removed: Mapping[str, int]
@@ -63,7 +68,8 @@ def gather(
     store: Store,
     result: StoredResult,
     baseline: StoredResult | None,
-    sections: Sequence[Section],
+    summaries: Mapping[str, Summary],
+    more: Sequence[Section] = (),
 ) -> ReportInput:
     """Add the quantizer's report from the store. Missing parts are left out: the report decides nothing."""
     index: dict[str, Any] = {}
@@ -72,7 +78,12 @@ def gather(
     return ReportInput(
         result=result,
         baseline=baseline,
-        sections=sections,
+        sections=[
+            *(section for summary in summaries.values() for section in summary.sections),
+            *health.sections(result.health, baseline.health if baseline else []),
+            *more,
+        ],
+        samples={name: worst(one.samples) for name, one in summaries.items() if one.samples},
         source_bytes=document.source_bytes,
         left_behind=document.left_behind,
         removed=document.removed,
@@ -81,6 +92,11 @@ def gather(
         modules=parse_modules(index.get("modules")),
         rounded=parse_rounded(index.get("modules")),
     )
+
+
+def worst(samples: Sequence[ComparedSample]) -> list[ComparedSample]:
+    """SHOWN_SAMPLES of them: those on which the candidate is worst, first."""
+    return sorted(samples, key=lambda one: (-one.score, one.id))[:SHOWN_SAMPLES]
 
 
 def parse_modules(rows: Any) -> list[Module]:

@@ -8,6 +8,7 @@ from typing import Any
 from lowbit.worker.suites.base import (
     Arrays,
     Ask,
+    ComparedSample,
     InterleavedRunner,
     LookingRunner,
     Part,
@@ -17,12 +18,14 @@ from lowbit.worker.suites.base import (
     Summary,
 )
 from lowbit.worker.suites.fidelity import FidelityRunner
+from lowbit.worker.suites.generation import GenerationRunner
 
 __all__ = [
     "RUNNERS",
     "AnyRunner",
     "Arrays",
     "Ask",
+    "ComparedSample",
     "InterleavedRunner",
     "LookingRunner",
     "Part",
@@ -34,4 +37,4 @@ __all__ = [
 
 AnyRunner = Runner[Any, Any]
 
-RUNNERS: Mapping[str, AnyRunner] = {"fidelity": FidelityRunner()}
+RUNNERS: Mapping[str, AnyRunner] = {"fidelity": FidelityRunner(), "generation": GenerationRunner()}
