@@ -22,7 +22,7 @@ from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol, Turn
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.recipes import ResolvedRecipe
-from lowbit.api.status import ArtifactRecord, EvaluationSummary
+from lowbit.api.status import ArtifactRecord, EvaluationSummary, Verdict
 
 EXIT_REFUSED = 64
 """A permanent error: bad data, or a model that is refused."""
@@ -71,7 +71,7 @@ class PrepareDocument(StageDocument):
     """QuantizedModel's name, for messages and for the revisions."""
     namespace: str
     spec: QuantizedModelSpec
-    """Without serving and jobs: no revision is made from them."""
+    """Without serving, jobs and evaluation.compare: no revision is made from them."""
     platform: Platform
     """Without the proxy, which is in the environment."""
 
@@ -87,6 +87,21 @@ class QuantizeDocument(StageDocument):
     """Absent if the recipe needs none."""
     artifact_hash: str
     device: Literal["GPU", "CPU"]
+
+
+class OtherCandidate(Tolerant):
+    """A candidate that was judged before, whose evaluation is in the store: it is shown beside this one."""
+
+    name: str
+    """Short name of its recipe."""
+    evaluation: str
+    """Name of its ModelEvaluation."""
+    model: EvaluatedModel
+    runtime_key: str
+    """Hash of the engine that it was measured in."""
+    bytes: int
+    """Size of its files."""
+    verdict: Verdict
 
 
 class EvaluateDocument(StageDocument):
@@ -114,6 +129,10 @@ class EvaluateDocument(StageDocument):
     """Files beside the original that were not copied, for report.html."""
     removed: dict[str, int] = Field(default_factory=dict)
     """Lines that were left out of the calibration datasets because they are evaluated on, for report.html."""
+    candidate: str | None = None
+    """Short name of the candidate's recipe, if there are others to compare it with, for report.html."""
+    others: list[OtherCandidate] = Field(default_factory=list)
+    """Candidates of the same QuantizedModel that were judged before, with evaluation.compare: All, for report.html."""
     artifact_hash: str | None = None
     """Finds the candidate's quantize report (per-module losses) in the store, for report.html."""
 

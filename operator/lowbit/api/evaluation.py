@@ -155,8 +155,15 @@ class SpeedMeasurement(Wire):
     """Tokens generated for each request."""
 
 
+Compare = Literal["FirstPassing", "All"]
+
+
 class Evaluation(Wire):
     """How the candidate is compared with the original, in the engine that will serve it."""
+
+    compare: Compare = "FirstPassing"
+    """FirstPassing: candidates after the first that passes are neither made nor measured. All: they are, once the first
+    one serves, and status.comparison shows every candidate beside the original; which one is served does not change."""
 
     suites: list[Suite] = Field(min_length=1, max_length=16)
     """What is measured; all gates must pass."""

@@ -12,7 +12,16 @@ from lowbit.api.pods import Jobs
 from lowbit.api.recipes import RECIPES, Recipe
 from lowbit.api.references import Source
 from lowbit.api.serving import Serving
-from lowbit.api.status import ArtifactRecord, Condition, EvaluationSummary, Failure, Progress, Stage, VerdictRecord
+from lowbit.api.status import (
+    ArtifactRecord,
+    ComparedModel,
+    Condition,
+    EvaluationSummary,
+    Failure,
+    Progress,
+    Stage,
+    VerdictRecord,
+)
 
 CALIBRATED = " and ".join(kind.name for kind in RECIPES if kind.calibrated)
 
@@ -56,7 +65,7 @@ class QuantizedModelStatus(Tolerant):
 
     observed_generation: int = 0
     conditions: list[Condition] = Field(default_factory=list)
-    """Available, Ready; Reconciling and Stalled only while they hold."""
+    """Available, Ready; Reconciling and Stalled only while they hold; Compared only with evaluation.compare: All."""
     stage: Stage = "Pending"
     reason: str | None = None
     """Reason of the Ready condition, for kubectl get."""
@@ -71,6 +80,8 @@ class QuantizedModelStatus(Tolerant):
     """The last verdict."""
     evaluation: EvaluationSummary | None = None
     """The measurements behind the last verdict."""
+    comparison: list[ComparedModel] | None = None
+    """The original and each candidate, with evaluation.compare: All."""
     endpoint: str | None = None
     """URL of the OpenAI-compatible API inside the cluster."""
     replicas: int = 0

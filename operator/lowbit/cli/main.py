@@ -14,10 +14,10 @@ from rich.console import Console
 
 from lowbit.api.facts import ModelFacts
 from lowbit.api.platform import Platform
-from lowbit.api.quantizedmodel import QuantizedModel
+from lowbit.api.quantizedmodel import QuantizedModel, QuantizedModelStatus
 from lowbit.cli.facts import UnreadableConfigError, read_facts
 from lowbit.cli.plan import plan
-from lowbit.cli.show import show_plan, show_problems
+from lowbit.cli.show import show_comparison, show_plan, show_problems
 from lowbit.schema import crd
 from lowbit.schema import reference as crd_reference
 from lowbit.schema.check import WRITTEN_BY_PEOPLE, check_manifest
@@ -52,6 +52,9 @@ def parser() -> argparse.ArgumentParser:
     planned.add_argument("--config", type=Path, help="the model's config.json, or its folder: checks the model too")
     planned.add_argument("--platform", type=Path, help="the platform's settings, as the operator gets them (YAML)")
     planned.set_defaults(run=run_plan)
+    shown = commands.add_parser("show", help="print the comparison of all candidates as a table")
+    shown.add_argument("file", type=Path, metavar="FILE", help="kubectl get quantizedmodel NAME -o yaml; - is stdin")
+    shown.set_defaults(run=run_show)
     for name, about, pages in (
         ("crds", "write the CustomResourceDefinitions", crd.files),
         ("reference", "write the reference in Markdown", crd_reference.files),
@@ -84,6 +87,26 @@ def run_plan(parsed: argparse.Namespace, console: Console) -> int:
     if not manifests:
         raise UnreadableError(f"{parsed.file} holds no {' and no '.join(WRITTEN_BY_PEOPLE)}: give a file that does")
     return max(plan_one(manifest, platform, facts, console) for manifest in manifests)
+
+
+def run_show(parsed: argparse.Namespace, console: Console) -> int:
+    """Print what every QuantizedModel of a file has compared."""
+    listed = [item for one in documents(parsed.file) for item in one.get("items", [one])]
+    models = [one for one in listed if isinstance(one, dict) and one.get("kind") == "QuantizedModel"]
+    if not models:
+        raise UnreadableError(f"{parsed.file} holds no QuantizedModel: write kubectl get quantizedmodel NAME -o yaml")
+    for model in models:
+        name = str(model.get("metadata", {}).get("name", ""))
+        try:
+            rows = QuantizedModelStatus.model_validate(model.get("status") or {}).comparison
+        except ValidationError as error:
+            raise UnreadableError(f"the status of {name} cannot be read: {error}") from error
+        if rows:
+            show_comparison(console, name, rows)
+        else:
+            nothing = f"QuantizedModel {name} has compared nothing yet: evaluation.compare: All asks for it"
+            console.print(nothing, markup=False, highlight=False)
+    return 0
 
 
 def plan_one(manifest: Mapping[str, Any], platform: Platform, facts: ModelFacts | None, console: Console) -> int:

@@ -100,10 +100,16 @@ def plan(name: str, spec: QuantizedModelSpec, platform: Platform, facts: ModelFa
         revisions=tuple(planned_revision(i, c, spec, facts) for i, c in enumerate(spec.candidates)),
         jobs=jobs,
         serving=f"{replicas} x {engine_gpus(engine) or 'no'} GPU" if spec.serving else "nothing: Ready means passed",
-        gpus_at_once=max([serving_gpus, *(job.gpus for job in jobs)]),
+        gpus_at_once=at_once(spec, serving_gpus, max(job.gpus for job in jobs)),
         not_checked=(() if facts else NOT_CHECKED_WITHOUT_CONFIG) + NEVER_CHECKED,
         notes=notes(spec, facts),
     )
+
+
+def at_once(spec: QuantizedModelSpec, serving: int, job: int) -> int:
+    """GPUs that are in use together: a comparison's Jobs run beside what serves."""
+    beside = spec.evaluation.compare == "All" and len(spec.candidates) > 1
+    return serving + job if beside else max(serving, job)
 
 
 def problems(spec: QuantizedModelSpec, platform: Platform, facts: ModelFacts | None) -> tuple[Problem, ...]:
@@ -126,8 +132,12 @@ def gpus(device: Device, count: int) -> int:
     return count if device == "GPU" else 0
 
 
-def when(index: int) -> str:
-    return "first" if index == 0 else f"when candidate {index - 1} has not passed"
+def when(index: int, spec: QuantizedModelSpec) -> str:
+    if index == 0:
+        return "first"
+    if spec.evaluation.compare == "All":
+        return f"after candidate {index - 1}; beside serving, once one has passed"
+    return f"when candidate {index - 1} has not passed"
 
 
 def planned_revision(index: int, recipe: Recipe, spec: QuantizedModelSpec, facts: ModelFacts | None) -> PlannedRevision:
@@ -137,11 +147,11 @@ def planned_revision(index: int, recipe: Recipe, spec: QuantizedModelSpec, facts
     label = changed(kind.draft_label(member, fitting), recipe.engine)
     artifact = kind.artifact_bytes(member, fitting) if fitting is not None else None
     if facts is None or fitting is None or artifact is None:
-        return PlannedRevision(index, label, when(index))
+        return PlannedRevision(index, label, when(index, spec))
     ranks = fitting.tensor_parallel_size
     tokens = facts.length(engine_of(spec.engine)[1].max_model_len)
     size = Estimate(artifact, needed(facts, artifact, ranks, tokens), cache_bytes(facts, ranks, PER_TOKENS))
-    return PlannedRevision(index, label, when(index), size, round(facts.weight_bytes / artifact, 2))
+    return PlannedRevision(index, label, when(index, spec), size, round(facts.weight_bytes / artifact, 2))
 
 
 def planned_jobs(name: str, spec: QuantizedModelSpec, platform: Platform) -> tuple[PlannedJob, ...]:
@@ -153,10 +163,10 @@ def planned_jobs(name: str, spec: QuantizedModelSpec, platform: Platform) -> tup
     for index, candidate in enumerate(spec.candidates):
         made_before = any(other.member() == candidate.member() for other in spec.candidates[:index])
         if recipe_of(candidate)[0].made_here and not made_before:
-            quantize = Takes(when(index), gpus(options.quantize.device, 1), platform.worker_image)
+            quantize = Takes(when(index, spec), gpus(options.quantize.device, 1), platform.worker_image)
             jobs.append(job("quantize", "quantize-<hash>", options.quantize, quantize))
         resolved = resolve_engine(spec.engine, platform, candidate.engine)
-        engine = Takes(when(index), engine_gpus(resolved), resolved_engine(resolved)[1].image)
+        engine = Takes(when(index, spec), engine_gpus(resolved), resolved_engine(resolved)[1].image)
         before = ["baseline"] if index == 0 else []
         in_turn = ["turn"] * 2 * max(map(planned_starts, spec.evaluation.suites))
         jobs += [

@@ -6,6 +6,7 @@ from lowbit.api.base import GROUP, Wire
 from lowbit.api.engine import Resources
 from lowbit.api.engines import engine_of
 from lowbit.api.engines.base import EngineSettings
+from lowbit.api.evaluation import Compare
 from lowbit.api.modelevaluation import ModelEvaluationSpec
 from lowbit.api.modelrevision import ModelRevisionSpec
 from lowbit.api.pods import Jobs
@@ -15,6 +16,7 @@ from lowbit.naming.canonical import digest, short
 MAX_MODEL_NAME = 42
 """Longest name of a QuantizedModel: 63 less the longest suffix (-prepare-, a hash, and -2 of a second attempt)."""
 
+DEFAULT_COMPARE: Compare = "FirstPassing"
 DEFAULT_SHM_SIZE: str = EngineSettings().shm_size
 _NO_RESOURCES, _NO_JOBS = Resources(), Jobs()
 
@@ -49,14 +51,16 @@ LOGGING_ANNOTATION = f"{GROUP}/engine-logging"
 
 
 def input_hash(spec: QuantizedModelSpec) -> str:
-    """Hash of what a revision is made from: the spec without serving, jobs, and the engine's CPU and memory.
+    """Hash of what a revision is made from: without serving, jobs, evaluation.compare, and the engine's CPU and memory.
 
     Platform settings are not in it, so that a changed platform default starts nothing by itself.
     """
     kind, settings = engine_of(spec.engine)
     same = settings.model_copy(update={"resources": _NO_RESOURCES, "shm_size": DEFAULT_SHM_SIZE, "gpu": None})
     engine = spec.engine.model_copy(update={kind.name: same})
-    return digest("input", spec.model_copy(update={"serving": None, "jobs": _NO_JOBS, "engine": engine}))
+    evaluation = spec.evaluation.model_copy(update={"compare": DEFAULT_COMPARE})
+    changes = {"serving": None, "jobs": _NO_JOBS, "engine": engine, "evaluation": evaluation}
+    return digest("input", spec.model_copy(update=changes))
 
 
 class _Digest(Wire):

@@ -12,6 +12,7 @@ from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.stages import EVALUATE
 from lowbit.api.status import ArtifactRecord, Condition, EvaluationSummary, Failure, Stage
+from lowbit.decide.comparison import others
 from lowbit.decide.conditions import Subject, condition
 from lowbit.decide.engines import record_engine
 from lowbit.decide.jobs.request import JobRequest
@@ -130,7 +131,8 @@ def in_engine(asked: EvaluationRequest, seen: Observed[ModelEvaluation]) -> Stag
         engine=field_path(model.engine),
         make=lambda run_: topology_of(spec.engine).evaluation(
             Context(revision.meta.namespace, asked.store, frozen_platform(revision.body.spec, snapshot.platform)),
-            [user(snapshot)], Evaluation(name, spec, revision.body.spec, engine_of(model.engine)[1]), run_,
+            [user(snapshot)],
+            Evaluation(name, spec, revision.body.spec, engine_of(model.engine)[1], others(snapshot, revision)), run_,
         ),
     )  # fmt: skip
     result = run(snapshot, asked.clock, request)
@@ -235,14 +237,26 @@ def _without_tag(image: str) -> str:
 
 
 def attempts(snapshot: Snapshot, revision: Observed[ModelRevision]) -> int:
-    """Revisions of this QuantizedModel that were judged on the same evaluation data, this one included."""
-    mine = _data(revision)
-    judged = [
+    """Revisions of this QuantizedModel that were judged on the same evaluation data, this one included.
+
+    A candidate after one that has passed is only compared: nothing was tried with it.
+    """
+    mine, spec = _data(revision), revision.body.spec
+    judged = [each for each in snapshot.revisions if each.body.status.verdict is not None]
+    passed: dict[str, int] = {}
+    for each in judged:
+        if each.body.status.verdict is not None and each.body.status.verdict.verdict == "Passed":
+            hash_, candidate = each.body.spec.input_hash, each.body.spec.candidate
+            passed[hash_] = min(candidate, passed.get(hash_, candidate))
+    tried = [
         other
-        for other in snapshot.revisions
-        if other.body.status.verdict is not None and other.meta.name != revision.meta.name and mine & _data(other)
+        for other in judged
+        if other.meta.name != revision.meta.name
+        and mine & _data(other)
+        and other.body.spec.candidate <= passed.get(other.body.spec.input_hash, other.body.spec.candidate)
+        and not (other.body.spec.input_hash == spec.input_hash and other.body.spec.candidate > spec.candidate)
     ]
-    return len(judged) + 1
+    return len(tried) + 1
 
 
 def _data(revision: Observed[ModelRevision]) -> set[str]:

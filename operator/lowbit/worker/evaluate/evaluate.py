@@ -35,7 +35,7 @@ from lowbit.worker.evaluate.log import read_log
 from lowbit.worker.evaluate.stored import Asked, StoredResult, damaged, read_result
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import RefusalError
-from lowbit.worker.report import report
+from lowbit.worker.report import comparison, report
 from lowbit.worker.store import Store
 from lowbit.worker.suites import RUNNERS, AnyRunner, Ask, InterleavedRunner, SeparateRunner, Summary
 
@@ -285,8 +285,10 @@ def write_report(
 ) -> StoredResult:
     """Store the details and the report for people. The result with the report's path and digest."""
     results.write_details(store, document.evaluation, {name: one.details for name, one in summaries.items()})
-    sections = [section for summary in summaries.values() for section in summary.sections]
-    page = report.render(report.gather(document, store, result, baseline.result if baseline else None, sections))
+    original = baseline.result if baseline else None
+    sections = comparison.sections(comparison.rows_of(document, store, result, original))
+    sections += [section for summary in summaries.values() for section in summary.sections]
+    page = report.render(report.gather(document, store, result, original, sections))
     key = report_key(document.evaluation)
     store.write(key, page.encode())
     summary = result.summary.model_copy(
