@@ -164,9 +164,10 @@ class PrepareResult(Tolerant):
     source: Digest
     facts: ModelFacts
     datasets: dict[str, Digest]
-    """By the dataset's key: calibration/<name> or evaluation/<suite name>."""
+    """By the dataset's key: calibration/<name>, calibration/<candidate's index>/<name> or evaluation/<suite name>."""
     removed: dict[str, int] = Field(default_factory=dict)
-    """Lines that were left out of calibration datasets, because they are evaluated on, by the dataset's name."""
+    """Lines that were left out of calibration datasets, because they are evaluated on, by the dataset's key without
+    calibration/."""
     artifacts: dict[str, Digest] = Field(default_factory=dict)
     """Digests of artifact candidates, by the candidate's index as text."""
     artifact_bytes: dict[str, int] = Field(default_factory=dict)

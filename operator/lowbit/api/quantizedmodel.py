@@ -36,7 +36,8 @@ class QuantizedModelSpec(Wire):
     candidates: list[Recipe] = Field(min_length=1, max_length=8)
     """Recipes in order of preference: the first that passes its gate is served."""
     calibration: Calibration | None = Field(
-        default=None, description=f"Texts for quantizers that need them; required by {CALIBRATED}."
+        default=None,
+        description=f"Texts for quantizers that need them; required by {CALIBRATED}, unless the candidate has its own.",
     )
     evaluation: Evaluation
     """How a candidate is compared with the original, and what it must show."""
@@ -46,6 +47,15 @@ class QuantizedModelSpec(Wire):
     """How it is served. Without it Lowbit quantizes and gates, and Ready means passed."""
     jobs: Jobs = Jobs()
     """How the Jobs run."""
+
+    def calibration_of(self, candidate: int) -> Calibration | None:
+        """What a candidate is calibrated on: its own texts, or the model's."""
+        return self.candidates[candidate].calibration or self.calibration
+
+    def calibrations(self) -> dict[int | None, Calibration]:
+        """Every calibration: the model's under None, and candidates' own under their indexes."""
+        own = {index: each.calibration for index, each in enumerate(self.candidates)}
+        return {index: each for index, each in [(None, self.calibration), *own.items()] if each is not None}
 
 
 class RevisionSummary(Tolerant):

@@ -14,7 +14,7 @@ from lowbit.api.pods import JobOptions
 from lowbit.api.problem import Problem
 from lowbit.api.quantity import human, quantity
 from lowbit.api.quantizedmodel import QuantizedModelSpec
-from lowbit.api.recipes import Recipe, changed, recipe_of
+from lowbit.api.recipes import Recipe, calibrated, changed, recipe_of
 from lowbit.architecture.support import check_support
 from lowbit.desired.topology import topology_of
 from lowbit.gate.counts import check_counts
@@ -144,7 +144,8 @@ def planned_revision(index: int, recipe: Recipe, spec: QuantizedModelSpec, facts
     """One candidate with its label and sizes, as far as they are known."""
     kind, member = recipe_of(recipe)
     fitting = fitting_of(spec, facts) if facts is not None else None
-    label = changed(kind.draft_label(member, fitting), recipe.engine)
+    own = [each.name for each in recipe.calibration.datasets] if recipe.calibration is not None else []
+    label = calibrated(changed(kind.draft_label(member, fitting), recipe.engine), own)
     artifact = kind.artifact_bytes(member, fitting) if fitting is not None else None
     if facts is None or fitting is None or artifact is None:
         return PlannedRevision(index, label, when(index, spec))
@@ -161,7 +162,7 @@ def planned_jobs(name: str, spec: QuantizedModelSpec, platform: Platform) -> tup
     prepare = Takes("first", 0, platform.operator_image)
     jobs = [job("prepare", prepare_job_name(name, input_hash(spec)), options.prepare, prepare)]
     for index, candidate in enumerate(spec.candidates):
-        made_before = any(other.member() == candidate.member() for other in spec.candidates[:index])
+        made_before = any(_same_artifact(other, candidate) for other in spec.candidates[:index])
         if recipe_of(candidate)[0].made_here and not made_before:
             quantize = Takes(when(index, spec), gpus(options.quantize.device, 1), platform.worker_image)
             jobs.append(job("quantize", "quantize-<hash>", options.quantize, quantize))
@@ -174,6 +175,10 @@ def planned_jobs(name: str, spec: QuantizedModelSpec, platform: Platform) -> tup
             for evaluation in (*before, *in_turn, "eval")
         ]
     return tuple(jobs)
+
+
+def _same_artifact(one: Recipe, other: Recipe) -> bool:
+    return one.member() == other.member() and one.calibration == other.calibration
 
 
 def planned_starts(suite: Suite) -> int:
@@ -202,7 +207,7 @@ def notes(spec: QuantizedModelSpec, facts: ModelFacts | None) -> tuple[str, ...]
     found = ["Jobs whose result the store already holds are not made; the baseline is shared by all that ask for it."]
     if facts is None:
         return tuple(found)
-    if spec.calibration and any(recipe_of(candidate)[0].calibrated for candidate in spec.candidates):
+    if spec.calibrations() and any(recipe_of(candidate)[0].calibrated for candidate in spec.candidates):
         found.append(host_memory(spec, facts))
     if not facts.linear:
         found.append(f"Sizes are not known from the configuration of a {facts.model_type}: prepare reads the tensors.")

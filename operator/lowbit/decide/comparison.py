@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from lowbit.api.documents import OtherCandidate
 from lowbit.api.modelrevision import ModelRevision
-from lowbit.api.recipes import label
 from lowbit.api.status import ComparedModel
 from lowbit.decide.remembered import candidate_of, input_hash, once
 from lowbit.gate.deciding import deciding_check
@@ -42,7 +41,7 @@ def _other(revision: Observed[ModelRevision]) -> OtherCandidate | None:
         return None
     name, asked, _ = candidate_of(revision, status.artifact.digest)
     return OtherCandidate(
-        name=label(spec.recipe, spec.engine_changes), evaluation=name, model=asked.model, runtime_key=asked.runtime_key,
+        name=spec.label, evaluation=name, model=asked.model, runtime_key=asked.runtime_key,
         bytes=status.artifact.bytes, verdict=status.verdict.verdict,
     )  # fmt: skip
 
@@ -72,7 +71,7 @@ def _row(snapshot: Snapshot, revision: Observed[ModelRevision]) -> ComparedModel
     seen = snapshot.evaluations.get(status.evaluation or "")
     summary = seen.body.status.summary if seen is not None else None
     return ComparedModel(
-        name=label(spec.recipe, spec.engine_changes), candidate=spec.candidate, revision=revision.meta.name,
+        name=spec.label, candidate=spec.candidate, revision=revision.meta.name,
         evaluation=status.evaluation,
         bytes=status.artifact.bytes if status.artifact is not None else None,
         ratio=status.artifact.ratio if status.artifact is not None else None,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from lowbit.api.modelevaluation import ModelEvaluation
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.quantizedmodel import QuantizedModelStatus, RevisionSummary
-from lowbit.api.recipes import label
 from lowbit.api.status import Condition, EvaluationSummary, Failure, Progress, Stage
 from lowbit.decide.comparison import compares_all, comparison, of_generation
 from lowbit.decide.conditions import Subject, condition
@@ -53,7 +52,7 @@ def summary(revision: Observed[ModelRevision] | None) -> RevisionSummary | None:
 def _summary(revision: Observed[ModelRevision]) -> RevisionSummary:
     spec, status = revision.body.spec, revision.body.status
     return RevisionSummary(
-        name=revision.meta.name, candidate=spec.candidate, recipe=label(spec.recipe, spec.engine_changes),
+        name=revision.meta.name, candidate=spec.candidate, recipe=spec.label,
         verdict=status.verdict.verdict if status.verdict else None, artifact=status.artifact,
     )  # fmt: skip
 

@@ -10,7 +10,6 @@ from pydantic.alias_generators import to_camel
 from lowbit.api.evaluation import suite_of
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStoreSpec
-from lowbit.api.recipes import label
 from lowbit.api.status import Failure
 from lowbit.decide.comparison import of_generation
 from lowbit.decide.outcome import Clock, StageResult
@@ -165,7 +164,7 @@ def _fallen_back(snapshot: Snapshot, revisions: list[Observed[ModelRevision]], w
 
 def outcome(revision: Observed[ModelRevision]) -> str:
     """What became of a candidate, for people."""
-    status, name = revision.body.status, label(revision.body.spec.recipe, revision.body.spec.engine_changes)
+    status, name = revision.body.status, revision.body.spec.label
     if status.verdict is not None:
         return f"{name}: {status.verdict.verdict}, {status.verdict.message}"
     return f"{name}: {status.failure.reason}, {status.failure.message}" if status.failure is not None else name

@@ -11,7 +11,6 @@ from lowbit.api.engines.base import EngineSettings
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.paths import ENGINE_LOGGING_PATH
 from lowbit.api.platform import Platform
-from lowbit.api.recipes import label
 from lowbit.api.stages import EVALUATE
 from lowbit.desired.common import Manifest, OwnerReference, labels, resources
 from lowbit.desired.context import Context, Evaluation, JobRun
@@ -120,7 +119,7 @@ def _document(evaluation: Evaluation, access: StoreAccess) -> EvaluateDocument:
         if revision.calibration is not None and made
         else {},
         turns=[evaluation_name(each) for each in turn_specs(revision, spec.model.digest)] if made else [],
-        candidate=label(revision.recipe, revision.engine_changes) if evaluation.others and made else None,
+        candidate=revision.label if evaluation.others and made else None,
         others=list(evaluation.others) if made and spec.turn is None else [],
         artifact_hash=revision.artifact_hash if made else None,
     )

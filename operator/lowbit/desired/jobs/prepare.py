@@ -75,7 +75,7 @@ def locations(spec: QuantizedModelSpec) -> Iterator[Location]:
     holders = [
         spec.source,
         *(place for candidate in spec.candidates for place in _reads(candidate)),
-        *(spec.calibration.datasets if spec.calibration else ()),
+        *(dataset for calibration in spec.calibrations().values() for dataset in calibration.datasets),
         *(dataset for suite in spec.evaluation.suites for dataset in datasets_of(suite).values()),
     ]
     for holder in holders:
