@@ -73,7 +73,9 @@ def test_without_one_of_its_own_a_candidate_has_the_hash_that_it_had(store: PVCS
     assert freeze("small", two_sets(), Platform(), both)[0].artifact_hash == before.artifact_hash
 
 
-def test_texts_of_a_candidate_that_are_evaluated_on_are_refused(store: PVCStore, mounts: Mounts, tmp_path: Path) -> None:
+def test_texts_of_a_candidate_that_are_evaluated_on_are_refused(
+    store: PVCStore, mounts: Mounts, tmp_path: Path
+) -> None:
     inputs.write_lines(tmp_path / "maps" / "texts" / "other.jsonl", [*inputs.texts(50, 10), *inputs.texts(101, 1)])
     with pytest.raises(RefusalError) as error:
         prepare(inputs.prepare_document(two_sets()), store, inputs.silence(), mounts=mounts)
@@ -92,7 +94,7 @@ def test_they_are_left_out_where_the_candidate_says_so(store: PVCStore, mounts: 
 
 
 def test_too_few_texts_name_the_candidates_field(store: PVCStore, mounts: Mounts) -> None:
-    with pytest.raises(RefusalError, match="spec.candidates\\[1\\].calibration.samples to at most 10") as error:
+    with pytest.raises(RefusalError, match=r"spec\.candidates\[1\]\.calibration\.samples to at most 10") as error:
         prepare(inputs.prepare_document(two_sets(samples=64)), store, inputs.silence(), mounts=mounts)
     assert error.value.refusal.reason == "TooFewTexts"
 
