@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -16,6 +16,8 @@ from aiohttp import web
 
 VOCABULARY = 48
 MODEL = "model"
+END = 0
+"""The token that ends an answer."""
 Matrix = npt.NDArray[np.float64]
 
 
@@ -34,6 +36,17 @@ def distribution(seed: int, sharpness: float = 2.0) -> Matrix:
 def damaged(logprobs: Matrix, noise: float, seed: int = 1) -> Matrix:
     """The same model after a loss of precision."""
     return log_softmax(logprobs + np.random.default_rng(seed).normal(0, noise, logprobs.shape))
+
+
+def ids_of(text: str) -> list[int]:
+    """Words w0, w1, ... are tokens; any other word is the token of its first letter."""
+    known = [word.removeprefix("w") for word in text.split()]
+    return [int(word) if word.isdigit() else 1 + ord(word[0]) % (VOCABULARY - 1) for word in known if word]
+
+
+def rendered(messages: list[dict[str, Any]]) -> str:
+    """A chat by the template: all contents."""
+    return " ".join(str(message.get("content") or "") for message in messages)
 
 
 @dataclass
@@ -57,11 +70,18 @@ class FakeEngine:
     """Answers to texts are held back until so many were asked for at once."""
     at_once: int = 0
     requests: int = 0
+    marks_end: bool = False
+    """Whether the template shows how an answer ends, by the token END."""
     roles: tuple[str, ...] = ("user", "assistant")
     """Those that the chat template knows; none where the model has no template."""
     refuses_nan: bool = True
     """As vLLM does: a number that JSON does not have is answered with 400."""
     all_here: asyncio.Event = field(default_factory=asyncio.Event)
+    say: Callable[[dict[str, Any]], Any] | None = None
+    """Answers a request of a chat or of a plain text: a text, or a dict with some of content, tool_calls, reasoning,
+    finish_reason and tokens. By default: what the distribution would."""
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    """Bodies of the requests that say() has answered."""
 
     @property
     def completions(self) -> int:
@@ -99,16 +119,44 @@ class FakeEngine:
         messages = body.get("messages", [])
         if any(message["role"] not in self.roles for message in messages):
             return web.json_response({"error": {"message": "the template knows no such role"}}, status=400)
-        if messages:
-            assert not body["add_generation_prompt"]
-            assert not body["add_special_tokens"]
-        text = " ".join(message["content"] for message in messages) if messages else body["prompt"]
-        return web.json_response({"tokens": [int(word.removeprefix("w")) for word in text.split()]})
+        if not messages:
+            return web.json_response({"tokens": ids_of(body["prompt"])})
+        if body["add_generation_prompt"]:
+            return web.json_response({"tokens": ids_of(rendered(messages))})
+        assert not body["add_special_tokens"]
+        end = [END] if messages[-1]["role"] == "assistant" and len(messages) > 1 and self.marks_end else []
+        return web.json_response({"tokens": ids_of(rendered(messages)) + end})
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        """As a client of serving asks."""
+        body = await request.json()
+        assert body["model"] == MODEL
+        if any(message["role"] not in self.roles for message in body["messages"]):
+            return web.json_response({"error": {"message": "the template knows no such role"}}, status=400)
+        return self.said(request, body, ids_of(rendered(body["messages"])))
+
+    def said(self, request: web.Request, body: dict[str, Any], prompt: list[int]) -> web.StreamResponse:
+        """What say() answers, as a chat's or a text's completion."""
+        self.prompts.append(prompt)
+        self.asked.append(body)
+        if (trouble := self.trouble(request, len(prompt) + body["max_tokens"])) is not None:
+            return trouble
+        told = self.say(body) if self.say else " ".join(f"w{t}" for t in self.generate(prompt, body["max_tokens"])[0])
+        if told is None:
+            return web.json_response({"error": {"message": "what is asked for is not possible"}}, status=400)
+        told = {"content": told} if isinstance(told, str) else dict(told)
+        words = str(told.get("content") or "").split()
+        ended = told.pop("finish_reason", "length" if len(words) >= body["max_tokens"] else "stop")
+        usage = {"prompt_tokens": len(prompt), "completion_tokens": told.pop("tokens", len(words) + 1)}
+        message = {"message": {"role": "assistant", **told}} if "messages" in body else {"text": told["content"]}
+        return web.json_response({"choices": [{"index": 0, "finish_reason": ended, **message}], "usage": usage})
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         prompt = body["prompt"]
         assert body["model"] == MODEL
+        if isinstance(prompt, str):
+            return self.said(request, body, ids_of(prompt))
         assert body["temperature"] == 0
         self.prompts.append(prompt)
         self.at_once += 1
@@ -121,7 +169,8 @@ class FakeEngine:
         finally:
             self.at_once -= 1
 
-    async def answer(self, request: web.Request, body: dict[str, Any], prompt: list[int]) -> web.StreamResponse:
+    def trouble(self, request: web.Request, tokens: int) -> web.Response | None:
+        """What is answered instead, if something is wrong."""
         if self.fail_after is not None and self.completions > self.fail_after:
             return web.json_response({"error": "out of memory"}, status=500)
         if self.drop_after is not None and self.completions > self.drop_after:
@@ -130,8 +179,13 @@ class FakeEngine:
             return web.Response()
         if self.restart_after is not None and self.completions > self.restart_after:
             self.started = 2000.0
-        if len(prompt) + body["max_tokens"] > self.max_model_len:
+        if tokens > self.max_model_len:
             return web.json_response({"error": "too long"}, status=400)
+        return None
+
+    async def answer(self, request: web.Request, body: dict[str, Any], prompt: list[int]) -> web.StreamResponse:
+        if (trouble := self.trouble(request, len(prompt) + body["max_tokens"])) is not None:
+            return trouble
         tokens, values = self.generate(prompt, body["max_tokens"])
         if body.get("stream"):
             return await self.stream(request, tokens)
@@ -188,6 +242,7 @@ async def serve(engine: FakeEngine) -> AsyncIterator[str]:
     """The engine's URL, while the block runs."""
     app = web.Application(middlewares=[engine.count])
     app.router.add_post("/v1/completions", engine.complete)
+    app.router.add_post("/v1/chat/completions", engine.chat)
     app.router.add_post("/tokenize", engine.tokenize)
     app.router.add_get("/health", engine.health)
     app.router.add_get("/v1/models", engine.models)

@@ -57,6 +57,11 @@ def details_key(evaluation: str) -> str:
     return f"evaluations/{evaluation}/details.npz"
 
 
+def compared_key(evaluation: str, suite: str) -> str:
+    """Key of what both models answered, unit by unit, as JSON lines for people and tools."""
+    return f"evaluations/{evaluation}/samples-{suite}.jsonl"
+
+
 def report_key(evaluation: str) -> str:
     """Key of the report for people."""
     return f"evaluations/{evaluation}/report.html"

@@ -74,7 +74,7 @@ class VLLMKind(EngineKind[VLLM, ResolvedVLLM]):
     spec = VLLM
     resolved = ResolvedVLLM
     formats = frozenset({"gptq", "awq"})
-    capabilities = frozenset({"PromptLogprobs"})
+    capabilities = frozenset({"PromptLogprobs", "StructuredOutputs"})
     command = ("vllm", "serve", MODEL_PATH)
     log_words = LOG_WORDS
     rules = (

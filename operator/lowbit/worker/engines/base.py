@@ -51,16 +51,22 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How an answer is drawn. The default is greedy."""
+    """How an answer is drawn. The default is greedy. None leaves a setting to the engine: then a client of serving that
+    does not set it gets the same."""
 
     output_tokens: int
     """The most that are generated."""
-    temperature: float = 0.0
-    top_p: float = 1.0
-    top_k: int = 0
+    temperature: float | None = 0.0
+    top_p: float | None = 1.0
+    top_k: int | None = 0
     """0: all."""
-    repetition_penalty: float = 1.0
+    repetition_penalty: float | None = 1.0
     seed: int | None = None
+
+    @classmethod
+    def of_serving(cls, output_tokens: int, seed: int | None = None) -> Sampling:
+        """What a client of serving gets that asks for no sampling: the model's and the engine's own defaults."""
+        return cls(output_tokens, None, None, None, None, seed)
 
 
 @dataclass(frozen=True)
@@ -153,6 +159,25 @@ class EngineClient(ABC):
     @abstractmethod
     async def generate(self, prompt: Sequence[int], output_tokens: int) -> Answer | None:
         """The greedy answer of at most output_tokens tokens; None if the engine does not tell ids and logprobs."""
+
+    @abstractmethod
+    async def tokenize_prompt(self, prompt: Prompt) -> list[int]:
+        """Token ids that answer() has the model read. Raises BadRequestError if the model's template refuses it."""
+
+    @abstractmethod
+    async def answer(self, prompt: Prompt, sampling: Sampling, constraint: Constraint | None = None) -> Reply:
+        """The answer that a client of serving would get to the same request.
+
+        A constraint needs the capability StructuredOutputs. Raises BadRequestError if the engine refuses the request.
+        """
+
+    @abstractmethod
+    async def choose(self, prompt: Prompt, choices: Sequence[str]) -> list[float]:
+        """Log probability in nats of each choice as the whole answer to a chat; NaN where the engine has no number.
+
+        After a plain text the end of the answer does not count: there each choice is how the answer begins.
+        Only of an engine with the capability PromptLogprobs. Raises BadRequestError.
+        """
 
     @abstractmethod
     async def stream(self, prompt: Sequence[int], output_tokens: int) -> Streamed:

@@ -10,33 +10,41 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from math import nan
 from typing import Any
 
 import aiohttp
-from prometheus_client.parser import text_string_to_metric_families
 
 from lowbit.api.problem import some
+from lowbit.worker.engines import vllm_replies
 from lowbit.worker.engines.base import (
     ENGINE_URL,
     START_SECONDS,
     UNKNOWN_VERSION,
     Answer,
     BadRequestError,
+    Constraint,
     EngineClient,
     Logprobs,
+    Prompt,
+    Reply,
+    Sampling,
     Streamed,
     Wait,
 )
-from lowbit.worker.engines.vllm_answers import parse_answer, parse_logprobs, readable, take
+from lowbit.worker.engines.vllm_answers import (
+    Process,
+    parse_answer,
+    parse_logprobs,
+    parse_process,
+    readable,
+    take,
+)
 from lowbit.worker.refuse import EngineError
 
 SILENCE_SECONDS = 1800.0
 """A request may wait behind all others. After a longer silence the engine counts as hung."""
 POLL_SECONDS = 1.0
-START_TIME = "process_start_time_seconds"
-PROMPT_TOKENS = "vllm:prompt_tokens"
 
 VERSION_LIMIT = 100
 """Characters of the engine's version that are kept: it goes into results and messages."""
@@ -55,16 +63,6 @@ class NotFiniteError(EngineError):
     """The engine computed a number that JSON does not have."""
 
 
-@dataclass(frozen=True)
-class Process:
-    """Tells one run of the engine's process from the next."""
-
-    started: float | None
-    """Seconds since the epoch; None if the engine does not say."""
-    prompt_tokens: float
-    """Prompt tokens so far: a counter, which only falls when the engine restarts."""
-
-
 class VLLMClient(EngineClient):
     """Made by connect()."""
 
@@ -77,6 +75,7 @@ class VLLMClient(EngineClient):
     ) -> None:
         self.session, self.model, self.url, self.clock = session, model, url, clock
         self._process: Process | None = None
+        self._choices: dict[str, list[int]] = {}
 
     async def wait_ready(self, wait: Wait, limit: float = START_SECONDS) -> None:
         """Wait until /health is 200 and one real completion succeeds: /health alone can be 200 on a broken engine."""
@@ -139,6 +138,28 @@ class VLLMClient(EngineClient):
         with readable("completion"):
             return parse_answer(choice)
 
+    async def tokenize_prompt(self, prompt: Prompt) -> list[int]:
+        """Token ids that answer() has the model read. Raises BadRequestError."""
+        if prompt.messages is None:
+            return await self.tokenize_text(prompt.text or "")
+        return await self._tokenize({**vllm_replies.asked_of(prompt), "add_generation_prompt": True})
+
+    async def answer(self, prompt: Prompt, sampling: Sampling, constraint: Constraint | None = None) -> Reply:
+        """Over /v1/chat/completions, or for a plain text /v1/completions. Raises BadRequestError."""
+        path = vllm_replies.CHAT_PATH if prompt.messages is not None else vllm_replies.TEXT_PATH
+        body = {"model": self.model, **vllm_replies.request_body(prompt, sampling, constraint)}
+        return vllm_replies.parse_reply(await self._json("POST", path, body))
+
+    async def choose(self, prompt: Prompt, choices: Sequence[str]) -> list[float]:
+        """Teacher forcing: the engine reads the prompt with each choice after it."""
+        return await vllm_replies.choose(self, prompt, choices, self._ids_of_choice)
+
+    async def _ids_of_choice(self, choice: str) -> list[int]:
+        if choice not in self._choices:
+            body = {"prompt": choice, "add_special_tokens": False}
+            self._choices[choice] = await self._tokenize(body)
+        return self._choices[choice]
+
     async def stream(self, prompt: Sequence[int], output_tokens: int) -> Streamed:
         """Generate exactly output_tokens tokens, and time them. Raises EngineError."""
         parameters = {
@@ -184,17 +205,8 @@ class VLLMClient(EngineClient):
             return UNKNOWN_VERSION
 
     async def process(self) -> Process:
-        """Start time and counter from /metrics. Several API processes give no start time; the counter still tells."""
-        text = await self._text("GET", "/metrics")
-        started: float | None = None
-        prompt_tokens = 0.0
-        with readable("metrics"):
-            for sample in (each for family in text_string_to_metric_families(text) for each in family.samples):
-                if sample.name == START_TIME:
-                    started = float(sample.value)
-                elif sample.name.removesuffix("_total") == PROMPT_TOKENS:
-                    prompt_tokens += float(sample.value)
-        return Process(started, prompt_tokens)
+        """Start time and counter of prompt tokens."""
+        return parse_process(await self._text("GET", "/metrics"))
 
     async def _tokenize(self, body: Mapping[str, Any]) -> list[int]:
         tokens = (await self._json("POST", "/tokenize", {"model": self.model, **body})).get("tokens")

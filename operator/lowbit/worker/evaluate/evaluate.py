@@ -12,7 +12,7 @@ import hashlib
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -23,67 +23,25 @@ from lowbit import __version__
 from lowbit.api.documents import EvaluateDocument, EvaluateResult
 from lowbit.api.enginelog import kernels_in
 from lowbit.api.engines import field_path, resolved_engine
-from lowbit.api.evaluation import ResolvedSuite, starts_of, suite_of
+from lowbit.api.evaluation import suite_of
 from lowbit.api.paths import ENGINE_LOG_PATH
-from lowbit.api.status import EvaluationSummary, SpeedSummary
+from lowbit.api.status import EvaluationSummary
 from lowbit.naming.canonical import digest
 from lowbit.naming.store_keys import report_key, result_key
 from lowbit.worker.engines import CLIENTS
 from lowbit.worker.engines.base import ENGINE_URL, UNKNOWN_VERSION, EngineClient
-from lowbit.worker.evaluate import decoding, results, speed, turns
+from lowbit.worker.evaluate import decoding, results, speed
 from lowbit.worker.evaluate.log import read_log
-from lowbit.worker.evaluate.stored import Asked, StoredResult, damaged, read_result
+from lowbit.worker.evaluate.measured import Baseline, Measured, SuiteOf, load_baseline, suites_of
+from lowbit.worker.evaluate.stored import Asked, StoredResult, read_result
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.report import comparison, report
 from lowbit.worker.store import Store
-from lowbit.worker.suites import RUNNERS, AnyRunner, Ask, InterleavedRunner, SeparateRunner, Summary
+from lowbit.worker.suites import RUNNERS, Ask, InterleavedRunner, SeparateRunner, Summary
 
 READY_SHARE, READ_SHARE, SPEED_SHARE = 0.05, 0.75, 0.93
 """Ends of the parts of the work, as fractions of the whole."""
-
-
-@dataclass(frozen=True)
-class SuiteOf:
-    """One suite of the protocol, with its runner."""
-
-    suite: ResolvedSuite
-    settings: Any
-    runner: AnyRunner
-    of: Mapping[str, Any]
-    """What the model's samples depend on."""
-
-    @property
-    def key(self) -> str:
-        """Key of the samples in the store."""
-        return results.suite_key(self.of)
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Everything measured in the engine."""
-
-    samples: list[Any]
-    """By suite, in the protocol's order."""
-    new: list[bool]
-    """By suite: whether it was measured in this run. The others were in the store."""
-    generated: list[decoding.Generated]
-    speed: list[SpeedSummary]
-    engine_version: str
-    max_model_len: int | None
-    kernels: list[str] = field(default_factory=list)
-    """Kernels of quantized layers, as the engine's log names them."""
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """The original's result and samples."""
-
-    result: StoredResult
-    samples: list[Any]
-    """By suite that this evaluation measures, in the protocol's order."""
-    starts: dict[str, list[tuple[Any, Any]]]
-    """By suite whose sides took turns: samples of the original and of the candidate at each start."""
 
 
 def run(document: EvaluateDocument, store: Store, progress: Progress) -> EvaluateResult:
@@ -116,40 +74,6 @@ async def evaluate(
     return await asyncio.to_thread(write, document, store, baseline, measured, round(clock() - begin, 1))
 
 
-def suites_of(document: EvaluateDocument) -> list[SuiteOf]:
-    """The suites to measure, in the protocol's order."""
-    found = []
-    for suite in turns.suites_of(document):
-        kind, settings = suite_of(suite)
-        found.append(SuiteOf(suite, settings, RUNNERS[kind.name], turns.input_of(document, suite)))
-    return found
-
-
-def load_baseline(document: EvaluateDocument, store: Store) -> Baseline | None:
-    """What the candidate is compared with; None if the original itself is measured. Raises RefusalError."""
-    if document.baseline is None:
-        return None
-    result = results.read_baseline(store, document)
-    version = result.versions.get("engine", UNKNOWN_VERSION)
-    if document.turn is not None:
-        # The original's start has nothing to be compared with, only an engine that must be the same.
-        pair = turns.suites_of(document) if document.model.kind == "Artifact" else []
-        start = document.turn.start
-        return Baseline(result, [turns.read_original(document, store, result, suite, start) for suite in pair], {})
-    samples = []
-    for suite in turns.suites_of(document):
-        found = results.read_suite(store, result.suites.get(suite.name, "none"), suite, version)
-        if found is None:
-            raise damaged(document.baseline, f"what it gave for suite {suite.name} is missing, or was measured anew")
-        samples.append(found)
-    starts = {
-        suite.name: turns.read_starts(document, store, result, suite)
-        for suite in document.protocol.suites
-        if starts_of(suite)
-    }
-    return Baseline(result, samples, starts)
-
-
 async def measure(
     document: EvaluateDocument,
     store: Store,
@@ -167,20 +91,15 @@ async def measure(
     suites = suites_of(document)
     if baseline is not None and baseline.samples:
         check_room(document, suites, baseline, room)
-    samples, new = [], []
+    samples = []
     for index, one in enumerate(suites):
         original = baseline.samples[index] if baseline and baseline.samples else None
         step = (READ_SHARE - READY_SHARE) / len(suites)
         part = progress.part(READY_SHARE + index * step, READY_SHARE + (index + 1) * step)
-        known = await asyncio.to_thread(results.read_suite, store, one.key, one.suite, version)
-        # A template may write the date: the original may have been asked something else since.
-        if known is not None and original is not None and one.runner.texts(known) != one.runner.texts(original):
-            known = None
         ask = Ask(one.suite.name, one.settings, client, store.dataset, room, part)
-        samples.append(known if known is not None else await one.runner.measure(ask, original))
-        new.append(known is None)
+        samples.append(await measure_suite(store, one, ask, original, version))
     if document.turn is not None or not suites:
-        return Measured(samples, new, [], [], version, longest)
+        return Measured(samples, [], [], version, longest)
     progress.report(READ_SHARE, "generating a few answers", force=True)
     texts = [one.runner.texts(found) for one, found in zip(suites, samples, strict=True)]
     prompt_tokens, output_tokens = decoding.lengths(room)
@@ -189,7 +108,22 @@ async def measure(
     every_text = [text for one in texts for text in one]
     fitting = speed.fit(document.protocol.speed, longest)
     speeds = await speed.measure(client, every_text, fitting, progress.part(READ_SHARE, SPEED_SHARE))
-    return Measured(samples, new, generated, speeds, version, longest)
+    return Measured(samples, generated, speeds, version, longest)
+
+
+async def measure_suite(store: Store, one: SuiteOf, ask: Ask[Any], original: Any | None, version: str) -> Any:
+    """The samples of one suite, from the store or measured now.
+
+    They are stored at once, so that a run that is cut off later does not measure this suite again.
+    """
+    known = await asyncio.to_thread(results.read_suite, store, one.key, one.suite, version)
+    # A template may write the date: the original may have been asked something else since.
+    if known is not None and (original is None or one.runner.texts(known) == one.runner.texts(original)):
+        return known
+    samples = await one.runner.measure(ask, original)
+    await ask.client.check_same_process()
+    await asyncio.to_thread(results.write_suite, store, one.of, one.suite, samples, version)
+    return samples
 
 
 def tells_logprobs(document: EvaluateDocument) -> bool:
@@ -230,11 +164,8 @@ def write(
     measured: Measured,
     seconds: float,
 ) -> EvaluateResult:
-    """Compute the summary, and store everything: samples, details, report, and result.json last."""
+    """Compute the summary, and store it: details, samples that both answered, report, and result.json last."""
     suites = suites_of(document)
-    for index, (one, samples) in enumerate(zip(suites, measured.samples, strict=True)):
-        if measured.new[index]:
-            results.write_suite(store, one.of, one.suite, samples, measured.engine_version)
     summaries = summarize(document, baseline, measured)
     rows = [row for summary in summaries.values() for row in summary.rows]
     result = StoredResult(
@@ -285,10 +216,10 @@ def write_report(
 ) -> StoredResult:
     """Store the details and the report for people. The result with the report's path and digest."""
     results.write_details(store, document.evaluation, {name: one.details for name, one in summaries.items()})
+    results.write_compared(store, document.evaluation, {name: one.samples for name, one in summaries.items()})
     original = baseline.result if baseline else None
-    sections = comparison.sections(comparison.rows_of(document, store, result, original))
-    sections += [section for summary in summaries.values() for section in summary.sections]
-    page = report.render(report.gather(document, store, result, original, sections))
+    beside = {"": Summary(rows=[], sections=comparison.sections(comparison.rows_of(document, store, result, original)))}
+    page = report.render(report.gather(document, store, result, original, beside | dict(summaries)))
     key = report_key(document.evaluation)
     store.write(key, page.encode())
     summary = result.summary.model_copy(

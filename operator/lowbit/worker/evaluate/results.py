@@ -1,16 +1,18 @@
 """Results of evaluations in the store.
 
 measured/<key>: one model's samples of one suite (samples.npz), for all evaluations; suite.json is written last.
-evaluations/<name>: details.npz, report.html, and result.json, which is written last.
+evaluations/<name>: details.npz, samples-<suite>.jsonl, report.html, and result.json, which is written last.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import json
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -20,12 +22,12 @@ from lowbit.api.engines import ResolvedEngine
 from lowbit.api.evaluation import ResolvedSuite, suite_of
 from lowbit.api.modelevaluation import EvaluatedModel, Turn
 from lowbit.naming.canonical import canonical, digest
-from lowbit.naming.store_keys import details_key, marker_key, samples_key
+from lowbit.naming.store_keys import compared_key, details_key, marker_key, samples_key
 from lowbit.worker.engines.base import UNKNOWN_VERSION
 from lowbit.worker.evaluate.stored import Asked, StoredResult, StoredSuite, read_result
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.store import Store
-from lowbit.worker.suites import RUNNERS, Arrays
+from lowbit.worker.suites import RUNNERS, Arrays, ComparedSample
 
 
 def read_baseline(store: Store, document: EvaluateDocument) -> StoredResult:
@@ -112,6 +114,14 @@ def write_details(store: Store, evaluation: str, details: Mapping[str, Arrays]) 
     arrays = {f"{suite}/{name}": values for suite, found in details.items() for name, values in found.items()}
     if arrays:
         store.write(details_key(evaluation), to_bytes(arrays))
+
+
+def write_compared(store: Store, evaluation: str, samples: Mapping[str, Sequence[ComparedSample]]) -> None:
+    """Write what both models answered, by suite; nothing for a suite without any."""
+    for suite, compared in samples.items():
+        lines = [json.dumps(asdict(one), ensure_ascii=False, allow_nan=False) + "\n" for one in compared]
+        if lines:
+            store.write(compared_key(evaluation, suite), "".join(lines).encode(errors="replace"))
 
 
 def to_bytes(arrays: Arrays) -> bytes:

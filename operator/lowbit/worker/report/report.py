@@ -22,12 +22,14 @@ from lowbit.worker.evaluate.stored import StoredResult
 from lowbit.worker.report import plots
 from lowbit.worker.store import Store
 from lowbit.worker.store.indexes import read_artifact_index
-from lowbit.worker.suites import RUNNERS, Section
+from lowbit.worker.suites import RUNNERS, ComparedSample, Section, Summary
 
 TEMPLATE = Path(__file__).with_name("template.html")
 CONFIDENCE = 0.95
 """Confidence of the bounds in the report. The gate computes its own bounds, and may ask for more."""
 WORST_MODULES = 5
+SHOWN_SAMPLES = 20
+"""Of each suite; the store has all of them."""
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 BLOCK = re.compile(r"(?:^|\.)(?:layers|h|blocks|block)\.(\d+)\.(.+)$")
 
@@ -48,6 +50,8 @@ class ReportInput:
     baseline: StoredResult | None
     sections: Sequence[Section]
     """Parts that only one suite has."""
+    samples: Mapping[str, Sequence[ComparedSample]]
+    """By suite: what both models answered, the worst first; at most SHOWN_SAMPLES of each."""
     source_bytes: int
     left_behind: Sequence[str]
     removed: Mapping[str, int]
@@ -63,7 +67,7 @@ def gather(
     store: Store,
     result: StoredResult,
     baseline: StoredResult | None,
-    sections: Sequence[Section],
+    summaries: Mapping[str, Summary],
 ) -> ReportInput:
     """Add the quantizer's report from the store. Missing parts are left out: the report decides nothing."""
     index: dict[str, Any] = {}
@@ -72,7 +76,8 @@ def gather(
     return ReportInput(
         result=result,
         baseline=baseline,
-        sections=sections,
+        sections=[section for summary in summaries.values() for section in summary.sections],
+        samples={name: worst(one.samples) for name, one in summaries.items() if one.samples},
         source_bytes=document.source_bytes,
         left_behind=document.left_behind,
         removed=document.removed,
@@ -81,6 +86,11 @@ def gather(
         modules=parse_modules(index.get("modules")),
         rounded=parse_rounded(index.get("modules")),
     )
+
+
+def worst(samples: Sequence[ComparedSample]) -> list[ComparedSample]:
+    """SHOWN_SAMPLES of them: those on which the candidate is worst, first."""
+    return sorted(samples, key=lambda one: (-one.score, one.id))[:SHOWN_SAMPLES]
 
 
 def parse_modules(rows: Any) -> list[Module]:

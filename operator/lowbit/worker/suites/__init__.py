@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lowbit.worker.suites.base import Arrays, Ask, InterleavedRunner, Runner, Section, SeparateRunner, Summary
+from lowbit.worker.suites.base import (
+    Arrays,
+    Ask,
+    ComparedSample,
+    InterleavedRunner,
+    Runner,
+    Section,
+    SeparateRunner,
+    Summary,
+)
 from lowbit.worker.suites.fidelity import FidelityRunner
 
 __all__ = [
@@ -13,6 +22,7 @@ __all__ = [
     "AnyRunner",
     "Arrays",
     "Ask",
+    "ComparedSample",
     "InterleavedRunner",
     "Runner",
     "Section",
