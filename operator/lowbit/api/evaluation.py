@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from lowbit.api.base import DecimalString, ObjectName, Wire
+from lowbit.api.showcase import Showcase
 from lowbit.api.suites import SUITES, AnySuite, gated
 from lowbit.api.suites.base import dataset_key
 from lowbit.api.suites.dataset import EvaluationDataset
@@ -169,6 +170,8 @@ class Evaluation(Wire):
     """What is measured; all gates must pass."""
     speed: SpeedMeasurement = SpeedMeasurement()
     """How speed is measured."""
+    showcase: Showcase | None = None
+    """Prompts whose answers are shown side by side in the report, and asked again once a new revision serves."""
 
 
 class ResolvedGate(Wire):

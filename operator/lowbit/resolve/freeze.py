@@ -135,6 +135,7 @@ def resolve_protocol(spec: QuantizedModelSpec, prepared: PrepareResult) -> Evalu
         suites=[resolve_suite(suite, prepared) for suite in spec.evaluation.suites],
         tokenizer=prepared.facts.tokenizer,
         speed=spec.evaluation.speed,
+        showcase=spec.evaluation.showcase,
     )
 
 

@@ -19,6 +19,7 @@ from lowbit.api.pods import JobOptions, Toleration
 from lowbit.api.recipes import RECIPES, Recipe, recipe_of
 from lowbit.api.references import Source
 from lowbit.api.rule import NUMBER_CEL, Rule, between, exactly_one, listed
+from lowbit.api.showcase import ShowcasePrompt
 from lowbit.api.suites import SUITES, AnySuite, gated
 from lowbit.api.suites.dataset import EvaluationDataset
 from lowbit.api.suites.metric import Metric
@@ -114,6 +115,7 @@ SHARED: Final[dict[type[Wire], tuple[Rule, ...]]] = {
             "calibration",
         ),
     ),
+    ShowcasePrompt: (exactly_one("a prompt of the showcase", "messages", "text"),),
     EvaluationDataset: (exactly_one_location("an evaluation dataset"),),
     MaximumThreshold: reachable_all("Lower"),
     MinimumThreshold: reachable_all("Higher"),

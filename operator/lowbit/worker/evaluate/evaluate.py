@@ -28,6 +28,7 @@ from lowbit.api.paths import ENGINE_LOG_PATH
 from lowbit.api.status import EvaluationSummary
 from lowbit.naming.canonical import digest
 from lowbit.naming.store_keys import report_key, result_key
+from lowbit.worker import showcase
 from lowbit.worker.engines import CLIENTS
 from lowbit.worker.engines.base import ENGINE_URL, UNKNOWN_VERSION, EngineClient
 from lowbit.worker.evaluate import decoding, results, speed
@@ -98,8 +99,11 @@ async def measure(
         part = progress.part(READY_SHARE + index * step, READY_SHARE + (index + 1) * step)
         ask = Ask(one.suite.name, one.settings, client, store.dataset, room, part)
         samples.append(await measure_suite(store, one, ask, original, version))
-    if document.turn is not None or not suites:
+    if document.turn is not None:
         return Measured(samples, [], [], version, longest)
+    shown = await showcase.ask_all(client, document.protocol.showcase)
+    if not suites:
+        return Measured(samples, [], [], version, longest, shown)
     progress.report(READ_SHARE, "generating a few answers", force=True)
     texts = [one.runner.texts(found) for one, found in zip(suites, samples, strict=True)]
     prompt_tokens, output_tokens = decoding.lengths(room)
@@ -108,7 +112,7 @@ async def measure(
     every_text = [text for one in texts for text in one]
     fitting = speed.fit(document.protocol.speed, longest)
     speeds = await speed.measure(client, every_text, fitting, progress.part(READ_SHARE, SPEED_SHARE))
-    return Measured(samples, generated, speeds, version, longest)
+    return Measured(samples, generated, speeds, version, longest, shown)
 
 
 async def measure_suite(store: Store, one: SuiteOf, ask: Ask[Any], original: Any | None, version: str) -> Any:
@@ -183,6 +187,7 @@ def write(
         max_model_len=measured.max_model_len,
         decoding=decoding.summarize(measured.generated, baseline.result.generated if baseline else []),
         generated=measured.generated,
+        showcase=measured.showcase,
     )
     if document.turn is None:
         result = write_report(document, store, result, baseline, summaries)
@@ -218,8 +223,11 @@ def write_report(
     results.write_details(store, document.evaluation, {name: one.details for name, one in summaries.items()})
     results.write_compared(store, document.evaluation, {name: one.samples for name, one in summaries.items()})
     original = baseline.result if baseline else None
-    beside = {"": Summary(rows=[], sections=comparison.sections(comparison.rows_of(document, store, result, original)))}
-    page = report.render(report.gather(document, store, result, original, beside | dict(summaries)))
+    sections = comparison.sections(comparison.rows_of(document, store, result, original))
+    answers = {"original": original.showcase, "candidate": result.showcase} if original else {"": result.showcase}
+    sections += showcase.sections(document.protocol.showcase, answers)
+    whole = {"": Summary(rows=[], sections=sections)} | dict(summaries)
+    page = report.render(report.gather(document, store, result, original, whole))
     key = report_key(document.evaluation)
     store.write(key, page.encode())
     summary = result.summary.model_copy(

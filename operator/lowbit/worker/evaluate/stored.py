@@ -13,6 +13,7 @@ from lowbit.api.base import Tolerant
 from lowbit.api.documents import EvaluateDocument, EvaluateResult
 from lowbit.api.engines import ResolvedEngine
 from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol, ModelEvaluationSpec, Turn
+from lowbit.api.showcase import ShowcaseAnswer
 from lowbit.naming.canonical import digest
 from lowbit.naming.names import evaluation_name
 from lowbit.naming.store_keys import result_key
@@ -38,6 +39,8 @@ class StoredResult(EvaluateResult):
     """As the engine reported it."""
     decoding: DecodingSummary | None = None
     generated: list[Generated] = Field(default_factory=list)
+    showcase: list[ShowcaseAnswer] = Field(default_factory=list)
+    """The model's answers to the prompts of the showcase."""
 
 
 @dataclass(frozen=True)
