@@ -22,6 +22,7 @@ from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol, Turn
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.recipes import ResolvedRecipe
+from lowbit.api.showcase import ServedShowcase, Showcase
 from lowbit.api.status import ArtifactRecord, EvaluationSummary, Verdict
 
 EXIT_REFUSED = 64
@@ -135,6 +136,34 @@ class EvaluateDocument(StageDocument):
     """Candidates of the same QuantizedModel that were judged before, with evaluation.compare: All, for report.html."""
     artifact_hash: str | None = None
     """Finds the candidate's quantize report (per-module losses) in the store, for report.html."""
+
+
+class AskDocument(StageDocument):
+    """Input: ask the served model the prompts of the showcase, through the guard, as a client does."""
+
+    stage: Literal["ask"] = "ask"
+    url: str
+    """URL of the Service: http://chat.models.svc."""
+    served_name: str
+    engine: ResolvedEngine
+    """The engine behind it: how its API is spoken."""
+    api_key: str | None = None
+    """The key's file below SECRETS_PATH; none where clients need none."""
+    showcase: Showcase
+    revision: str
+    """The revision that serves."""
+    key: str
+    """Hash of revision and showcase: the folder of the answers in the store."""
+    evaluation: str | None = None
+    """The revision's ModelEvaluation, whose answers are shown beside."""
+    baseline: str | None = None
+    """The original's."""
+
+
+class AskResult(Tolerant):
+    """Result of ask."""
+
+    showcase: ServedShowcase
 
 
 class FetchDocument(StageDocument):

@@ -85,5 +85,7 @@ class Jobs(Wire):
     """Makes the artifact."""
     evaluate: JobOptions = JobOptions()
     """Measures a model in the engine; the engine's own needs are in spec.engine."""
+    ask: JobOptions = JobOptions()
+    """Asks what serves the prompts of evaluation.showcase, through the guard. Never asks for a GPU."""
     ttl_seconds: int = Field(default=86_400, ge=60, le=2_592_000)
     """Remove finished Jobs after this many seconds; nothing is lost by it. Jobs that failed permanently stay."""

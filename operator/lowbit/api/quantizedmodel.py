@@ -12,6 +12,7 @@ from lowbit.api.pods import Jobs
 from lowbit.api.recipes import RECIPES, Recipe
 from lowbit.api.references import Source
 from lowbit.api.serving import Serving
+from lowbit.api.showcase import ServedShowcase
 from lowbit.api.status import (
     ArtifactRecord,
     ComparedModel,
@@ -92,6 +93,8 @@ class QuantizedModelStatus(Tolerant):
     """The measurements behind the last verdict."""
     comparison: list[ComparedModel] | None = None
     """The original and each candidate, with evaluation.compare: All."""
+    showcase: ServedShowcase | None = None
+    """What serves, asked the prompts of evaluation.showcase through the guard, after its rollout."""
     endpoint: str | None = None
     """URL of the OpenAI-compatible API inside the cluster."""
     replicas: int = 0

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from lowbit.api.base import Wire
 from lowbit.api.documents import (
+    AskDocument,
+    AskResult,
     EvaluateDocument,
     EvaluateResult,
     FetchDocument,
@@ -44,6 +46,7 @@ class StageKind:
 PREPARE = StageKind("prepare", PrepareDocument, PrepareResult, "Prepare", "Preparing")
 QUANTIZE = StageKind("quantize", QuantizeDocument, QuantizeResult, "Quantize", "Quantizing")
 EVALUATE = StageKind("evaluate", EvaluateDocument, EvaluateResult, "Evaluate", "Evaluating")
+ASK = StageKind("ask", AskDocument, AskResult, "Serve", "Serving")
 FETCH = StageKind("fetch", FetchDocument, FetchResult, "Serve", "RollingOut")
 
-STAGES: Registry[StageKind] = Registry("stage", PREPARE, QUANTIZE, EVALUATE, FETCH)
+STAGES: Registry[StageKind] = Registry("stage", PREPARE, QUANTIZE, EVALUATE, ASK, FETCH)

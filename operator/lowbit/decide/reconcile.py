@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from lowbit.api.modelstore import ModelStoreSpec
+from lowbit.api.showcase import ServedShowcase
 from lowbit.api.status import Failure
 from lowbit.decide.cleanup import clean
 from lowbit.decide.comparison import compares_all
@@ -25,6 +26,7 @@ from lowbit.decide.serving.pods import setback as serving_setback
 from lowbit.decide.serving.rollout import rollout_of
 from lowbit.decide.serving.serve import deployed, judged_again, progress, serve, stop_serving
 from lowbit.decide.serving.target import Target
+from lowbit.decide.stages.ask import ask_served
 from lowbit.decide.stages.compare import compare_the_rest, make_room
 from lowbit.decide.stages.pipeline import Result, advance, usable_store
 from lowbit.decide.status import Situation, events, quantized_model_status, told, write
@@ -62,13 +64,22 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
     failure = (waiting.failure if waiting else None) or pods.failure
     setback = (waiting.setback if waiting else None) or pods.setback
     situation = Situation(
-        result.target, serving.now, waiting, failure, setback, serving.rolled_out, pods.stuck, beside.step
+        result.target,
+        serving.now,
+        waiting,
+        failure,
+        setback,
+        serving.rolled_out,
+        pods.stuck,
+        beside.step,
+        beside.asking,
+        beside.answers,
     )
     status = quantized_model_status(snapshot, situation, clock)
     if beside.goes_on and told(snapshot, status):
         return Plan(actions=actions, status=beside.step.fact if beside.step is not None else None)
     change = write(snapshot, status)
-    steps = [step for step in (waiting, beside.step) if step is not None]
+    steps = [step for step in (waiting, beside.asking, beside.step) if step is not None]
     return Plan(
         actions=actions,
         status=change,
@@ -81,10 +92,12 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
 
 
 class _Beside(NamedTuple):
-    """How far the comparison of the other candidates is, which goes on beside what serves."""
+    """What goes on beside what serves: its answers to the showcase, and the comparison of the other candidates."""
 
+    asking: StageResult | None = None
     step: StageResult | None = None
     actions: tuple[Action, ...] = ()
+    answers: ServedShowcase | None = None
 
     @property
     def goes_on(self) -> bool:
@@ -102,14 +115,16 @@ def _beside(
 ) -> _Beside:
     """Only what serves goes before it: while that is rolled out, no new Job asks for its GPUs."""
     target, spec = result.target, snapshot.model.body.spec.serving
-    if not compares_all(snapshot) or target is None or result.waiting is not None or store is None:
-        return _Beside()
-    if spec is not None and spec.revision is not None:
+    if target is None or result.waiting is not None or store is None:
         return _Beside()
     if spec is not None and not serving.rolled_out:
-        return _Beside(actions=make_room(snapshot, target))
-    step = compare_the_rest(snapshot, clock, store, target)
-    return _Beside(step, step.actions if step is not None else ())
+        return _Beside(actions=make_room(snapshot, target) if compares_all(snapshot) else ())
+    asked = ask_served(snapshot, clock, store, target)
+    asking = asked if isinstance(asked, StageResult) else None
+    pinned = spec is not None and spec.revision is not None
+    step = compare_the_rest(snapshot, clock, store, target) if compares_all(snapshot) and not pinned else None
+    actions = tuple(action for each in (asking, step) if each is not None for action in each.actions)
+    return _Beside(asking, step, actions, None if isinstance(asked, StageResult) else asked)
 
 
 def _soonest(*times: float | None) -> float | None:

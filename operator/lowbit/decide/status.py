@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from lowbit.api.modelevaluation import ModelEvaluation
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.quantizedmodel import QuantizedModelStatus, RevisionSummary
+from lowbit.api.showcase import ServedShowcase
 from lowbit.api.status import Condition, EvaluationSummary, Failure, Progress, Stage
 from lowbit.decide.comparison import compares_all, comparison, of_generation
 from lowbit.decide.conditions import Subject, condition
@@ -42,6 +43,10 @@ class Situation:
     """What holds a pod up that is to serve."""
     comparing: StageResult | None = None
     """The next step of the comparison that goes on beside what serves. Nothing of it makes the model less ready."""
+    asking: StageResult | None = None
+    """How far the Job is that asks what serves the prompts of the showcase."""
+    answers: ServedShowcase | None = None
+    """What it has answered just now."""
 
 
 def summary(revision: Observed[ModelRevision] | None) -> RevisionSummary | None:
@@ -190,17 +195,18 @@ def quantized_model_status(snapshot: Snapshot, situation: Situation, clock: Cloc
         stage=stage_of(snapshot, situation, ready),
         reason=reason,
         message=message if len(message) <= SHORT_MESSAGE else message[: SHORT_MESSAGE - 1] + "…",
-        progress=_progress(step),
+        progress=_progress(step or situation.asking),
         current=kept(snapshot.model, "current", old.current, summary(current)),
         candidate=summary(in_work) if in_work is not current else None,
         verdict=kept(snapshot.model, "verdict", old.verdict, verdict or old.verdict),
         evaluation=kept(snapshot.model, "evaluation", old.evaluation, measured),
         comparison=comparison(snapshot),
+        showcase=situation.answers or (old.showcase if spec.evaluation.showcase is not None else None),
         endpoint=f"http://{meta.name}.{meta.namespace}.svc/v1" if is_served(snapshot, situation) else None,
         replicas=deployment.replicas if deployment else 0,
         ready_replicas=deployment.ready if deployment else 0,
         selector=f"{MODEL_LABEL}={meta.name},app.kubernetes.io/component=serving" if spec.serving is not None else None,
-        last_failure=_failure(old.last_failure, situation.failure or situation.setback or _of_comparison(situation)),
+        last_failure=_failure(old.last_failure, situation.failure or situation.setback or _beside(situation)),
     )
 
 
@@ -211,10 +217,10 @@ def is_served(snapshot: Snapshot, situation: Situation) -> bool:
     return snapshot.deployment is not None or (situation.target is not None and situation.waiting is None)
 
 
-def _of_comparison(situation: Situation) -> Failure | None:
-    """What went wrong with a candidate that is only compared: it is told, and stalls nothing."""
-    step = situation.comparing
-    return (step.failure or step.setback) if step is not None else None
+def _beside(situation: Situation) -> Failure | None:
+    """What went wrong beside what serves: it is told, and stalls nothing."""
+    steps = [step for step in (situation.comparing, situation.asking) if step is not None]
+    return next((found for step in steps if (found := step.failure or step.setback) is not None), None)
 
 
 def told(snapshot: Snapshot, status: QuantizedModelStatus) -> bool:

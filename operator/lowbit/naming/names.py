@@ -91,6 +91,16 @@ def prepare_job_name(model: str, hash_: str) -> str:
     return f"{model}-prepare-{short(hash_)}"
 
 
+def ask_hash(revision: str, spec: ModelRevisionSpec) -> str:
+    """Hash of what is asked, and of whom; the name of the revision follows from everything that serves."""
+    return digest("ask", {"revision": revision, "showcase": spec.protocol.showcase})
+
+
+def ask_job_name(model: str, hash_: str) -> str:
+    """The Job that asks what serves the prompts of the showcase."""
+    return f"{model}-ask-{short(hash_)}"
+
+
 def quantize_job_name(artifact_hash: str) -> str:
     """The quantize Job of one artifact, shared by all that need it."""
     return f"quantize-{short(artifact_hash)}"
