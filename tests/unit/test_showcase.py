@@ -162,12 +162,12 @@ def test_a_job_that_fails_makes_nothing_less_ready(world: World) -> None:
         if ask_jobs(world):
             break
         world.act()
-    refusal = Refusal(reason="APIKeyMissing", message="the Secret has no key", action="Add it.")
+    refusal = Refusal(reason="NoAPIKey", message="the Secret has no key", action="Add it.")
     world.finish_job(ask_jobs(world)[0], TerminationMessage(refusal=refusal), code=EXIT_REFUSED)
     world.settle(NAME)
     assert condition(world, "Ready")["status"] == "True"
     assert condition(world, "Stalled") is None
-    assert status(world)["lastFailure"]["reason"] == "APIKeyMissing"
+    assert status(world)["lastFailure"]["reason"] == "NoAPIKey"
     assert len(ask_jobs(world)) == 1
 
 

@@ -42,7 +42,7 @@ def read_key(document: AskDocument, secrets: Path) -> str | None:
         text = ""
     if not text:
         raise RefusalError(
-            "APIKeyMissing", f"the Secret {name} has no key {key}, or nothing in it", f"add {key} to the Secret {name}"
+            "NoAPIKey", f"the Secret {name} has no key {key}, or nothing in it", f"add {key} to the Secret {name}"
         )
     return text
 
@@ -82,11 +82,10 @@ def answers_of(store: Store, evaluation: str | None) -> list[ShowcaseAnswer]:
 def render(document: AskDocument, columns: dict[str, list[ShowcaseAnswer]]) -> str:
     """One self-contained page."""
     title = f"Showcase of {escape(document.revision)}"
-    parts = [
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{STYLE}</style><h1>{title}</h1>"
-    ]
-    for section in showcase.sections(document.showcase, columns):
-        rows = [section.header, *section.rows]
-        cells = ["".join(f"<td>{escape(str(cell))}</td>" for cell in row) for row in rows]
-        parts.append(f"<p>{escape(section.text)}</p><table>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>")
-    return "".join(parts) + "</html>"
+    lines = [showcase.header(columns), *showcase.rows(document.showcase, columns)]
+    cells = ["".join(f"<td>{escape(cell)}</td>" for cell in line) for line in lines]
+    table = "".join(f"<tr>{line}</tr>" for line in cells)
+    return (
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{STYLE}</style>"
+        f"<h1>{title}</h1><p>{escape(showcase.ABOUT)}</p><table>{table}</table></html>"
+    )

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from lowbit.api.showcase import Showcase, ShowcaseAnswer, ShowcasePrompt
 from lowbit.worker.engines.base import BadRequestError, EngineClient, Prompt, Sampling
-from lowbit.worker.suites import Section
 from lowbit.worker.together import together
 
+ABOUT = "Answers to the prompts of evaluation.showcase, as a client of serving gets them. They decide nothing."
 SEED = 7
 """The same request twice, as far as an engine keeps to its seed."""
 
@@ -46,17 +46,18 @@ async def ask_all(client: EngineClient, showcase: Showcase | None) -> list[Showc
     return await together([ask(prompt) for prompt in showcase.prompts])
 
 
-def sections(showcase: Showcase | None, columns: Mapping[str, Sequence[ShowcaseAnswer]]) -> list[Section]:
-    """Answers side by side: a column for each model, by its title. None without a showcase."""
-    if showcase is None:
-        return []
+def header(columns: Mapping[str, Sequence[ShowcaseAnswer]]) -> list[str]:
+    """Titles above rows()."""
+    return ["", "prompt", *columns]
+
+
+def rows(showcase: Showcase, columns: Mapping[str, Sequence[ShowcaseAnswer]]) -> list[list[str]]:
+    """Answers side by side: a row for each prompt, a column for each model, by its title."""
     by_name = [{each.name: each for each in answers} for answers in columns.values()]
-    rows = [
+    return [
         [prompt.name, words(prompt), *(shown(column.get(prompt.name)) for column in by_name)]
         for prompt in showcase.prompts
     ]
-    text = "Answers to the prompts of evaluation.showcase, as a client of serving gets them. They decide nothing."
-    return [Section(title="Showcase", text=text, header=["", "prompt", *columns], rows=rows)]
 
 
 def shown(answer: ShowcaseAnswer | None) -> str:

@@ -37,7 +37,7 @@ from lowbit.worker.evaluate.measured import Baseline, Measured, SuiteOf, load_ba
 from lowbit.worker.evaluate.stored import Asked, StoredResult, read_result
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import RefusalError
-from lowbit.worker.report import comparison, report
+from lowbit.worker.report import comparison, report, shown_answers
 from lowbit.worker.store import Store
 from lowbit.worker.suites import RUNNERS, Ask, InterleavedRunner, SeparateRunner, Summary
 
@@ -225,7 +225,7 @@ def write_report(
     original = baseline.result if baseline else None
     sections = comparison.sections(comparison.rows_of(document, store, result, original))
     answers = {"original": original.showcase, "candidate": result.showcase} if original else {"": result.showcase}
-    sections += showcase.sections(document.protocol.showcase, answers)
+    sections += shown_answers.sections(document.protocol.showcase, answers)
     whole = {"": Summary(rows=[], sections=sections)} | dict(summaries)
     page = report.render(report.gather(document, store, result, original, whole))
     key = report_key(document.evaluation)
