@@ -190,7 +190,7 @@ def ask(store: ModelStoreSpec = PVC) -> Manifest:
         showcase=Showcase.model_validate({"prompts": [{"name": "hello", "text": "Hello"}]}),
         revision=f"{NAME}-0123456789", key="e" * 64,
     )  # fmt: skip
-    as_asked = run(ask_job_name(NAME, document.key), model.jobs.ask)
+    as_asked = run(ask_job_name(NAME, document.key), model.jobs.prepare)
     return ask_job(context(store), OWNER, model.serving, document, frozen.images.operator, as_asked)
 
 

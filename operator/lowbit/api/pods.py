@@ -80,12 +80,11 @@ class Jobs(Wire):
     """How the Jobs of each stage run."""
 
     prepare: JobOptions = JobOptions()
-    """Copies source and datasets into the store and checks them. Never asks for a GPU."""
+    """Copies source and datasets into the store and checks them; and asks what serves the prompts of the showcase.
+    Never asks for a GPU."""
     quantize: QuantizeOptions = QuantizeOptions()
     """Makes the artifact."""
     evaluate: JobOptions = JobOptions()
     """Measures a model in the engine; the engine's own needs are in spec.engine."""
-    ask: JobOptions = JobOptions()
-    """Asks what serves the prompts of evaluation.showcase, through the guard. Never asks for a GPU."""
     ttl_seconds: int = Field(default=86_400, ge=60, le=2_592_000)
     """Remove finished Jobs after this many seconds; nothing is lost by it. Jobs that failed permanently stay."""

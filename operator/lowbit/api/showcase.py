@@ -15,7 +15,9 @@ class ShowcaseMessage(Wire):
     """One message of a chat."""
 
     role: Literal["system", "user", "assistant"]
+    """Who says it."""
     content: str = Field(min_length=1, max_length=4000)
+    """What is said."""
 
 
 class ShowcasePrompt(Wire):

@@ -16,7 +16,7 @@ from lowbit.api.problem import Problem
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.recipes import recipe_of
 from lowbit.api.recipes.base import Fitting
-from lowbit.api.stages import ASK, EVALUATE, PREPARE, QUANTIZE, StageKind
+from lowbit.api.stages import EVALUATE, PREPARE, QUANTIZE, StageKind
 from lowbit.api.variables import JOB_VARIABLES, refused_variables
 
 
@@ -36,7 +36,7 @@ def check_allowed(spec: QuantizedModelSpec, platform: Platform) -> list[Problem]
             own = Asked(settings.image, changes.args, changes.env)
             problems = [each for each in kind.not_allowed(own, platform) if each.field != "image"]
             found += _at(f"spec.candidates[{index}].engine", problems)
-    for stage in PREPARE, QUANTIZE, EVALUATE, ASK:
+    for stage in PREPARE, QUANTIZE, EVALUATE:
         options: JobOptions = getattr(spec.jobs, stage.name)
         found += check_job(stage, options, platform)
     return found

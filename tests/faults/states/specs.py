@@ -16,13 +16,18 @@ def compare_all(whole: dict[str, Any]) -> dict[str, Any]:
     return whole | {"evaluation": whole["evaluation"] | {"compare": "All"}}
 
 
+def showing(whole: dict[str, Any]) -> dict[str, Any]:
+    """The same spec, with prompts that what serves is asked."""
+    return whole | {"evaluation": whole["evaluation"] | {"showcase": {"prompts": [{"name": "fox", "text": "A fox"}]}}}
+
+
 SPECS: list[dict[str, Any]] = [
     spec(),
     spec(candidates=[{"gptq": {"bits": 8}}, {"gptq": {"bits": 4}}], jobs=MORE_MEMORY),
     spec(candidates=[{"gptq": {"bits": 4}}], serving={"replicas": 1, "fallback": "Source"}),
     spec(candidates=[{"artifact": {"pvc": {"claimName": "made", "path": "x"}}}, {"gptq": {"bits": 4}}], serving=None),
     spec(candidates=[{"gptq": {"bits": 4, "groupSize": 32}}, {"gptq": {"bits": 4}}], jobs=MORE_MEMORY),
-    compare_all(spec()),
+    compare_all(showing(spec())),
     compare_all(spec(candidates=[{"gptq": {"bits": 8}}, {"gptq": {"bits": 4}}, {"awq": {}}], serving=None)),
 ]
 LIVES: tuple[tuple[tuple[str, int], ...], ...] = (

@@ -39,7 +39,7 @@ def ask_served(
     platform = frozen_platform(revision, snapshot.platform)
     context = Context(meta.namespace, store, platform)
     request = JobRequest(
-        name=ask_job_name(meta.name, hash_), hash=hash_, kind=ASK, stage=ASK.status, options=spec.jobs.ask,
+        name=ask_job_name(meta.name, hash_), hash=hash_, kind=ASK, stage=ASK.status, options=spec.jobs.prepare,
         doing=f"asking {target.label} the prompts of the showcase", revision=target.label,
         make=lambda run_: ask_job(
             context, user(snapshot), serving, _document(snapshot, store, target, serving), revision.images.operator,
