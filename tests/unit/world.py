@@ -10,14 +10,15 @@ from types import MappingProxyType
 from typing import Any
 
 from lowbit.api.base import API_VERSION
-from lowbit.api.documents import EvaluateResult, PrepareResult, QuantizeResult
+from lowbit.api.documents import AskDocument, AskResult, EvaluateResult, PrepareResult, QuantizeResult
 from lowbit.api.facts import ModelFacts
+from lowbit.api.showcase import ServedShowcase
 from lowbit.api.status import ArtifactRecord, CountedAttempt, EvaluationSummary, Measurement
 from lowbit.api.termination import TerminationMessage
 from lowbit.app.eventreader import INTERVAL
 from lowbit.decide.reconcile import decide
 from lowbit.effects.execute import owner_reference
-from lowbit.naming.names import GIVEN_UP_ANNOTATION, WORKER_END_ANNOTATION, first_attempt
+from lowbit.naming.names import DOCUMENT_ANNOTATION, GIVEN_UP_ANNOTATION, WORKER_END_ANNOTATION, first_attempt
 from lowbit.observe.cache import Cache
 from lowbit.observe.events import warnings_in
 from lowbit.observe.keys import Key
@@ -365,6 +366,14 @@ class World:
             digest = "sha256:" + (name.removeprefix("quantize-")[:8] * 8)
             record = record.model_copy(update={"digest": digest})
             return TerminationMessage.of(QuantizeResult(artifact=record, seconds=1, peak_bytes=1))
+        if stage == "ask":
+            text = self.objects["Job", name]["spec"]["template"]["metadata"]["annotations"][DOCUMENT_ANNOTATION]
+            asked = AskDocument.model_validate_json(text)
+            answered = len(asked.showcase.prompts)
+            shown = ServedShowcase(
+                revision=asked.revision, key=asked.key, answered=answered, path="showcases/x", digest=DATASET
+            )
+            return TerminationMessage.of(AskResult(showcase=shown))
         if stage == "evaluate":
             self.evaluated += 1
             suites = [name.removeprefix(SUITE) for name in sorted(self.datasets) if name.startswith(SUITE)]

@@ -22,7 +22,8 @@ from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol, Stopp
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.recipes import ResolvedRecipe
-from lowbit.api.status import ArtifactRecord, EvaluationSummary
+from lowbit.api.showcase import ServedShowcase, Showcase
+from lowbit.api.status import ArtifactRecord, EvaluationSummary, Verdict
 
 EXIT_REFUSED = 64
 """A permanent error: bad data, or a model that is refused."""
@@ -71,7 +72,7 @@ class PrepareDocument(StageDocument):
     """QuantizedModel's name, for messages and for the revisions."""
     namespace: str
     spec: QuantizedModelSpec
-    """Without serving and jobs: no revision is made from them."""
+    """Without serving, jobs and evaluation.compare: no revision is made from them."""
     platform: Platform
     """Without the proxy, which is in the environment."""
 
@@ -87,6 +88,21 @@ class QuantizeDocument(StageDocument):
     """Absent if the recipe needs none."""
     artifact_hash: str
     device: Literal["GPU", "CPU"]
+
+
+class OtherCandidate(Tolerant):
+    """A candidate that was judged before, whose evaluation is in the store: it is shown beside this one."""
+
+    name: str
+    """Short name of its recipe."""
+    evaluation: str
+    """Name of its ModelEvaluation."""
+    model: EvaluatedModel
+    runtime_key: str
+    """Hash of the engine that it was measured in."""
+    bytes: int
+    """Size of its files."""
+    verdict: Verdict
 
 
 class EvaluateDocument(StageDocument):
@@ -118,8 +134,40 @@ class EvaluateDocument(StageDocument):
     """Files beside the original that were not copied, for report.html."""
     removed: dict[str, int] = Field(default_factory=dict)
     """Lines that were left out of the calibration datasets because they are evaluated on, for report.html."""
+    candidate: str | None = None
+    """Short name of the candidate's recipe, if there are others to compare it with, for report.html."""
+    others: list[OtherCandidate] = Field(default_factory=list)
+    """Candidates of the same QuantizedModel that were judged before, with evaluation.compare: All, for report.html."""
     artifact_hash: str | None = None
     """Finds the candidate's quantize report (per-module losses) in the store, for report.html."""
+
+
+class AskDocument(StageDocument):
+    """Input: ask the served model the prompts of the showcase, through the guard, as a client does."""
+
+    stage: Literal["ask"] = "ask"
+    url: str
+    """URL of the Service: http://chat.models.svc."""
+    served_name: str
+    engine: ResolvedEngine
+    """The engine behind it: how its API is spoken."""
+    api_key: str | None = None
+    """The key's file below SECRETS_PATH; none where clients need none."""
+    showcase: Showcase
+    revision: str
+    """The revision that serves."""
+    key: str
+    """Hash of revision and showcase: the folder of the answers in the store."""
+    evaluation: str | None = None
+    """The revision's ModelEvaluation, whose answers are shown beside."""
+    baseline: str | None = None
+    """The original's."""
+
+
+class AskResult(Tolerant):
+    """Result of ask."""
+
+    showcase: ServedShowcase
 
 
 class FetchDocument(StageDocument):
@@ -149,9 +197,10 @@ class PrepareResult(Tolerant):
     source: Digest
     facts: ModelFacts
     datasets: dict[str, Digest]
-    """By the dataset's key: calibration/<name> or evaluation/<suite name>."""
+    """By the dataset's key: calibration/<name>, calibration/<candidate's index>/<name> or evaluation/<suite name>."""
     removed: dict[str, int] = Field(default_factory=dict)
-    """Lines that were left out of calibration datasets, because they are evaluated on, by the dataset's name."""
+    """Lines that were left out of calibration datasets, because they are evaluated on, by the dataset's key without
+    calibration/."""
     artifacts: dict[str, Digest] = Field(default_factory=dict)
     """Digests of artifact candidates, by the candidate's index as text."""
     artifact_bytes: dict[str, int] = Field(default_factory=dict)

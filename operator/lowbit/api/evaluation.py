@@ -9,6 +9,7 @@ from pydantic import Field
 
 from lowbit.api.base import DecimalString, ObjectName, Wire
 from lowbit.api.engines import Engine
+from lowbit.api.showcase import Showcase
 from lowbit.api.suites import SUITES, AnySuite, gated
 from lowbit.api.suites.base import dataset_key
 from lowbit.api.suites.dataset import EvaluationDataset
@@ -168,10 +169,15 @@ class Baseline(Wire):
 
 
 AttemptsPolicy = Literal["Warn", "Spend"]
+Compare = Literal["FirstPassing", "All"]
 
 
 class Evaluation(Wire):
     """How the candidate is compared with the original, in the engine that will serve it."""
+
+    compare: Compare = "FirstPassing"
+    """FirstPassing: candidates after the first that passes are neither made nor measured. All: they are, once the first
+    one serves, and status.comparison shows every candidate beside the original; which one is served does not change."""
 
     suites: list[Suite] = Field(min_length=1, max_length=16)
     """What is measured; all gates must pass."""
@@ -183,6 +189,8 @@ class Evaluation(Wire):
     """How speed is measured."""
     baseline: Baseline = Baseline()
     """How the original is measured, if otherwise than its candidates."""
+    showcase: Showcase | None = None
+    """Prompts whose answers are shown side by side in the report, and asked again once a new revision serves."""
 
 
 class ResolvedGate(Wire):

@@ -9,6 +9,7 @@ from pydantic import Field
 from lowbit.api.base import Digest, ObjectName, Tolerant, Wire
 from lowbit.api.engines import ResolvedEngine
 from lowbit.api.evaluation import AttemptsPolicy, ResolvedGate, ResolvedSuite, SpeedMeasurement
+from lowbit.api.showcase import Showcase
 from lowbit.api.status import Condition, EngineTermination, EvaluationSummary, Failure
 
 
@@ -19,6 +20,8 @@ class EvaluationProtocol(Wire):
     tokenizer: str
     """SHA-256 (hex) over the tokenizer files and the chat template of the original."""
     speed: SpeedMeasurement
+    showcase: Showcase | None = None
+    """What both models are asked, for people to read."""
 
 
 class EvaluatedModel(Wire):

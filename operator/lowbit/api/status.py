@@ -256,6 +256,29 @@ class EngineTermination(Tolerant):
     """The last lines of its log."""
 
 
+class ComparedModel(Tolerant):
+    """The original or one candidate, in a comparison of all of them."""
+
+    name: str
+    """original, or the short name of the recipe: gptq-int4-g64."""
+    candidate: int | None = None
+    """Index in spec.candidates; absent for the original."""
+    revision: str | None = None
+    """Name of the candidate's ModelRevision."""
+    evaluation: str | None = None
+    """Name of the ModelEvaluation."""
+    bytes: int | None = None
+    """Size of its files (of the original: of its weights); absent until it is known."""
+    ratio: str | None = None
+    """Size of the original's weights / bytes."""
+    verdict: Verdict | None = None
+    failure: str | None = None
+    """Reason for which it could be neither made nor measured."""
+    decided_by: GateCheck | None = None
+    """The threshold that decided: the closest call of a Passed, else the one farthest from passing."""
+    speed: list[SpeedSummary] = Field(default_factory=list)
+
+
 SHOWN_MEASUREMENTS = 80
 """16 suites of five metrics."""
 

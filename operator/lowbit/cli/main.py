@@ -15,12 +15,12 @@ from rich.markup import escape
 
 from lowbit.api.facts import ModelFacts
 from lowbit.api.platform import Platform
-from lowbit.api.quantizedmodel import QuantizedModel
+from lowbit.api.quantizedmodel import QuantizedModel, QuantizedModelStatus
 from lowbit.api.status import Measurement
 from lowbit.cli.facts import UnreadableConfigError, read_facts
 from lowbit.cli.plan import plan
 from lowbit.cli.power import UnreadablePilotError, read_pilot, show_power
-from lowbit.cli.show import show_plan, show_problems
+from lowbit.cli.show import show_comparison, show_plan, show_problems
 from lowbit.gate.counts import check_counts
 from lowbit.gate.sizes import sizes
 from lowbit.schema import crd
@@ -62,6 +62,9 @@ def parser() -> argparse.ArgumentParser:
     powers.add_argument("file", type=Path, metavar="FILE", help="YAML with one or more manifests; - is standard input")
     powers.add_argument("--pilot", type=Path, metavar="REPORT", help=PILOT)
     powers.set_defaults(run=run_power)
+    shown = commands.add_parser("show", help="print the comparison of all candidates as a table")
+    shown.add_argument("file", type=Path, metavar="FILE", help="kubectl get quantizedmodel NAME -o yaml; - is stdin")
+    shown.set_defaults(run=run_show)
     for name, about, pages in (
         ("crds", "write the CustomResourceDefinitions", crd.files),
         ("reference", "write the reference in Markdown", crd_reference.files),
@@ -94,6 +97,26 @@ def run_plan(parsed: argparse.Namespace, console: Console) -> int:
     if not manifests:
         raise UnreadableError(f"{parsed.file} holds no {' and no '.join(WRITTEN_BY_PEOPLE)}: give a file that does")
     return max(plan_one(manifest, platform, facts, console) for manifest in manifests)
+
+
+def run_show(parsed: argparse.Namespace, console: Console) -> int:
+    """Print what every QuantizedModel of a file has compared."""
+    listed = [item for one in documents(parsed.file) for item in one.get("items", [one])]
+    models = [one for one in listed if isinstance(one, dict) and one.get("kind") == "QuantizedModel"]
+    if not models:
+        raise UnreadableError(f"{parsed.file} holds no QuantizedModel: write kubectl get quantizedmodel NAME -o yaml")
+    for model in models:
+        name = str(model.get("metadata", {}).get("name", ""))
+        try:
+            rows = QuantizedModelStatus.model_validate(model.get("status") or {}).comparison
+        except ValidationError as error:
+            raise UnreadableError(f"the status of {name} cannot be read: {error}") from error
+        if rows:
+            show_comparison(console, name, rows)
+        else:
+            nothing = f"QuantizedModel {name} has compared nothing yet: evaluation.compare: All asks for it"
+            console.print(nothing, markup=False, highlight=False)
+    return 0
 
 
 def plan_one(manifest: Mapping[str, Any], platform: Platform, facts: ModelFacts | None, console: Console) -> int:

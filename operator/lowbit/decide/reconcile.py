@@ -3,8 +3,9 @@
 1. an object that is going away is left alone;
 2. the present spec is brought one step nearer to something that may be served;
 3. what may be served is served, and the old revision serves until then;
-4. what nobody needs any more is given up;
-5. a fact is written first; otherwise the status, if it differs and the step is one that takes time.
+4. beside it the other candidates are compared, where that is asked for;
+5. what nobody needs any more is given up;
+6. a fact is written first; otherwise the status, if it differs and the step is one that takes time.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from datetime import datetime
 from typing import NamedTuple
 
 from lowbit.api.modelstore import ModelStoreSpec
+from lowbit.api.showcase import ServedShowcase
 from lowbit.api.status import Failure
 from lowbit.decide.cleanup import clean
+from lowbit.decide.comparison import compares_all
 from lowbit.decide.engines import unread
 from lowbit.decide.others import own, without_taken
 from lowbit.decide.outcome import Clock, StageResult
@@ -24,8 +27,10 @@ from lowbit.decide.serving.rollout import rollout_of
 from lowbit.decide.serving.runtime import running, stale, starts_to_read
 from lowbit.decide.serving.serve import deployed, judged_again, progress, serve, stop_serving
 from lowbit.decide.serving.target import Target
+from lowbit.decide.stages.ask import ask_served
+from lowbit.decide.stages.compare import compare_the_rest, make_room
 from lowbit.decide.stages.pipeline import Result, advance, usable_store
-from lowbit.decide.status import Situation, events, quantized_model_status, write
+from lowbit.decide.status import Situation, events, quantized_model_status, told, write
 from lowbit.decide.stuck import LOOK_SECONDS, Stuck
 from lowbit.state.plan import Action, Plan, ReadEvents, ReadLog
 from lowbit.state.snapshot import Snapshot
@@ -41,9 +46,13 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
     snapshot, taken = own(snapshot)
     store = usable_store(snapshot)
     result = Result(waiting=store) if isinstance(store, StageResult) else advance(snapshot, clock, store)
-    serving = _serving(snapshot, None if isinstance(store, StageResult) else store, result)
+    usable = None if isinstance(store, StageResult) else store
+    serving = _serving(snapshot, usable, result)
     waiting = result.waiting
-    wanted: tuple[Action, ...] = (*(waiting.actions if waiting else ()), *serving.actions, *clean(snapshot))
+    beside = _beside(snapshot, clock, usable, result, serving)
+    wanted: tuple[Action, ...] = (
+        *(waiting.actions if waiting else ()), *serving.actions, *beside.actions, *clean(snapshot),
+    )  # fmt: skip
     actions, blocked = without_taken(snapshot, wanted, taken, clock)
     if waiting is not None and waiting.fact is not None:
         return Plan(actions=actions, status=waiting.fact)
@@ -60,26 +69,66 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
     situation = Situation(
         result.target, serving.now, waiting, failure, setback, serving.rolled_out, pods.stuck, runs,
         stale(snapshot, served, runs) if served is not None and runs is not None else None,
+        beside.step, beside.asking, beside.answers,
     )  # fmt: skip
     status = quantized_model_status(snapshot, situation, clock)
+    if beside.goes_on and told(snapshot, status):
+        return Plan(actions=actions, status=beside.step.fact if beside.step is not None else None)
     change = write(snapshot, status)
+    steps = [step for step in (waiting, beside.asking, beside.step) if step is not None]
     return Plan(
         actions=actions,
         status=change,
         events=events(snapshot.model.body.status, status) if change is not None else (),
-        requeue_after=_sooner(waiting.requeue_after if waiting else None, pods.requeue_after),
-        watch_progress=waiting.watch_progress if waiting else (),
+        requeue_after=_soonest(*(step.requeue_after for step in steps), pods.requeue_after, beside.requeue_after),
+        watch_progress=tuple(job for step in steps for job in step.watch_progress),
         read_logs=(
-            *(waiting.read_logs if waiting else ()),
+            *(each for step in steps for each in step.read_logs),
             *pods.read_logs,
             *(starts_to_read(snapshot, served) if served is not None else ()),
         ),
-        read_events=(*(waiting.read_events if waiting else ()), *pods.read_events),
+        read_events=(*(each for step in steps for each in step.read_events), *pods.read_events),
     )
 
 
-def _sooner(one: float | None, other: float | None) -> float | None:
-    return min(one, other) if one is not None and other is not None else one if one is not None else other
+class _Beside(NamedTuple):
+    """What goes on beside what serves: its answers to the showcase, and the comparison of the other candidates."""
+
+    asking: StageResult | None = None
+    step: StageResult | None = None
+    actions: tuple[Action, ...] = ()
+    answers: ServedShowcase | None = None
+
+    @property
+    def goes_on(self) -> bool:
+        """A fact is to be written, or what was made is seen at once: the status may wait, where nothing else is new."""
+        return self.step is not None and (self.step.fact is not None or self.step.intermediate)
+
+    @property
+    def requeue_after(self) -> float | None:
+        """Its fact is written after a status that said something else."""
+        return 1.0 if self.goes_on else None
+
+
+def _beside(
+    snapshot: Snapshot, clock: Clock, store: ModelStoreSpec | None, result: Result, serving: _Serving
+) -> _Beside:
+    """Only what serves goes before it: while that is rolled out, no new Job asks for its GPUs."""
+    target, spec = result.target, snapshot.model.body.spec.serving
+    if target is None or result.waiting is not None or store is None:
+        return _Beside()
+    if spec is not None and not serving.rolled_out:
+        return _Beside(actions=make_room(snapshot, target) if compares_all(snapshot) else ())
+    asked = ask_served(snapshot, clock, store, target)
+    asking = asked if isinstance(asked, StageResult) else None
+    pinned = spec is not None and spec.revision is not None
+    step = compare_the_rest(snapshot, clock, store, target) if compares_all(snapshot) and not pinned else None
+    actions = tuple(action for each in (asking, step) if each is not None for action in each.actions)
+    return _Beside(asking, step, actions, None if isinstance(asked, StageResult) else asked)
+
+
+def _soonest(*times: float | None) -> float | None:
+    return min((each for each in times if each is not None), default=None)
 
 
 class _Pods(NamedTuple):

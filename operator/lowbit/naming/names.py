@@ -8,6 +8,7 @@ from lowbit.api.base import GROUP, Wire
 from lowbit.api.engine import Resources
 from lowbit.api.engines import Engine, engine_of
 from lowbit.api.engines.base import EngineSettings
+from lowbit.api.evaluation import Compare
 from lowbit.api.modelevaluation import ModelEvaluationSpec
 from lowbit.api.modelrevision import ModelRevisionSpec
 from lowbit.api.pods import Jobs
@@ -17,6 +18,7 @@ from lowbit.naming.canonical import digest, short
 MAX_MODEL_NAME = 42
 """Longest name of a QuantizedModel: 63 less the longest suffix (-prepare-, a hash, and -2 of a second attempt)."""
 
+DEFAULT_COMPARE: Compare = "FirstPassing"
 DEFAULT_SHM_SIZE: str = EngineSettings().shm_size
 _NO_RESOURCES, _NO_JOBS = Resources(), Jobs()
 
@@ -60,7 +62,7 @@ def product_of(labels: Mapping[str, str]) -> str | None:
 
 
 def input_hash(spec: QuantizedModelSpec) -> str:
-    """Hash of what a revision is made from: the spec without serving, jobs, and the engine's CPU and memory.
+    """Hash of what a revision is made from: without serving, jobs, evaluation.compare, and the engine's CPU and memory.
 
     Platform settings are not in it, so that a changed platform default starts nothing by itself.
     """
@@ -68,6 +70,7 @@ def input_hash(spec: QuantizedModelSpec) -> str:
     if (own := evaluation.baseline.engine) is not None:
         baseline = evaluation.baseline.model_copy(update={"engine": _answering(own)})
         evaluation = evaluation.model_copy(update={"baseline": baseline})
+    evaluation = evaluation.model_copy(update={"compare": DEFAULT_COMPARE})
     update = {"serving": None, "jobs": _NO_JOBS, "engine": _answering(spec.engine), "evaluation": evaluation}
     return digest("input", spec.model_copy(update=update))
 
@@ -105,6 +108,16 @@ def evaluation_hash(spec: ModelEvaluationSpec) -> str:
 def prepare_job_name(model: str, hash_: str) -> str:
     """The prepare Job of one QuantizedModel for one input hash."""
     return f"{model}-prepare-{short(hash_)}"
+
+
+def ask_hash(revision: str, spec: ModelRevisionSpec) -> str:
+    """Hash of what is asked, and of whom; the name of the revision follows from everything that serves."""
+    return digest("ask", {"revision": revision, "showcase": spec.protocol.showcase})
+
+
+def ask_job_name(model: str, hash_: str) -> str:
+    """The Job that asks what serves the prompts of the showcase."""
+    return f"{model}-ask-{short(hash_)}"
 
 
 def quantize_job_name(artifact_hash: str) -> str:

@@ -75,3 +75,8 @@ def compared_key(evaluation: str, suite: str) -> str:
 def report_key(evaluation: str) -> str:
     """Key of the report for people."""
     return f"evaluations/{evaluation}/report.html"
+
+
+def showcase_key(key: str) -> str:
+    """Key of the page with the answers of what serves."""
+    return f"showcases/{key}/showcase.html"

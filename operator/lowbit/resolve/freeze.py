@@ -6,7 +6,7 @@ The operator, the prepare Job and ``lowbit plan`` share this code, so that they 
 from __future__ import annotations
 
 from lowbit.api.base import Digest
-from lowbit.api.calibration import ResolvedCalibration, ResolvedDataset
+from lowbit.api.calibration import ResolvedCalibration, ResolvedDataset, calibration_key
 from lowbit.api.documents import PrepareResult
 from lowbit.api.engine import EngineChanges, EnvironmentVariable, Resources
 from lowbit.api.engines import Engine, ResolvedEngine, engine_of
@@ -44,7 +44,7 @@ def freeze_candidate(
     """The revision spec of one candidate."""
     changes = spec.candidates[index].engine
     recipe = resolve_recipe(index, spec.candidates[index], spec, prepared)
-    calibration = resolve_calibration(spec, prepared) if recipe_of(recipe)[0].calibrated else None
+    calibration = resolve_calibration(index, spec, prepared) if recipe_of(recipe)[0].calibrated else None
     return ModelRevisionSpec(
         quantized_model=name,
         candidate=index,
@@ -54,6 +54,7 @@ def freeze_candidate(
         source=RevisionSource(digest=prepared.source, facts=prepared.facts),
         recipe=recipe,
         calibration=calibration,
+        own_calibration=calibration is not None and spec.candidates[index].calibration is not None,
         protocol=resolve_protocol(spec, prepared),
         gates=[
             ResolvedGate(
@@ -107,23 +108,26 @@ def resolve_recipe(index: int, recipe: Recipe, spec: QuantizedModelSpec, prepare
     return ResolvedRecipe.model_validate({kind.name: resolved})
 
 
-def resolve_calibration(spec: QuantizedModelSpec, prepared: PrepareResult) -> ResolvedCalibration | None:
-    """Calibration with each dataset under its digest."""
-    if spec.calibration is None:
+def resolve_calibration(index: int, spec: QuantizedModelSpec, prepared: PrepareResult) -> ResolvedCalibration | None:
+    """A candidate's calibration with each dataset under its digest."""
+    asked = spec.calibration_of(index)
+    if asked is None:
         return None
+    whose = index if spec.candidates[index].calibration is not None else None
+    keys = {d.name: calibration_key(d.name, whose) for d in asked.datasets}
     return ResolvedCalibration(
-        samples=spec.calibration.samples,
-        max_tokens=spec.calibration.max_tokens,
-        seed=spec.calibration.seed,
+        samples=asked.samples,
+        max_tokens=asked.max_tokens,
+        seed=asked.seed,
         datasets=[
             ResolvedDataset(
                 name=d.name,
-                digest=prepared.datasets[f"calibration/{d.name}"],
+                digest=prepared.datasets[keys[d.name]],
                 weight=d.weight,
                 format=d.format,
-                removed=prepared.removed.get(d.name, 0),
+                removed=prepared.removed.get(keys[d.name].removeprefix("calibration/"), 0),
             )
-            for d in spec.calibration.datasets
+            for d in asked.datasets
         ],
     )
 
@@ -134,6 +138,7 @@ def resolve_protocol(spec: QuantizedModelSpec, prepared: PrepareResult) -> Evalu
         suites=[resolve_suite(suite, prepared) for suite in spec.evaluation.suites],
         tokenizer=prepared.facts.tokenizer,
         speed=spec.evaluation.speed,
+        showcase=spec.evaluation.showcase,
     )
 
 

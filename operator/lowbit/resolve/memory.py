@@ -147,5 +147,5 @@ def check_host_memory(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Probl
 
 def host_bytes(spec: QuantizedModelSpec, facts: ModelFacts) -> int:
     """Host memory of a quantize Job: the original, and the hidden states of all samples in and out of a layer."""
-    tokens = spec.calibration.samples * spec.calibration.max_tokens if spec.calibration else 0
+    tokens = max((each.samples * each.max_tokens for each in spec.calibrations().values()), default=0)
     return facts.weight_bytes + 2 * tokens * facts.hidden_size * BYTES_PER_WEIGHT.get(facts.dtype, 2)

@@ -16,9 +16,10 @@ from lowbit.api.engines import ENGINES, Engine
 from lowbit.api.evaluation import MaximumThreshold, MinimumThreshold, NonInferiorityThreshold, Suite, SuiteGate
 from lowbit.api.platform import Platform
 from lowbit.api.pods import JobOptions, Toleration
-from lowbit.api.recipes import RECIPES, Recipe
+from lowbit.api.recipes import RECIPES, Recipe, recipe_of
 from lowbit.api.references import Source
 from lowbit.api.rule import NUMBER_CEL, Rule, between, exactly_one, listed
+from lowbit.api.showcase import ShowcasePrompt
 from lowbit.api.suites import SUITES, AnySuite, gated
 from lowbit.api.suites.dataset import EvaluationDataset
 from lowbit.api.suites.metric import Metric
@@ -100,10 +101,21 @@ def _job_rules(more: tuple[str, ...]) -> tuple[Rule, ...]:
     )
 
 
+CALIBRATED: Final = tuple(kind.name for kind in RECIPES if kind.calibrated)
+"""Candidates that read calibration texts."""
 SHARED: Final[dict[type[Wire], tuple[Rule, ...]]] = {
     Source: (exactly_one("a source", "huggingFace", "pvc", "s3"),),
     Engine: (exactly_one("an engine", *ENGINES.names()),),
-    Recipe: (exactly_one("a candidate", *RECIPES.names()),),
+    Recipe: (
+        exactly_one("a candidate", *RECIPES.names()),
+        Rule(
+            f"!has(self.calibration) || {' || '.join(f'has(self.{name})' for name in CALIBRATED)}",
+            f"a calibration is read by {' and '.join(CALIBRATED)} alone: remove it from this candidate",
+            lambda recipe: recipe.calibration is None or not recipe.is_set or recipe_of(recipe)[0].calibrated,
+            "calibration",
+        ),
+    ),
+    ShowcasePrompt: (exactly_one("a prompt of the showcase", "messages", "text"),),
     EvaluationDataset: (exactly_one_location("an evaluation dataset"),),
     MaximumThreshold: reachable_all("Lower"),
     MinimumThreshold: reachable_all("Higher"),

@@ -46,6 +46,8 @@ NAMED: dict[Path, tuple[Any, ...]] = {
     ("gate",): ({"maximum": [{"metric": "KLDivergence", "value": "0.2"}]},),
     ("maximum", ITEM, "value"): ("0.2", "1.3"),
     ("storeRef",): ("other",),
+    ("messages", ITEM, "content"): ("Hello!", "Good morning!"),
+    ("prompts", ITEM, "text"): ("The quick brown fox", "The lazy dog"),
 }
 """By the end of the path: what no pattern tells."""
 KEYS = ("spare", "other")

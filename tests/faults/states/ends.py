@@ -35,6 +35,7 @@ def check_end(cluster: Cluster, owned: bool, used: bool) -> None:
         check_serving(cluster, snapshot)
         if ready["status"] == "True":
             check_ready(cluster, snapshot)
+            check_compared(snapshot, conditions.get("Compared"))
         if owned:
             check_leftovers(cluster, snapshot)
             check_failed(cluster, stalled or {})
@@ -57,6 +58,20 @@ def check_ready(cluster: Cluster, snapshot: Snapshot) -> None:
     )
     missing = [kind for kind in SERVING if spec.serving is not None and (kind, meta.name) not in cluster.objects]
     broken(bool(missing), f"{meta.name} is Ready without {', '.join(missing)}")
+
+
+def check_compared(snapshot: Snapshot, compared: Manifest | None) -> None:
+    """Where all candidates are asked for each was judged or has failed, or it is said what somebody has to mend."""
+    spec, name = snapshot.model.body.spec, snapshot.model.meta.name
+    broken((spec.evaluation.compare == "All") != (compared is not None), f"{name}: Compared is there without need")
+    if compared is None:
+        return
+    pinned = spec.serving is not None and spec.serving.revision is not None
+    waits = compared["reason"] == "Comparing" or (compared["reason"] == "WaitingToCompare" and not pinned)
+    broken(waits, f"{name} is at rest, and its comparison is not: {compared}")
+    rows = snapshot.model.body.status.comparison or []
+    unsaid = [row.name for row in rows[1:] if row.verdict is None and row.failure is None]
+    broken(compared["status"] == "True" and bool(unsaid), f"{name} is compared, and {unsaid} are not")
 
 
 def check_failed(cluster: Cluster, stalled: Manifest) -> None:

@@ -171,8 +171,9 @@ def check_conditions(status: Mapping[str, Any]) -> None:
     broken(not {"Available", "Ready"} <= set(conditions), "Available or Ready is missing")
     ready, stalled = conditions["Ready"], conditions.get("Stalled")
     broken("Stalled" in conditions and "Reconciling" in conditions, "Stalled and Reconciling at once")
-    broken(ready["status"] == "True" and len(conditions) > 2, "Ready, and Stalled or Reconciling")
-    broken(ready["status"] != "True" and len(conditions) < 3, "not Ready, and neither Stalled nor Reconciling")
+    said = len(conditions.keys() - {"Compared"})
+    broken(ready["status"] == "True" and said > 2, "Ready, and Stalled or Reconciling")
+    broken(ready["status"] != "True" and said < 3, "not Ready, and neither Stalled nor Reconciling")
     for each in conditions.values():
         broken(not each["reason"] or not each["message"], f"{each['type']} without a reason or message")
     if stalled is not None:

@@ -138,7 +138,7 @@ def _create(snapshot: Snapshot, clock: Clock, request: JobRequest, run_: JobRun,
         failure = Failure(
             stage=request.kind.title, reason="DocumentTooLarge", message=f"{error}.", revision=request.revision,
             action=f"Shorten {request.engine or field_path(snapshot.model.body.spec.engine)}.env and args: what is "
-            "long belongs into a ConfigMap or the image.",
+            "long belongs into a ConfigMap or the image. Or shorten the prompts of evaluation.showcase.",
             time=clock.text,
         )  # fmt: skip
         return lasting(request, failure, ())

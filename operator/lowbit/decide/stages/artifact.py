@@ -66,7 +66,7 @@ def create_revision(snapshot: Snapshot, clock: Clock, candidate: int, prepared: 
     manifest = revision_manifest(meta.namespace, controller(snapshot), frozen)
     return StageResult(
         "Preparing", "RevisionCreated",
-        f"candidate {candidate + 1} of {len(spec.candidates)}: {label(frozen.recipe, frozen.engine_changes)}",
+        f"candidate {candidate + 1} of {len(spec.candidates)}: {frozen.label}",
         actions=(Create(manifest),), intermediate=True,
     )  # fmt: skip
 

@@ -13,6 +13,7 @@ from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.stages import EVALUATE
 from lowbit.api.status import ArtifactRecord, Condition, EvaluationSummary, Failure, Stage
+from lowbit.decide.comparison import others
 from lowbit.decide.conditions import Subject, condition
 from lowbit.decide.engines import record_engine
 from lowbit.decide.jobs.request import JobRequest
@@ -134,7 +135,8 @@ def in_engine(asked: EvaluationRequest, seen: Observed[ModelEvaluation]) -> Stag
         engine=model.original_field if original else field_path(model.engine),
         make=lambda run_: topology_of(spec.engine).evaluation(
             Context(revision.meta.namespace, asked.store, frozen_platform(revision.body.spec, snapshot.platform)),
-            [user(snapshot)], Evaluation(name, spec, revision.body.spec, engine_of(engine)[1]), run_,
+            [user(snapshot)],
+            Evaluation(name, spec, revision.body.spec, engine_of(engine)[1], others(snapshot, revision)), run_,
         ),
     )  # fmt: skip
     result = run(snapshot, asked.clock, request)

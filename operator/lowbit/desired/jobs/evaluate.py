@@ -121,5 +121,7 @@ def _document(evaluation: Evaluation, access: StoreAccess) -> EvaluateDocument:
         if revision.calibration is not None and made
         else {},
         turns=[evaluation_name(each) for each in turn_specs(revision, spec.model.digest)] if made else [],
+        candidate=revision.label if evaluation.others and made else None,
+        others=list(evaluation.others) if made and spec.turn is None else [],
         artifact_hash=revision.artifact_hash if made else None,
     )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lowbit.api.calibration import Calibration, CalibrationDataset
+from lowbit.api.calibration import Calibration, CalibrationDataset, calibration_key
 from lowbit.api.evaluation import datasets_of
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.suites.base import dataset_key
@@ -38,7 +37,8 @@ class PreparedDatasets:
     chats: list[str]
     """Datasets that hold chats, for messages."""
     removed: dict[str, int]
-    """Lines that were left out of a calibration dataset, because they are evaluated on. By the dataset's name."""
+    """Lines that were left out of a calibration dataset, because they are evaluated on. By its key, without
+    calibration/."""
 
 
 @dataclass(frozen=True)
@@ -51,18 +51,18 @@ class Read:
 
 def prepare_datasets(spec: QuantizedModelSpec, store: Store, mounts: Mounts) -> PreparedDatasets:
     """Read, check and store every dataset. Raises RefusalError."""
-    calibration = {d.name: read("calibration", d.name, d, mounts) for d in calibration_datasets(spec.calibration)}
     evaluation = {
         key.removeprefix("evaluation/"): read("evaluation", key.removeprefix("evaluation/"), dataset, mounts)
         for suite in spec.evaluation.suites
         for key, dataset in datasets_of(suite).items()
     }
+    all_read: dict[str, Read] = {}
     removed: dict[str, int] = {}
-    if spec.calibration is not None:
-        calibration, removed = without_shared(spec.calibration, calibration, evaluation, mounts.scratch)
-        check_enough(spec.calibration, {name: each.records for name, each in calibration.items()})
+    for candidate, asked in spec.calibrations().items():
+        kept, fewer = read_calibration(candidate, asked, evaluation, mounts)
+        all_read |= {calibration_key(name, candidate): each for name, each in kept.items()}
+        removed |= {calibration_key(name, candidate).removeprefix("calibration/"): n for name, n in fewer.items()}
     check_texts(spec, {name: each.records for name, each in evaluation.items()})
-    all_read = {f"calibration/{name}": each for name, each in calibration.items()}
     all_read |= {f"evaluation/{name}": each for name, each in evaluation.items()}
     return PreparedDatasets(
         digests={key: import_dataset(store, each.path) for key, each in all_read.items()},
@@ -75,9 +75,32 @@ def prepare_datasets(spec: QuantizedModelSpec, store: Store, mounts: Mounts) -> 
     )
 
 
-def calibration_datasets(calibration: Calibration | None) -> Sequence[CalibrationDataset]:
-    """None where nothing is calibrated."""
-    return calibration.datasets if calibration is not None else ()
+def read_calibration(
+    candidate: int | None, asked: Calibration, evaluation: dict[str, Read], mounts: Mounts
+) -> tuple[dict[str, Read], dict[str, int]]:
+    """The datasets of one calibration by name, without texts that are evaluated on, and how many lines that took.
+
+    candidate: whose own calibration it is; None for the model's. Raises RefusalError.
+    """
+    whose = "" if candidate is None else f"{candidate}/"
+    datasets = {d.name: read("calibration", f"{whose}{d.name}", d, mounts) for d in asked.datasets}
+    shared = list(
+        shared_texts(
+            {f"{whose}{name}": each.records for name, each in datasets.items()},
+            {name: each.records for name, each in evaluation.items()},
+        )
+    )
+    field = "calibration" if candidate is None else f"candidates[{candidate}].calibration"
+    if asked.overlap == "Refuse":
+        refuse_shared(shared, field)
+    removed: dict[str, int] = {}
+    for name, each in datasets.items():
+        lines = {one.line for one in shared if one.dataset == f"{whose}{name}"}
+        if lines:
+            path = mounts.scratch / f"calibration-{whose.replace('/', '-')}{name}.jsonl"
+            datasets[name], removed[name] = without_lines(each, lines, path), len(lines)
+    check_enough(asked, {name: each.records for name, each in datasets.items()}, f"spec.{field}")
+    return datasets, removed
 
 
 def read(kind: str, name: str, dataset: CalibrationDataset | EvaluationDataset, mounts: Mounts) -> Read:
@@ -85,32 +108,8 @@ def read(kind: str, name: str, dataset: CalibrationDataset | EvaluationDataset, 
     what = f"{kind} dataset {name}"
     path = locate(dataset, what, mounts)
     if is_parquet(path):
-        path = as_lines(path, mounts.scratch / "parquet" / f"{kind}-{name}.jsonl", what)
+        path = as_lines(path, mounts.scratch / "parquet" / f"{kind}-{name.replace('/', '-')}.jsonl", what)
     return Read(path, read_dataset(path, dataset.format, what))
-
-
-def without_shared(
-    asked: Calibration, calibration: dict[str, Read], evaluation: dict[str, Read], scratch: Path
-) -> tuple[dict[str, Read], dict[str, int]]:
-    """The calibration datasets without texts that are evaluated on, and how many lines that took from each.
-
-    Raises RefusalError if the manifest says so.
-    """
-    shared = list(
-        shared_texts(
-            {name: each.records for name, each in calibration.items()},
-            {name: each.records for name, each in evaluation.items()},
-        )
-    )
-    if asked.overlap == "Refuse":
-        refuse_shared(shared)
-    kept = dict(calibration)
-    removed: dict[str, int] = {}
-    for name in dict.fromkeys(each.dataset for each in shared):
-        lines = {each.line for each in shared if each.dataset == name}
-        kept[name] = without_lines(calibration[name], lines, scratch / f"calibration-{name}.jsonl")
-        removed[name] = len(lines)
-    return kept, removed
 
 
 def without_lines(whole: Read, numbers: set[int], path: Path) -> Read:

@@ -276,11 +276,12 @@ class VLLMClient(EngineClient):
 
 @asynccontextmanager
 async def connect(
-    model: str, url: str = ENGINE_URL, clock: Callable[[], float] = time.monotonic
+    model: str, url: str = ENGINE_URL, clock: Callable[[], float] = time.monotonic, token: str | None = None
 ) -> AsyncIterator[EngineClient]:
-    """A client that lives as long as the block."""
+    """A client that lives as long as the block. token: sent as a Bearer token, where a guard asks for it."""
+    headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
     # A new connection per request: a kept one that the engine closes meanwhile looks like a dropped request.
     connector = aiohttp.TCPConnector(limit=0, force_close=True)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=60, sock_read=SILENCE_SECONDS)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False) as session:
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False, headers=headers) as session:
         yield VLLMClient(session, model, url, clock)

@@ -28,6 +28,7 @@ from lowbit.api.paths import ENGINE_LOG_PATH
 from lowbit.api.status import EvaluationSummary
 from lowbit.naming.canonical import digest
 from lowbit.naming.store_keys import report_key, result_key
+from lowbit.worker import showcase
 from lowbit.worker.engines import CLIENTS
 from lowbit.worker.engines.base import ENGINE_URL, EngineClient
 from lowbit.worker.evaluate import attempts, decoding, engines, health, looking, results, speed
@@ -37,7 +38,7 @@ from lowbit.worker.evaluate.sketch import sketch
 from lowbit.worker.evaluate.stored import Asked, StoredResult, read_result
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import RefusalError
-from lowbit.worker.report import report
+from lowbit.worker.report import comparison, report, shown_answers
 from lowbit.worker.store import Store
 from lowbit.worker.suites import RUNNERS, Ask, InterleavedRunner, SeparateRunner, Summary
 
@@ -111,8 +112,11 @@ async def measure(
         ask = Ask(one.suite.name, one.settings, client, store.dataset, room, part, suite_of(one.suite)[0].looks)
         gate = looking.gate_of(document, one.suite.name, baseline.attempt if baseline else None)
         samples.append(await measure_suite(store, one, ask, looking.Against(original, gate), version))
-    if document.turn is not None or not suites:
+    if document.turn is not None:
         return Measured(samples, [], [], [], version, longest)
+    shown = await showcase.ask_all(client, document.protocol.showcase)
+    if not suites:
+        return Measured(samples, [], [], [], version, longest, shown)
     progress.report(READ_SHARE, "generating a few answers", force=True)
     texts = [one.runner.texts(found) for one, found in zip(suites, samples, strict=True)]
     prompt_tokens, output_tokens = decoding.lengths(room)
@@ -123,7 +127,7 @@ async def measure(
     every_text = [text for one in texts for text in one]
     fitting = speed.fit(document.protocol.speed, longest)
     speeds = await speed.measure(client, every_text, fitting, progress.part(ASKED_SHARE, SPEED_SHARE))
-    return Measured(samples, generated, answers, speeds, version, longest)
+    return Measured(samples, generated, answers, speeds, version, longest, shown)
 
 
 async def measure_suite(store: Store, one: SuiteOf, ask: Ask[Any], against: looking.Against, version: str) -> Any:
@@ -188,6 +192,7 @@ def write(
         decoding=decoding.summarize(measured.generated, baseline.result.generated if baseline else []),
         generated=measured.generated,
         health=measured.health,
+        showcase=measured.showcase,
     )
     if document.turn is None:
         result = write_report(document, store, result, baseline, summaries)
@@ -226,8 +231,13 @@ def write_report(
     results.write_details(store, document.evaluation, {name: one.details for name, one in summaries.items()})
     results.write_compared(store, document.evaluation, {name: one.samples for name, one in summaries.items()})
     original = baseline.result if baseline else None
-    shown = report.gather(document, store, result, original, summaries, engines.two_engines(result, original))
-    page = report.render(shown)
+    answers = {"original": original.showcase, "candidate": result.showcase} if original else {"": result.showcase}
+    sections = [
+        *comparison.sections(comparison.rows_of(document, store, result, original)),
+        *shown_answers.sections(document.protocol.showcase, answers),
+        *engines.two_engines(result, original),
+    ]
+    page = report.render(report.gather(document, store, result, original, summaries, sections))
     key = report_key(document.evaluation)
     store.write(key, page.encode())
     summary = result.summary.model_copy(

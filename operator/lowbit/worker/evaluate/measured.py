@@ -8,6 +8,7 @@ from typing import Any
 
 from lowbit.api.documents import EvaluateDocument
 from lowbit.api.evaluation import ResolvedSuite, starts_of, suite_of
+from lowbit.api.showcase import ShowcaseAnswer
 from lowbit.api.status import CountedAttempt, SpeedSummary
 from lowbit.worker.engines.base import UNKNOWN_VERSION
 from lowbit.worker.evaluate import decoding, results, turns
@@ -45,6 +46,7 @@ class Measured:
     speed: list[SpeedSummary]
     engine_version: str
     max_model_len: int | None
+    showcase: list[ShowcaseAnswer] = field(default_factory=list)
     kernels: list[str] = field(default_factory=list)
     """Kernels of quantized layers, as the engine's log names them."""
 

@@ -13,6 +13,7 @@ from lowbit.api.base import Tolerant
 from lowbit.api.documents import EvaluateDocument, EvaluateResult
 from lowbit.api.engines import ResolvedEngine
 from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol, ModelEvaluationSpec, StoppingGate, Turn
+from lowbit.api.showcase import ShowcaseAnswer
 from lowbit.naming.canonical import digest
 from lowbit.naming.names import evaluation_name
 from lowbit.naming.store_keys import result_key
@@ -44,6 +45,8 @@ class StoredResult(EvaluateResult):
     generated: list[Generated] = Field(default_factory=list)
     health: list[HealthAnswer] = Field(default_factory=list)
     """Answers to the prompts that every evaluation asks."""
+    showcase: list[ShowcaseAnswer] = Field(default_factory=list)
+    """The model's answers to the prompts of the showcase."""
 
 
 @dataclass(frozen=True)
