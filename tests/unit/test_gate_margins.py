@@ -154,7 +154,7 @@ def test_a_class_that_is_too_small_is_told_with_its_numbers() -> None:
         suite="exam", metric="F1Loss", slice="fraud", slice_kind="Class", count=20,
         classes={"ofClass": dict.fromkeys(("both", "originalOnly", "candidateOnly", "neither"), 5),
                  "others": dict.fromkeys(("both", "originalOnly", "candidateOnly", "neither"), 0)},
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
     found = verdict(gate(("F1", "0.05", True)), small)
     assert found.verdict == "Inconclusive"
     assert "of class fraud rests on 20 questions of the class" in found.message
