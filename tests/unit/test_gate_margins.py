@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lowbit.api.evaluation import MaximumThreshold, MinimumThreshold, NonInferiorityThreshold, ResolvedGate
-from lowbit.api.status import ClassCounts, Measurement, PairedCounts, SliceKind, VerdictRecord
+from lowbit.api.status import Measurement, PairedCounts, SliceKind, VerdictRecord
 from lowbit.gate import judge
 from tests.unit.measurements import Estimate, row, summary_of
 
@@ -150,12 +150,10 @@ def test_a_minimum_for_each_class_is_judged_by_the_candidates_own_share() -> Non
 
 
 def test_a_class_that_is_too_small_is_told_with_its_numbers() -> None:
-    fives, nothing = (
-        PairedCounts(both=number, original_only=number, candidate_only=number, neither=number) for number in (5, 0)
-    )
     small = Measurement(
         suite="exam", metric="F1Loss", slice="fraud", slice_kind="Class", count=20,
-        classes=ClassCounts(of_class=fives, others=nothing),
+        classes={"ofClass": dict.fromkeys(("both", "originalOnly", "candidateOnly", "neither"), 5),
+                 "others": dict.fromkeys(("both", "originalOnly", "candidateOnly", "neither"), 0)},
     )  # fmt: skip
     found = verdict(gate(("F1", "0.05", True)), small)
     assert found.verdict == "Inconclusive"

@@ -10,7 +10,7 @@ from lowbit.gate.bounds import minimum_count
 from tests.bench.gate.cells import Cell, power, simulated, summed_pairs, summed_shares
 from tests.bench.gate.distributions import Case, class_cases, mean_cases
 
-GATES = 1500
+GATES = 1000
 MOST = {0.95: 1.3, 0.99: 1.4}
 """6.5 % of nominal 5, 1.4 % of nominal 1: what the simulation in full stays below."""
 
@@ -40,7 +40,7 @@ def test_what_lies_on_a_threshold_passes_no_more_often_than_declared(name: str) 
 
 @pytest.mark.parametrize(("margin", "candidates"), [(0.02, 1), (0.03, 3), (0.05, 2)])
 def test_a_paired_loss_of_the_margin_passes_no_more_often_than_declared(margin: float, candidates: int) -> None:
-    for cell in summed_pairs(margin, (300,), 0.95, candidates):
+    for cell in summed_pairs(margin, (), 0.95, candidates):
         assert cell.rate <= 1.01 * cell.nominal, cell
 
 
