@@ -158,9 +158,9 @@ def test_explain_describes_the_fields(kubectl: Kubectl) -> None:
 def test_a_gate_that_asks_for_what_its_suite_does_not_measure_is_refused(kubectl: Kubectl) -> None:
     """With a second suite, known to tests only: while each suite measures every metric, the CRDs need no such rule."""
     thresholds = {"type": "array", "maxItems": 8, "items": {"type": "object", "properties": {"metric": TEXT}}}
-    gate = {"type": "object", "properties": {"maximum": thresholds, "minimum": thresholds}}
-    members = {name: {"type": "object", "properties": {"samples": {"type": "integer"}}} for name in ("fidelity", "toy")}
+    gate = {"type": "object", "properties": dict.fromkeys(("maximum", "minimum", "nonInferiority"), thresholds)}
     with toy_suite():
+        members = {kind.name: {"type": "object", "properties": {"samples": {"type": "integer"}}} for kind in SUITES}
         rules = [validation(rule.cel, rule.message) for rule in map(measured_by, SUITES)]
     spec = {"type": "object", "properties": {**members, "gate": gate}, "x-kubernetes-validations": rules}
     kubectl("apply", "-f", "-", stdin=json.dumps(small_crd("Smell", spec)))

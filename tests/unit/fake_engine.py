@@ -61,20 +61,38 @@ class FakeEngine:
     """Those that the chat template knows; none where the model has no template."""
     refuses_nan: bool = True
     """As vLLM does: a number that JSON does not have is answered with 400."""
+    decoding: Matrix | None = None
+    """The distribution of its decode kernels, which give all tokens of an answer but the first; None: the same."""
+    late: tuple[int, Matrix] | None = None
+    """Another distribution at tokens with more than so many before them."""
+    noise: float = 0.0
+    """Deviation of all logits, other ones at each request: an engine whose sums depend on the batch."""
+    seed: int = 0
+    """Of the noise: engines with other ones are shaken otherwise."""
     all_here: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def completions(self) -> int:
         return len(self.prompts)
 
-    def top(self, row: int, count: int, *also: int) -> dict[int, float]:
-        order = np.lexsort((np.arange(VOCABULARY), -self.logprobs[row]))[:count]
-        return {int(token): float(np.float32(self.logprobs[row, token])) for token in [*order, *also]}
+    def row(self, last: int, before: int, *, decoding: bool = False) -> Matrix:
+        """Logprobs of the token behind last, which has before tokens before it."""
+        logprobs = self.decoding if decoding and self.decoding is not None else self.logprobs
+        if self.late is not None and before > self.late[0]:
+            logprobs = self.late[1]
+        row: Matrix = logprobs[last]
+        if self.noise:
+            row = damaged(row[None], self.noise, seed=(self.seed * 1000 + self.completions) * 10_000 + before)[0]
+        return row
+
+    def top(self, row: Matrix, count: int, *also: int) -> dict[int, float]:
+        order = np.lexsort((np.arange(VOCABULARY), -row))[:count]
+        return {int(token): float(np.float32(row[token])) for token in [*order, *also]}
 
     def prompt_logprobs(self, prompt: list[int], count: int) -> list[Any]:
         answer: list[Any] = [None]
-        for before, token in pairwise(prompt):
-            entry = self.top(before, count, token)
+        for place, (before, token) in enumerate(pairwise(prompt), start=1):
+            entry = self.top(self.row(before, place), count, token)
             answer.append(
                 {
                     str(t): {"logprob": v, "rank": i + 1, "decoded_token": f"w{t}"}
@@ -83,14 +101,15 @@ class FakeEngine:
             )
         return answer
 
-    def generate(self, prompt: list[int], count: int) -> tuple[list[int], list[float]]:
-        tokens, values, last = [], [], prompt[-1]
-        for _ in range(count):
-            token = int(self.logprobs[last].argmax())
-            values.append(float(self.logprobs[last, token]))
-            tokens.append(token)
-            last = token
-        return tokens, values
+    def generate(self, prompt: list[int], count: int) -> tuple[list[int], list[Matrix]]:
+        """The greedy answer, and the logprobs at each of its tokens."""
+        tokens, rows, last = [], [], prompt[-1]
+        for step in range(count):
+            row = self.row(last, len(prompt) + step, decoding=step > 0)
+            last = int(row.argmax())
+            rows.append(row)
+            tokens.append(last)
+        return tokens, rows
 
     async def tokenize(self, request: web.Request) -> web.Response:
         """Words w0, w1, ... are the tokens."""
@@ -100,16 +119,22 @@ class FakeEngine:
         if any(message["role"] not in self.roles for message in messages):
             return web.json_response({"error": {"message": "the template knows no such role"}}, status=400)
         if messages:
-            assert not body["add_generation_prompt"]
             assert not body["add_special_tokens"]
         text = " ".join(message["content"] for message in messages) if messages else body["prompt"]
-        return web.json_response({"tokens": [int(word.removeprefix("w")) for word in text.split()]})
+        tokens = [int(word.removeprefix("w")) for word in text.split()]
+        # The template's mark where an answer begins.
+        return web.json_response({"tokens": tokens + [0] * bool(body.get("add_generation_prompt"))})
+
+    async def detokenize(self, request: web.Request) -> web.Response:
+        """The words of the tokens."""
+        body = await request.json()
+        assert body["model"] == MODEL
+        return web.json_response({"prompt": " ".join(f"w{token}" for token in body["tokens"])})
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         prompt = body["prompt"]
         assert body["model"] == MODEL
-        assert body["temperature"] == 0
         self.prompts.append(prompt)
         self.at_once += 1
         if self.at_once >= self.together:
@@ -132,14 +157,19 @@ class FakeEngine:
             self.started = 2000.0
         if len(prompt) + body["max_tokens"] > self.max_model_len:
             return web.json_response({"error": "too long"}, status=400)
-        tokens, values = self.generate(prompt, body["max_tokens"])
+        tokens, rows = self.generate(prompt, body["max_tokens"])
         if body.get("stream"):
             return await self.stream(request, tokens)
         choice: dict[str, Any] = {"index": 0, "text": "", "logprobs": None, "finish_reason": "length"}
         if "prompt_logprobs" in body:
             choice["prompt_logprobs"] = self.prompt_logprobs(prompt, body["prompt_logprobs"])
         if "logprobs" in body:
-            choice["logprobs"] = {"tokens": [f"token_id:{t}" for t in tokens], "token_logprobs": values}
+            values = [float(row[token]) for token, row in zip(tokens, rows, strict=True)]
+            tops = [self.top(row, body["logprobs"], token) for token, row in zip(tokens, rows, strict=True)]
+            choice["logprobs"] = {
+                "tokens": [f"token_id:{t}" for t in tokens], "token_logprobs": values,
+                "top_logprobs": [{f"token_id:{t}": value for t, value in top.items()} for top in tops],
+            }  # fmt: skip
         if self.refuses_nan and "NaN" in json.dumps(choice):
             message = "Out of range float values are not JSON compliant: nan"
             return web.json_response({"error": {"message": message}}, status=400)
@@ -189,6 +219,7 @@ async def serve(engine: FakeEngine) -> AsyncIterator[str]:
     app = web.Application(middlewares=[engine.count])
     app.router.add_post("/v1/completions", engine.complete)
     app.router.add_post("/tokenize", engine.tokenize)
+    app.router.add_post("/detokenize", engine.detokenize)
     app.router.add_get("/health", engine.health)
     app.router.add_get("/v1/models", engine.models)
     app.router.add_get("/version", engine.version)

@@ -8,11 +8,12 @@ from typing import Any
 from lowbit.api.suites.base import SuiteKind
 from lowbit.api.suites.fidelity import FidelityKind
 from lowbit.api.suites.metric import Metric
+from lowbit.api.suites.perplexity import PerplexityKind
 from lowbit.api.tagged import Registry
 
 AnySuite = SuiteKind[Any, Any]
 
-SUITES: Registry[AnySuite] = Registry("suite", FidelityKind())
+SUITES: Registry[AnySuite] = Registry("suite", FidelityKind(), PerplexityKind())
 
 
 def metrics() -> Mapping[str, Metric]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from lowbit.worker.suites.base import Arrays, Ask, InterleavedRunner, Runner, Section, SeparateRunner, Summary
 from lowbit.worker.suites.fidelity import FidelityRunner
+from lowbit.worker.suites.perplexity import PerplexityRunner
 
 __all__ = [
     "RUNNERS",
@@ -22,4 +23,4 @@ __all__ = [
 
 AnyRunner = Runner[Any, Any]
 
-RUNNERS: Mapping[str, AnyRunner] = {"fidelity": FidelityRunner()}
+RUNNERS: Mapping[str, AnyRunner] = {"fidelity": FidelityRunner(), "perplexity": PerplexityRunner()}
