@@ -72,9 +72,9 @@ def articles_of(records: list[Record]) -> list[list[Record]]:
 
 async def _chunks(client: EngineClient, what: str, article: list[Record], cut: Cut) -> list[list[int]]:
     """The first chunks of an article, each with the special tokens that begin a text."""
-    parts = await together(token_ids(client, what, record) for record in article)
+    whole = await token_ids(client, what, article[0])
     plain = await together(token_ids(client, what, record, special=False) for record in article)
-    begin = beginning(parts[0], plain[0])
+    begin = beginning(whole, plain[0])
     # Chats have their own special tokens, and are read with them.
     tokens = [token for part in plain for token in part]
     size = max(1, cut.tokens - len(begin))

@@ -19,6 +19,8 @@ SHOWN = 100
 """Texts with words, those that differ most; the others are listed with their numbers alone."""
 BEFORE = 80
 """Tokens that are shown before the worst one."""
+LONGEST = 1000
+"""Characters of a text that are kept: a store is no place for whatever an engine may say."""
 EXPECTED = 3
 """Likely tokens that are shown of each model."""
 
@@ -47,24 +49,25 @@ async def words_of(
     said = dict(zip(sorted(likely), await texts_of(client, [[token] for token in sorted(likely)]), strict=True))
     ends = {number: row - starts[number] + 1 for number, row in rows.items()}
     prompts = await texts_of(client, [samples.texts[n][max(0, end - BEFORE) : end] for n, end in ends.items()])
+    real = await texts_of(client, [[samples.texts[number][end]] for number, end in ends.items()])
     return {
         str(number): {
             "prompt": prompt,
             "original": likeliest(original.lists, rows[number], said),
             "candidate": likeliest(samples.lists, rows[number], said),
-            "expected": await client.detokenize([samples.texts[number][ends[number]]]),
+            "expected": came,
         }
-        for number, prompt in zip(rows, prompts, strict=True)
+        for number, prompt, came in zip(rows, prompts, real, strict=True)
     }
 
 
 async def texts_of(client: EngineClient, tokens: Sequence[Sequence[int]], at_once: int = 8) -> list[str]:
-    """The text of each list of token ids."""
+    """The text of each list of token ids, its end if it is long."""
     gate = asyncio.Semaphore(at_once)
 
     async def one(ids: Sequence[int]) -> str:
         async with gate:
-            return await client.detokenize(ids)
+            return (await client.detokenize(ids))[-LONGEST:]
 
     return await together(one(ids) for ids in tokens)
 
