@@ -253,6 +253,19 @@ async def test_an_answer_to_a_chat_begins_where_the_template_lets_it(bench: Benc
     assert sorted(text[:at] for text, at in zip(answers.texts, answers.prompts, strict=True)) == sorted(asked)
 
 
+async def test_chats_that_differ_in_their_last_answer_alone_have_one_answer(bench: Bench, tmp_path: Path) -> None:
+    generator = np.random.default_rng(10)
+    asked = [words(generator, 9) for _ in range(3)]
+    lines = [
+        {"messages": [{"role": "user", "content": text}, {"role": "assistant", "content": words(generator, 20)}]}
+        for text in asked * 2
+    ]
+    bench.dataset = make_dataset(bench.store, tmp_path, lines)
+    _, candidate = await measured(bench, FakeEngine(CANDIDATE), **ANSWERS)
+    counts = {row.metric: row.count for row in candidate.summary.measurements if row.slice is None}
+    assert (counts["KLDivergence"], counts["AnswerKLDivergence"]) == (6, 3)
+
+
 async def test_a_model_that_gives_nan_while_decoding_alone_fails(bench: Bench) -> None:
     broken = FakeEngine(ORIGINAL, decoding=np.full_like(ORIGINAL, np.nan))
     await bench.run(FakeEngine(ORIGINAL), bench.document(bench.protocol(**ANSWERS)))

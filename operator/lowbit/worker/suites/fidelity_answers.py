@@ -64,8 +64,10 @@ async def answer_all(
         engine.step()
         return found
 
-    made = await together(one(number, prompt) for number, prompt in enumerate(prompts))
-    kept = [number for number, found in enumerate(made) if found is not None and found.tokens]
+    # Equal prompts have equal answers: chats that differ in their last answer alone count once.
+    different = sorted({tuple(prompt): number for number, prompt in reversed(list(enumerate(prompts)))}.values())
+    made = await together(one(number, prompts[number]) for number in different)
+    kept = [number for number, found in zip(different, made, strict=True) if found is not None and found.tokens]
     answers = [found for found in made if found is not None and found.tokens]
     if not answers:
         return None
