@@ -57,6 +57,15 @@ def test_a_percentile_lies_among_the_values_and_rises_with_its_share(
     assert found.count == len(lengths)
 
 
+def test_the_error_of_a_percentile_is_that_of_drawing_texts_again() -> None:
+    generator = np.random.default_rng(7)
+    lengths, errors = np.full(100, 50), []
+    for _ in range(60):
+        errors.append(np.quantile(generator.exponential(1.0, 5000), 0.99))
+    found = [scoring.percentile(generator.exponential(1.0, 5000), lengths, np.arange(100), 0.99, n) for n in range(5)]
+    assert np.mean([each.standard_error for each in found]) == pytest.approx(np.std(errors), rel=0.35)
+
+
 @given(values=st.lists(st.floats(0.1, 9), min_size=3, max_size=20), factor=st.floats(0.5, 50))
 def test_a_ratio_of_equals_is_their_factor_without_error(values: list[float], factor: float) -> None:
     others = np.array(values)
