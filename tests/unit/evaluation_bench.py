@@ -27,7 +27,7 @@ from lowbit.worker.model.file_list import scan
 from lowbit.worker.progress import Progress
 from lowbit.worker.store.pvc import PVCStore
 from lowbit.worker.suites import RUNNERS
-from lowbit.worker.suites.fidelity import SuiteSamples
+from lowbit.worker.suites.fidelity_samples import SuiteSamples
 from tests.unit.fake_engine import MODEL, VOCABULARY, FakeEngine, Matrix, damaged, distribution, serve
 
 ARTIFACT = "sha256:" + "a" * 64

@@ -14,6 +14,7 @@ import pytest
 
 from lowbit.api.documents import ProgressLine
 from lowbit.api.evaluation import MaximumThreshold, ResolvedGate
+from lowbit.api.paths import TERMINATION_LIMIT
 from lowbit.gate import judge
 from lowbit.naming.canonical import digest
 from lowbit.naming.store_keys import artifact_index_key, dataset_key, report_key, result_key
@@ -234,7 +235,7 @@ async def test_a_finished_evaluation_is_reused_without_an_engine(bench: Bench) -
 
 async def test_the_result_fits_a_termination_message(bench: Bench) -> None:
     _, candidate = await bench.both()
-    assert len(candidate.model_dump_json(by_alias=True, exclude_none=True)) < 2200
+    assert len(candidate.model_dump_json(by_alias=True, exclude_none=True)) < TERMINATION_LIMIT
 
 
 async def test_speed_is_measured_at_one_request_and_at_many(bench: Bench) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lowbit.api.status import MeanStatistics, Measurement
-from lowbit.api.suites.fidelity import KL_DIVERGENCE, PERPLEXITY_RATIO, TOP1_AGREEMENT
+from lowbit.api.suites.fidelity_metrics import KL_DIVERGENCE, PERPLEXITY_RATIO, TOP1_AGREEMENT
 from lowbit.api.suites.metric import Metric
 from lowbit.gate import hall
 from lowbit.gate.bounds import NotANumberError, NotMeasuredError, bounds, minimum_count

@@ -10,6 +10,8 @@ from functools import cache
 from math import isfinite
 from typing import Final
 
+from pydantic.alias_generators import to_camel
+
 from lowbit.api.base import Wire
 from lowbit.api.engine import EngineChanges, EnvironmentVariable, Resources
 from lowbit.api.engines import ENGINES, Engine
@@ -59,16 +61,22 @@ def reachable_all(better: str) -> tuple[Rule, ...]:
     return tuple(reachable(metric) for metric in gated() if metric.better == better and metric.unreachable)
 
 
+ASKED_CEL: Final = (
+    "["
+    "has(self.gate.maximum) ? self.gate.maximum.map(t, t.metric) : [], "
+    "has(self.gate.minimum) ? self.gate.minimum.map(t, t.metric) : [], "
+    "has(self.gate.nonInferiority) ? self.gate.nonInferiority.map(t, t.metric) : []"
+    "]"
+)
+"""Metrics that a suite's gate asks for, as lists."""
+
+
 def measured_by(kind: AnySuite) -> Rule:
     """A rule that a gate asks only for metrics that its suite measures."""
     losses = {metric.loss for metric in kind.metrics}
     own = tuple(metric.name for metric in kind.metrics if (metric.bound or metric.loss) and metric.name not in losses)
     return Rule(
-        f"!has(self.{kind.name}) || ["
-        "has(self.gate.maximum) ? self.gate.maximum.map(t, t.metric) : [], "
-        "has(self.gate.minimum) ? self.gate.minimum.map(t, t.metric) : [], "
-        "has(self.gate.nonInferiority) ? self.gate.nonInferiority.map(t, t.metric) : []"
-        f"].all(names, names.all(name, name in {listed(own)}))",
+        f"!has(self.{kind.name}) || {ASKED_CEL}.all(names, names.all(name, name in {listed(own)}))",
         f"the gate asks for a metric that a {kind.name} suite does not measure: write one of {', '.join(own)}",
         lambda suite: getattr(suite, kind.name) is None or set(suite.gate.asked()) <= set(own),
         "gate",
@@ -79,6 +87,34 @@ def measured_by_all() -> tuple[Rule, ...]:
     """measured_by() for each suite; none if every suite measures every metric, because the schema ensures it then."""
     every = {metric.name for metric in gated()} | {metric.name for metric in TASK_METRICS if metric.loss}
     return tuple(measured_by(kind) for kind in SUITES if not every <= {metric.name for metric in kind.metrics})
+
+
+def measured_with(kind: AnySuite) -> tuple[Rule, ...]:
+    """Rules that a gate asks for an optional metric only where the setting is there that measures it."""
+    rules = []
+    for field in dict.fromkeys(kind.optional.values()):
+        names, path = tuple(name for name, of in kind.optional.items() if of == field), to_camel(field)
+
+        def holds(suite: Suite, field: str = field, names: tuple[str, ...] = names) -> bool:
+            settings = getattr(suite, kind.name)
+            return settings is None or getattr(settings, field) is not None or not set(names) & set(suite.gate.asked())
+
+        rules.append(
+            Rule(
+                f"!has(self.{kind.name}) || has(self.{kind.name}.{path}) || "
+                f"{ASKED_CEL}.all(names, names.all(name, !(name in {listed(names)})))",
+                f"the gate asks for {' or '.join(names)}, which is measured only with {kind.name}.{path}: "
+                f"add {path}: {{}} to {kind.name}",
+                holds,
+                "gate",
+            )
+        )
+    return tuple(rules)
+
+
+def measured_with_all() -> tuple[Rule, ...]:
+    """measured_with() for each suite."""
+    return tuple(rule for kind in SUITES for rule in measured_with(kind))
 
 
 def job_rules(platform: Platform) -> tuple[Rule, ...]:
@@ -130,7 +166,7 @@ SHARED: Final[dict[type[Wire], tuple[Rule, ...]]] = {
             lambda changes: bool(changes.args or changes.env),
         ),
     ),
-    Suite: (exactly_one("a suite", *SUITES.names()), *measured_by_all()),
+    Suite: (exactly_one("a suite", *SUITES.names()), *measured_by_all(), *measured_with_all()),
     SuiteGate: (
         Rule(
             "(has(self.maximum) && size(self.maximum) > 0) || (has(self.minimum) && size(self.minimum) > 0) || "

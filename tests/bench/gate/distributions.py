@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lowbit.api.status import ClassCounts, MeanStatistics, Measurement, PairedCounts
-from lowbit.api.suites.fidelity import KL_DIVERGENCE, PERPLEXITY_RATIO, TOP1_AGREEMENT
+from lowbit.api.suites.fidelity_metrics import KL_DIVERGENCE, PERPLEXITY_RATIO, TOP1_AGREEMENT
 from lowbit.api.suites.metric import Metric
 from lowbit.api.suites.task_metrics import ACCURACY_LOSS, F1_LOSS, PRECISION_LOSS
 from lowbit.gate.wording import number

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lowbit.api.suites.fidelity import KL_DIVERGENCE
+from lowbit.api.suites.fidelity_metrics import KL_DIVERGENCE
 from lowbit.gate import power, skewed
 from lowbit.gate.judge import divide
 from lowbit.gate.skewed import Bar, Shape

@@ -10,11 +10,12 @@ from lowbit.api.suites.fidelity import FidelityKind
 from lowbit.api.suites.generation import GenerationKind
 from lowbit.api.suites.health_metrics import HEALTH_METRICS
 from lowbit.api.suites.metric import Metric
+from lowbit.api.suites.perplexity import PerplexityKind
 from lowbit.api.tagged import Registry
 
 AnySuite = SuiteKind[Any, Any]
 
-SUITES: Registry[AnySuite] = Registry("suite", FidelityKind(), GenerationKind())
+SUITES: Registry[AnySuite] = Registry("suite", FidelityKind(), PerplexityKind(), GenerationKind())
 
 
 def metrics() -> Mapping[str, Metric]:

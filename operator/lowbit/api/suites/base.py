@@ -36,6 +36,8 @@ class SuiteKind(ABC, Generic[Spec, Resolved]):
     """Raised when its runner would give another number for the same model."""
     metrics: ClassVar[tuple[Metric, ...]]
     """What its runner measures."""
+    optional: ClassVar[Mapping[str, str]] = {}
+    """Metrics for a gate that are measured only where an attribute of `spec` is set: that attribute, by metric."""
     needs: ClassVar[frozenset[Capability]] = frozenset()
     """What the engine must be able to do."""
     rules: ClassVar[tuple[Rule, ...]] = ()

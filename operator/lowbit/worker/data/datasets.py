@@ -7,7 +7,7 @@ import json
 import unicodedata
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ class Record:
     messages: tuple[Message, ...] | None = None
     tools: list[Any] | None = None
     """Those that a chat may call."""
+    group: str | None = None
+    """Lines of one group are not independent, such as parts of one document: they count as one unit."""
 
     @property
     def characters(self) -> int:
@@ -81,7 +83,8 @@ def read_dataset(path: Path, format_: DatasetFormat, what: str) -> list[Record]:
             raise bad_line(what, number, f"is not JSON ({error})", "write one JSON value per line") from error
         if kind == "Auto":
             kind = tell_format(value, what, number)
-        records.append(_text(value, what, number) if kind == "Text" else _chat(value, what, number))
+        record = _text(value, what, number) if kind == "Text" else _chat(value, what, number)
+        records.append(replace(record, group=_group(value, what, number)))
     if not records:
         raise RefusalError("EmptyDataset", f"{what} has no lines", "write one JSON value per line")
     return records
@@ -194,6 +197,14 @@ def read_lines(path: Path, what: str) -> Iterator[str]:
 def _begins(path: Path, magic: bytes) -> bool:
     with path.open("rb") as file:
         return file.read(len(magic)) == magic
+
+
+def _group(value: Any, what: str, line: int) -> str | None:
+    """The field `group`; numbers count as their text."""
+    group = value.get("group") if isinstance(value, dict) else None
+    if group is None or isinstance(group, str | int):
+        return None if group is None else str(group)
+    raise bad_line(what, line, "has a group that is neither text nor a number", 'write "group": "document-7"')
 
 
 def _text(value: Any, what: str, line: int) -> Record:

@@ -40,6 +40,16 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Decoded:
+    """An answer with the likeliest tokens at each of its tokens, from the kernels that generated it."""
+
+    tokens: list[int]
+    """With the one that ended it, if any."""
+    logprobs: list[Logprobs]
+    """Of each token: those of the likeliest, and its own; before sampling."""
+
+
+@dataclass(frozen=True)
 class Prompt:
     """What is asked: a chat, which goes through the model's template, or a plain text. Exactly one of the two."""
 
@@ -139,15 +149,21 @@ class EngineClient(ABC):
         """
 
     @abstractmethod
-    async def tokenize_text(self, text: str) -> list[int]:
-        """Token ids of a text with its special tokens, as serving would make them."""
+    async def tokenize_text(self, text: str, special: bool = True) -> list[int]:
+        """Token ids of a text. special: with its special tokens, as serving would make them."""
 
     @abstractmethod
-    async def tokenize_chat(self, messages: Sequence[Mapping[str, Any]], tools: list[Any] | None = None) -> list[int]:
-        """Token ids of a whole chat, and of the tools that it may call.
+    async def tokenize_chat(
+        self, messages: Sequence[Mapping[str, Any]], tools: list[Any] | None = None, answer: bool = False
+    ) -> list[int]:
+        """Token ids of a whole chat, and of the tools that it may call. answer: up to where an answer begins.
 
         Raises BadRequestError if the model's template refuses it.
         """
+
+    @abstractmethod
+    async def detokenize(self, tokens: Sequence[int]) -> str:
+        """The text of token ids, special ones too, for people to read."""
 
     @abstractmethod
     async def prompt_logprobs(self, prompt: Sequence[int], top: int) -> list[Logprobs]:
@@ -177,6 +193,13 @@ class EngineClient(ABC):
 
         After a plain text the end of the answer does not count: there each choice is how the answer begins.
         Only of an engine with the capability PromptLogprobs. Raises BadRequestError.
+        """
+
+    @abstractmethod
+    async def decode(self, prompt: Sequence[int], sampling: Sampling, top: int) -> Decoded | None:
+        """An answer, with logprobs of the top likeliest tokens at each of its tokens.
+
+        None if the engine does not tell ids and logprobs, or if they are not finite.
         """
 
     @abstractmethod

@@ -24,6 +24,7 @@ from lowbit.worker.engines.base import (
     Answer,
     BadRequestError,
     Constraint,
+    Decoded,
     EngineClient,
     Logprobs,
     Prompt,
@@ -35,6 +36,7 @@ from lowbit.worker.engines.base import (
 from lowbit.worker.engines.vllm_answers import (
     Process,
     parse_answer,
+    parse_decoded,
     parse_logprobs,
     parse_process,
     readable,
@@ -106,14 +108,24 @@ class VLLMClient(EngineClient):
         choice: dict[str, Any] = choices[0]
         return choice
 
-    async def tokenize_text(self, text: str) -> list[int]:
-        """Token ids with the special tokens that the tokenizer adds."""
-        return await self._tokenize({"prompt": text, "add_special_tokens": True})
+    async def tokenize_text(self, text: str, special: bool = True) -> list[int]:
+        """Token ids. special: with the special tokens that the tokenizer adds."""
+        return await self._tokenize({"prompt": text, "add_special_tokens": special})
 
-    async def tokenize_chat(self, messages: Sequence[Mapping[str, Any]], tools: list[Any] | None = None) -> list[int]:
+    async def tokenize_chat(
+        self, messages: Sequence[Mapping[str, Any]], tools: list[Any] | None = None, answer: bool = False
+    ) -> list[int]:
         """Token ids by the model's template, which adds its own special tokens. Raises BadRequestError."""
-        body = {"messages": list(messages), "add_generation_prompt": False, "add_special_tokens": False}
+        body = {"messages": list(messages), "add_generation_prompt": answer, "add_special_tokens": False}
         return await self._tokenize(body if tools is None else body | {"tools": tools})
+
+    async def detokenize(self, tokens: Sequence[int]) -> str:
+        """By /detokenize."""
+        answer = await self._json("POST", "/detokenize", {"model": self.model, "tokens": list(tokens)})
+        text = answer.get("prompt")
+        if not isinstance(text, str):
+            raise EngineError("the engine's answer to /detokenize has no prompt")
+        return text
 
     async def prompt_logprobs(self, prompt: Sequence[int], top: int) -> list[Logprobs]:
         """From vLLM's prompt_logprobs: per token a map from token ids to {"logprob": ...}, null for the first."""
@@ -159,6 +171,20 @@ class VLLMClient(EngineClient):
             body = {"prompt": choice, "add_special_tokens": False}
             self._choices[choice] = await self._tokenize(body)
         return self._choices[choice]
+
+    async def decode(self, prompt: Sequence[int], sampling: Sampling, top: int) -> Decoded | None:
+        """vLLM's logprobs are those of the model itself, before temperature and penalties (logprobs_mode)."""
+        parameters: dict[str, Any] = {
+            "max_tokens": sampling.output_tokens, "temperature": sampling.temperature, "logprobs": top,
+            "return_tokens_as_token_ids": True, "return_token_ids": True,
+        }  # fmt: skip
+        parameters |= {} if sampling.seed is None else {"seed": sampling.seed}
+        try:
+            choice = await self.complete(prompt, **parameters)
+        except NotFiniteError:
+            return None
+        with readable("completion"):
+            return parse_decoded(choice)
 
     async def stream(self, prompt: Sequence[int], output_tokens: int) -> Streamed:
         """Generate exactly output_tokens tokens, and time them. Raises EngineError."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from lowbit.worker.engines.base import Answer, Logprobs
+from lowbit.worker.engines.base import Answer, Decoded, Logprobs
 from lowbit.worker.refuse import EngineError
 
 UNREADABLE = (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError)
@@ -67,6 +68,21 @@ def parse_answer(choice: Mapping[str, Any]) -> Answer | None:
     if not logprobs or len(ids) != len(logprobs) or None in ids or None in logprobs:
         return None
     return Answer([int(token) for token in ids], [float(value) for value in logprobs])
+
+
+def parse_decoded(choice: Mapping[str, Any]) -> Decoded | None:
+    """Token ids of a choice and the likeliest tokens at each; None if the engine does not return both, all finite."""
+    answer = parse_answer(choice)
+    listed = (choice.get("logprobs") or {}).get("top_logprobs")
+    if answer is None or not listed or len(listed) != len(answer.tokens):
+        return None
+    found = []
+    for token, own, entry in zip(answer.tokens, answer.logprobs, listed, strict=True):
+        likely = {_token_id(text): float(value) for text, value in (entry or {}).items()} | {token: own}
+        if None in likely or not all(map(isfinite, likely.values())):
+            return None
+        found.append({known: value for known, value in likely.items() if known is not None})
+    return Decoded(answer.tokens, found)
 
 
 def _token_id(text: str) -> int | None:

@@ -19,6 +19,7 @@ from lowbit.worker.suites.base import (
 )
 from lowbit.worker.suites.fidelity import FidelityRunner
 from lowbit.worker.suites.generation import GenerationRunner
+from lowbit.worker.suites.perplexity import PerplexityRunner
 
 __all__ = [
     "RUNNERS",
@@ -37,4 +38,8 @@ __all__ = [
 
 AnyRunner = Runner[Any, Any]
 
-RUNNERS: Mapping[str, AnyRunner] = {"fidelity": FidelityRunner(), "generation": GenerationRunner()}
+RUNNERS: Mapping[str, AnyRunner] = {
+    "fidelity": FidelityRunner(),
+    "perplexity": PerplexityRunner(),
+    "generation": GenerationRunner(),
+}
