@@ -35,7 +35,7 @@ def shielded(mean: Mean, confidence: float, threshold: float | None) -> tuple[fl
     lower, upper = around(mean, confidence)
     if threshold is None:
         return lower, upper
-    guard = max(mean.value, min(1.0, hall.GUARD * threshold))
+    guard = max(mean.value, min(1.0, hall.guard_of(threshold, mean.count)))
     held = hall.guarded_upper(mean.value, mean.error, mean.skewness, mean.count, confidence, guard)
     return lower, max(upper, held)
 
@@ -43,8 +43,8 @@ def shielded(mean: Mean, confidence: float, threshold: float | None) -> tuple[fl
 def guarded(metric: Metric, measured: Measurement, confidence: float, threshold: float | None) -> Bounds:
     """Bounds of a mean of losses, which are seldom and then large: Hall's, with a guard on the side that passes.
 
-    The guard is one more unit that is ten times as bad as the threshold. Without a threshold there is none. A metric
-    whose units may all be perfect has an error of 0 then.
+    The guard is one more unit that is ten times as bad as the threshold, or worse among more than 256 units. Without a
+    threshold there is none. A metric whose units may all be perfect has an error of 0 then.
     """
     mean = read_mean(metric, measured)
     check_count(metric, measured, hall.minimum_count(confidence))
@@ -54,7 +54,7 @@ def guarded(metric: Metric, measured: Measurement, confidence: float, threshold:
     worst = hall.upper(value, mean.error, skewness, mean.count, confidence)
     if threshold is not None:
         loss = metric.greatest - threshold if higher else threshold
-        guard = max(value, min(most, hall.GUARD * loss))
+        guard = max(value, min(most, hall.guard_of(loss, mean.count)))
         worst = max(worst, hall.guarded_upper(value, mean.error, skewness, mean.count, confidence, guard))
     best = hall.lower(value, mean.error, skewness, mean.count, confidence)
     ends = (metric.greatest - worst, metric.greatest - best) if higher else (best, worst)
