@@ -75,7 +75,7 @@ def needed_count(metric: Metric, measured: Measurement, threshold: float, confid
     None if no number of units would, because the value lies on the threshold.
     """
     mean, normal = measured.mean, NormalDist()
-    if mean is not None:
+    if mean is not None and number(mean.standard_error) != 0:
         distance, error = abs(number(mean.value) - metric.estimate(threshold)), number(mean.standard_error)
     else:
         found = bounds(metric, measured, confidence)

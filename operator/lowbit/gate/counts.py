@@ -107,13 +107,14 @@ def check_class_counts(suite: Suite, counts: Mapping[str, int], candidates: int)
 def _too_small(suite: Suite, candidates: int, need: Need, short: Mapping[str, int]) -> Problem:
     kind, _ = suite_of(suite)
     unit, what = f"{need.asked.metric.unit}s", need.asked.metric.name
-    of = "of other classes than" if what == OF_THE_OTHERS else "of class"
+    of, each = ("of other classes than", "of others to each") if what == OF_THE_OTHERS else ("of class", "of each")
+    less = "allow a larger loss" if need.asked.bound == "NonInferiority" else "ask for less"
     listed = some([f"{name} ({count})" for name, count in short.items()])
     return Problem(
         f"spec.evaluation.suites[{suite.name}].{kind.name}.dataset",
         "TooFewSamples",
         f"there are too few {unit} {of} {listed} for a verdict on {what}: {how_sure(suite, candidates)}, {need.why}",
-        f"add {unit} until there are {need.count} {of} each, or widen the margin",
+        f"add {unit} until there are {need.count} {each}, or {less}",
     )
 
 

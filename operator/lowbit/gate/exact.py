@@ -29,6 +29,8 @@ UNSEEN = 1e-6
 """Error of the limit that replaces DISCORDANT if more than that was observed."""
 TIE = 1e-9
 """Scores that differ by less are equal."""
+SMALLEST = 1e-15
+"""Probability of a loss where it would be 0: the binomial of the losses needs a spread."""
 NEGLIGIBLE = 1e-13
 """Numbers of gains that are less likely than this, relative to the likeliest, are left out."""
 FEWEST_POINTS = 24
@@ -47,7 +49,7 @@ def p_value(lost: int, gained: int, count: int, margin: float) -> float:
 
     def at(angle: float) -> float:
         gain = least + sin(angle) ** 2
-        return probability(most, count, gain, gain + margin)
+        return probability(most, count, gain, max(gain + margin, SMALLEST))
 
     end = asin(sqrt(largest_gain(lost + gained, count, margin) - least))
     return min(1.0, _largest(at, end, max(FEWEST_POINTS, round(sqrt(count)))))

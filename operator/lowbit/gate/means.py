@@ -30,6 +30,16 @@ def around(mean: Mean, confidence: float) -> tuple[float, float]:
     return lower, upper
 
 
+def shielded(mean: Mean, confidence: float, threshold: float | None) -> tuple[float, float]:
+    """Hall's lower and upper bound of a loss that is at most 1, with a guard on the upper one as in guarded()."""
+    lower, upper = around(mean, confidence)
+    if threshold is None:
+        return lower, upper
+    guard = max(mean.value, min(1.0, hall.GUARD * threshold))
+    held = hall.guarded_upper(mean.value, mean.error, mean.skewness, mean.count, confidence, guard)
+    return lower, max(upper, held)
+
+
 def guarded(metric: Metric, measured: Measurement, confidence: float, threshold: float | None) -> Bounds:
     """Bounds of a mean of losses, which are seldom and then large: Hall's, with a guard on the side that passes.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lowbit.api.status import Measurement
 from lowbit.api.suites.metric import Metric
 from lowbit.gate import exact, hall
-from lowbit.gate.means import around
+from lowbit.gate.means import shielded
 from lowbit.gate.measured import (
     MINIMUM_COUNT,
     Bounds,
@@ -56,7 +56,7 @@ def of_counts(
 
 
 def repeated(metric: Metric, measured: Measurement, confidence: float, threshold: float | None) -> Bounds:
-    """Bounds of the mean over prompts of each one's mean loss."""
+    """Bounds of the mean over prompts of each one's mean loss, with a guard: one more prompt that loses much."""
     mean = measured.mean
     if mean is None:
         raise NotMeasuredError(f"{named(metric, measured)} was not measured")
@@ -64,7 +64,7 @@ def repeated(metric: Metric, measured: Measurement, confidence: float, threshold
     if number(mean.value) == 0 and number(mean.standard_error) == 0:  # no prompt of any is worse, and none better
         return of_counts(metric, measured, confidence, threshold, (0, 0))
     read = read_mean(metric, measured)
-    return on_scale(metric, read, *around(read, confidence))
+    return on_scale(metric, read, *shielded(read, confidence, threshold))
 
 
 def minimum(_: Metric, confidence: float, margin: float | None) -> int:

@@ -7,8 +7,18 @@ from functools import lru_cache
 from lowbit.api.status import Measurement
 from lowbit.api.suites.metric import Metric
 from lowbit.gate import hall
-from lowbit.gate.means import around
-from lowbit.gate.measured import Bounds, NotMeasuredError, check_count, check_sum, named, number, on_scale, read_mean
+from lowbit.gate.means import shielded
+from lowbit.gate.measured import (
+    Bounds,
+    Mean,
+    NotMeasuredError,
+    check_count,
+    check_sum,
+    named,
+    number,
+    on_scale,
+    read_mean,
+)
 from lowbit.gate.paired import REPEATED
 from lowbit.gate.student_t import incomplete_beta
 
@@ -39,7 +49,9 @@ def repeated(metric: Metric, measured: Measurement, confidence: float, threshold
             value, *clopper_pearson(round(value * measured.count), measured.count, confidence), measured.count
         )
     read = read_mean(metric, measured)
-    return on_scale(metric, read, *around(read, confidence))
+    missing = Mean(1 - read.value, read.error, -read.skewness, read.count)
+    least_missing, most_missing = shielded(missing, confidence, None if threshold is None else 1 - threshold)
+    return on_scale(metric, read, 1 - most_missing, 1 - least_missing)
 
 
 @lru_cache(maxsize=1024)

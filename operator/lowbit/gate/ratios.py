@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import sqrt
+from math import log, sqrt
 from typing import Final
 
 from lowbit.api.status import ClassCounts, Measurement
@@ -21,7 +21,7 @@ from lowbit.gate.measured import Bounds, Mean, NotMeasuredError, cells, check_su
 LEAST = 100
 """With fewer positives, or fewer units that a model calls positive, no bound is near enough."""
 FULL = 200
-"""With fewer, one lost positive and one false alarm are added to the side that passes."""
+"""With fewer (at an error of 0.05), one lost positive and one false alarm are added to the side that passes."""
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,9 @@ def unseen(count: int, confidence: float) -> float:
 
 
 def full_count(confidence: float, margin: float | None) -> int:
-    """Positives with which nothing needs to be added."""
-    return max(FULL, hall.minimum_count(confidence, margin)) if margin is not None and 0 < margin < 1 else FULL
+    """Positives with which nothing needs to be added: FULL with an error of 0.05, more with a smaller one."""
+    full = max(FULL, round(FULL * log(1 - confidence) / log(0.05)))
+    return max(full, hall.minimum_count(confidence, margin)) if margin is not None and 0 < margin < 1 else full
 
 
 def minimum(ratio: Ratio, metric: Metric, confidence: float, margin: float | None) -> int:

@@ -129,11 +129,11 @@ def compare(asked: Question, found: Bounds, row: Measurement, confidence: float)
         passed, failed = found.upper <= threshold, found.lower > threshold
         pass_bound, fail_bound = found.upper, found.lower
     verdict: Verdict = "Passed" if passed else "Failed" if failed else "Inconclusive"
-    side = Side(asked.name, asked.bound, threshold, confidence, f"{asked.metric.unit}s{of_slice(row)}")
+    side = Side(asked.name, asked.bound, threshold, confidence, f"{asked.metric.unit}s", of_slice(row))
     if verdict == "Inconclusive":
         needed = needed_count(asked.measured, row, threshold, confidence)
         least = minimum_count(asked.measured, confidence, threshold)
-        sentence = wording.inconclusive(side, found, Needed(needed, least if asked.bound == "NonInferiority" else 0))
+        sentence = wording.inconclusive(side, found, Needed(needed, least))
     else:
         sentence = wording.decided(side, found, verdict)
     return Judged(

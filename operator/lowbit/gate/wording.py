@@ -53,7 +53,9 @@ class Side:
     threshold: float
     confidence: float
     units: str
-    """What is counted, in the plural, with its class or task."""
+    """What is counted, in the plural."""
+    part: str = ""
+    """Which class or task they are of, to follow them."""
 
 
 def decided(side: Side, found: Bounds, verdict: Verdict) -> str:
@@ -108,10 +110,12 @@ def inconclusive(side: Side, found: Bounds, needed: Needed) -> str:
     sentence = loss_open(side, found) if side.bound == "NonInferiority" else value_open(side, found)
     least = needed.least or 0
     if found.count < least:
-        return f"{sentence}; this margin needs at least {least} {side.units}"
+        what = "margin" if side.bound == "NonInferiority" else "threshold"
+        return f"{sentence}; this {what} needs at least {least} {side.units}"
     if needed.count is None:
         return f"{sentence}; no number of {side.units} would tell the two apart"
-    return f"{sentence}; about {rounded_up(needed.count)} fresh {side.units} would decide, none of them measured before"
+    fresh = f"{rounded_up(needed.count)} fresh {side.units}{side.part}"
+    return f"{sentence}; about {fresh} would decide, none of them measured before"
 
 
 def value_open(side: Side, found: Bounds) -> str:

@@ -2,7 +2,7 @@
 
     PYTHONPATH=operator .venv/bin/python -m tests.bench.gate [--gates 100000] [--seed 1] [--only KLDivergence]
 
-Prints every cell, and writes results/gate.json. With 100,000 gates a cell about two hours on one core.
+Prints every cell, and writes results/gate.json. With 100,000 gates a cell about four hours of a core.
 """
 
 from __future__ import annotations
@@ -11,27 +11,33 @@ import argparse
 import math
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import product
 
 from tests.bench.gate.cells import CANDIDATES, CONFIDENCES, Cell, power, simulated, summed_pairs, summed_shares
 from tests.bench.gate.distributions import class_cases, mean_cases
 from tests.bench.record import Figure, figure, surroundings, write
 
 PAIRED_COUNTS = (200, 300, 500, 1000, 2000)
+SUMS = "sums"
+"""Only what needs no drawing."""
 POWERS = ((0.01, 0.02, 1000), (0.02, 0.04, 300), (0.02, 0.06, 500), (0.03, 0.06, 300), (0.03, 0.10, 500))
 """Margin, discordance, questions."""
 
 
-def cells(gates: int, seed: int) -> Iterator[Cell]:
-    """Every cell."""
-    for confidence in CONFIDENCES:
-        for k in CANDIDATES:
-            for margin in (0.01, 0.02, 0.03, 0.05):
-                yield from summed_pairs(margin, PAIRED_COUNTS, confidence, k)
-            for value in (0.8, 0.9, 0.95):
-                for count in (150, 300, 1000):
-                    yield summed_shares(value, count, confidence, k)
+def sums() -> Iterator[Cell]:
+    """Outcomes of yes and no: exact."""
+    for confidence, k in product(CONFIDENCES, CANDIDATES):
+        for margin in (0.01, 0.02, 0.03, 0.05):
+            yield from summed_pairs(margin, PAIRED_COUNTS, confidence, k)
+        for value, count in product((0.8, 0.9, 0.95), (150, 300, 1000)):
+            yield summed_shares(value, count, confidence, k)
+
+
+def draws(gates: int, seed: int, only: str = "") -> Iterator[Cell]:
+    """Everything else: simulated. only: how the metrics' names begin."""
     for number, case in enumerate([*mean_cases(), *class_cases()]):
-        yield from simulated(case, gates, seed * 1000 + number)
+        if case.metric.name.startswith(only):
+            yield from simulated(case, gates, seed * 1000 + number)
 
 
 def figures(found: list[Cell]) -> list[Figure]:
@@ -50,7 +56,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gates", type=int, default=100_000, help="drawn for each cell")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", default="", help="begin of the metrics' names: print, and write nothing")
+    parser.add_argument("--only", default="", help=f"begin of metrics' names, or {SUMS}: print, and write nothing")
     return parser.parse_args()
 
 
@@ -79,12 +85,10 @@ def powered(margin: float, discordance: float, count: int) -> Figure:
 
 def chosen(asked: argparse.Namespace) -> Iterator[Cell]:
     """The cells that were asked for."""
-    if not asked.only:
-        yield from cells(asked.gates, asked.seed)
-        return
-    for number, case in enumerate([*mean_cases(), *class_cases()]):
-        if case.metric.name.startswith(asked.only):
-            yield from simulated(case, asked.gates, asked.seed * 1000 + number)
+    if asked.only in ("", SUMS):
+        yield from sums()
+    if asked.only != SUMS:
+        yield from draws(asked.gates, asked.seed, asked.only)
 
 
 def error(gates: int) -> str:

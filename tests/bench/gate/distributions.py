@@ -159,9 +159,9 @@ class Population:
     flips: float
     """Share of its answers that change both ways, without loss."""
     missed: float = 0.0
-    """More of its right positives that the candidate misses."""
+    """More of the positives that it finds, and the candidate misses."""
     alarms: float = 0.0
-    """More of the others that the candidate takes for it."""
+    """More of the others that it tells apart, and the candidate takes for the class."""
 
     def shares(self) -> Array:
         """Of the eight kinds: class or other; then both, original only, candidate only, neither say that it is."""
@@ -169,7 +169,7 @@ class Population:
         parts = []
         for whole, said, lost, gained in (
             (self.positives, self.recall, self.flips + self.missed, self.flips * self.recall / (1 - self.recall)),
-            (1 - self.positives, alarm, self.flips, (self.flips + self.alarms) * alarm / (1 - alarm)),
+            (1 - self.positives, alarm, self.flips, self.flips * alarm / (1 - alarm) + self.alarms),
         ):
             both, only = said * (1 - lost), said * lost
             candidate, neither = (1 - said) * gained, (1 - said) * (1 - gained)
