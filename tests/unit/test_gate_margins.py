@@ -168,9 +168,9 @@ def test_two_rows_of_the_same_class_must_both_pass() -> None:
 def test_several_looks_share_the_error_whatever_comes_later() -> None:
     near = pairs(3, 2, 320)
     assert verdict(ACCURACY, near).verdict == "Passed"
-    for look in (1, 2, 3):
+    for look, expected in ((1, "Inconclusive"), (2, "Inconclusive"), (3, "Passed")):
         looked = near.model_copy(update={"look": look, "looks": 3})
-        assert verdict(ACCURACY, looked).verdict == "Inconclusive"
+        assert verdict(ACCURACY, looked).verdict == expected, "the last look costs little"
     assert "no look 4 of 3" in verdict(ACCURACY, near.model_copy(update={"look": 4, "looks": 3})).message
 
 
