@@ -359,15 +359,16 @@ class World:
         failed = {"type": "Failed", "status": "True", "lastTransitionTime": when, "reason": "DeadlineExceeded"}
         self.put(self.objects["Job", name] | {"status": {"conditions": [failed]}})
 
-    def result(self, stage: str, name: str) -> TerminationMessage:
-        """What a worker that succeeds would leave behind."""
+    def result(self, stage: str, name: str, job: Mapping[str, Any] | None = None) -> TerminationMessage:
+        """What a worker that succeeds would leave behind. job: the Job, where it is not among `objects`."""
         record = ArtifactRecord(digest="sha256:" + name[-1] * 64, bytes=100, source_bytes=283, ratio="2.83")
         if name.startswith("quantize-"):
             digest = "sha256:" + (name.removeprefix("quantize-")[:8] * 8)
             record = record.model_copy(update={"digest": digest})
             return TerminationMessage.of(QuantizeResult(artifact=record, seconds=1, peak_bytes=1))
         if stage == "ask":
-            text = self.objects["Job", name]["spec"]["template"]["metadata"]["annotations"][DOCUMENT_ANNOTATION]
+            template = (job or self.objects["Job", name])["spec"]["template"]
+            text = template["metadata"]["annotations"][DOCUMENT_ANNOTATION]
             asked = AskDocument.model_validate_json(text)
             answered = len(asked.showcase.prompts)
             shown = ServedShowcase(
