@@ -18,7 +18,8 @@ from lowbit.decide.cleanup import clean
 from lowbit.decide.engines import unread
 from lowbit.decide.others import own, without_taken
 from lowbit.decide.outcome import Clock, StageResult
-from lowbit.decide.serving.pods import events_to_read, held_up, may_be_stuck, not_ready, trouble
+from lowbit.decide.serving.letgo import Held, due, looks_again, told
+from lowbit.decide.serving.pods import events_to_read, held_up, look_of, may_be_stuck, not_ready, trouble
 from lowbit.decide.serving.pods import setback as serving_setback
 from lowbit.decide.serving.rollout import rollout_of
 from lowbit.decide.serving.serve import deployed, judged_again, progress, serve, stop_serving
@@ -40,7 +41,7 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
     snapshot, taken = own(snapshot)
     store = usable_store(snapshot)
     result = Result(waiting=store) if isinstance(store, StageResult) else advance(snapshot, clock, store)
-    serving = _serving(snapshot, None if isinstance(store, StageResult) else store, result)
+    serving = _serving(snapshot, clock, None if isinstance(store, StageResult) else store, result)
     waiting = result.waiting
     wanted: tuple[Action, ...] = (*(waiting.actions if waiting else ()), *serving.actions, *clean(snapshot))
     actions, blocked = without_taken(snapshot, wanted, taken, clock)
@@ -48,13 +49,11 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
         return Plan(actions=actions, status=waiting.fact)
     if waiting is not None and waiting.intermediate and blocked is None:
         return Plan(actions=actions)
-    waiting = blocked or waiting
-    pods = _Pods()
-    if not (waiting and waiting.failure) and result.target is not None and snapshot.model.body.spec.serving is not None:
-        pods = _look_at_pods(snapshot, clock, result.target)
-    failure = (waiting.failure if waiting else None) or pods.failure
-    setback = (waiting.setback if waiting else None) or pods.setback
-    situation = Situation(result.target, serving.now, waiting, failure, setback, serving.rolled_out, pods.stuck)
+    waiting, pods = blocked or waiting, serving.pods
+    failure, setback = _failures(waiting, pods, result)
+    situation = Situation(
+        result.target, serving.now, waiting, failure, setback, serving.rolled_out, pods.stuck, pods.let_go
+    )
     status = quantized_model_status(snapshot, situation, clock)
     change = write(snapshot, status)
     return Plan(
@@ -73,26 +72,43 @@ def _sooner(one: float | None, other: float | None) -> float | None:
 
 
 class _Pods(NamedTuple):
-    """What the pods that are to serve show, and what else is to be read about them."""
+    """What the pods that serve, or are to, show; and what else is to be read about them."""
 
     failure: Failure | None = None
     setback: Failure | None = None
     stuck: Stuck | None = None
+    let_go: Failure | None = None
+    """Why there are no pods: they could not start, and are tried again later."""
     read_logs: tuple[ReadLog, ...] = ()
     read_events: tuple[ReadEvents, ...] = ()
     requeue_after: float | None = None
 
 
-def _look_at_pods(snapshot: Snapshot, clock: Clock, target: Target) -> _Pods:
+def _look_at_pods(snapshot: Snapshot, clock: Clock, target: Target, held: Held | None) -> _Pods:
     label = target.label
+    if held is not None and held.resting:
+        let_go = told(snapshot, held)
+        return _Pods(failure=let_go, let_go=let_go, requeue_after=held.left)
+    failure = trouble(snapshot, clock, target)
+    if failure is not None and held is not None:
+        failure = failure.model_copy(update={"attempts": held.record.attempts + 1})
+    soon = LOOK_SECONDS if may_be_stuck(snapshot, label) else None
     return _Pods(
-        failure=trouble(snapshot, clock, target),
+        failure=failure,
         setback=serving_setback(snapshot, clock, label),
         stuck=held_up(snapshot, clock, label),
         read_logs=unread(not_ready(snapshot, label)),
         read_events=events_to_read(snapshot, clock, label),
-        requeue_after=LOOK_SECONDS if may_be_stuck(snapshot, label) else None,
+        requeue_after=_sooner(soon, looks_again(snapshot, look_of(snapshot, clock, target))),
     )
+
+
+def _failures(waiting: StageResult | None, pods: _Pods, result: Result) -> tuple[Failure | None, Failure | None]:
+    """The failure, and the setback, that the status has. Pods are no failure of a generation that is not served yet."""
+    if waiting is not None and waiting.failure is not None:
+        return waiting.failure, waiting.setback
+    failure, setback = (pods.failure, pods.setback) if result.target is not None else (None, pods.let_go)
+    return failure, (waiting.setback if waiting else None) or setback
 
 
 class _Serving(NamedTuple):
@@ -101,9 +117,10 @@ class _Serving(NamedTuple):
     now: Target | None = None
     actions: tuple[Action, ...] = ()
     rolled_out: bool = False
+    pods: _Pods = _Pods()
 
 
-def _serving(snapshot: Snapshot, store: ModelStoreSpec | None, result: Result) -> _Serving:
+def _serving(snapshot: Snapshot, clock: Clock, store: ModelStoreSpec | None, result: Result) -> _Serving:
     spec = snapshot.model.body.spec.serving
     if spec is None:
         return _Serving(actions=stop_serving(snapshot))
@@ -115,9 +132,11 @@ def _serving(snapshot: Snapshot, store: ModelStoreSpec | None, result: Result) -
         # Something that never passed (a label edited by hand, a fallback that was withdrawn) must not go on serving.
         return _Serving(actions=stop_serving(snapshot) if snapshot.deployment is not None else ())
     if store is None:
-        return _Serving(now_served)
+        return _Serving(now_served, pods=_look_at_pods(snapshot, clock, target, None))
     step = rollout_of(spec).next_step(now_served, target, progress(snapshot), None)
-    return _Serving(now_served, serve(snapshot, store, step.serve), step.done)
+    stuck = due(snapshot, look_of(snapshot, clock, step.serve))
+    actions, held = serve(snapshot, clock, store, step.serve, stuck)
+    return _Serving(now_served, actions, step.done, _look_at_pods(snapshot, clock, target, held))
 
 
 def _invalid(snapshot: Snapshot, clock: Clock, why: str) -> Plan:

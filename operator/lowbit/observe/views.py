@@ -65,6 +65,7 @@ def pod_view(
         scheduled=holds(conditions, "PodScheduled"),
         prepared=holds(conditions, "PodReadyToStartContainers"),
         idle_since=_idle_since(manifest, scheduled),
+        silent_since=_silent_since(manifest, conditions),
         disrupted=holds(conditions, "DisruptionTarget"),
         engine_log=engine_log,
         events=events if events is not None and events.uid == manifest["metadata"].get("uid") else None,
@@ -84,6 +85,14 @@ def _idle_since(manifest: Mapping[str, Any], scheduled: Mapping[str, Any]) -> st
     ended = [(each.get("terminated") or {}).get("finishedAt") for each in states]
     bound = scheduled.get("lastTransitionTime") if scheduled.get("status") == "True" else None
     return max(filter(None, (metadata.get("creationTimestamp"), bound, *ended)), default="")
+
+
+def _silent_since(manifest: Mapping[str, Any], conditions: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """The last change of its conditions to having a node and not being ready. A restart of a container is none."""
+    if not holds(conditions, "PodScheduled") or holds(conditions, "Ready"):
+        return None
+    times = [conditions.get(each, {}).get("lastTransitionTime") for each in ("PodScheduled", "Ready")]
+    return max(filter(None, times), default=manifest["metadata"].get("creationTimestamp") or "")
 
 
 def deployment_view(manifest: Mapping[str, Any]) -> DeploymentView:

@@ -152,6 +152,8 @@ class PodView:
     """Its volumes and its network are there: what is left is to pull images and to start containers."""
     idle_since: str | None = None
     """Since when nothing has run in a pod that is to start (RFC 3339). None once it has started."""
+    silent_since: str | None = None
+    """Since when it has a node and does not answer (RFC 3339). None without a node, and while it answers."""
     disrupted: bool = False
     """The condition DisruptionTarget holds."""
     engine_log: EngineLog | None = None

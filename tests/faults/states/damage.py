@@ -283,6 +283,13 @@ def serving_pod(cluster: Cluster, first: int, second: int) -> None:
     cluster.put({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {}, "status": status})
 
 
+def stuck_serving(cluster: Cluster, first: int, second: int) -> None:
+    """What serves, or will, cannot start, however often it is tried at first."""
+    names = sorted(cluster.names("QuantizedModel"))
+    if names:
+        cluster.stuck[names[first % len(names)]] = (second, 1 + second % 3)
+
+
 def remembered(cluster: Cluster, first: int, second: int) -> None:
     """The store in which files are has, or has not, what the statuses say."""
     if second % 2:
@@ -297,5 +304,6 @@ def remembered(cluster: Cluster, first: int, second: int) -> None:
 DAMAGES: tuple[Damage, ...] = (
     drop, delete, hold, wipe, garble, unreadable, edit_deployment, edit_child, foreign, orphan, claim, collect_jobs,
     job_ends, job_unended, clock, model_store, apply, reborn, pin, serving_pod, remembered,
+    stuck_serving,
 )  # fmt: skip
 BY_NAME: dict[str, Any] = {damage.__name__: damage for damage in DAMAGES}

@@ -33,6 +33,10 @@ class OnePod(Topology):
         """The Deployment."""
         return [deployment(context, owner, name, served, guard)]
 
+    def without_pods(self, workload: Manifest) -> Manifest:
+        """The Deployment with no replicas."""
+        return {**workload, "spec": {**workload["spec"], "replicas": 0}}
+
     def evaluation(
         self, context: Context, owners: Sequence[OwnerReference], evaluation: Evaluation, run: JobRun
     ) -> Manifest:

@@ -1,0 +1,133 @@
+"""Serving pods that have a node and cannot start let their GPUs go, and are tried again after pauses that grow.
+
+Nothing is remembered but what an annotation of the Deployment holds: a LetGo. It is written in the apply that scales to
+0, kept while it is tried again, and removed when every replica answers.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from lowbit.api.letgo import LetGo
+from lowbit.api.status import Failure
+from lowbit.decide.jobs.later import FORGOTTEN_SECONDS, pause
+from lowbit.decide.outcome import Clock
+from lowbit.decide.serving.pods import Look, Trouble, trouble_of
+from lowbit.decide.stuck import LOOK_SECONDS
+from lowbit.naming.names import LET_GO_ANNOTATION
+from lowbit.state.snapshot import PodView, Snapshot
+
+LET_GO_SECONDS = 600.0
+"""Pods that could not start for this long let their GPUs go."""
+AGAIN_SECONDS = 120.0
+"""As long, where it was tried before: the cause is still there."""
+PASSING_SECONDS = 3600.0
+"""As long, by a cause that may pass by itself."""
+ENDED = ("Succeeded", "Failed")
+"""Phases of a pod that holds nothing."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A Deployment that was scaled to 0, or is tried again after it was."""
+
+    record: LetGo
+    next_try: str
+    left: float
+    """Seconds until the next try; none are left while it is tried."""
+
+    @property
+    def resting(self) -> bool:
+        """Whether it is to have no pods now."""
+        return self.left > 0
+
+
+def recorded(snapshot: Snapshot) -> LetGo | None:
+    """What the Deployment remembers; None if nothing, or nothing that can be read."""
+    deployment = snapshot.deployment
+    try:
+        text = deployment.meta.annotations[LET_GO_ANNOTATION] if deployment is not None else ""
+        return LetGo.model_validate_json(text)
+    except (KeyError, ValidationError):
+        return None
+
+
+def held(snapshot: Snapshot, clock: Clock, record: LetGo | None) -> Held | None:
+    """What follows from a record at this time."""
+    if record is None:
+        return None
+    seconds = pause(snapshot.model.meta.name, record.attempts, record.failure.reason, None, mended=True)
+    left = max(0.0, seconds - clock.seconds_since(record.at))
+    return Held(record, clock.after(record.at, seconds), left)
+
+
+def record_of(snapshot: Snapshot, clock: Clock, of: str, why: Failure) -> LetGo:
+    """The record of one more failure. of: hash of the Deployment."""
+    before = held(snapshot, clock, recorded(snapshot))
+    attempts = 1
+    if before is not None and before.record.of == of and clock.seconds_since(before.next_try) < FORGOTTEN_SECONDS:
+        attempts = before.record.attempts + 1
+    return LetGo(of=of, attempts=attempts, at=clock.text, failure=why)
+
+
+def due(snapshot: Snapshot, look: Look) -> Failure | None:
+    """Why the Deployment's pods are to go now: none answers or may come to, and one could not start for long."""
+    deployment = snapshot.deployment
+    if deployment is None or deployment.ready > 0 or deployment.observed_generation < deployment.meta.generation:
+        return None
+    pods = _present(snapshot)
+    if any(pod.ready for pod in pods):
+        return None
+    found = [(pod, trouble_of(pod, look)) for pod in pods if pod.scheduled]
+    if any(trouble is None for _, trouble in found):
+        return None
+    tried = recorded(snapshot) is not None
+    lasted = (trouble for pod, trouble in found if trouble is not None and _for_long(pod, trouble, look.clock, tried))
+    return next((_to_keep(each) for each in lasted), None)
+
+
+def looks_again(snapshot: Snapshot, look: Look) -> float | None:
+    """Seconds until the next look at pods that hold a GPU and cannot start: nobody tells that time has passed."""
+    held_up = any(pod.scheduled and not pod.ready and trouble_of(pod, look) is not None for pod in _present(snapshot))
+    return LOOK_SECONDS if held_up else None
+
+
+def told(snapshot: Snapshot, held_: Held) -> Failure:
+    """The failure of a Deployment that has no pods, with when it is tried again."""
+    meta, failure, attempts = snapshot.model.meta, held_.record.failure, held_.record.attempts
+    action = (
+        f"{failure.action.removesuffix('.')}. It could not start {attempts} time(s) so far, and is tried again at "
+        f"{held_.next_try}; at once when the manifest changes, or by: {try_now(snapshot)}"
+    )
+    message = (
+        f"{failure.message.removesuffix('.')}. Nothing answered, so Deployment {meta.name} was scaled to 0: its GPUs "
+        "are free."
+    )
+    return failure.model_copy(
+        update={"message": message, "action": action, "attempts": attempts, "next_try": held_.next_try}
+    )
+
+
+def try_now(snapshot: Snapshot) -> str:
+    """The command that has it tried at once."""
+    meta = snapshot.model.meta
+    return f"kubectl -n {meta.namespace} annotate deployment {meta.name} {LET_GO_ANNOTATION}-"
+
+
+def _present(snapshot: Snapshot) -> list[PodView]:
+    """Its pods that are not going away, and have not ended."""
+    return [pod for pod in snapshot.pods if not pod.meta.deleting and pod.phase not in ENDED]
+
+
+def _for_long(pod: PodView, trouble: Trouble, clock: Clock, tried: bool) -> bool:
+    limit = PASSING_SECONDS if not trouble.lasting else AGAIN_SECONDS if tried else LET_GO_SECONDS
+    # An infinite time is one that cannot be told, because clocks differ: nothing ends for it.
+    return trouble.waits and limit <= clock.seconds_since(pod.silent_since) < math.inf
+
+
+def _to_keep(trouble: Trouble) -> Failure:
+    """The failure as it is kept once the pod is gone."""
+    return trouble.failure.model_copy(update={"action": trouble.mend})
