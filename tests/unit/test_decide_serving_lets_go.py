@@ -63,12 +63,19 @@ MAY_PASS: dict[str, list[State]] = {
 }
 
 
+def owner_of(hash_: str) -> State:
+    name = f"{NAME}-{hash_}"
+    return replica_set(NAME) | {"name": name, "uid": f"uid-{name}"}
+
+
 def time_of(world: World) -> str:
     return f"{world.now:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def pod(world: World, name: str, containers: list[State], *, node: bool = True, ready: bool = False) -> None:
-    """A pod of the Deployment's present template, since now."""
+def pod(
+    world: World, name: str, containers: list[State], *, node: bool = True, ready: bool = False, of: str = "5d8f7c"
+) -> None:
+    """A pod of the Deployment's present template, since now. of: hash in the name of its ReplicaSet."""
     labels = world.objects["Deployment", NAME]["spec"]["template"]["metadata"]["labels"]
     bound = {"type": "PodScheduled", "status": "True" if node else "False", "lastTransitionTime": time_of(world)}
     answers = {"type": "Ready", "status": "True" if ready else "False", "lastTransitionTime": time_of(world)}
@@ -77,7 +84,7 @@ def pod(world: World, name: str, containers: list[State], *, node: bool = True, 
     begun = any("running" in each["state"] or each.get("restartCount") for each in containers)
     phase = "Running" if begun and containers[0]["name"] == "engine" else "Pending"
     status = {"phase": phase, "conditions": conditions, "containerStatuses": containers}
-    metadata = {"name": name, "labels": labels, "ownerReferences": [replica_set(NAME)]}
+    metadata = {"name": name, "labels": labels, "ownerReferences": [owner_of(of)]}
     world.put({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {}, "status": status})
 
 
@@ -381,8 +388,134 @@ def test_a_stalled_job_of_the_next_generation_does_not_keep_the_gpu_of_this_one(
     assert "let go" in condition(world, "Available")["message"]
 
 
+def test_what_lost_its_verdict_and_cannot_start_lets_its_gpu_go(world: World) -> None:
+    trouble = CANNOT_START["missing Secret"]
+    first_rollout(world, trouble)
+    (revision,) = world.names("ModelRevision")
+    world.put(world.objects["ModelRevision", revision] | {"status": {}})
+    world.objects["ModelRevision", revision]["status"] = {}
+    for job in world.names("Job"):
+        world.objects.pop(("Job", job))
+    world.stored.clear()
+    for _ in range(12):
+        world.step(NAME)
+        world.now += timedelta(seconds=60)
+    assert ("Deployment", NAME) not in world.objects
+    world.settle(NAME)
+    assert condition(world, "Ready")["status"] == "True"
+
+
 def test_no_replicas_are_asked_for_and_none_are_let_go(world: World) -> None:
     world.apply_model(NAME, spec_of_one(serving={"replicas": 0}))
     world.settle(NAME)
     later(world, 3 * TEN)
     assert record(world) is None
+
+
+OLD, NEW = "old111", "new222"
+RUNS: list[State] = [{"name": "engine", "ready": True, "state": {"running": {}}}]
+
+
+def counts(world: World, updated: int, ready: int) -> None:
+    deployment = world.objects["Deployment", NAME]
+    status = {"replicas": updated + ready, "updatedReplicas": updated, "readyReplicas": ready,
+              "availableReplicas": ready, "observedGeneration": deployment["metadata"]["generation"]}  # fmt: skip
+    world.put(deployment | {"status": deployment["status"] | status})
+
+
+@pytest.fixture
+def beside(world: World) -> World:
+    """Two old pods serve; a new one, of another template, cannot start."""
+    world.apply_model(NAME, spec_of_one())
+    world.settle(NAME)
+    for number in range(2):
+        pod(world, f"{NAME}-pod-{number}", RUNS, ready=True, of=OLD)
+    world.apply_model(NAME, spec_of_one(serving={"replicas": 2, "pod": {"nodeSelector": {"gpu": "l4"}}}))
+    later(world)
+    pod(world, f"{NAME}-pod-9", CANNOT_START["missing Secret"], of=NEW)
+    counts(world, 1, 2)
+    return world
+
+
+def go_on(world: World, seconds: float) -> None:
+    """Time passes; the Deployment's controller sees what was applied."""
+    for _ in range(int(seconds // 30)):
+        later(world)
+        counts(world, int(f"{NAME}-pod-9" in world.names("Pod")), len(serving_pods(world)[:2]))
+        later(world)
+        world.now += timedelta(seconds=30)
+
+
+def paused(world: World) -> bool:
+    return bool(world.objects["Deployment", NAME]["spec"].get("paused"))
+
+
+def test_new_pods_that_cannot_start_beside_old_ones_let_their_gpus_go(beside: World) -> None:
+    go_on(beside, TEN - 60)
+    assert len(serving_pods(beside)) == 3
+    go_on(beside, 120)
+    assert serving_pods(beside) == [f"{NAME}-pod-0", f"{NAME}-pod-1"], "the old ones serve on"
+    assert (replicas(beside), paused(beside)) == (2, True)
+    stalled = condition(beside, "Stalled")
+    for words in ("old pods serve on", "their GPUs are free", "tried again at"):
+        assert words in stalled["message"], words
+    assert condition(beside, "Available")["status"] == "True"
+    before = dict(beside.objects)
+    assert beside.step(NAME) is False
+    assert beside.objects == before
+
+
+def test_old_pods_are_never_stopped_for_new_ones_that_cannot_start(beside: World) -> None:
+    """Not even while one of them is away for a while."""
+    go_on(beside, TEN + 60)
+    beside.objects.pop(("Pod", f"{NAME}-pod-0"))
+    beside.objects.pop(("Pod", f"{NAME}-pod-1"))
+    pod(beside, f"{NAME}-pod-2", [{"name": "engine", "ready": False, "state": {"running": {}}}], of=OLD)
+    counts(beside, 0, 0)
+    later(beside, 450)
+    assert (replicas(beside), paused(beside)) == (2, True)
+
+
+def test_the_new_ones_are_tried_again_and_the_pause_ends(beside: World) -> None:
+    go_on(beside, TEN + 60)
+    go_on(beside, TEN * (1 + JITTER) + 60)
+    assert not paused(beside)
+    assert replicas(beside) == 2
+    for name in serving_pods(beside):
+        beside.objects.pop(("Pod", name))
+    beside.roll_out(NAME)
+    later(beside)
+    assert condition(beside, "Ready")["status"] == "True"
+    assert record(beside) is None
+
+
+def test_a_changed_manifest_ends_the_pause_at_once(beside: World) -> None:
+    go_on(beside, TEN + 60)
+    beside.apply_model(NAME, spec_of_one(serving={"replicas": 2}))
+    later(beside)
+    assert (paused(beside), record(beside)) == (False, None)
+
+
+def test_nothing_is_paused_while_the_new_ones_replace_old_ones_that_cannot_start(world: World) -> None:
+    """The new ReplicaSet answers, and is not whole yet; what is stuck is the old one."""
+    first_rollout(world, CANNOT_START["missing Secret"])
+    world.objects.pop(("Pod", serving_pods(world)[0]))
+    pod(world, f"{NAME}-pod-9", RUNS, ready=True, of=NEW)
+    for _ in range(60):
+        counts(world, 1, 1)
+        later(world)
+        world.now += timedelta(seconds=60)
+    assert (paused(world), replicas(world), len(serving_pods(world))) == (False, 2, 2)
+
+
+def test_when_the_old_ones_cannot_start_any_more_either_all_are_let_go(beside: World) -> None:
+    go_on(beside, TEN + 60)
+    for name in serving_pods(beside):
+        beside.objects.pop(("Pod", name))
+        pod(beside, name, CANNOT_START["missing Secret"], of=OLD)
+    for _ in range(8):
+        counts(beside, 0, 0)
+        later(beside)
+        beside.now += timedelta(seconds=60)
+    assert (paused(beside), replicas(beside)) == (False, 0)
+    assert status(beside)["lastFailure"]["attempts"] == 2

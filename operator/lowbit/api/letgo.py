@@ -9,14 +9,16 @@ from lowbit.api.status import Failure
 
 
 class LetGo(Tolerant):
-    """Why a Deployment was scaled to 0, and how often. Value of LET_GO_ANNOTATION."""
+    """Why a Deployment was scaled to 0, or paused beside its old pods; how often. Value of LET_GO_ANNOTATION."""
 
     of: str
     """Hash of the Deployment that could not start. With another one it is tried at once."""
     attempts: int = Field(ge=1)
     """How often it could not."""
     at: str
-    """When it was scaled to 0 last (RFC 3339)."""
+    """When it was scaled to 0, or paused, last (RFC 3339)."""
+    beside: bool = False
+    """Old pods serve on: the Deployment is paused, and only the ReplicaSet of the new ones scaled to 0."""
     failure: Failure
     """What kept its pods from starting."""
 

@@ -19,7 +19,7 @@ from lowbit.decide.engines import unread
 from lowbit.decide.others import own, without_taken
 from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.serving.letgo import Held, due, looks_again, told
-from lowbit.decide.serving.pods import events_to_read, held_up, look_of, may_be_stuck, not_ready, trouble
+from lowbit.decide.serving.pods import Look, events_to_read, held_up, look_of, may_be_stuck, not_ready, trouble
 from lowbit.decide.serving.pods import setback as serving_setback
 from lowbit.decide.serving.rollout import rollout_of
 from lowbit.decide.serving.serve import deployed, judged_again, progress, serve, stop_serving
@@ -27,6 +27,7 @@ from lowbit.decide.serving.target import Target
 from lowbit.decide.stages.pipeline import Result, advance, usable_store
 from lowbit.decide.status import Situation, events, quantized_model_status, write
 from lowbit.decide.stuck import LOOK_SECONDS, Stuck
+from lowbit.desired.topology import workload_kinds
 from lowbit.state.plan import Action, Plan, ReadEvents, ReadLog
 from lowbit.state.snapshot import Snapshot
 
@@ -126,8 +127,8 @@ def _serving(snapshot: Snapshot, clock: Clock, store: ModelStoreSpec | None, res
         return _Serving(actions=stop_serving(snapshot))
     now_served = deployed(snapshot, spec)
     target = result.target or now_served
-    if target is None and judged_again(snapshot):
-        return _Serving()
+    if target is None and (revision := judged_again(snapshot)) is not None:
+        return _unjudged(snapshot, look_of(snapshot, clock, Target(revision)))
     if target is None:
         # Something that never passed (a label edited by hand, a fallback that was withdrawn) must not go on serving.
         return _Serving(actions=stop_serving(snapshot) if snapshot.deployment is not None else ())
@@ -137,6 +138,14 @@ def _serving(snapshot: Snapshot, clock: Clock, store: ModelStoreSpec | None, res
     stuck = due(snapshot, look_of(snapshot, clock, step.serve))
     actions, held = serve(snapshot, clock, store, step.serve, stuck)
     return _Serving(now_served, actions, step.done, _look_at_pods(snapshot, clock, target, held))
+
+
+def _unjudged(snapshot: Snapshot, look: Look) -> _Serving:
+    """What lost its verdict may not be applied, and is left as it is. Pods that cannot start go all the same."""
+    stuck = due(snapshot, look)
+    gone = stuck is not None and not stuck.beside
+    workloads = tuple(each for each in stop_serving(snapshot) if each.kind in workload_kinds()) if gone else ()
+    return _Serving(actions=workloads, pods=_Pods(requeue_after=looks_again(snapshot, look)))
 
 
 def _invalid(snapshot: Snapshot, clock: Clock, why: str) -> Plan:

@@ -108,6 +108,7 @@ def deployment_view(manifest: Mapping[str, Any]) -> DeploymentView:
         ready=status.get("readyReplicas", 0),
         available=status.get("availableReplicas", 0),
         observed_generation=status.get("observedGeneration", 0),
+        paused=bool((manifest.get("spec") or {}).get("paused")),
         revision=(template.get("labels") or {}).get(REVISION_LABEL),
         refused=failed.get("message", "") if failed.get("status") == "True" else None,
         stalled=progressing.get("message", "it makes no progress") if progressing.get("status") == "False" else None,

@@ -228,6 +228,8 @@ class DeploymentView:
     observed_generation: int = 0
     revision: str | None = None
     """The ModelRevision in the pod template's label, or "source" for the fallback."""
+    paused: bool = False
+    """Its controller makes no new pods."""
     stalled: str | None = None
     """Message of the condition Progressing=False."""
     refused: str | None = None

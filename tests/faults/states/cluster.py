@@ -250,9 +250,14 @@ class Cluster(World):
 
 
 def without_record(known: Manifest) -> Manifest:
-    """An object without the annotation that only the operator writes: an apply that lacks it takes it away."""
+    """An object without the annotation, and the pause, that the operator applied: an apply that lacks them takes them
+    away.
+    """
     annotations = {k: v for k, v in (known["metadata"].get("annotations") or {}).items() if k != LET_GO_ANNOTATION}
-    return known | {"metadata": known["metadata"] | {"annotations": annotations}}
+    if annotations == (known["metadata"].get("annotations") or {}):
+        return known
+    spec = {key: value for key, value in known["spec"].items() if key != "paused"}
+    return known | {"metadata": known["metadata"] | {"annotations": annotations}, "spec": spec}
 
 
 def merge(known: Any, declared: Any) -> Any:

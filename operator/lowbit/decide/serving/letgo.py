@@ -1,13 +1,15 @@
 """Serving pods that have a node and cannot start let their GPUs go, and are tried again after pauses that grow.
 
 Nothing is remembered but what an annotation of the Deployment holds: a LetGo. It is written in the apply that scales to
-0, kept while it is tried again, and removed when every replica answers.
+0, kept while it is tried again, and removed when every replica answers. Where old pods serve on beside new ones that
+cannot start, the Deployment is paused instead, and the ReplicaSet of the new ones scaled to 0.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -18,7 +20,8 @@ from lowbit.decide.outcome import Clock
 from lowbit.decide.serving.pods import Look, Trouble, trouble_of
 from lowbit.decide.stuck import LOOK_SECONDS
 from lowbit.naming.names import LET_GO_ANNOTATION
-from lowbit.state.snapshot import PodView, Snapshot
+from lowbit.state.plan import ScaleDown
+from lowbit.state.snapshot import Owner, PodView, Snapshot
 
 LET_GO_SECONDS = 600.0
 """Pods that could not start for this long let their GPUs go."""
@@ -32,7 +35,7 @@ ENDED = ("Succeeded", "Failed")
 
 @dataclass(frozen=True)
 class Held:
-    """A Deployment that was scaled to 0, or is tried again after it was."""
+    """A Deployment whose pods were let go, or that is tried again after they were."""
 
     record: LetGo
     next_try: str
@@ -41,7 +44,7 @@ class Held:
 
     @property
     def resting(self) -> bool:
-        """Whether it is to have no pods now."""
+        """Whether it is to have no pods now, or no new ones."""
         return self.left > 0
 
 
@@ -64,29 +67,67 @@ def held(snapshot: Snapshot, clock: Clock, record: LetGo | None) -> Held | None:
     return Held(record, clock.after(record.at, seconds), left)
 
 
-def record_of(snapshot: Snapshot, clock: Clock, of: str, why: Failure) -> LetGo:
+def record_of(snapshot: Snapshot, clock: Clock, of: str, why: Due) -> LetGo:
     """The record of one more failure. of: hash of the Deployment."""
     before = held(snapshot, clock, recorded(snapshot))
     attempts = 1
-    if before is not None and before.record.of == of and clock.seconds_since(before.next_try) < FORGOTTEN_SECONDS:
-        attempts = before.record.attempts + 1
-    return LetGo(of=of, attempts=attempts, at=clock.text, failure=why)
+    if before is not None and before.record.of == of:
+        recent = before.resting or clock.seconds_since(before.next_try) < FORGOTTEN_SECONDS
+        attempts = before.record.attempts + 1 if recent else 1
+    return LetGo(of=of, attempts=attempts, at=clock.text, failure=why.failure, beside=why.beside)
 
 
-def due(snapshot: Snapshot, look: Look) -> Failure | None:
-    """Why the Deployment's pods are to go now: none answers or may come to, and one could not start for long."""
+class Due(NamedTuple):
+    """Pods that are to go now."""
+
+    failure: Failure
+    beside: bool
+    """Old ones serve on."""
+
+
+def due(snapshot: Snapshot, look: Look) -> Due | None:
+    """Why pods are to go now: none of their kind answers or may come to, and one could not start for long."""
     deployment = snapshot.deployment
-    if deployment is None or deployment.ready > 0 or deployment.observed_generation < deployment.meta.generation:
+    if deployment is None or deployment.observed_generation < deployment.meta.generation:
         return None
-    pods = _present(snapshot)
-    if any(pod.ready for pod in pods):
-        return None
-    found = [(pod, trouble_of(pod, look)) for pod in pods if pod.scheduled]
+    beside = any(pod.ready for pod in _present(snapshot))
+    if not beside and deployment.ready > 0:
+        return None  # pods come by another watch than their counts
+    pods = [pod for pod in (_new(snapshot) if beside else _present(snapshot)) if pod.scheduled]
+    found = [(pod, trouble_of(pod, look)) for pod in pods]
     if any(trouble is None for _, trouble in found):
         return None
     tried = recorded(snapshot) is not None
     lasted = (trouble for pod, trouble in found if trouble is not None and _for_long(pod, trouble, look.clock, tried))
-    return next((_to_keep(each) for each in lasted), None)
+    return next((Due(_to_keep(each), beside) for each in lasted), None)
+
+
+def removals(snapshot: Snapshot, held_: Held) -> tuple[ScaleDown, ...]:
+    """What takes the new pods away, once the Deployment's controller knows that it is paused."""
+    deployment = snapshot.deployment
+    if deployment is None or not deployment.paused or deployment.observed_generation < deployment.meta.generation:
+        return ()
+    if not (held_.resting and held_.record.beside):
+        return ()
+    sets = {owner.uid: owner for pod in _new(snapshot) if (owner := _replica_set(pod)) is not None}
+    return tuple(ScaleDown(sets[uid].name, uid) for uid in sorted(sets))
+
+
+def _new(snapshot: Snapshot) -> list[PodView]:
+    """The pods beside a ReplicaSet that serves in full number; none where no one such can be told.
+
+    With maxUnavailable 0 an old ReplicaSet stays in full number until a new pod answers.
+    """
+    serving, present = snapshot.model.body.spec.serving, _present(snapshot)
+    answering = {owner.uid for pod in present if pod.ready and (owner := _replica_set(pod)) is not None}
+    if len(answering) != 1 or serving is None:
+        return []
+    others = [pod for pod in present if (owner := _replica_set(pod)) is not None and owner.uid not in answering]
+    return others if len(present) - len(others) >= serving.replicas else []
+
+
+def _replica_set(pod: PodView) -> Owner | None:
+    return next((owner for owner in pod.meta.owners if owner.controller and owner.kind == "ReplicaSet"), None)
 
 
 def looks_again(snapshot: Snapshot, look: Look) -> float | None:
@@ -96,16 +137,18 @@ def looks_again(snapshot: Snapshot, look: Look) -> float | None:
 
 
 def told(snapshot: Snapshot, held_: Held) -> Failure:
-    """The failure of a Deployment that has no pods, with when it is tried again."""
+    """The failure of a Deployment whose pods were let go, with when it is tried again."""
     meta, failure, attempts = snapshot.model.meta, held_.record.failure, held_.record.attempts
     action = (
         f"{failure.action.removesuffix('.')}. It could not start {attempts} time(s) so far, and is tried again at "
         f"{held_.next_try}; at once when the manifest changes, or by: {try_now(snapshot)}"
     )
-    message = (
-        f"{failure.message.removesuffix('.')}. Nothing answered, so Deployment {meta.name} was scaled to 0: its GPUs "
-        "are free."
-    )
+    what = f"Nothing answered, so Deployment {meta.name} was scaled to 0: its GPUs are free."
+    if held_.record.beside:
+        what = (
+            f"The old pods serve on. Deployment {meta.name} was paused and its new pods removed: their GPUs are free."
+        )
+    message = f"{failure.message.removesuffix('.')}. {what}"
     return failure.model_copy(
         update={"message": message, "action": action, "attempts": attempts, "next_try": held_.next_try}
     )

@@ -47,6 +47,10 @@ class Topology(ABC):
         """One of these manifests, so that it keeps no pod."""
 
     @abstractmethod
+    def paused(self, workload: Manifest) -> Manifest:
+        """One of these manifests, so that no new pod comes, and old ones stay."""
+
+    @abstractmethod
     def evaluation(
         self, context: Context, owners: Sequence[OwnerReference], evaluation: Evaluation, run: JobRun
     ) -> Manifest:
