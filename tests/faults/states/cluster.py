@@ -124,6 +124,8 @@ class Cluster(World):
     """Uids of objects that belong to somebody else."""
     forged: set[str] = field(default_factory=set)
     """Digests of artifacts that a damaged status says have passed."""
+    lies: set[str] = field(default_factory=set)
+    """Digests of artifacts that only an impostor has told of."""
     held: bool = False
     """Finalizers stay for ever."""
     stuck: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -146,6 +148,7 @@ class Cluster(World):
         """A copy that goes its own way."""
         copy = Cluster(objects=self.seen.fork(), now=self.now, seed=self.seed if seed is None else seed)
         copy.found, copy.stored, copy.stuck = dict(self.found), dict(self.stored), dict(self.stuck)
+        copy.lies = set(self.lies)
         copy.versions = self.versions
         return copy
 
