@@ -519,3 +519,22 @@ def test_when_the_old_ones_cannot_start_any_more_either_all_are_let_go(beside: W
         beside.now += timedelta(seconds=60)
     assert (paused(beside), replicas(beside)) == (False, 0)
     assert status(beside)["lastFailure"]["attempts"] == 2
+
+
+def test_pods_of_the_last_manifest_make_room_for_those_of_the_one_that_mends_it(world: World) -> None:
+    """They hold the only GPUs, and the new pod fits on no node: neither would ever go on."""
+    first_rollout(world, CANNOT_START["missing Secret"])
+    after(world, 300, CANNOT_START["missing Secret"])
+    world.apply_model(NAME, spec_of_one(serving={"replicas": 2, "pod": {"nodeSelector": {"gpu": "l4"}}}))
+    later(world)
+    pod(world, f"{NAME}-pod-9", [], node=False, of=NEW)
+    counts(world, 1, 0)
+    deployment = world.objects["Deployment", NAME]
+    world.put(deployment | {"status": deployment["status"] | {"replicas": 3}})
+    later(world)
+    assert replicas(world) == 0
+    assert condition(world, "Stalled") is None, "what is new has not failed"
+    after(world, 60, None)
+    assert replicas(world) == 2
+    assert condition(world, "Ready")["status"] == "True"
+    assert record(world) is None

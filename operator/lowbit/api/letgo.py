@@ -19,6 +19,8 @@ class LetGo(Tolerant):
     """When it was scaled to 0, or paused, last (RFC 3339)."""
     beside: bool = False
     """Old pods serve on: the Deployment is paused, and only the ReplicaSet of the new ones scaled to 0."""
+    room: bool = False
+    """Pods of a former template held what new ones wait for: these have not been tried yet."""
     failure: Failure
     """What kept its pods from starting."""
 

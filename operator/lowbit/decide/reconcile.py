@@ -87,11 +87,13 @@ class _Pods(NamedTuple):
 
 def _look_at_pods(snapshot: Snapshot, clock: Clock, target: Target, held: Held | None) -> _Pods:
     label = target.label
+    if held is not None and held.resting and held.record.room:
+        return _Pods(requeue_after=held.left)
     if held is not None and held.resting:
         let_go = told(snapshot, held)
         return _Pods(failure=let_go, let_go=let_go, requeue_after=held.left)
     failure = trouble(snapshot, clock, target)
-    if failure is not None and held is not None:
+    if failure is not None and held is not None and not held.record.room:
         failure = failure.model_copy(update={"attempts": held.record.attempts + 1})
     soon = LOOK_SECONDS if may_be_stuck(snapshot, label) else None
     return _Pods(

@@ -21,7 +21,7 @@ from lowbit.decide.serving.pods import Look, Trouble, trouble_of
 from lowbit.decide.stuck import LOOK_SECONDS
 from lowbit.naming.names import LET_GO_ANNOTATION
 from lowbit.state.plan import ScaleDown
-from lowbit.state.snapshot import Owner, PodView, Snapshot
+from lowbit.state.snapshot import DeploymentView, Owner, PodView, Snapshot
 
 LET_GO_SECONDS = 600.0
 """Pods that could not start for this long let their GPUs go."""
@@ -29,6 +29,8 @@ AGAIN_SECONDS = 120.0
 """As long, where it was tried before: the cause is still there."""
 PASSING_SECONDS = 3600.0
 """As long, by a cause that may pass by itself."""
+ROOM_SECONDS = 30.0
+"""Pods of a former template may take this long to go, before new ones are tried."""
 ENDED = ("Succeeded", "Failed")
 """Phases of a pod that holds nothing."""
 
@@ -62,7 +64,8 @@ def held(snapshot: Snapshot, clock: Clock, record: LetGo | None) -> Held | None:
     """What follows from a record at this time."""
     if record is None:
         return None
-    seconds = pause(snapshot.model.meta.name, record.attempts, record.failure.reason, None, mended=True)
+    name, reason = snapshot.model.meta.name, record.failure.reason
+    seconds = ROOM_SECONDS if record.room else pause(name, record.attempts, reason, None, mended=True)
     left = max(0.0, seconds - clock.seconds_since(record.at))
     return Held(record, clock.after(record.at, seconds), left)
 
@@ -71,10 +74,10 @@ def record_of(snapshot: Snapshot, clock: Clock, of: str, why: Due) -> LetGo:
     """The record of one more failure. of: hash of the Deployment."""
     before = held(snapshot, clock, recorded(snapshot))
     attempts = 1
-    if before is not None and before.record.of == of:
+    if before is not None and before.record.of == of and not before.record.room:
         recent = before.resting or clock.seconds_since(before.next_try) < FORGOTTEN_SECONDS
         attempts = before.record.attempts + 1 if recent else 1
-    return LetGo(of=of, attempts=attempts, at=clock.text, failure=why.failure, beside=why.beside)
+    return LetGo(of=of, attempts=attempts, at=clock.text, failure=why.failure, beside=why.beside, room=why.room)
 
 
 class Due(NamedTuple):
@@ -83,6 +86,8 @@ class Due(NamedTuple):
     failure: Failure
     beside: bool
     """Old ones serve on."""
+    room: bool = False
+    """They are of a former template, and hold what new ones wait for."""
 
 
 def due(snapshot: Snapshot, look: Look) -> Due | None:
@@ -97,9 +102,19 @@ def due(snapshot: Snapshot, look: Look) -> Due | None:
     found = [(pod, trouble_of(pod, look)) for pod in pods]
     if any(trouble is None for _, trouble in found):
         return None
-    tried = recorded(snapshot) is not None
+    if not beside and found and _in_the_way(snapshot, deployment, len(found)):
+        return next(
+            (Due(_to_keep(each), False, room=True) for _, each in found if each is not None and each.waits), None
+        )
+    tried = (record := recorded(snapshot)) is not None and not record.room
     lasted = (trouble for pod, trouble in found if trouble is not None and _for_long(pod, trouble, look.clock, tried))
     return next((Due(_to_keep(each), beside) for each in lasted), None)
+
+
+def _in_the_way(snapshot: Snapshot, deployment: DeploymentView, holding: int) -> bool:
+    """Whether the pods that hold GPUs are all of a former template, and a new one fits on no node."""
+    former = deployment.replicas - deployment.updated
+    return former == holding and any(pod.unschedulable for pod in _present(snapshot))
 
 
 def removals(snapshot: Snapshot, held_: Held) -> tuple[ScaleDown, ...]:
