@@ -23,7 +23,19 @@ from lowbit.observe.cache import Cache
 from lowbit.observe.events import warnings_in
 from lowbit.observe.keys import Key
 from lowbit.observe.views import read_engine_log, read_result
-from lowbit.state.plan import Apply, Conclude, Create, Delete, End, Keep, Plan, ReadResult, ReadStart, SetOwners
+from lowbit.state.plan import (
+    Apply,
+    Conclude,
+    Create,
+    Delete,
+    End,
+    Keep,
+    Plan,
+    ReadResult,
+    ReadStart,
+    ScaleDown,
+    SetOwners,
+)
 from lowbit.state.snapshot import EngineLog, EngineStart, EventsRead, ResultRead, Snapshot
 from lowbit.worker.__main__ import fitting
 from tests.unit.measurements import Estimate, row, summary_of
@@ -190,6 +202,11 @@ class World:
                     annotations = known["metadata"].get("annotations", {}) | {WORKER_END_ANNOTATION: action.end}
                     metadata = known["metadata"] | {"annotations": annotations}
                     self.put(known | {"metadata": metadata, "spec": known["spec"] | {"activeDeadlineSeconds": 1}})
+                case ScaleDown():
+                    for (kind, name), each in list(self.objects.items()):
+                        uids = {owner["uid"] for owner in each["metadata"].get("ownerReferences") or ()}
+                        if kind == "Pod" and action.uid in uids:
+                            self.objects.pop((kind, name))
                 case Delete():
                     self._same(action.kind, action.name, action.uid, action.resource_version)
                     self.delete(action.kind, action.name)

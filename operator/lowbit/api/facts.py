@@ -36,6 +36,14 @@ class Coverage(Tolerant):
     """Kinds that were left as they are, the most frequent first."""
 
 
+class StateHeads(Tolerant):
+    """Heads, or groups of heads, of layers with a state of fixed size. A rank holds whole ones, each as many."""
+
+    count: int
+    what: str
+    """For messages: "key heads of linear attention"."""
+
+
 class ModelFacts(Tolerant):
     """Facts that prepare read from the original. Whatever depends on the model is checked against them."""
 
@@ -58,6 +66,8 @@ class ModelFacts(Tolerant):
     attention_heads: int
     key_value_heads: int
     head_dim: int
+    state_heads: list[StateHeads] = Field(default_factory=list)
+    """Of mamba and linear attention. Empty without, and where an older Lowbit read the facts."""
     cache_values: int = 0
     """Values that one attention layer keeps for one token, before ranks share them."""
     cache_heads: int = 1

@@ -15,16 +15,18 @@ from typing import NamedTuple
 
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.showcase import ServedShowcase
-from lowbit.api.status import Failure
+from lowbit.api.status import Failure, RunningEngines
 from lowbit.decide.cleanup import clean
 from lowbit.decide.comparison import compares_all
 from lowbit.decide.engines import unread
 from lowbit.decide.others import own, without_taken
 from lowbit.decide.outcome import Clock, StageResult
-from lowbit.decide.serving.pods import events_to_read, held_up, may_be_stuck, not_ready, trouble
+from lowbit.decide.serving.letgo import Held, due, looks_again
+from lowbit.decide.serving.letgo import told as why_let_go
+from lowbit.decide.serving.pods import Look, events_to_read, held_up, look_of, may_be_stuck, not_ready, trouble
 from lowbit.decide.serving.pods import setback as serving_setback
 from lowbit.decide.serving.rollout import rollout_of
-from lowbit.decide.serving.runtime import running, stale, starts_to_read
+from lowbit.decide.serving.runtime import Stale, running, stale, starts_to_read
 from lowbit.decide.serving.serve import deployed, judged_again, progress, serve, stop_serving
 from lowbit.decide.serving.target import Target
 from lowbit.decide.stages.ask import ask_served
@@ -32,7 +34,8 @@ from lowbit.decide.stages.compare import compare_the_rest, make_room
 from lowbit.decide.stages.pipeline import Result, advance, usable_store
 from lowbit.decide.status import Situation, events, quantized_model_status, told, write
 from lowbit.decide.stuck import LOOK_SECONDS, Stuck
-from lowbit.state.plan import Action, Plan, ReadEvents, ReadLog
+from lowbit.desired.topology import workload_kinds
+from lowbit.state.plan import Action, Plan, ReadEvents, ReadLog, ReadStart
 from lowbit.state.snapshot import Snapshot
 
 
@@ -47,7 +50,7 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
     store = usable_store(snapshot)
     result = Result(waiting=store) if isinstance(store, StageResult) else advance(snapshot, clock, store)
     usable = None if isinstance(store, StageResult) else store
-    serving = _serving(snapshot, usable, result)
+    serving = _serving(snapshot, clock, usable, result)
     waiting = result.waiting
     beside = _beside(snapshot, clock, usable, result, serving)
     wanted: tuple[Action, ...] = (
@@ -58,18 +61,12 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
         return Plan(actions=actions, status=waiting.fact)
     if waiting is not None and waiting.intermediate and blocked is None:
         return Plan(actions=actions)
-    waiting = blocked or waiting
-    pods = _Pods()
-    if not (waiting and waiting.failure) and result.target is not None and snapshot.model.body.spec.serving is not None:
-        pods = _look_at_pods(snapshot, clock, result.target)
-    failure = (waiting.failure if waiting else None) or pods.failure
-    setback = (waiting.setback if waiting else None) or pods.setback
-    served = serving.now if snapshot.model.body.spec.serving is not None else None
-    runs = running(snapshot, served) if served is not None else None
+    waiting, pods = blocked or waiting, serving.pods
+    failure, setback = _failures(waiting, pods, result)
+    runs = _runs(snapshot, serving.now)
     situation = Situation(
-        result.target, serving.now, waiting, failure, setback, serving.rolled_out, pods.stuck, runs,
-        stale(snapshot, served, runs) if served is not None and runs is not None else None,
-        beside.step, beside.asking, beside.answers,
+        result.target, serving.now, waiting, failure, setback, serving.rolled_out, pods.stuck, pods.let_go,
+        runs.how, runs.stale, beside.step, beside.asking, beside.answers,
     )  # fmt: skip
     status = quantized_model_status(snapshot, situation, clock)
     if beside.goes_on and told(snapshot, status):
@@ -85,10 +82,25 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
         read_logs=(
             *(each for step in steps for each in step.read_logs),
             *pods.read_logs,
-            *(starts_to_read(snapshot, served) if served is not None else ()),
+            *runs.to_read,
         ),
         read_events=(*(each for step in steps for each in step.read_events), *pods.read_events),
     )
+
+
+class _Runs(NamedTuple):
+    """How the engines run that serve, and what is to be read about them."""
+
+    how: RunningEngines | None = None
+    stale: Stale | None = None
+    to_read: tuple[ReadStart, ...] = ()
+
+
+def _runs(snapshot: Snapshot, served: Target | None) -> _Runs:
+    if served is None or snapshot.model.body.spec.serving is None:
+        return _Runs()
+    how = running(snapshot, served)
+    return _Runs(how, stale(snapshot, served, how), starts_to_read(snapshot, served))
 
 
 class _Beside(NamedTuple):
@@ -132,26 +144,45 @@ def _soonest(*times: float | None) -> float | None:
 
 
 class _Pods(NamedTuple):
-    """What the pods that are to serve show, and what else is to be read about them."""
+    """What the pods that serve, or are to, show; and what else is to be read about them."""
 
     failure: Failure | None = None
     setback: Failure | None = None
     stuck: Stuck | None = None
+    let_go: Failure | None = None
+    """Why there are no pods: they could not start, and are tried again later."""
     read_logs: tuple[ReadLog, ...] = ()
     read_events: tuple[ReadEvents, ...] = ()
     requeue_after: float | None = None
 
 
-def _look_at_pods(snapshot: Snapshot, clock: Clock, target: Target) -> _Pods:
+def _look_at_pods(snapshot: Snapshot, clock: Clock, target: Target, held: Held | None) -> _Pods:
     label = target.label
+    if held is not None and held.resting and held.record.room:
+        return _Pods(requeue_after=held.left)
+    if held is not None and held.resting:
+        let_go = why_let_go(snapshot, held)
+        return _Pods(failure=let_go, let_go=let_go, requeue_after=held.left)
+    failure = trouble(snapshot, clock, target)
+    if failure is not None and held is not None and not held.record.room:
+        failure = failure.model_copy(update={"attempts": held.record.attempts + 1})
+    soon = LOOK_SECONDS if may_be_stuck(snapshot, label) else None
     return _Pods(
-        failure=trouble(snapshot, clock, target),
+        failure=failure,
         setback=serving_setback(snapshot, clock, label),
         stuck=held_up(snapshot, clock, label),
         read_logs=unread(not_ready(snapshot, label)),
         read_events=events_to_read(snapshot, clock, label),
-        requeue_after=LOOK_SECONDS if may_be_stuck(snapshot, label) else None,
+        requeue_after=_soonest(soon, looks_again(snapshot, look_of(snapshot, clock, target))),
     )
+
+
+def _failures(waiting: StageResult | None, pods: _Pods, result: Result) -> tuple[Failure | None, Failure | None]:
+    """The failure, and the setback, that the status has. Pods are no failure of a generation that is not served yet."""
+    if waiting is not None and waiting.failure is not None:
+        return waiting.failure, waiting.setback
+    failure, setback = (pods.failure, pods.setback) if result.target is not None else (None, pods.let_go)
+    return failure, (waiting.setback if waiting else None) or setback
 
 
 class _Serving(NamedTuple):
@@ -160,23 +191,34 @@ class _Serving(NamedTuple):
     now: Target | None = None
     actions: tuple[Action, ...] = ()
     rolled_out: bool = False
+    pods: _Pods = _Pods()
 
 
-def _serving(snapshot: Snapshot, store: ModelStoreSpec | None, result: Result) -> _Serving:
+def _serving(snapshot: Snapshot, clock: Clock, store: ModelStoreSpec | None, result: Result) -> _Serving:
     spec = snapshot.model.body.spec.serving
     if spec is None:
         return _Serving(actions=stop_serving(snapshot))
     now_served = deployed(snapshot, spec)
     target = result.target or now_served
-    if target is None and judged_again(snapshot):
-        return _Serving()
+    if target is None and (revision := judged_again(snapshot)) is not None:
+        return _unjudged(snapshot, look_of(snapshot, clock, Target(revision)))
     if target is None:
         # Something that never passed (a label edited by hand, a fallback that was withdrawn) must not go on serving.
         return _Serving(actions=stop_serving(snapshot) if snapshot.deployment is not None else ())
     if store is None:
-        return _Serving(now_served)
+        return _Serving(now_served, pods=_look_at_pods(snapshot, clock, target, None))
     step = rollout_of(spec).next_step(now_served, target, progress(snapshot), None)
-    return _Serving(now_served, serve(snapshot, store, step.serve), step.done)
+    stuck = due(snapshot, look_of(snapshot, clock, step.serve))
+    actions, held = serve(snapshot, clock, store, step.serve, stuck)
+    return _Serving(now_served, actions, step.done, _look_at_pods(snapshot, clock, target, held))
+
+
+def _unjudged(snapshot: Snapshot, look: Look) -> _Serving:
+    """What lost its verdict may not be applied, and is left as it is. Pods that cannot start go all the same."""
+    stuck = due(snapshot, look)
+    gone = stuck is not None and not stuck.beside
+    workloads = tuple(each for each in stop_serving(snapshot) if each.kind in workload_kinds()) if gone else ()
+    return _Serving(actions=workloads, pods=_Pods(requeue_after=looks_again(snapshot, look)))
 
 
 def _invalid(snapshot: Snapshot, clock: Clock, why: str) -> Plan:

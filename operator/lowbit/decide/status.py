@@ -44,6 +44,8 @@ class Situation:
     """Nothing but the target serves any more."""
     stuck: Stuck | None = None
     """What holds a pod up that is to serve."""
+    let_go: Failure | None = None
+    """Why no pod serves: none could start, and the Deployment was scaled to 0."""
     running: RunningEngines | None = None
     """How the engines run that serve."""
     stale: Stale | None = None
@@ -169,6 +171,9 @@ def _available(snapshot: Snapshot, situation: Situation, clock: Clock) -> Condit
     answers = situation.serving is not None and deployment is not None and deployment.available > 0
     if answers and situation.serving is not None:
         return condition(observed, "Available", "True", "Answers", f"{situation.serving.label} answers")
+    if situation.let_go is not None:
+        let_go = f"its pods were let go: {situation.let_go.message} {situation.let_go.action}"
+        return condition(observed, "Available", "False", "NoPodReady", let_go)
     return condition(observed, "Available", "False", "NoPodReady", "no pod of a passed revision is ready")
 
 

@@ -163,10 +163,14 @@ class Kube:
         query = MANAGED | {"force": "true"}
         return await self._json("patch", target, body=manifest, query=query, content=APPLY_PATCH)
 
-    async def merge_patch(self, kind: str, namespace: str, name: str, patch: Mapping[str, Any]) -> Object:
+    async def merge_patch(
+        self, kind: str, namespace: str, name: str, patch: Mapping[str, Any], subresource: str | None = None
+    ) -> Object:
         """JSON merge patch. metadata.uid and metadata.resourceVersion in it are preconditions."""
         target = ResourcePath(RESOURCES[kind], namespace, name)
-        return await self._json("patch", target, body=patch, query=MANAGED, content=MERGE_PATCH)
+        return await self._json(
+            "patch", target, body=patch, query=MANAGED, content=MERGE_PATCH, subresource=subresource
+        )
 
     async def replace(self, manifest: Mapping[str, Any], subresource: str | None = None) -> Object:
         """PUT, under the preconditions of the uid and resourceVersion in the manifest. Raises Conflict, NotFound."""

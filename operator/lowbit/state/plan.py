@@ -79,7 +79,15 @@ class Conclude:
     """Value of WORKER_END_ANNOTATION."""
 
 
-Action = Create | Apply | SetOwners | Delete | Keep | End | Conclude
+@dataclass(frozen=True)
+class ScaleDown:
+    """Scale a ReplicaSet of the paused serving Deployment to 0, under the precondition of its uid."""
+
+    name: str
+    uid: str
+
+
+Action = Create | Apply | SetOwners | Delete | Keep | End | Conclude | ScaleDown
 
 
 @dataclass(frozen=True)

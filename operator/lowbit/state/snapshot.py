@@ -164,6 +164,8 @@ class PodView:
     """Its volumes and its network are there: what is left is to pull images and to start containers."""
     idle_since: str | None = None
     """Since when nothing has run in a pod that is to start (RFC 3339). None once it has started."""
+    silent_since: str | None = None
+    """Since when it has a node and does not answer (RFC 3339). None without a node, and while it answers."""
     disrupted: bool = False
     """The condition DisruptionTarget holds."""
     node: str | None = None
@@ -242,6 +244,8 @@ class DeploymentView:
     observed_generation: int = 0
     revision: str | None = None
     """The ModelRevision in the pod template's label, or "source" for the fallback."""
+    paused: bool = False
+    """Its controller makes no new pods."""
     stalled: str | None = None
     """Message of the condition Progressing=False."""
     refused: str | None = None

@@ -154,6 +154,8 @@ def check_status(cluster: Cluster, snapshot: Snapshot, write: WriteStatus) -> No
     controllers = [each["uid"] for each in metadata.get("ownerReferences") or () if each.get("controller")]
     others = write.kind == "ModelRevision" and bool(controllers) and snapshot.model.meta.uid not in controllers
     broken(others, f"writes the status of {write.name}, another one's")
+    told = (write.status.get("artifact") or {}).get("digest")
+    broken(told in cluster.lies, f"believes an impostor: the artifact of {write.name}")
     artifact = (known["status"].get("artifact") or {}).get("digest")
     lost = write.kind == "ModelRevision" and artifact and not write.status.get("artifact")
     broken(bool(lost) and readable(cluster, write.name), f"forgets the artifact of {write.name}")
