@@ -17,6 +17,7 @@ from pydantic import Field
 from lowbit.api.base import Digest, Tolerant
 from lowbit.api.calibration import ResolvedCalibration
 from lowbit.api.engines import ResolvedEngine
+from lowbit.api.evaluation import ResolvedGate
 from lowbit.api.facts import ModelFacts
 from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol, Turn
 from lowbit.api.platform import Platform
@@ -89,6 +90,21 @@ class QuantizeDocument(StageDocument):
     device: Literal["GPU", "CPU"]
 
 
+class ReportedRevision(Tolerant):
+    """The revision that a candidate is measured for, as the report shows it. The worker decides nothing by it."""
+
+    candidate: int
+    """Index in the QuantizedModel's candidates."""
+    candidates: int
+    """How many were declared."""
+    attempts: int = 1
+    """Revisions that were judged on the same evaluation data when the Job was made, this one included."""
+    gates: list[ResolvedGate]
+    """Thresholds when the Job was made."""
+    recipe: ResolvedRecipe
+    calibration: ResolvedCalibration | None = None
+
+
 class EvaluateDocument(StageDocument):
     """Input: measure one model in the engine at 127.0.0.1:ENGINE_PORT; a no-op if the store holds the result."""
 
@@ -116,6 +132,8 @@ class EvaluateDocument(StageDocument):
     """Lines that were left out of the calibration datasets because they are evaluated on, for report.html."""
     artifact_hash: str | None = None
     """Finds the candidate's quantize report (per-module losses) in the store, for report.html."""
+    reported: ReportedRevision | None = None
+    """For the report of a candidate: what made it, and what it is judged by."""
 
 
 class FetchDocument(StageDocument):

@@ -238,6 +238,8 @@ class EvaluationSummary(Tolerant):
     """SHA-256 of report.html in the store."""
     report_path: str | None = None
     """Path of report.html below the store's root."""
+    report_json_digest: str | None = None
+    """SHA-256 of report.json beside it."""
 
     def brief(self) -> EvaluationSummary:
         """The summary without slices, with at most SHOWN_MEASUREMENTS rows. The ModelEvaluation has them all."""

@@ -18,6 +18,7 @@ from lowbit.api.quantizedmodel import QuantizedModel
 from lowbit.cli.facts import UnreadableConfigError, read_facts
 from lowbit.cli.plan import plan
 from lowbit.cli.show import show_plan, show_problems
+from lowbit.report import json_schema
 from lowbit.schema import crd
 from lowbit.schema import reference as crd_reference
 from lowbit.schema.check import WRITTEN_BY_PEOPLE, check_manifest
@@ -54,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     planned.set_defaults(run=run_plan)
     for name, about, pages in (
         ("crds", "write the CustomResourceDefinitions", crd.files),
-        ("reference", "write the reference in Markdown", crd_reference.files),
+        ("reference", "write the reference in Markdown", reference_files),
     ):
         written = commands.add_parser(name, help=about)
         written.add_argument("folder", type=Path)
@@ -63,6 +64,11 @@ def parser() -> argparse.ArgumentParser:
             allows = "the platform's settings (YAML): what it allows goes into the rules"
             written.add_argument("--platform", type=Path, help=allows)
     return top
+
+
+def reference_files() -> Mapping[str, str]:
+    """Pages of the kinds, and the schema of report.json."""
+    return {**crd_reference.files(), **json_schema.files()}
 
 
 def run_write(parsed: argparse.Namespace, console: Console) -> int:

@@ -45,6 +45,8 @@ class Evaluation:
     """A ModelRevision that needs it."""
     engine: EngineSettings
     """CPU, memory and shared memory of the engine."""
+    attempts: int = 1
+    """Revisions that were judged on the same evaluation data, this one included."""
 
 
 @dataclass(frozen=True)

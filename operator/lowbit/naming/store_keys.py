@@ -32,6 +32,11 @@ def artifact_index_key(artifact_hash: str) -> str:
     return f"index/artifacts/{artifact_hash}.json"
 
 
+def quant_log_key(artifact_hash: str) -> str:
+    """Key of the quantizer's log, a row for each module."""
+    return f"index/artifacts/{artifact_hash}.quant_log.csv"
+
+
 def facts_index_key(digest: str) -> str:
     """Key of a model's facts, which can so be read without a download of the model."""
     return f"index/facts/{hexadecimal(digest)}.json"
@@ -60,3 +65,18 @@ def details_key(evaluation: str) -> str:
 def report_key(evaluation: str) -> str:
     """Key of the report for people."""
     return f"evaluations/{evaluation}/report.html"
+
+
+def report_json_key(evaluation: str) -> str:
+    """Key of the report for programs."""
+    return f"evaluations/{evaluation}/report.json"
+
+
+def report_text_key(evaluation: str) -> str:
+    """Key of the report as plain text."""
+    return f"evaluations/{evaluation}/report.txt"
+
+
+def compared_key(evaluation: str) -> str:
+    """Key of every sample that both models have answered."""
+    return f"evaluations/{evaluation}/compared.jsonl"

@@ -130,7 +130,9 @@ def in_engine(asked: EvaluationRequest, seen: Observed[ModelEvaluation]) -> Stag
         engine=field_path(model.engine),
         make=lambda run_: topology_of(spec.engine).evaluation(
             Context(revision.meta.namespace, asked.store, frozen_platform(revision.body.spec, snapshot.platform)),
-            [user(snapshot)], Evaluation(name, spec, revision.body.spec, engine_of(model.engine)[1]), run_,
+            [user(snapshot)],
+            Evaluation(name, spec, revision.body.spec, engine_of(model.engine)[1], attempts(snapshot, revision)),
+            run_,
         ),
     )  # fmt: skip
     result = run(snapshot, asked.clock, request)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lowbit.api.documents import EvaluateDocument, FetchDocument, StoreAccess
+from lowbit.api.documents import EvaluateDocument, FetchDocument, ReportedRevision, StoreAccess
 from lowbit.api.engine import Resources
 from lowbit.api.engines import resolved_engine
 from lowbit.api.engines.base import EngineSettings
@@ -120,4 +120,17 @@ def _document(evaluation: Evaluation, access: StoreAccess) -> EvaluateDocument:
         else {},
         turns=[evaluation_name(each) for each in turn_specs(revision, spec.model.digest)] if made else [],
         artifact_hash=revision.artifact_hash if made else None,
+        reported=_reported(evaluation) if made and spec.turn is None else None,
+    )
+
+
+def _reported(evaluation: Evaluation) -> ReportedRevision:
+    revision = evaluation.revision
+    return ReportedRevision(
+        candidate=revision.candidate,
+        candidates=revision.candidates,
+        attempts=evaluation.attempts,
+        gates=revision.gates,
+        recipe=revision.recipe,
+        calibration=revision.calibration,
     )

@@ -8,11 +8,11 @@ model differs. result.json is written last; an evaluation that has one is finish
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from lowbit.api.evaluation import ResolvedSuite, starts_of, suite_of
 from lowbit.api.paths import ENGINE_LOG_PATH
 from lowbit.api.status import EvaluationSummary, SpeedSummary
 from lowbit.naming.canonical import digest
-from lowbit.naming.store_keys import report_key, result_key
+from lowbit.naming.store_keys import result_key
 from lowbit.worker.engines import CLIENTS
 from lowbit.worker.engines.base import ENGINE_URL, UNKNOWN_VERSION, EngineClient
 from lowbit.worker.evaluate import decoding, results, speed, turns
@@ -285,14 +285,11 @@ def write_report(
 ) -> StoredResult:
     """Store the details and the report for people. The result with the report's path and digest."""
     results.write_details(store, document.evaluation, {name: one.details for name, one in summaries.items()})
-    sections = [section for summary in summaries.values() for section in summary.sections]
-    page = report.render(report.gather(document, store, result, baseline.result if baseline else None, sections))
-    key = report_key(document.evaluation)
-    store.write(key, page.encode())
-    summary = result.summary.model_copy(
-        update={"report_digest": "sha256:" + hashlib.sha256(page.encode()).hexdigest(), "report_path": key}
-    )
-    return result.model_copy(update={"summary": summary})
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    measured = report.Measured(result, baseline.result if baseline else None, summaries, now)
+    whole = report.gather(document, measured, report.read_quantized(document, store))
+    digests = results.write_report(store, document.evaluation, whole, {n: s.samples for n, s in summaries.items()})
+    return result.model_copy(update={"summary": result.summary.model_copy(update=digests)})
 
 
 def versions(engine: str) -> dict[str, str]:
