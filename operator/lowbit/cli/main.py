@@ -15,7 +15,9 @@ from rich.console import Console
 from lowbit.api.facts import ModelFacts
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModel
+from lowbit.cli import report
 from lowbit.cli.facts import UnreadableConfigError, read_facts
+from lowbit.cli.locate import NoReportError
 from lowbit.cli.plan import plan
 from lowbit.cli.show import show_plan, show_problems
 from lowbit.report import json_schema
@@ -25,6 +27,7 @@ from lowbit.schema.check import WRITTEN_BY_PEOPLE, check_manifest
 
 PROBLEMS = 1
 UNREADABLE = 2
+INTERRUPTED = 130
 
 
 class UnreadableError(Exception):
@@ -38,21 +41,26 @@ def main(arguments: Sequence[str] | None = None, out: TextIO | None = None) -> i
     console = Console(file=file, width=None if file.isatty() else 160)
     try:
         code: int = parsed.run(parsed, console)
-    except (UnreadableError, UnreadableConfigError) as error:
+    except (UnreadableError, UnreadableConfigError, NoReportError) as error:
         console.print(f"lowbit: {error}", style="red", soft_wrap=True, markup=False, highlight=False)
         return UNREADABLE
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return code
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    top = argparse.ArgumentParser(prog="lowbit", description="Plans of quantized models, without a cluster.")
+    top = argparse.ArgumentParser(
+        prog="lowbit", description="Plans of quantized models without a cluster, and their reports."
+    )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     planned = commands.add_parser("plan", help="say what is wrong with a manifest, or what would be made of it")
     planned.add_argument("file", type=Path, metavar="FILE", help="YAML with one or more manifests; - is standard input")
     planned.add_argument("--config", type=Path, help="the model's config.json, or its folder: checks the model too")
     planned.add_argument("--platform", type=Path, help="the platform's settings, as the operator gets them (YAML)")
     planned.set_defaults(run=run_plan)
+    report.add_to(commands)
     for name, about, pages in (
         ("crds", "write the CustomResourceDefinitions", crd.files),
         ("reference", "write the reference in Markdown", reference_files),
