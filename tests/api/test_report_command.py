@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,12 +17,13 @@ from typing import Any
 
 import pytest
 
-from lowbit.cli.main import UNREADABLE, main
+from lowbit.cli.main import INTERRUPTED, UNREADABLE, main
 from lowbit.naming.names import evaluation_name
 from lowbit.naming.store_keys import report_json_key, report_key
 from lowbit.report.model import Report
 from lowbit.resolve.freeze import candidate_spec
 from tests.api.actor import Actor, Kubelet, now
+from tests.api.manifests import ROOT
 from tests.api.operator_process import Cluster, namespace, quantized_model, wait_for
 from tests.unit import desired_inputs, report_inputs
 
@@ -183,6 +187,17 @@ def test_what_an_older_lowbit_has_measured_is_its_page_alone(desk: Desk) -> None
     assert desk.output.read_text() == "<p>page</p>"
     code, said = desk.run("chat", "--format", "text")
     assert code == UNREADABLE and "an older Lowbit" in said
+    no_job_is_left(desk)
+
+
+def test_ctrl_c_leaves_no_job(desk: Desk) -> None:
+    arguments = ["report", "chat", "-n", desk.space, "--kubeconfig", str(desk.kubeconfig), "-o", str(desk.output)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "operator")}
+    command = subprocess.Popen([sys.executable, "-m", "lowbit.cli.main", *arguments], env=environment)
+    wait_for("the Job is there", lambda: desk.cluster.list("Job", desk.space))
+    command.send_signal(signal.SIGINT)
+    assert command.wait(timeout=60) == INTERRUPTED
+    assert not desk.output.exists()
     no_job_is_left(desk)
 
 

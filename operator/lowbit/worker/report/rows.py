@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from lowbit.api.status import ClassCounts, Measurement, SpeedSummary
 from lowbit.api.suites import metrics
 from lowbit.api.suites.metric import Metric
+from lowbit.api.suites.task_metrics import TASK_METRICS
 from lowbit.gate.bounds import METHODS, Bounds, NotANumberError, NotMeasuredError, bounds
 from lowbit.report.model import ClassRow, Confusion, MeasuredRow, SpeedRow
 
@@ -17,7 +18,7 @@ CONFIDENCE = 0.95
 def measured_rows(measurements: Sequence[Measurement], original: Sequence[Measurement]) -> list[MeasuredRow]:
     """Every measurement of a known metric, with the original's value."""
     before = {(row.suite, row.metric, row.slice): row for row in original}
-    known = metrics()
+    known = {metric.name: metric for metric in TASK_METRICS} | dict(metrics())
     return [
         measured_row(known[row.metric], row, before.get((row.suite, row.metric, row.slice)))
         for row in measurements
