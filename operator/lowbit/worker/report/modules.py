@@ -18,9 +18,11 @@ def module_plots(modules: Sequence[ModuleRow]) -> list[Plot]:
     if svg := plots.lines(series, "layer", "loss"):
         text = "The quantizer's own error. A module far above its neighbours is where quality went."
         found.append(Plot(title="Loss by depth and kind of module", text=text, svg=svg))
-    timed = [one for one in by_kind(modules) if one.seconds is not None]
-    rows = [(one.name, one.seconds or 0.0, f"{one.seconds:.3g} s") for one in timed]
-    if svg := plots.bars(sorted(rows, key=lambda row: -row[1])):
+    # In the order of the lines, so that a kind has the same colour in both plots.
+    seconds = {one.name: one.seconds for one in by_kind(modules)}
+    kinds = {row.kind: seconds[row.kind] for row in modules}
+    rows = [(kind, spent, f"{spent:.3g} s") for kind, spent in kinds.items() if spent is not None]
+    if svg := plots.bars(rows):
         found.append(Plot(title="Time by kind of module", text="All modules of one kind together.", svg=svg))
     return found
 
