@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import gzip
+import http.server
 import io
 import json
 import subprocess
+import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -156,6 +159,34 @@ def test_the_command_in_the_job_prints_a_file_and_names_one_that_is_missing(tmp_
     gone = subprocess.run([*command[:-1], str(tmp_path / "x")], capture_output=True, text=True, check=False)
     assert (gone.returncode, gone.stdout) == (66, "")
     assert "the store has no file" in gone.stderr
+
+
+class Objects(http.server.BaseHTTPRequestHandler):
+    """A bucket with one object, for whoever signs with the key AKID."""
+
+    def do_GET(self) -> None:
+        found = self.path == f"/models/models/{KEY}" and "Credential=AKID/" in self.headers.get("Authorization", "")
+        self.send_response(200 if found else 404)
+        self.send_header("Content-Length", "6" if found else "0")
+        self.end_headers()
+        if found:
+            self.wfile.write(b'{"a":1')
+
+    def log_message(self, *_: object) -> None:
+        """Nobody reads it."""
+
+
+def test_the_command_in_the_job_prints_an_object_of_a_bucket(tmp_path: Path) -> None:
+    (tmp_path / "accessKeyId").write_text("AKID\n")
+    (tmp_path / "secretAccessKey").write_text("secret")
+    program, *words = job("s3")["spec"]["template"]["spec"]["containers"][0]["command"]
+    assert (program, words[-1]) == ("python3", "/lowbit/secrets/s3")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Objects) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        there = [*words[:4], f"http://127.0.0.1:{server.server_address[1]}", words[5], str(tmp_path)]
+        done = subprocess.run([sys.executable, *there], capture_output=True, text=True, check=True)
+        server.shutdown()
+    assert through_job.unpack(done.stdout) == b'{"a":1'
 
 
 class Bucket:
