@@ -23,7 +23,7 @@ STAGES: Mapping[str, tuple[str, ...]] = {"operator": ("prepare", "fetch", "ask")
 """By image: the stages whose Jobs use it (desired/jobs)."""
 PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "operator": ("lowbit.app.__main__", "lowbit.cli.main", "lowbit.worker.__main__"),
-    "worker": ("lowbit.cli.main", "lowbit.worker.__main__"),
+    "worker": ("lowbit.worker.__main__",),
 }
 """By image: the modules that its Containerfile starts or installs a command for."""
 PACKAGE_OF: Mapping[str, str] = {"pythonjsonlogger": "python-json-logger", "yaml": "pyyaml"}

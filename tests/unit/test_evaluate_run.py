@@ -12,12 +12,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lowbit.api.documents import ProgressLine
+from lowbit.api.documents import ProgressLine, ReportedRevision
 from lowbit.api.evaluation import MaximumThreshold, ResolvedGate
 from lowbit.api.paths import TERMINATION_LIMIT
+from lowbit.api.recipes import ResolvedRecipe
 from lowbit.gate import judge
 from lowbit.naming.canonical import digest
-from lowbit.naming.store_keys import artifact_index_key, dataset_key, report_key, result_key
+from lowbit.naming.store_keys import (
+    artifact_index_key,
+    dataset_key,
+    report_json_key,
+    report_key,
+    report_text_key,
+    result_key,
+)
+from lowbit.report import html
+from lowbit.report.model import Report
 from lowbit.worker.evaluate.decoding import PROMPTS
 from lowbit.worker.refuse import EngineError, RefusalError
 from tests.unit.evaluation_bench import (
@@ -34,7 +44,7 @@ from tests.unit.evaluation_bench import (
     value_of,
     words,
 )
-from tests.unit.fake_engine import VOCABULARY, FakeEngine
+from tests.unit.fake_engine import MODEL, VOCABULARY, FakeEngine
 
 bench = pytest.fixture(make_bench)
 
@@ -181,7 +191,7 @@ async def test_the_result_is_written_last(bench: Bench) -> None:
     await bench.run(FakeEngine(ORIGINAL), bench.document())
     parts = [f"{key.split('/')[0]}/{key.rsplit('/', 1)[1]}" for key in bench.store.written]
     assert parts[-4:] == [
-        "measured/samples.npz", "measured/suite.json", "evaluations/report.html", "evaluations/result.json",
+        "evaluations/report.txt", "evaluations/report.json", "evaluations/report.html", "evaluations/result.json",
     ]  # fmt: skip
 
 
@@ -389,10 +399,35 @@ async def test_the_report_is_one_file_and_shows_everything(bench: Bench) -> None
     assert candidate.summary.report_digest == "sha256:" + hashlib.sha256(page).hexdigest()
     assert candidate.summary.report_path == report_key("eval-1")
     text = page.decode()
-    assert not re.findall(r"(?:src|href)=|https?://(?!www\.w3\.org/2000/svg)|<script|@import|url\(", text)
+    assert not re.findall(r"https?://(?!www\.w3\.org/(?:2000/svg|1999/xlink))|@import|url\((?!#)", text)
     for part in ("KL divergence", "Top-1 agreement", "Perplexity ratio", "mlp.down_proj", "2.35x", "114.6 MB",
                  "6 at once", "engine:1", "--enforce-eager", "0.33.0", "Covered mass", "baseline-1"):  # fmt: skip
         assert part in text
+    data = bench.store.read(report_json_key("eval-1")) or b""
+    assert candidate.summary.report_json_digest == "sha256:" + hashlib.sha256(data).hexdigest()
+    assert html.render(Report.model_validate_json(data)) == text, "the page is what its JSON says, wherever it is made"
+    assert (bench.store.read(report_text_key("eval-1")) or b"").decode().startswith(MODEL)
+
+
+async def test_the_report_says_what_the_gate_says_by_the_thresholds_of_the_job(bench: Bench) -> None:
+    maximum = [MaximumThreshold(metric="PerplexityRatio", value="1.0001")]
+    gates = [ResolvedGate(suite="fidelity", maximum=maximum, minimum=[], confidence="0.95")]
+    gptq = {"bits": 4, "groupSize": 64, "descAct": False, "sym": True, "dampPercent": "0.01"}
+    recipe = ResolvedRecipe.model_validate({"gptq": gptq})
+    reported = ReportedRevision(candidate=0, candidates=2, attempts=3, gates=gates, recipe=recipe)
+    await bench.run(FakeEngine(ORIGINAL), bench.document())
+    await bench.run(FakeEngine(CANDIDATE), bench.document(baseline="baseline-1", reported=reported))
+    whole = Report.model_validate_json(bench.store.read(report_json_key("eval-1")) or b"")
+    assert whole.judgement is not None
+    record = whole.judgement.record
+    assert whole.judgement.by == "Worker"
+    assert record == judge(gates, bench.stored("eval-1").summary, 2, 3, record.time)
+    assert (record.attempts, record.confidence) == (3, "0.975")
+    assert whole.remedy is not None
+    facts = whole.subject.recipe
+    assert facts is not None and (facts.bits, facts.group_size) == (4, 64)
+    original = Report.model_validate_json(bench.store.read(report_json_key("baseline-1")) or b"")
+    assert original.judgement is None
 
 
 async def test_the_report_names_what_was_left_behind_and_left_out(bench: Bench) -> None:
@@ -400,7 +435,7 @@ async def test_the_report_names_what_was_left_behind_and_left_out(bench: Bench) 
     asked = bench.document(baseline="baseline-1", left_behind=["pytorch_model.bin"], removed={"talk": 3})
     await bench.run(FakeEngine(CANDIDATE), asked)
     page = (bench.store.read(report_key("eval-1")) or b"").decode()
-    assert "<code>pytorch_model.bin</code>" in page
+    assert "not used: pytorch_model.bin (other formats" in page
     assert "without 3 lines that are, or nearly are, evaluated on" in page
 
 

@@ -102,13 +102,13 @@ async def test_slices_by_length_are_those_of_the_originals_answers(bench: Bench,
 
 async def test_every_compared_answer_is_in_the_store_and_says_what_changed(bench: Bench, tmp_path: Path) -> None:
     await compare(bench, tmp_path, adds(), adds(wrong={3}, silent={4}))
-    lines = [json.loads(line) for line in (bench.store.read(compared_key("eval-1", "sums")) or b"").splitlines()]
+    lines = [json.loads(line) for line in (bench.store.read(compared_key("eval-1")) or b"").splitlines()]
     assert len(lines) == COUNT
     changed = {line["prompt"]: line for line in lines if line["flipped"]}
     assert set(changed) == {"w3 plus w1", "w4 plus w1"}
     assert (changed["w3 plus w1"]["original"], changed["w3 plus w1"]["candidate"]) == ("it is 4", "it is 5")
     assert (changed["w4 plus w1"]["expected"], changed["w4 plus w1"]["note"]) == ("5", "not readable")
-    assert bench.store.read(compared_key("baseline-1", "sums")) is None
+    assert bench.store.read(compared_key("baseline-1")) is None
 
 
 async def test_drawn_answers_count_once_a_question_as_a_mean(bench: Bench, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from pydantic import Field
 from lowbit.api.base import Digest, Tolerant
 from lowbit.api.calibration import ResolvedCalibration
 from lowbit.api.engines import ResolvedEngine
+from lowbit.api.evaluation import AttemptsPolicy, ResolvedGate
 from lowbit.api.facts import Coverage, ModelFacts
 from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol, StoppingGate, Turn
 from lowbit.api.platform import Platform
@@ -105,6 +106,21 @@ class OtherCandidate(Tolerant):
     verdict: Verdict
 
 
+class ReportedRevision(Tolerant):
+    """The revision that a candidate is measured for, as the report shows it. The worker decides nothing by it."""
+
+    candidate: int
+    """Index in the QuantizedModel's candidates."""
+    candidates: int
+    """How many were declared."""
+    attempts: AttemptsPolicy = "Warn"
+    """What further attempts on the same samples cost."""
+    gates: list[ResolvedGate]
+    """Thresholds when the Job was made."""
+    recipe: ResolvedRecipe
+    calibration: ResolvedCalibration | None = None
+
+
 class EvaluateDocument(StageDocument):
     """Input: measure one model in the engine at 127.0.0.1:ENGINE_PORT; a no-op if the store holds the result."""
 
@@ -140,6 +156,8 @@ class EvaluateDocument(StageDocument):
     """Candidates of the same QuantizedModel that were judged before, with evaluation.compare: All, for report.html."""
     artifact_hash: str | None = None
     """Finds the candidate's quantize report (per-module losses) in the store, for report.html."""
+    reported: ReportedRevision | None = None
+    """For the report of a candidate: what made it, and what it is judged by."""
 
 
 class AskDocument(StageDocument):

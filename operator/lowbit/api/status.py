@@ -308,6 +308,8 @@ class EvaluationSummary(Tolerant):
     """Path of report.html below the store's root."""
     attempt: CountedAttempt | None = None
     """Which attempt on the same samples it was. Of a candidate only."""
+    report_json_digest: str | None = None
+    """SHA-256 of report.json beside it."""
 
     def brief(self) -> EvaluationSummary:
         """The summary without slices, with at most SHOWN_MEASUREMENTS rows. The ModelEvaluation has them all."""

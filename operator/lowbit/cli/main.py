@@ -17,12 +17,15 @@ from lowbit.api.facts import ModelFacts
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModel, QuantizedModelStatus
 from lowbit.api.status import Measurement
+from lowbit.cli import report
 from lowbit.cli.facts import UnreadableConfigError, read_facts
+from lowbit.cli.locate import NoReportError
 from lowbit.cli.plan import plan
 from lowbit.cli.power import UnreadablePilotError, read_pilot, show_power
 from lowbit.cli.show import show_comparison, show_plan, show_problems
 from lowbit.gate.counts import check_counts
 from lowbit.gate.sizes import sizes
+from lowbit.report import json_schema
 from lowbit.schema import crd
 from lowbit.schema import reference as crd_reference
 from lowbit.schema.check import WRITTEN_BY_PEOPLE, check_manifest
@@ -30,6 +33,7 @@ from lowbit.schema.check import WRITTEN_BY_PEOPLE, check_manifest
 PROBLEMS = 1
 UNREADABLE = 2
 PILOT = "an earlier evaluation (result.json of the store): its variation is assumed instead of a default"
+INTERRUPTED = 130
 
 
 class UnreadableError(Exception):
@@ -43,15 +47,19 @@ def main(arguments: Sequence[str] | None = None, out: TextIO | None = None) -> i
     console = Console(file=file, width=None if file.isatty() else 160)
     try:
         code: int = parsed.run(parsed, console)
-    except (UnreadableError, UnreadableConfigError, UnreadablePilotError) as error:
+    except (UnreadableError, UnreadableConfigError, UnreadablePilotError, NoReportError) as error:
         console.print(f"lowbit: {error}", style="red", soft_wrap=True, markup=False, highlight=False)
         return UNREADABLE
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return code
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    top = argparse.ArgumentParser(prog="lowbit", description="Plans of quantized models, without a cluster.")
+    top = argparse.ArgumentParser(
+        prog="lowbit", description="Plans of quantized models without a cluster, and their reports."
+    )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     planned = commands.add_parser("plan", help="say what is wrong with a manifest, or what would be made of it")
     planned.add_argument("file", type=Path, metavar="FILE", help="YAML with one or more manifests; - is standard input")
@@ -65,9 +73,10 @@ def parser() -> argparse.ArgumentParser:
     shown = commands.add_parser("show", help="print the comparison of all candidates as a table")
     shown.add_argument("file", type=Path, metavar="FILE", help="kubectl get quantizedmodel NAME -o yaml; - is stdin")
     shown.set_defaults(run=run_show)
+    report.add_to(commands)
     for name, about, pages in (
         ("crds", "write the CustomResourceDefinitions", crd.files),
-        ("reference", "write the reference in Markdown", crd_reference.files),
+        ("reference", "write the reference in Markdown", reference_files),
     ):
         written = commands.add_parser(name, help=about)
         written.add_argument("folder", type=Path)
@@ -76,6 +85,11 @@ def parser() -> argparse.ArgumentParser:
             allows = "the platform's settings (YAML): what it allows goes into the rules"
             written.add_argument("--platform", type=Path, help=allows)
     return top
+
+
+def reference_files() -> Mapping[str, str]:
+    """Pages of the kinds, and the schema of report.json."""
+    return {**crd_reference.files(), **json_schema.files()}
 
 
 def run_write(parsed: argparse.Namespace, console: Console) -> int:

@@ -212,6 +212,13 @@ class Kube:
         labels: dict[str, str] = json.loads(body).get("metadata", {}).get("labels") or {}
         return labels
 
+    async def pods_of_job(self, namespace: str, job: str) -> list[Object]:
+        """Pods of one Job: one LIST, of at most EVENTS. Raises KubeError."""
+        query = urlencode({"labelSelector": f"batch.kubernetes.io/job-name={job}", "limit": EVENTS})
+        path = f"{RESOURCES['Pod'].path(namespace)}?{query}"
+        answer = await self._call(Call("list", path, "pods", f"list the pods of Job {namespace}/{job}"))
+        return list(json.loads(answer).get("items") or ())
+
     async def warnings(self, namespace: str, uid: str) -> list[Object]:
         """Warning events about one object, by its uid: one LIST, of at most EVENTS. Raises KubeError."""
         query = urlencode({"fieldSelector": f"regarding.uid={uid},type=Warning", "limit": EVENTS})

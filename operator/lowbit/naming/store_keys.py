@@ -32,6 +32,11 @@ def artifact_index_key(artifact_hash: str) -> str:
     return f"index/artifacts/{artifact_hash}.json"
 
 
+def quant_log_key(artifact_hash: str) -> str:
+    """Key of the quantizer's log, a row for each module."""
+    return f"index/artifacts/{artifact_hash}.quant_log.csv"
+
+
 def facts_index_key(digest: str) -> str:
     """Key of a model's facts, which can so be read without a download of the model."""
     return f"index/facts/{hexadecimal(digest)}.json"
@@ -67,11 +72,6 @@ def details_key(evaluation: str) -> str:
     return f"evaluations/{evaluation}/details.npz"
 
 
-def compared_key(evaluation: str, suite: str) -> str:
-    """Key of what both models answered, unit by unit, as JSON lines for people and tools."""
-    return f"evaluations/{evaluation}/samples-{suite}.jsonl"
-
-
 def report_key(evaluation: str) -> str:
     """Key of the report for people."""
     return f"evaluations/{evaluation}/report.html"
@@ -80,3 +80,18 @@ def report_key(evaluation: str) -> str:
 def showcase_key(key: str) -> str:
     """Key of the page with the answers of what serves."""
     return f"showcases/{key}/showcase.html"
+
+
+def report_json_key(evaluation: str) -> str:
+    """Key of the report for programs."""
+    return f"evaluations/{evaluation}/report.json"
+
+
+def report_text_key(evaluation: str) -> str:
+    """Key of the report as plain text."""
+    return f"evaluations/{evaluation}/report.txt"
+
+
+def compared_key(evaluation: str) -> str:
+    """Key of every sample that both models have answered."""
+    return f"evaluations/{evaluation}/compared.jsonl"

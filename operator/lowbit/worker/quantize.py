@@ -16,7 +16,8 @@ from lowbit.api.documents import QuantizeDocument, QuantizeResult
 from lowbit.api.facts import Coverage
 from lowbit.api.paths import SCRATCH_PATH
 from lowbit.api.recipes import recipe_of
-from lowbit.naming.store_keys import artifact_index_key
+from lowbit.naming.store_keys import artifact_index_key, quant_log_key
+from lowbit.report.quantlog import parse_modules, quant_log
 from lowbit.worker.backends import BACKENDS, Backend, Work
 from lowbit.worker.backends.losses import ModuleLoss, rounded_experts, worst
 from lowbit.worker.backends.tools import peak_bytes, pick_device, quiet
@@ -181,12 +182,10 @@ def find(store: Store, artifact_hash: str) -> QuantizeResult | None:
 
 
 def write_report(store: Store, artifact_hash: str, result: QuantizeResult, modules: list[ModuleLoss]) -> None:
-    """Write the index, after the commit, so that it never names a missing artifact."""
-    content: dict[str, Any] = {
-        "artifact": result.artifact.wire(),
-        "quantize": result.wire(),
-        "modules": [module.row() for module in modules],
-    }
+    """Write the modules' log as CSV; then the index, after the commit, so that it never names a missing artifact."""
+    rows = [module.row() for module in modules]
+    store.write(quant_log_key(artifact_hash), quant_log(parse_modules(rows)).encode())
+    content: dict[str, Any] = {"artifact": result.artifact.wire(), "quantize": result.wire(), "modules": rows}
     write_index(store, artifact_index_key(artifact_hash), artifact_hash, content)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lowbit.api.documents import EvaluateDocument, FetchDocument, StoreAccess
+from lowbit.api.documents import EvaluateDocument, FetchDocument, ReportedRevision, StoreAccess
 from lowbit.api.engine import Resources
 from lowbit.api.engines import resolved_engine
 from lowbit.api.engines.base import EngineSettings
@@ -124,4 +124,17 @@ def _document(evaluation: Evaluation, access: StoreAccess) -> EvaluateDocument:
         candidate=revision.label if evaluation.others and made else None,
         others=list(evaluation.others) if made and spec.turn is None else [],
         artifact_hash=revision.artifact_hash if made else None,
+        reported=_reported(evaluation) if made and spec.turn is None else None,
+    )
+
+
+def _reported(evaluation: Evaluation) -> ReportedRevision:
+    revision = evaluation.revision
+    return ReportedRevision(
+        candidate=revision.candidate,
+        candidates=revision.candidates,
+        attempts=revision.attempts,
+        gates=revision.gates,
+        recipe=revision.recipe,
+        calibration=revision.calibration,
     )

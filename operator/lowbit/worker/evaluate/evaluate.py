@@ -8,11 +8,11 @@ model differs. result.json is written last; an evaluation that has one is finish
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from lowbit.api.evaluation import suite_of
 from lowbit.api.paths import ENGINE_LOG_PATH
 from lowbit.api.status import EvaluationSummary
 from lowbit.naming.canonical import digest
-from lowbit.naming.store_keys import report_key, result_key
+from lowbit.naming.store_keys import result_key
 from lowbit.worker import showcase
 from lowbit.worker.engines import CLIENTS
 from lowbit.worker.engines.base import ENGINE_URL, EngineClient
@@ -229,21 +229,20 @@ def write_report(
 ) -> StoredResult:
     """Store the details and the report for people. The result with the report's path and digest."""
     results.write_details(store, document.evaluation, {name: one.details for name, one in summaries.items()})
-    results.write_compared(store, document.evaluation, {name: one.samples for name, one in summaries.items()})
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     original = baseline.result if baseline else None
     answers = {"original": original.showcase, "candidate": result.showcase} if original else {"": result.showcase}
-    sections = [
+    more = [
+        *health.sections(result.health, original.health if original else []),
         *comparison.sections(comparison.rows_of(document, store, result, original)),
         *shown_answers.sections(document.protocol.showcase, answers),
         *engines.two_engines(result, original),
     ]
-    page = report.render(report.gather(document, store, result, original, summaries, sections))
-    key = report_key(document.evaluation)
-    store.write(key, page.encode())
-    summary = result.summary.model_copy(
-        update={"report_digest": "sha256:" + hashlib.sha256(page.encode()).hexdigest(), "report_path": key}
-    )
-    return result.model_copy(update={"summary": summary})
+    attempt = baseline.attempt.ordinal if baseline is not None and baseline.attempt is not None else 1
+    measured = report.Measured(result, original, summaries, now, attempt, more)
+    whole = report.gather(document, measured, report.read_quantized(document, store))
+    digests = results.write_report(store, document.evaluation, whole, {n: s.samples for n, s in summaries.items()})
+    return result.model_copy(update={"summary": result.summary.model_copy(update=digests)})
 
 
 def versions(engine: str) -> dict[str, str]:

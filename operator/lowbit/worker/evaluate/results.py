@@ -1,18 +1,16 @@
 """Results of evaluations in the store.
 
 measured/<key>: one model's samples of one suite (samples.npz), for all evaluations; suite.json is written last.
-evaluations/<name>: details.npz, samples-<suite>.jsonl, report.html, and result.json, which is written last.
+evaluations/<name>: details.npz, compared.jsonl, the report (html, json, txt), and result.json, which is written last.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import json
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -22,13 +20,25 @@ from lowbit.api.engines import ResolvedEngine
 from lowbit.api.evaluation import ResolvedSuite, suite_of
 from lowbit.api.modelevaluation import EvaluatedModel, Turn
 from lowbit.naming.canonical import canonical, digest
-from lowbit.naming.store_keys import compared_key, details_key, marker_key, samples_key
+from lowbit.naming.store_keys import (
+    compared_key,
+    details_key,
+    marker_key,
+    report_json_key,
+    report_key,
+    report_text_key,
+    samples_key,
+)
+from lowbit.report import html, text
+from lowbit.report.model import Report
 from lowbit.worker.engines.base import UNKNOWN_VERSION
 from lowbit.worker.evaluate import looking
 from lowbit.worker.evaluate.stored import Asked, StoredResult, StoredSuite, read_result
 from lowbit.worker.refuse import RefusalError
+from lowbit.worker.report.samples import compared_lines
 from lowbit.worker.store import Store
-from lowbit.worker.suites import RUNNERS, Arrays, ComparedSample
+from lowbit.worker.suites import RUNNERS, Arrays
+from lowbit.worker.suites.base import ComparedSample
 
 
 def read_baseline(store: Store, document: EvaluateDocument) -> StoredResult:
@@ -121,12 +131,21 @@ def write_details(store: Store, evaluation: str, details: Mapping[str, Arrays]) 
         store.write(details_key(evaluation), to_bytes(arrays))
 
 
-def write_compared(store: Store, evaluation: str, samples: Mapping[str, Sequence[ComparedSample]]) -> None:
-    """Write what both models answered, by suite; nothing for a suite without any."""
-    for suite, compared in samples.items():
-        lines = [json.dumps(asdict(one), ensure_ascii=False, allow_nan=False) + "\n" for one in compared]
-        if lines:
-            store.write(compared_key(evaluation, suite), "".join(lines).encode(errors="replace"))
+def write_report(
+    store: Store, evaluation: str, report: Report, samples: Mapping[str, Sequence[ComparedSample]]
+) -> dict[str, str]:
+    """Write the report as page, JSON and text, and every compared sample. Members of the summary that name them."""
+    if lines := compared_lines(samples):
+        store.write(compared_key(evaluation), lines)
+    page, data = html.render(report).encode(), report.model_dump_json(by_alias=True, indent=1).encode()
+    store.write(report_text_key(evaluation), text.render(report).encode())
+    store.write(report_json_key(evaluation), data)
+    store.write(report_key(evaluation), page)
+    return {
+        "report_digest": f"sha256:{hashlib.sha256(page).hexdigest()}",
+        "report_path": report_key(evaluation),
+        "report_json_digest": f"sha256:{hashlib.sha256(data).hexdigest()}",
+    }
 
 
 def to_bytes(arrays: Arrays) -> bytes:
