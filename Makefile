@@ -8,7 +8,7 @@ pytest = $(python) -m pytest
 rig = PYTHONPATH=operator:. $(python) -m tests.faults
 lowbit = PYTHONPATH=operator $(python) -m lowbit.cli.main
 
-.PHONY: matrix help venv lint test test-long test-unit test-api faults bench bench-scale tools images cluster-up cluster-down demo demo-down generate plan hooks lock
+.PHONY: matrix help venv lint test test-long test-unit test-report test-api faults bench bench-scale tools images cluster-up cluster-down demo demo-down generate plan hooks lock
 
 help: ## This text
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
@@ -31,6 +31,9 @@ tools: venv ## The cluster's programs and Debian packages
 
 test-api: tools ## Against a real API server
 	$(pytest) tests/api -q
+
+test-report: tools ## The report's page in a headless Chromium
+	$(pytest) tests/report -q
 
 faults: tools ## All faults, on a real API server (hours); $(FAULTS) for some: FAULTS=rollback, FAULTS="--sort views --share 10"
 ifdef FAULTS
@@ -93,6 +96,8 @@ bench: images bench-scale ## The figures of docs/benchmarks.md; about five hours
 	PYTHONPATH=operator $(python) -m tests.bench.evaluate --model smollm2-135m-instruct --original --runs 3
 	PYTHONPATH=operator $(python) -m tests.bench.stages --model smollm2-2layers
 	PYTHONPATH=operator $(python) -m tests.bench.stages
+	PYTHONPATH=operator $(python) -m tests.bench.gate.power
+	PYTHONPATH=operator $(python) -m tests.bench.gate.looks
 	$(python) -m tests.bench.page
 	$(python) -m tests.bench.check --all
 

@@ -33,7 +33,7 @@ PARTS: tuple[tuple[str, list[str]], ...] = (
 )
 
 
-TESTS = ("unit", "security", "guard", "engine", "api", "faults", "cluster", "e2e", "last")
+TESTS = ("unit", "security", "report", "guard", "engine", "api", "faults", "cluster", "e2e", "last")
 """Folders of tests/, in this order: the last takes the cluster down."""
 WITHOUT_LONG = ("-m", "not long")
 """pytest's option that leaves the tests marked `long` out."""

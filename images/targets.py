@@ -44,14 +44,13 @@ TARGETS: Mapping[str, Target] = {
         ),
         Target(
             "operator",
-            ("images/install.sh", "images/worker/lowbit.sh", "requirements/operator.txt", "operator/lowbit"),
+            ("images/install.sh", "images/operator/lowbit.sh", "requirements/operator.txt", "operator/lowbit"),
             parent="base",
         ),
         Target(
             "worker",
             (
                 "images/install.sh",
-                "images/worker/lowbit.sh",
                 "images/worker/gptqmodel_extension.py",
                 "requirements/worker.txt",
                 "operator/lowbit",

@@ -1,6 +1,9 @@
-"""Makes the example's calibration texts (calibration.jsonl) from sentences.txt.
+"""Makes the example's calibration texts (calibration.jsonl) from sentences.txt, and two sets of prompts.
 
-The held-out texts (holdout.jsonl) are written by hand, on other subjects, and share no sentence with them.
+prompts.jsonl has short prompts by category (knowledge, code, creative), each with a regular expression that a fair answer
+contains; longform.jsonl has prompts for long answers. Both come from the prompts that every evaluation asks itself
+(operator/lowbit/worker/evaluate/prompts.txt). The held-out texts (holdout.jsonl) are written by hand, on other subjects,
+and share no sentence with the calibration texts.
 
     python3 examples/data/make.py
 """
@@ -12,6 +15,10 @@ import random
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+PROMPTS = HERE.parents[1] / "operator/lowbit/worker/evaluate/prompts.txt"
+LONG = "long"
+SAYS_SOMETHING = r"(\w+\W+){40}"
+"""What an answer that goes on for a while contains."""
 TEXTS = 100
 CHATS_EVERY = 4
 SEED = 20_26
@@ -63,10 +70,29 @@ def chats_as_texts(lines: list[dict[str, object]]) -> list[dict[str, object]]:
     ]
 
 
+def prompts() -> list[dict[str, object]]:
+    """A question a line, with its category and what a fair answer contains."""
+    category, lines = "", []
+    for line in PROMPTS.read_text(encoding="utf-8").splitlines():
+        if line.startswith("# "):
+            category = line[2:]
+            continue
+        asked, _, pattern = line.partition(" => ")
+        message = {"role": "user", "content": asked}
+        lines.append({"messages": [message], "category": category, "expected": pattern or SAYS_SOMETHING})
+    return lines
+
+
+def write(name: str, lines: list[dict[str, object]]) -> None:
+    """A file of JSON lines."""
+    (HERE / name).write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+
+
 def main() -> None:
-    """Write calibration.jsonl."""
-    lines = chats_as_texts(calibration())
-    (HERE / "calibration.jsonl").write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    """Write calibration.jsonl, prompts.jsonl and longform.jsonl."""
+    write("calibration.jsonl", chats_as_texts(calibration()))
+    write("prompts.jsonl", [line for line in prompts() if line["category"] != LONG])
+    write("longform.jsonl", [line for line in prompts() if line["category"] == LONG])
 
 
 if __name__ == "__main__":

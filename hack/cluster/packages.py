@@ -16,7 +16,7 @@ from pathlib import Path
 CLUSTER = ("containerd", "runc", "containernetworking-plugins", "nftables", "iproute2", "conntrack", "kmod")
 IMAGES = ("buildah", "mmdebstrap", "busybox-static", "ca-certificates")
 BUILD = ("gcc", "libc6-dev", "python3-venv")
-TESTS = ("patch", "prometheus", "docker-registry")
+TESTS = ("patch", "prometheus", "docker-registry", "chromium")
 DEMO = CLUSTER + IMAGES + BUILD
 ALL = DEMO + TESTS
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"

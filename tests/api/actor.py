@@ -77,7 +77,7 @@ class Actor:
     def finish(self, job: dict[str, Any], message: TerminationMessage | None = None, code: int = 0) -> None:
         """The Job's pod has ended; with the result that its stage would have, where nothing else is said."""
         name, stage = job["metadata"]["name"], job["metadata"]["labels"]["lowbit.dev/stage"]
-        text = (message or self.world.result(stage, name)).model_dump_json(by_alias=True, exclude_none=True)
+        text = (message or self.world.result(stage, name, job)).model_dump_json(by_alias=True, exclude_none=True)
         pod = self.run(job)
         ended = {"exitCode": code, "message": text, "startedAt": now(), "finishedAt": now()}
         phase = "Failed" if code else "Succeeded"

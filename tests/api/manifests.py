@@ -19,6 +19,8 @@ class Bad:
     name: str
     manifest: dict[str, Any]
     says: str
+    findings: int = 1
+    """More where a mistake cannot be made alone."""
 
 
 def good(name: str) -> dict[str, Any]:
@@ -34,7 +36,12 @@ def good_names() -> list[str]:
 def bad() -> list[Bad]:
     """Every case in bad/*.yaml."""
     cases = [case for path in sorted((FOLDER / "bad").glob("*.yaml")) for case in yaml.safe_load(path.read_text())]
-    return [Bad(case["name"], changed(good(case.get("base", "full")), case["set"]), case["says"]) for case in cases]
+    return [
+        Bad(
+            case["name"], changed(good(case.get("base", "full")), case["set"]), case["says"], case.get("findings", 1)
+        )
+        for case in cases
+    ]  # fmt: skip
 
 
 def changed(manifest: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

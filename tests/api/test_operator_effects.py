@@ -17,7 +17,7 @@ from lowbit.kube.errors import AlreadyExists, Conflict, Invalid, NotFound
 from lowbit.naming.names import GIVEN_UP_ANNOTATION, WORKER_END_ANNOTATION
 from lowbit.observe.cache import Cache
 from lowbit.observe.keys import Key
-from lowbit.state.plan import Apply, Conclude, Create, Delete, End, Event, Keep, Plan, SetOwners, WriteStatus
+from lowbit.state.plan import Apply, Conclude, Create, Delete, End, Event, Keep, Plan, ScaleDown, SetOwners, WriteStatus
 from lowbit.state.snapshot import Owner
 from tests.api.listed import listed
 from tests.api.operator_process import Cluster, quantized_model
@@ -191,6 +191,23 @@ async def test_a_job_that_is_kept_has_no_time_to_live_any_more(kube: Kube, cache
     assert kept["spec"]["template"] == seen["spec"]["template"]
     assert (await carry_out(Plan(actions=(keep,)), kube, cache)).stale is not None
     await kube.delete("Job", "default", "failed", metadata["uid"])
+
+
+async def test_only_the_replica_set_that_was_meant_is_scaled_down(kube: Kube, cache: Cache) -> None:
+    labels = {"app": "chat"}
+    pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "engine", "image": "x"}]}}
+    made = await kube.create(
+        {
+            "apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "chat-1", "namespace": "default"},
+            "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": pod},
+        }
+    )  # fmt: skip
+    for name, uid in (("chat-1", "of-another"), ("chat-gone", "gone")):
+        assert (await carry_out(Plan(actions=(ScaleDown(name, uid),)), kube, cache)).stale is None
+    assert (await kube.get("ReplicaSet", "default", "chat-1"))["spec"]["replicas"] == 1
+    await carry_out(Plan(actions=(ScaleDown("chat-1", made["metadata"]["uid"]),)), kube, cache)
+    assert (await kube.get("ReplicaSet", "default", "chat-1"))["spec"]["replicas"] == 0
+    await kube.delete("ReplicaSet", "default", "chat-1", made["metadata"]["uid"])
 
 
 async def test_a_job_that_is_ended_has_no_time_left_and_says_why(kube: Kube, cache: Cache) -> None:

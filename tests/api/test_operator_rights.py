@@ -15,7 +15,7 @@ from tests.api.chart import Permission, of_kind, permissions
 from tests.api.conftest import StartOperator
 from tests.api.installation import Installation
 from tests.api.operator_process import Cluster, model_store, quantized_model, wait_for
-from tests.api.test_operator_stuck import said, stuck
+from tests.api.test_operator_stuck import new_pod_cannot_start, said, stuck
 
 APPLIED = 201
 """HTTP status of an apply that made the object: it needs the right to create as well."""
@@ -83,6 +83,7 @@ def live(cluster: Cluster, space: str, actor: Actor, kubelet: Kubelet) -> None:
     actor.held = lambda job: False
     for name in ("first", "second"):
         actor.until(f"{name} is served", partial(is_ready, cluster, space, name))
+    new_pod_cannot_start(cluster, space, "second")
     cluster.patch("QuantizedModel", space, "first", {"spec": {"serving": None}})
     actor.until("it is served no more", lambda: names(cluster, "Deployment", space) == {"second"})
     actor.until("its guard is gone", lambda: all(n.startswith("second-") for n in names(cluster, "ConfigMap", space)))

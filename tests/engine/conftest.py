@@ -45,6 +45,8 @@ def run_inside(
 ) -> dict[str, Any]:
     """Run a program of this folder in the container; its last line, which is JSON."""
     options = ["--isolation", "chroot", "--user", "0:0", "-v", f"{TESTS}:/app/tests:ro", "--env", "HOME=/tmp"]
+    # The engine's image has nothing of ours; the worker's has the same files already.
+    options += ["-v", f"{TESTS.parent / 'operator/lowbit'}:/app/lowbit:ro"]
     options += ["-v", f"{prepare_models()[MODEL].parent}:/models:ro", "--env", "PYTHONPATH=/app"]
     options += [word for name, value in (environment or {}).items() for word in ("--env", f"{name}={value}")]
     line = buildah("run", *options, container, "--", "python3", "-m", f"tests.engine.{program}", *words)

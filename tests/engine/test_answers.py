@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from tests.engine.conftest import MODEL, run_inside
 
 LARGEST = 0.5
@@ -14,3 +16,23 @@ def test_int4_and_int8_answer_without_avx512_what_the_same_weights_answer_unpack
     assert not told["fast"], "this library has no int4 kernel"
     assert set(told["differences"]) == {"int4", "int8"}
     assert max(told["differences"].values()) < LARGEST, told
+
+
+def test_the_engine_answers_what_a_suite_asks(engine_image: str) -> None:
+    told = run_inside(engine_image, "replies_inside", f"/models/{MODEL}")
+    one, again = told["greedy"]
+    assert one == again, "greedy answers are the same each time"
+    assert one["prompt_tokens"] == told["read"], "tokenize_prompt tells what answer() has the model read"
+    assert one["ended"] in ("Stop", "Length")
+    assert 0 < one["output_tokens"] <= 8
+    assert told["serving"][0] == told["serving"][1] != "", "one seed, one answer"
+    assert told["text"]["text"]
+    assert told["tools"]["prompt_tokens"] >= told["read"]
+    assert told["choice"] in ("yes", "no")
+    assert told["pattern"].isdigit()
+    assert len(told["pattern"]) == 3
+    assert isinstance(json.loads(told["schema"])["is_fraud"], bool)
+    assert all(0 < share < 1 for share in told["choose"])
+    assert sum(told["choose"]) <= 1, "whole answers exclude each other"
+    assert told["choose text"] == [True, True]
+    assert "400" in told["too long"]

@@ -140,7 +140,7 @@ class Actor:
         stage = job["metadata"]["labels"]["lowbit.dev/stage"]
         bad = stage == "evaluate" and await self._fails(space, name)
         self._kl = FAILING if bad else PASSING
-        text = self.world.result(stage, name).model_dump_json(by_alias=True, exclude_none=True)
+        text = self.world.result(stage, name, job).model_dump_json(by_alias=True, exclude_none=True)
         ended = {"exitCode": 0, "message": text, "startedAt": now(), "finishedAt": now()}
         await self._pod_status(space, name, "Succeeded", {"terminated": ended})
         conditions = [

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from lowbit.worker.engines import vllm
-from lowbit.worker.engines.base import EngineClient
+from lowbit.worker.engines.base import EngineClient, Sampling
 from lowbit.worker.engines.vllm import connect
 from lowbit.worker.refuse import EngineError
 
@@ -18,6 +18,8 @@ Call = Callable[[EngineClient], Awaitable[object]]
 CALLS: dict[str, Call] = {
     "logprobs": lambda client: client.prompt_logprobs([1, 2, 3], 2),
     "answer": lambda client: client.generate([1, 2, 3], 2),
+    "decoded": lambda client: client.decode([1, 2, 3], Sampling(2), 5),
+    "words": lambda client: client.detokenize([1, 2, 3]),
     "tokens": lambda client: client.tokenize_text("a"),
     "stream": lambda client: client.stream([1, 2, 3], 2),
     "length": lambda client: client.max_model_len(),
@@ -32,6 +34,7 @@ ANSWERS: dict[str, bytes] = {
     "no text": b"\xff\xfe\xfd",
     "no json": b"<html>",
     "a list": b"[1, 2]",
+    "a number for words": b'{"prompt": 7}',
     "nested too deep": b"[" * 200_000,
     "no choices": b"{}",
     "a choice that is none": b'{"choices": [7]}',
@@ -72,6 +75,17 @@ async def test_an_answer_that_cannot_be_read_is_the_engines_and_no_crash_of_ours
             assert not await CALLS[call](client), "nothing can be made of it"
         except EngineError as error:
             assert len(str(error)) < 1000
+
+
+@pytest.mark.parametrize("likely", [[{"token_id:x": -1}], [7], [{"token_id:1": "y"}], [], [None, None], [{"a": -1}]])
+async def test_likely_tokens_that_cannot_be_read_are_none(likely: object) -> None:
+    """The answer itself is whole: only what else was likely cannot be read."""
+    body = answer(token_ids=[1], logprobs={"token_logprobs": [-1], "top_logprobs": likely})
+    async with engine(body) as url, connect("model", url) as client:
+        try:
+            assert await client.decode([1, 2, 3], Sampling(2), 5) is None
+        except EngineError as error:
+            assert "cannot be read" in str(error)
 
 
 async def test_an_answer_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from lowbit.api.documents import PrepareResult
+from lowbit.api.documents import AskDocument, PrepareResult
 from lowbit.api.engines import engine_of
 from lowbit.api.facts import ModelFacts
 from lowbit.api.modelevaluation import EvaluatedModel, ModelEvaluationSpec
@@ -14,15 +14,25 @@ from lowbit.api.paths import DOCUMENT_PATH
 from lowbit.api.platform import Platform
 from lowbit.api.pods import JobOptions
 from lowbit.api.quantizedmodel import QuantizedModelSpec
+from lowbit.api.showcase import Showcase
 from lowbit.desired.common import Manifest, OwnerReference
 from lowbit.desired.context import Context, Evaluation, JobRun, Served
 from lowbit.desired.evaluation import evaluation
+from lowbit.desired.jobs.ask import ask_job
 from lowbit.desired.jobs.evaluate import evaluate_job
 from lowbit.desired.jobs.prepare import prepare_job
 from lowbit.desired.jobs.quantize import quantize_job
 from lowbit.desired.revision import revision
 from lowbit.desired.serving.all import serving
-from lowbit.naming.names import evaluate_job_name, evaluation_name, input_hash, prepare_job_name, quantize_job_name
+from lowbit.desired.volumes import store_access
+from lowbit.naming.names import (
+    ask_job_name,
+    evaluate_job_name,
+    evaluation_name,
+    input_hash,
+    prepare_job_name,
+    quantize_job_name,
+)
 from lowbit.resolve.freeze import baseline_spec, candidate_spec, freeze
 
 NAMESPACE = "models"
@@ -170,6 +180,20 @@ def evaluate(
     return evaluate_job(context(store), [SHARER], measured, run(evaluate_job_name(name), model.jobs.evaluate))
 
 
+def ask(store: ModelStoreSpec = PVC) -> Manifest:
+    """The Job that asks what serves."""
+    frozen, model = revision_spec(), spec()
+    assert model.serving is not None
+    document = AskDocument(
+        store=store_access(store, NAMESPACE), url=f"http://{NAME}.{NAMESPACE}.svc", served_name=NAME,
+        engine=frozen.engine, api_key="key/token",
+        showcase=Showcase.model_validate({"prompts": [{"name": "hello", "text": "Hello"}]}),
+        revision=f"{NAME}-0123456789", key="e" * 64,
+    )  # fmt: skip
+    as_asked = run(ask_job_name(NAME, document.key), model.jobs.prepare)
+    return ask_job(context(store), OWNER, model.serving, document, frozen.images.operator, as_asked)
+
+
 def serve(
     store: ModelStoreSpec = PVC, *, artifact: str | None = ARTIFACT, model: QuantizedModelSpec | None = None
 ) -> list[Manifest]:
@@ -193,6 +217,7 @@ def everything(store: ModelStoreSpec = PVC) -> list[Manifest]:
         evaluation(NAMESPACE, [SHARER], candidate_spec(frozen, ARTIFACT)),
         evaluate(store, baseline=True),
         evaluate(store),
+        ask(store),
         *serve(store),
     ]
 

@@ -20,7 +20,7 @@ WITH_VALUE = {
     "--sort-by", "-f", "--filename", "--from-file", "--for", "--timeout",
 }  # fmt: skip
 ALONE = {"-A", "--all-namespaces", "-w", "--watch", "--previous", "--follow"}
-VERBS = {"get", "describe", "logs", "delete", "patch", "apply", "create", "explain", "rollout", "wait"}
+VERBS = {"get", "describe", "logs", "delete", "patch", "apply", "create", "explain", "rollout", "wait", "annotate"}
 ROLLOUT = {"status", "restart", "history"}
 
 

@@ -17,7 +17,8 @@ from lowbit.api.engines import ResolvedEngine
 from lowbit.api.engines.vllm import ResolvedVLLM
 from lowbit.api.evaluation import ResolvedSuite, SpeedMeasurement
 from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol
-from lowbit.api.status import MeanStatistics
+from lowbit.api.status import MeanStatistics, Measurement
+from lowbit.api.suites.health_metrics import HEALTH
 from lowbit.naming.canonical import digest
 from lowbit.naming.store_keys import result_key, samples_key
 from lowbit.worker.evaluate.evaluate import evaluate
@@ -26,7 +27,7 @@ from lowbit.worker.model.file_list import scan
 from lowbit.worker.progress import Progress
 from lowbit.worker.store.pvc import PVCStore
 from lowbit.worker.suites import RUNNERS
-from lowbit.worker.suites.fidelity import SuiteSamples
+from lowbit.worker.suites.fidelity_samples import SuiteSamples
 from tests.unit.fake_engine import MODEL, VOCABULARY, FakeEngine, Matrix, damaged, distribution, serve
 
 ARTIFACT = "sha256:" + "a" * 64
@@ -148,6 +149,11 @@ def make_bench(tmp_path: Path) -> Bench:
     lines += [words(generator, 20), {"text": "w1"}]
     dataset = make_dataset(store, tmp_path, lines)
     return Bench(store, make_source(store), dataset)
+
+
+def of_suites(result: EvaluateResult) -> list[Measurement]:
+    """The rows of the suites, without those of the prompts that every evaluation asks."""
+    return [row for row in result.summary.measurements if row.suite != HEALTH]
 
 
 def mean_of(result: EvaluateResult, metric: str) -> MeanStatistics | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -16,6 +16,8 @@ from aiohttp import web
 
 VOCABULARY = 48
 MODEL = "model"
+END = 0
+"""The token that ends an answer."""
 Matrix = npt.NDArray[np.float64]
 
 
@@ -34,6 +36,12 @@ def distribution(seed: int, sharpness: float = 2.0) -> Matrix:
 def damaged(logprobs: Matrix, noise: float, seed: int = 1) -> Matrix:
     """The same model after a loss of precision."""
     return log_softmax(logprobs + np.random.default_rng(seed).normal(0, noise, logprobs.shape))
+
+
+def ids_of(text: str) -> list[int]:
+    """Words w0, w1, ... are tokens; any other word is the token of its first letter."""
+    known = [word.removeprefix("w") for word in text.split()]
+    return [int(word) if word.isdigit() else 1 + ord(word[0]) % (VOCABULARY - 1) for word in known if word]
 
 
 @dataclass
@@ -57,24 +65,53 @@ class FakeEngine:
     """Answers to texts are held back until so many were asked for at once."""
     at_once: int = 0
     requests: int = 0
+    today: str = ""
+    """What the template writes first, such as the date."""
+    marks_begin: bool = False
+    """Whether the template shows where an answer begins."""
+    marks_end: bool = False
+    """Whether the template shows how an answer ends, by the token END."""
     roles: tuple[str, ...] = ("user", "assistant")
     """Those that the chat template knows; none where the model has no template."""
     refuses_nan: bool = True
     """As vLLM does: a number that JSON does not have is answered with 400."""
+    decoding: Matrix | None = None
+    """The distribution of its decode kernels, which give all tokens of an answer but the first; None: the same."""
+    late: tuple[int, Matrix] | None = None
+    """Another distribution at tokens with more than so many before them."""
+    noise: float = 0.0
+    """Deviation of all logits, other ones at each request: an engine whose sums depend on the batch."""
+    seed: int = 0
+    """Of the noise: engines with other ones are shaken otherwise."""
     all_here: asyncio.Event = field(default_factory=asyncio.Event)
+    say: Callable[[dict[str, Any]], Any] | None = None
+    """Answers a request of a chat or of a plain text: a text, or a dict with some of content, tool_calls, reasoning,
+    finish_reason and tokens. By default: what the distribution would."""
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    """Bodies of the requests that say() has answered."""
 
     @property
     def completions(self) -> int:
         return len(self.prompts)
 
-    def top(self, row: int, count: int, *also: int) -> dict[int, float]:
-        order = np.lexsort((np.arange(VOCABULARY), -self.logprobs[row]))[:count]
-        return {int(token): float(np.float32(self.logprobs[row, token])) for token in [*order, *also]}
+    def row(self, last: int, before: int, *, decoding: bool = False) -> Matrix:
+        """Logprobs of the token behind last, which has before tokens before it."""
+        logprobs = self.decoding if decoding and self.decoding is not None else self.logprobs
+        if self.late is not None and before > self.late[0]:
+            logprobs = self.late[1]
+        row: Matrix = logprobs[last]
+        if self.noise:
+            row = damaged(row[None], self.noise, seed=(self.seed * 1000 + self.completions) * 10_000 + before)[0]
+        return row
+
+    def top(self, row: Matrix, count: int, *also: int) -> dict[int, float]:
+        order = np.lexsort((np.arange(VOCABULARY), -row))[:count]
+        return {int(token): float(np.float32(row[token])) for token in [*order, *also]}
 
     def prompt_logprobs(self, prompt: list[int], count: int) -> list[Any]:
         answer: list[Any] = [None]
-        for before, token in pairwise(prompt):
-            entry = self.top(before, count, token)
+        for place, (before, token) in enumerate(pairwise(prompt), start=1):
+            entry = self.top(self.row(before, place), count, token)
             answer.append(
                 {
                     str(t): {"logprob": v, "rank": i + 1, "decoded_token": f"w{t}"}
@@ -83,14 +120,15 @@ class FakeEngine:
             )
         return answer
 
-    def generate(self, prompt: list[int], count: int) -> tuple[list[int], list[float]]:
-        tokens, values, last = [], [], prompt[-1]
-        for _ in range(count):
-            token = int(self.logprobs[last].argmax())
-            values.append(float(self.logprobs[last, token]))
-            tokens.append(token)
-            last = token
-        return tokens, values
+    def generate(self, prompt: list[int], count: int) -> tuple[list[int], list[Matrix]]:
+        """The greedy answer, and the logprobs at each of its tokens."""
+        tokens, rows, last = [], [], prompt[-1]
+        for step in range(count):
+            row = self.row(last, len(prompt) + step, decoding=step > 0)
+            last = int(row.argmax())
+            rows.append(row)
+            tokens.append(last)
+        return tokens, rows
 
     async def tokenize(self, request: web.Request) -> web.Response:
         """Words w0, w1, ... are the tokens."""
@@ -99,17 +137,55 @@ class FakeEngine:
         messages = body.get("messages", [])
         if any(message["role"] not in self.roles for message in messages):
             return web.json_response({"error": {"message": "the template knows no such role"}}, status=400)
-        if messages:
-            assert not body["add_generation_prompt"]
-            assert not body["add_special_tokens"]
-        text = " ".join(message["content"] for message in messages) if messages else body["prompt"]
-        return web.json_response({"tokens": [int(word.removeprefix("w")) for word in text.split()]})
+        if not messages:
+            return web.json_response({"tokens": ids_of(body["prompt"])})
+        if body["add_generation_prompt"]:
+            # The template's mark where an answer begins.
+            return web.json_response({"tokens": ids_of(self.rendered(messages)) + [0] * self.marks_begin})
+        assert not body["add_special_tokens"]
+        end = [END] if messages[-1]["role"] == "assistant" and len(messages) > 1 and self.marks_end else []
+        return web.json_response({"tokens": ids_of(self.rendered(messages)) + end})
+
+    def rendered(self, messages: list[dict[str, Any]]) -> str:
+        """A chat by the template: all contents."""
+        return " ".join([self.today, *(str(message.get("content") or "") for message in messages)])
+
+    async def detokenize(self, request: web.Request) -> web.Response:
+        """The words of the tokens."""
+        body = await request.json()
+        assert body["model"] == MODEL
+        return web.json_response({"prompt": " ".join(f"w{token}" for token in body["tokens"])})
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        """As a client of serving asks."""
+        body = await request.json()
+        assert body["model"] == MODEL
+        if any(message["role"] not in self.roles for message in body["messages"]):
+            return web.json_response({"error": {"message": "the template knows no such role"}}, status=400)
+        return self.said(request, body, ids_of(self.rendered(body["messages"])))
+
+    def said(self, request: web.Request, body: dict[str, Any], prompt: list[int]) -> web.StreamResponse:
+        """What say() answers, as a chat's or a text's completion."""
+        self.prompts.append(prompt)
+        self.asked.append(body)
+        if (trouble := self.trouble(request, len(prompt) + body["max_tokens"])) is not None:
+            return trouble
+        told = self.say(body) if self.say else " ".join(f"w{t}" for t in self.generate(prompt, body["max_tokens"])[0])
+        if told is None:
+            return web.json_response({"error": {"message": "what is asked for is not possible"}}, status=400)
+        told = {"content": told} if isinstance(told, str) else dict(told)
+        words = str(told.get("content") or "").split()
+        ended = told.pop("finish_reason", "length" if len(words) >= body["max_tokens"] else "stop")
+        usage = {"prompt_tokens": len(prompt), "completion_tokens": told.pop("tokens", len(words) + 1)}
+        message = {"message": {"role": "assistant", **told}} if "messages" in body else {"text": told["content"]}
+        return web.json_response({"choices": [{"index": 0, "finish_reason": ended, **message}], "usage": usage})
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         prompt = body["prompt"]
         assert body["model"] == MODEL
-        assert body["temperature"] == 0
+        if isinstance(prompt, str):
+            return self.said(request, body, ids_of(prompt))
         self.prompts.append(prompt)
         self.at_once += 1
         if self.at_once >= self.together:
@@ -121,7 +197,8 @@ class FakeEngine:
         finally:
             self.at_once -= 1
 
-    async def answer(self, request: web.Request, body: dict[str, Any], prompt: list[int]) -> web.StreamResponse:
+    def trouble(self, request: web.Request, tokens: int) -> web.Response | None:
+        """What is answered instead, if something is wrong."""
         if self.fail_after is not None and self.completions > self.fail_after:
             return web.json_response({"error": "out of memory"}, status=500)
         if self.drop_after is not None and self.completions > self.drop_after:
@@ -130,16 +207,26 @@ class FakeEngine:
             return web.Response()
         if self.restart_after is not None and self.completions > self.restart_after:
             self.started = 2000.0
-        if len(prompt) + body["max_tokens"] > self.max_model_len:
+        if tokens > self.max_model_len:
             return web.json_response({"error": "too long"}, status=400)
-        tokens, values = self.generate(prompt, body["max_tokens"])
+        return None
+
+    async def answer(self, request: web.Request, body: dict[str, Any], prompt: list[int]) -> web.StreamResponse:
+        if (trouble := self.trouble(request, len(prompt) + body["max_tokens"])) is not None:
+            return trouble
+        tokens, rows = self.generate(prompt, body["max_tokens"])
         if body.get("stream"):
             return await self.stream(request, tokens)
         choice: dict[str, Any] = {"index": 0, "text": "", "logprobs": None, "finish_reason": "length"}
         if "prompt_logprobs" in body:
             choice["prompt_logprobs"] = self.prompt_logprobs(prompt, body["prompt_logprobs"])
         if "logprobs" in body:
-            choice["logprobs"] = {"tokens": [f"token_id:{t}" for t in tokens], "token_logprobs": values}
+            values = [float(row[token]) for token, row in zip(tokens, rows, strict=True)]
+            tops = [self.top(row, body["logprobs"], token) for token, row in zip(tokens, rows, strict=True)]
+            choice["logprobs"] = {
+                "tokens": [f"token_id:{t}" for t in tokens], "token_logprobs": values,
+                "top_logprobs": [{f"token_id:{t}": value for t, value in top.items()} for top in tops],
+            }  # fmt: skip
         if self.refuses_nan and "NaN" in json.dumps(choice):
             message = "Out of range float values are not JSON compliant: nan"
             return web.json_response({"error": {"message": message}}, status=400)
@@ -188,7 +275,9 @@ async def serve(engine: FakeEngine) -> AsyncIterator[str]:
     """The engine's URL, while the block runs."""
     app = web.Application(middlewares=[engine.count])
     app.router.add_post("/v1/completions", engine.complete)
+    app.router.add_post("/v1/chat/completions", engine.chat)
     app.router.add_post("/tokenize", engine.tokenize)
+    app.router.add_post("/detokenize", engine.detokenize)
     app.router.add_get("/health", engine.health)
     app.router.add_get("/v1/models", engine.models)
     app.router.add_get("/version", engine.version)

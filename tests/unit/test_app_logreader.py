@@ -12,11 +12,11 @@ from lowbit.api.logged import split
 from lowbit.api.termination import TerminationMessage
 from lowbit.app.logreader import LogReader
 from lowbit.app.reads import AT_ONCE
-from lowbit.kube.errors import NotFound
+from lowbit.kube.errors import Forbidden, NotFound
 from lowbit.observe.cache import Cache
 from lowbit.observe.keys import Key
-from lowbit.state.plan import ReadLog, ReadResult
-from lowbit.state.snapshot import EngineLog, ResultRead
+from lowbit.state.plan import ReadLog, ReadResult, ReadStart
+from lowbit.state.snapshot import EngineLog, EngineStart, ResultRead
 from tests.unit.world import job_controller
 
 CHAT = Key("team", "chat")
@@ -37,14 +37,16 @@ class Logs:
         self.text: str | None = line(40)
         self.asked: list[tuple[str, str]] = []
         self.previous: list[bool] = []
+        self.labels: dict[str, str] | None = {"nvidia.com/gpu.product": "NVIDIA-L4"}
+        self.nodes_asked: list[str] = []
         self.at_once = self.most_at_once = 0
         self.answer = asyncio.Event()
         self.answer.set()
 
     async def pod_log(
-        self, namespace: str, pod: str, container: str, lines: int, limit_bytes: int, *, previous: bool = False
+        self, namespace: str, pod: str, container: str, lines: int | None, limit_bytes: int, *, previous: bool = False
     ) -> str:
-        assert lines <= 500 and limit_bytes <= 2**20
+        assert (lines is None or lines <= 500) and limit_bytes <= 2**20
         self.asked.append((pod, container))
         self.previous.append(previous)
         self.at_once += 1
@@ -54,6 +56,12 @@ class Logs:
         if self.text is None:
             raise NotFound(404, "NotFound", f"pod {namespace}/{pod} is gone")
         return self.text
+
+    async def node_labels(self, name: str) -> dict[str, str]:
+        self.nodes_asked.append(name)
+        if self.labels is None:
+            raise Forbidden(403, "Forbidden", f"node {name} may not be read")
+        return self.labels
 
 
 class Bench:
@@ -276,3 +284,33 @@ async def test_who_is_woken_may_ask_for_the_next_log_of_the_same_pod_at_once(ben
     await bench.settle()
     found = engine_log(bench)
     assert found is not None and found.ends == 2
+
+
+USING = "INFO 11-27 10:00:00 [gptq.py:1] Using MarlinLinearKernel for GPTQLinearMethod"
+
+
+async def start_of(bench: Bench, number: int) -> EngineStart | None:
+    name = f"eval-1-{number}"
+    bench.reader.ask_once("team", (ReadStart(name, f"Pod-{name}", "node-1"),))
+    await bench.settle()
+    found: EngineStart | None = bench.cache.view("Pod", "team", name).engine_start
+    return found
+
+
+async def test_how_an_engine_runs_is_read_from_its_log_and_its_node_is_asked_once(bench: Bench) -> None:
+    bench.add("eval-1", pods=2)
+    bench.logs.text = USING
+    starts = [await start_of(bench, number) for number in range(2)]
+    assert [start and (start.kernels, start.device) for start in starts] == [
+        (("MarlinLinearKernel for GPTQLinearMethod",), "NVIDIA-L4")
+    ] * 2
+    assert bench.logs.nodes_asked == ["node-1"]
+
+
+async def test_who_may_not_read_nodes_is_not_asked_again_and_a_lost_log_is_no_failure(bench: Bench) -> None:
+    bench.add("eval-1", pods=2)
+    bench.logs.text = bench.logs.labels = None
+    assert [await start_of(bench, number) for number in range(2)] == [
+        EngineStart("Pod-eval-1-0"), EngineStart("Pod-eval-1-1")
+    ]  # fmt: skip
+    assert bench.logs.nodes_asked == ["node-1"]

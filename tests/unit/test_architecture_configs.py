@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from lowbit.api.engines.vllm import VLLM, VLLMKind
 from lowbit.api.facts import ModelFacts
 from lowbit.api.problem import Refused
 from lowbit.architecture import library
@@ -19,6 +20,7 @@ from lowbit.cli.facts import UnreadableConfigError, facts_of
 
 DATA = json.loads((Path(__file__).parent / "data" / "model-configs.json").read_text())
 ENCODERS = {"BERT (defaults)", "RoBERTa (defaults)", "XLM-R (defaults)"}
+VLLM_KIND = VLLMKind()
 OTHER_LAYERS = {"Gemma3n text (defaults)", "Zamba2 (defaults)"}
 """Only their tensors tell the sizes of their layers."""
 KNOWN = sorted(name for name, each in DATA.items() if "truth" in each and name not in ENCODERS)
@@ -179,3 +181,42 @@ def test_whatever_transformers_has_is_read_or_refused_in_words() -> None:
         except UnreadableConfigError as error:
             assert model_type in str(error)
     assert read > 200
+
+
+STATE_HEADS = {
+    # name: sizes that vLLM divides its heads among, of those that divide its attention heads
+    "Nemotron-H-56B-Base-8K": {1, 2, 4, 8},  # 256 heads in 8 groups: 16, 32 and 64 would split a group
+    "NVIDIA-Nemotron-3-Nano-30B-A3B-BF16": {1, 2, 4, 8},  # 64 heads in 8 groups
+    "Qwen3.5 text (defaults)": {1, 2, 4, 8, 16},  # 16 key heads, 32 value heads
+    "Qwen3.5-27B": {1, 2, 4, 8},  # 16 and 48, beside 24 of attention: 12 and 24 would split a key head
+    "Zamba2 (defaults)": {1, 2, 4, 8},  # 8 heads in one group, which every rank may hold
+}
+
+
+@pytest.mark.parametrize("name", STATE_HEADS)
+def test_heads_of_mamba_and_linear_attention_are_counted_as_the_engine_divides_them(name: str) -> None:
+    known = facts(name)
+    sizes = [size for size in range(1, known.attention_heads + 1) if known.attention_heads % size == 0]
+    fits = {size for size in sizes if not VLLM_KIND.problems(VLLM(tensor_parallel_size=size), known)}
+    assert fits == STATE_HEADS[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "words"),
+    [
+        ("Nemotron-H-56B-Base-8K", 16, "16 does not divide the model's 8 groups of mamba heads"),
+        ("Zamba2 (defaults)", 16, "16 does not divide the model's 8 mamba heads"),
+        ("Qwen3.5-27B", 12, "12 does not divide the model's 16 key heads of linear attention"),
+    ],
+)
+def test_a_size_that_splits_such_a_head_is_refused_with_those_that_fit(name: str, size: int, words: str) -> None:
+    (problem,) = VLLM_KIND.problems(VLLM(tensor_parallel_size=size), facts(name))
+    assert (problem.reason, problem.message) == ("HeadsNotDivisible", words)
+    assert problem.action == "use one of 1, 2, 4, 8"
+
+
+def test_an_unknown_number_of_such_heads_refuses_nothing() -> None:
+    """An older Lowbit's facts have none; neither has mamba of the first kind, which has no heads."""
+    assert facts("Jamba (defaults)").state_heads == []
+    old = facts("Nemotron-H-56B-Base-8K").model_copy(update={"state_heads": [], "linear": []})
+    assert VLLM_KIND.problems(VLLM(tensor_parallel_size=8), old) == []

@@ -19,11 +19,11 @@ SOURCES = ROOT / "operator"
 REQUIREMENTS = ROOT / "requirements"
 DECLARATIONS: Mapping[str, Path] = {"operator": ROOT / "pyproject.toml", "worker": REQUIREMENTS / "worker.in"}
 """By image: the file that lists the packages asked for by name; its lock is requirements/<image>.txt."""
-STAGES: Mapping[str, tuple[str, ...]] = {"operator": ("prepare", "fetch"), "worker": ("quantize", "evaluate")}
+STAGES: Mapping[str, tuple[str, ...]] = {"operator": ("prepare", "fetch", "ask"), "worker": ("quantize", "evaluate")}
 """By image: the stages whose Jobs use it (desired/jobs)."""
 PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "operator": ("lowbit.app.__main__", "lowbit.cli.main", "lowbit.worker.__main__"),
-    "worker": ("lowbit.cli.main", "lowbit.worker.__main__"),
+    "worker": ("lowbit.worker.__main__",),
 }
 """By image: the modules that its Containerfile starts or installs a command for."""
 PACKAGE_OF: Mapping[str, str] = {"pythonjsonlogger": "python-json-logger", "yaml": "pyyaml"}

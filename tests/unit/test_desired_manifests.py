@@ -22,15 +22,15 @@ def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
 
 def test_every_pod_is_allowed_by_restricted_pod_security(manifests: list[Manifest]) -> None:
     pods = [inputs.pod_template(manifest)["spec"] for manifest in manifests if manifest["kind"] in WITH_PODS]
-    assert len(pods) == 5
-    assert [list(violations(pod)) for pod in pods] == [[]] * 5
+    assert len(pods) == 6
+    assert [list(violations(pod)) for pod in pods] == [[]] * 6
 
 
 def test_every_pod_pulls_its_images_with_the_platforms_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Serving pods have an account of their own, and so none of the secrets that the default account has."""
     monkeypatch.setattr(inputs, "PLATFORM", inputs.PLATFORM.model_copy(update={"image_pull_secrets": ["registry"]}))
     pods = [inputs.pod_template(each)["spec"] for each in inputs.everything() if each["kind"] in WITH_PODS]
-    assert [pod["imagePullSecrets"] for pod in pods] == [[{"name": "registry"}]] * 5
+    assert [pod["imagePullSecrets"] for pod in pods] == [[{"name": "registry"}]] * 6
     own = inputs.spec(jobs={"prepare": {"imagePullSecrets": [{"name": "own"}]}})
     assert inputs.pod_template(inputs.prepare(model=own))["spec"]["imagePullSecrets"] == [{"name": "own"}]
 

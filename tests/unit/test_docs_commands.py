@@ -16,8 +16,11 @@ from lowbit.schema.check import WRITTEN_BY_PEOPLE
 from tests.unit import docs_kubectl
 from tests.unit.api_inputs import SMOLLM2
 from tests.unit.docs_pages import PAGES, ROOT, Command, blocks, commands
+from tests.unit.measurements import Estimate, row
 
 COMMANDS = sorted(set(commands()), key=str)
+PILOT = row("KLDivergence", Estimate(0.02, 0.001, 300, 1.5)).wire()
+"""What an earlier evaluation has measured."""
 SETTING = ("export",)
 """What stands between commands, and changes nothing."""
 
@@ -42,9 +45,10 @@ def test_every_make_target_exists(command: Command) -> None:
 
 @pytest.mark.parametrize("command", of("lowbit"), ids=str)
 def test_every_lowbit_command_runs(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a folder with the examples and a model's config. A command that is only named has to be one."""
+    """In a folder with examples, a model's config and an earlier result. A command that is only named has to be one."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     (tmp_path / "config.json").write_text(json.dumps(SMOLLM2))
+    (tmp_path / "result.json").write_text(json.dumps({"summary": {"measurements": [PILOT]}}))
     monkeypatch.chdir(tmp_path)
     words = ["examples/smollm2.yaml" if word == "FILE" else word for word in shlex.split(command.text)[1:]]
     out = io.StringIO()

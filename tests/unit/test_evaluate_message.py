@@ -152,7 +152,7 @@ def test_a_result_that_cannot_be_told_is_refused_and_not_cut_off() -> None:
 
 
 def test_a_result_that_fits_is_left_readable(tmp_path: Path) -> None:
-    message = evaluated(2, 0)
+    message = evaluated(1, 0)
     assert json.loads(written(message, tmp_path))["evaluate"]["evaluation"] == "eval-0123456789"
 
 

@@ -12,11 +12,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lowbit.api.documents import ProgressLine
+from lowbit.api.documents import ProgressLine, ReportedRevision
 from lowbit.api.evaluation import MaximumThreshold, ResolvedGate
+from lowbit.api.paths import TERMINATION_LIMIT
+from lowbit.api.recipes import ResolvedRecipe
 from lowbit.gate import judge
 from lowbit.naming.canonical import digest
-from lowbit.naming.store_keys import artifact_index_key, dataset_key, report_key, result_key
+from lowbit.naming.store_keys import (
+    artifact_index_key,
+    dataset_key,
+    report_json_key,
+    report_key,
+    report_text_key,
+    result_key,
+)
+from lowbit.report import html
+from lowbit.report.model import Report
 from lowbit.worker.evaluate.decoding import PROMPTS
 from lowbit.worker.refuse import EngineError, RefusalError
 from tests.unit.evaluation_bench import (
@@ -28,11 +39,12 @@ from tests.unit.evaluation_bench import (
     make_bench,
     make_dataset,
     mean_of,
+    of_suites,
     per_text,
     value_of,
     words,
 )
-from tests.unit.fake_engine import VOCABULARY, FakeEngine
+from tests.unit.fake_engine import MODEL, VOCABULARY, FakeEngine
 
 bench = pytest.fixture(make_bench)
 
@@ -70,7 +82,7 @@ async def test_the_estimates_are_those_of_the_known_distributions(bench: Bench) 
         assert float(mean.value) == pytest.approx(values.mean(), rel=1e-4, abs=1e-5)
         assert float(mean.standard_error) == pytest.approx(values.std(ddof=1) / len(values) ** 0.5, rel=1e-3)
         assert mean_of(original, metric) is None, "nothing to compare with"
-    assert {row.count for row in candidate.summary.measurements} == {len(texts)} == {17}
+    assert {row.count for row in of_suites(candidate)} == {len(texts)} == {17}
     loss = per_text(lambda a, b: -ORIGINAL[a, b], texts)
     assert value_of(original, "Perplexity") == pytest.approx(loss.mean(), rel=1e-4)
     assert value_of(candidate, "Perplexity") == pytest.approx((loss + ratio).mean(), rel=1e-4)
@@ -109,21 +121,22 @@ async def test_the_same_text_many_times_counts_once_and_the_report_says_so(bench
     lines += [{"text": few[0].replace(" ", "  \n")}, {"text": few[1] + " w7"}]
     bench.dataset = make_dataset(bench.store, tmp_path, lines)
     original = await bench.run(FakeEngine(ORIGINAL), bench.document(bench.protocol(samples=300)))
-    assert {row.count for row in original.summary.measurements} == {8}
+    assert {row.count for row in of_suites(original)} == {8}
     page = (bench.store.read(report_key("baseline-1")) or b"").decode()
     assert '<td>Lines of the dataset</td><td class="n">322</td>' in page
     assert 'white space and Unicode</td><td class="n">314</td>' in page
 
 
-async def test_of_a_group_one_text_is_measured_and_the_report_says_so(bench: Bench, tmp_path: Path) -> None:
+async def test_texts_of_one_group_are_one_unit_and_the_report_says_so(bench: Bench, tmp_path: Path) -> None:
     """Texts of one group resemble each other: counted one by one they would promise more than was measured."""
     texts = [words(np.random.default_rng(seed), 50) for seed in range(12)]
     lines = [{"text": text, "group": f"g{number % 3}"} for number, text in enumerate(texts[:9])]
     bench.dataset = make_dataset(bench.store, tmp_path, [*lines, *({"text": text} for text in texts[9:])])
     original = await bench.run(FakeEngine(ORIGINAL), bench.document(bench.protocol(samples=300)))
-    assert {row.count for row in original.summary.measurements} == {3 + 3}
+    assert {row.count for row in original.summary.measurements if row.suite == "fidelity"} == {3 + 3}
     page = (bench.store.read(report_key("baseline-1")) or b"").decode()
-    assert 'Of a group of which another one was taken</td><td class="n">6</td>' in page
+    assert 'Measured: texts</td><td class="n">12</td>' in page
+    assert 'Measured: groups of texts, which are independent</td><td class="n">6</td>' in page
 
 
 async def test_texts_are_drawn_by_chance_and_the_same_each_time(bench: Bench, tmp_path: Path) -> None:
@@ -146,7 +159,7 @@ async def test_a_model_that_answers_nan_fails_and_the_tokens_are_counted(bench: 
     broken = FakeEngine(np.full_like(ORIGINAL, np.nan), refuses_nan=answer == "an error")
     candidate = await bench.run(broken, bench.document(baseline="baseline-1"))
     tokens = sum(len(text) - 1 for text in bench.texts())
-    assert {row.not_finite for row in candidate.summary.measurements} == {tokens}
+    assert {row.not_finite for row in of_suites(candidate)} == {tokens}
     gate = ResolvedGate(
         suite="fidelity", maximum=[MaximumThreshold(metric="KLDivergence", value="5")], minimum=[], confidence="0.95"
     )
@@ -162,7 +175,7 @@ async def test_one_token_that_is_not_finite_fails_the_suite(bench: Bench) -> Non
     damaged_once = CANDIDATE.copy()
     damaged_once[bench.texts()[0][0]] = np.nan
     candidate = await bench.run(FakeEngine(damaged_once), bench.document(baseline="baseline-1"))
-    assert all(row.not_finite >= 1 for row in candidate.summary.measurements)
+    assert all(row.not_finite >= 1 for row in of_suites(candidate))
 
 
 async def test_texts_are_cut_to_what_the_engine_takes(bench: Bench) -> None:
@@ -190,7 +203,7 @@ async def test_the_result_is_written_last(bench: Bench) -> None:
     await bench.run(FakeEngine(ORIGINAL), bench.document())
     parts = [f"{key.split('/')[0]}/{key.rsplit('/', 1)[1]}" for key in bench.store.written]
     assert parts[-4:] == [
-        "measured/samples.npz", "measured/suite.json", "evaluations/report.html", "evaluations/result.json",
+        "evaluations/report.txt", "evaluations/report.json", "evaluations/report.html", "evaluations/result.json",
     ]  # fmt: skip
 
 
@@ -206,8 +219,8 @@ async def test_a_new_suite_is_all_that_is_measured_anew_and_a_name_is_nothing_ne
     whole = [
         row.model_copy(update={"suite": "fidelity"}) for row in second.summary.measurements if row.suite == "texts"
     ]
-    assert whole == first.summary.measurements
-    assert {row.suite for row in second.summary.measurements} == {"texts", "short"}
+    assert whole == of_suites(first)
+    assert {row.suite for row in of_suites(second)} == {"texts", "short"}
 
 
 async def test_what_a_candidate_gave_for_other_texts_is_measured_anew(bench: Bench, tmp_path: Path) -> None:
@@ -221,7 +234,7 @@ async def test_what_a_candidate_gave_for_other_texts_is_measured_anew(bench: Ben
     await bench.run(FakeEngine(ORIGINAL), document)
     again = bench.document(baseline="baseline-2").model_copy(update={"evaluation": "eval-2"})
     found = await bench.run(FakeEngine(CANDIDATE), again)
-    assert {row.count for row in found.summary.measurements} == {8}
+    assert {row.count for row in of_suites(found)} == {8}
 
 
 async def test_what_another_version_of_the_engine_gave_is_measured_anew(bench: Bench) -> None:
@@ -244,7 +257,7 @@ async def test_a_finished_evaluation_is_reused_without_an_engine(bench: Bench) -
 
 async def test_the_result_fits_a_termination_message(bench: Bench) -> None:
     _, candidate = await bench.both()
-    assert len(candidate.model_dump_json(by_alias=True)) < 1500
+    assert len(candidate.model_dump_json(by_alias=True, exclude_none=True)) < TERMINATION_LIMIT
 
 
 async def test_speed_is_measured_at_one_request_and_at_many(bench: Bench) -> None:
@@ -398,10 +411,35 @@ async def test_the_report_is_one_file_and_shows_everything(bench: Bench) -> None
     assert candidate.summary.report_digest == "sha256:" + hashlib.sha256(page).hexdigest()
     assert candidate.summary.report_path == report_key("eval-1")
     text = page.decode()
-    assert not re.findall(r"(?:src|href)=|https?://(?!www\.w3\.org/2000/svg)|<script|@import|url\(", text)
+    assert not re.findall(r"https?://(?!www\.w3\.org/(?:2000/svg|1999/xlink))|@import|url\((?!#)", text)
     for part in ("KL divergence", "Top-1 agreement", "Perplexity ratio", "mlp.down_proj", "2.35x", "114.6 MB",
                  "6 at once", "engine:1", "--enforce-eager", "0.33.0", "Covered mass", "baseline-1"):  # fmt: skip
         assert part in text
+    data = bench.store.read(report_json_key("eval-1")) or b""
+    assert candidate.summary.report_json_digest == "sha256:" + hashlib.sha256(data).hexdigest()
+    assert html.render(Report.model_validate_json(data)) == text, "the page is what its JSON says, wherever it is made"
+    assert (bench.store.read(report_text_key("eval-1")) or b"").decode().startswith(MODEL)
+
+
+async def test_the_report_says_what_the_gate_says_by_the_thresholds_of_the_job(bench: Bench) -> None:
+    maximum = [MaximumThreshold(metric="PerplexityRatio", value="1.0001")]
+    gates = [ResolvedGate(suite="fidelity", maximum=maximum, minimum=[], confidence="0.95")]
+    gptq = {"bits": 4, "groupSize": 64, "descAct": False, "sym": True, "dampPercent": "0.01"}
+    recipe = ResolvedRecipe.model_validate({"gptq": gptq})
+    reported = ReportedRevision(candidate=0, candidates=2, attempts=3, gates=gates, recipe=recipe)
+    await bench.run(FakeEngine(ORIGINAL), bench.document())
+    await bench.run(FakeEngine(CANDIDATE), bench.document(baseline="baseline-1", reported=reported))
+    whole = Report.model_validate_json(bench.store.read(report_json_key("eval-1")) or b"")
+    assert whole.judgement is not None
+    record = whole.judgement.record
+    assert whole.judgement.by == "Worker"
+    assert record == judge(gates, bench.stored("eval-1").summary, 2, 3, record.time)
+    assert (record.attempts, record.confidence) == (3, "0.975")
+    assert whole.remedy is not None
+    facts = whole.subject.recipe
+    assert facts is not None and (facts.bits, facts.group_size) == (4, 64)
+    original = Report.model_validate_json(bench.store.read(report_json_key("baseline-1")) or b"")
+    assert original.judgement is None
 
 
 async def test_the_report_names_what_was_left_behind_and_left_out(bench: Bench) -> None:
@@ -409,7 +447,7 @@ async def test_the_report_names_what_was_left_behind_and_left_out(bench: Bench) 
     asked = bench.document(baseline="baseline-1", left_behind=["pytorch_model.bin"], removed={"talk": 3})
     await bench.run(FakeEngine(CANDIDATE), asked)
     page = (bench.store.read(report_key("eval-1")) or b"").decode()
-    assert "<code>pytorch_model.bin</code>" in page
+    assert "not used: pytorch_model.bin (other formats" in page
     assert "without 3 lines that are, or nearly are, evaluated on" in page
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lowbit.worker.suites import scoring
-from lowbit.worker.suites.fidelity import parse
+from lowbit.worker.suites.reading import parse
 from lowbit.worker.suites.scoring import Lists
 from tests.unit.fake_engine import VOCABULARY, FakeEngine, Matrix, damaged, distribution, log_softmax
 

@@ -17,7 +17,7 @@ from lowbit.worker import suites
 from lowbit.worker.evaluate import results
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.suites import Arrays, Ask, InterleavedRunner, Summary
-from tests.unit.evaluation_bench import ARTIFACT, Bench, make_bench
+from tests.unit.evaluation_bench import ARTIFACT, Bench, make_bench, of_suites
 from tests.unit.fake_engine import FakeEngine, Matrix, damaged, distribution
 from tests.unit.measurements import Estimate, row
 from tests.unit.toys import ToyRace, toy_race
@@ -111,7 +111,7 @@ async def test_a_turn_measures_only_the_suites_that_take_turns_and_claims_nothin
 
 async def test_the_original_alone_does_not_race(bench: Bench) -> None:
     result, engine = await run(bench, 0, document(bench, "original"))
-    assert {each.suite for each in result.summary.measurements} == {"fidelity"}
+    assert {each.suite for each in of_suites(result)} == {"fidelity"}
     assert [1, 2] not in engine.prompts
 
 

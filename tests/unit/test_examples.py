@@ -101,8 +101,11 @@ def test_the_example_texts_are_distinct_and_the_held_out_ones_share_no_sentence_
     assert not sentences(calibration) & sentences(holdout)
 
 
-def test_the_calibration_texts_are_the_ones_that_their_program_makes(tmp_path: Path) -> None:
-    for file in ("make.py", "sentences.txt"):
-        (tmp_path / file).write_text((EXAMPLES / "data" / file).read_text())
-    subprocess.run([sys.executable, tmp_path / "make.py"], check=True)
-    assert (tmp_path / "calibration.jsonl").read_text() == (EXAMPLES / "data" / "calibration.jsonl").read_text()
+def test_the_data_is_what_its_program_makes(tmp_path: Path) -> None:
+    root = EXAMPLES.parent
+    for file in ("examples/data/make.py", "examples/data/sentences.txt", "operator/lowbit/worker/evaluate/prompts.txt"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text((root / file).read_text())
+    subprocess.run([sys.executable, tmp_path / "examples/data/make.py"], check=True)
+    for made in ("calibration.jsonl", "prompts.jsonl", "longform.jsonl"):
+        assert (tmp_path / "examples/data" / made).read_text() == (EXAMPLES / "data" / made).read_text()

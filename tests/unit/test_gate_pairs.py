@@ -17,7 +17,7 @@ from lowbit.gate.tango import score, tango
 
 ACCURACY = Metric(
     name="AccuracyLoss", title="Accuracy lost", meaning="original less candidate", better="Lower", least=-1.0,
-    greatest=1.0, bound="Tango", unit="question",
+    greatest=1.0, bound="Paired", unit="question",
 )  # fmt: skip
 F1 = Metric(name="F1", title="F1", meaning="mean", better="Higher", greatest=1.0, bound="Bootstrap")
 counts = st.integers(0, 60)

@@ -20,15 +20,16 @@ from lowbit.gate.bounds import METHODS
 from lowbit.naming.names import evaluation_name
 from lowbit.observe.cache import Cache
 from lowbit.resolve.checks import check_candidates, check_suites
-from lowbit.resolve.freeze import freeze, turn_specs
+from lowbit.resolve.freeze import candidate_spec, freeze, turn_specs
 from lowbit.schema.rules import measured_by, reachable
 from lowbit.worker.engines import CLIENTS
-from lowbit.worker.suites import RUNNERS, InterleavedRunner
+from lowbit.worker.suites import RUNNERS, InterleavedRunner, LookingRunner
 from tests.unit.life import NAME, condition, status
 from tests.unit.measurements import Estimate, row
-from tests.unit.toys import SMELL, ToyEngine, toy_engine, toy_race, toy_recipe, toy_suite
+from tests.unit.toys import SMELL, ToyEngine, toy_engine, toy_quiz, toy_race, toy_recipe, toy_suite
 from tests.unit.world import DATASET, FACTS, NAMESPACE, SOURCE, World, spec
 
+DATASETS = ("calibration/general", "evaluation/fidelity")
 TOY = spec(candidates=[{"toy": {"level": 5}}], calibration=None)
 
 
@@ -205,6 +206,64 @@ def test_a_toy_race_is_planned_start_by_start() -> None:
 def test_every_runner_is_of_its_suites_pairing() -> None:
     for kind in SUITES:
         assert isinstance(RUNNERS[kind.name], InterleavedRunner) == (kind.pairing == "Interleaved")
+        assert isinstance(RUNNERS[kind.name], LookingRunner) == (kind.looks > 1)
+
+
+def quizzed(least: str) -> dict[str, Any]:
+    """A model that is judged by a text suite, and by a quiz that is looked at three times."""
+    quiz = {"name": "quiz", "quiz": {"questions": 30}, "gate": {"minimum": [{"metric": "Nearness", "value": least}]}}
+    return spec(evaluation={"suites": [*spec()["evaluation"]["suites"], quiz]})
+
+
+@pytest.mark.parametrize(("look", "error", "passes"), [(1, 0.01, True), (1, 0.05, False), (3, 0.04, True)])
+def test_a_toy_suite_that_stops_early_is_judged_at_the_boundary_of_its_look(
+    world: World, look: int, error: float, passes: bool
+) -> None:
+    """Ten deviations from the threshold pass at any look; two and a half at the last one, two not at the first."""
+    with toy_quiz():
+        world.rows = [row("Nearness", Estimate(9.1, error), "quiz").model_copy(update={"look": look, "looks": 3})]
+        world.apply_model(NAME, quizzed("9"))
+        world.settle(NAME)
+        assert (condition(world, "Ready")["status"] == "True") == passes
+
+
+@pytest.mark.parametrize(("look", "looks"), [(0, 3), (4, 3), (1, 0), (1, 6)])
+def test_a_look_that_cannot_have_been_planned_never_passes(world: World, look: int, looks: int) -> None:
+    with toy_quiz():
+        world.rows = [row("Nearness", Estimate(9.9, 0.01), "quiz").model_copy(update={"look": look, "looks": looks})]
+        world.apply_model(NAME, quizzed("9"))
+        world.settle(NAME)
+        assert condition(world, "Ready")["status"] != "True"
+        assert "Nearness of suite quiz: " in condition(world, "Ready")["message"]
+
+
+def test_a_new_threshold_of_a_suite_that_looks_measures_anew_and_of_another_does_not(world: World) -> None:
+    with toy_quiz():
+        world.rows = [row("Nearness", Estimate(9.5, 0.01), "quiz").model_copy(update={"look": 1, "looks": 3})]
+        world.apply_model(NAME, quizzed("9"))
+        world.settle(NAME)
+        (first,) = [name for name in world.names("ModelEvaluation") if name.startswith("eval-")]
+        (stopping,) = world.objects["ModelEvaluation", first]["spec"]["stopping"]
+        assert (stopping["gate"]["suite"], stopping["candidates"]) == ("quiz", 2)
+        (baseline,) = [name for name in world.names("ModelEvaluation") if name.startswith("baseline-")]
+        assert "stopping" not in world.objects["ModelEvaluation", baseline]["spec"]
+        other = quizzed("9")
+        other["evaluation"]["suites"][0]["gate"]["maximum"][0]["value"] = "0.4"
+        world.apply_model(NAME, other)
+        world.settle(NAME)
+        assert [name for name in world.names("ModelEvaluation") if name.startswith("eval-")] == [first]
+        world.apply_model(NAME, quizzed("9.1"))
+        world.settle(NAME)
+        (second,) = {name for name in world.names("ModelEvaluation") if name.startswith("eval-")} - {first}
+        assert [name for name in world.names("ModelEvaluation") if name.startswith("baseline-")] == [baseline]
+        assert world.objects["ModelEvaluation", second]["spec"]["stopping"][0]["gate"]["minimum"][0]["value"] == "9.1"
+
+
+def test_a_suite_without_looks_is_named_as_ever() -> None:
+    body = QuantizedModelSpec.model_validate(spec())
+    prepared = PrepareResult(source=SOURCE, facts=FACTS, datasets=dict.fromkeys(DATASETS, DATASET))
+    (one, *_) = freeze(NAME, body, Platform(), prepared)
+    assert candidate_spec(one, DATASET).stopping is None
 
 
 def test_a_toy_suite_that_cannot_decide_asks_for_more_in_its_own_words(world: World) -> None:

@@ -83,7 +83,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[PVCStore, str,
     monkeypatch.setattr(stage, "load_tokenizer", lambda _: FakeTokenizer())
     job = quantizing.document(store, tmp_path)
     found = PrepareResult(source=job.source, facts=job.facts, datasets={})
-    calibration = resolve_calibration(spec(), prepared(prepare_datasets(spec(), store, mounts), found))
+    calibration = resolve_calibration(0, spec(), prepared(prepare_datasets(spec(), store, mounts), found))
     name = artifact_hash(job.source, job.recipe, calibration)
     job = job.model_copy(update={"calibration": calibration, "artifact_hash": name})
     stage.quantize(job, store, inputs.silence(), scratch=tmp_path / "scratch")

@@ -18,8 +18,9 @@ from lowbit.api.recipes import label
 from lowbit.api.status import ArtifactRecord
 from lowbit.naming.names import evaluation_name
 from lowbit.naming.store_keys import artifact_index_key, result_key
-from lowbit.resolve.freeze import baseline_spec, freeze
+from lowbit.resolve.freeze import baseline_spec, candidate_spec, freeze
 from lowbit.worker.data.datasets import Mounts
+from lowbit.worker.evaluate.sketch import sketch
 from lowbit.worker.evaluate.stored import StoredResult
 from lowbit.worker.fetch import fetch
 from lowbit.worker.model.file_list import scan
@@ -86,6 +87,38 @@ def test_an_artifact_and_a_baseline_that_the_store_holds_are_found(store: PVCSto
     result = run(store, mounts)
     assert result.found == {revision.artifact_hash: record}
     assert result.found_evaluations == {name: summary}
+
+
+def test_a_manifest_that_is_judged_by_what_the_store_holds_is_another_attempt(store: PVCStore, mounts: Mounts) -> None:
+    """A model that was made again with another threshold measures nothing: prepare counts it."""
+    revision = freeze("small", inputs.spec(), Platform(), run(store, mounts))[0]
+    workspace = store.workspace("made")
+    (workspace / "config.json").write_text("{}")
+    manifest = scan(workspace)
+    store.commit("artifacts", workspace, manifest)
+    store.write(
+        artifact_index_key(revision.artifact_hash),
+        json.dumps({"of": revision.artifact_hash, "artifact": manifest.as_artifact(100).wire()}).encode(),
+    )
+    asked = candidate_spec(revision, manifest.digest)
+    name = evaluation_name(asked)
+    stored = StoredResult(
+        evaluation=name, summary=summary_of(), seconds=1, model=asked.model, protocol=asked.protocol,
+        protocol_key=asked.protocol_key, engine=asked.engine, baseline=asked.baseline,
+        sketches={"fidelity": sketch([[1, 2, 3], [4, 5, 6], [7, 8, 9]])},
+    )  # fmt: skip
+    store.write(result_key(name), stored.model_dump_json(by_alias=True).encode())
+
+    def number(spec: QuantizedModelSpec) -> int:
+        attempt = run(store, mounts, spec).found_evaluations[name].attempt
+        assert attempt is not None
+        return attempt.ordinal
+
+    first = inputs.spec()
+    (suite, *_) = first.evaluation.suites
+    gate = suite.gate.model_copy(update={"confidence": "0.9"})
+    edited = first.evaluation.model_copy(update={"suites": [suite.model_copy(update={"gate": gate})]})
+    assert [number(each) for each in (first, first.model_copy(update={"evaluation": edited}), first)] == [1, 2, 1]
 
 
 def test_an_index_without_its_artifact_is_not_reported_as_found(store: PVCStore, mounts: Mounts) -> None:
@@ -155,6 +188,17 @@ def test_an_artifact_made_elsewhere_comes_into_the_store_and_is_found(store: PVC
     assert result.artifacts == {"0": scan(folder).digest}
     assert result.artifact_bytes["0"] == scan(folder).size
     assert [record.digest for record in result.found.values()] == [result.artifacts["0"]]
+
+
+def test_an_artifact_that_only_says_that_it_is_quantized_is_refused(store: PVCStore, mounts: Mounts) -> None:
+    gptq = {"quant_method": "gptq", "bits": 4, "group_size": 64, "desc_act": False, "sym": True}
+    tensors = {f"model.layers.{layer}.mlp.up_proj.weight": ("BF16", [4, 4], 32) for layer in range(2)}
+    weights = {"model__safetensors": inputs.safetensors(tensors)}
+    inputs.write_model(mounts.volumes / "models" / "own", config={"quantization_config": gptq}, **weights)
+    spec = inputs.spec(candidates=[{"artifact": {"pvc": {"claimName": "models", "path": "own"}}}], calibration=None)
+    refused = refusal(store, mounts, spec)
+    assert refused.reason == "BadArtifact"
+    assert "0 of its 2 linear layers are" in refused.message
 
 
 def test_an_artifact_by_a_digest_that_the_store_does_not_hold_is_refused(store: PVCStore, mounts: Mounts) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -16,7 +18,7 @@ from lowbit.api.calibration import ResolvedCalibration, ResolvedDataset
 from lowbit.api.documents import PVCStoreAccess, QuantizeDocument, StoreAccess
 from lowbit.api.recipes import RECIPES, ResolvedRecipe
 from lowbit.api.recipes.gptq import ResolvedGPTQ
-from lowbit.naming.store_keys import artifact_index_key
+from lowbit.naming.store_keys import artifact_index_key, quant_log_key
 from lowbit.worker import backends
 from lowbit.worker import quantize as stage
 from lowbit.worker.backends import BACKENDS, Work, tools
@@ -41,7 +43,14 @@ QUANTIZED = {"model.layers.0.mlp.up_proj.qweight": ("I32", [4, 4], 64), "model.n
 
 def row(layer: int = 0, module: str = "mlp.up_proj", **changes: Any) -> dict[str, Any]:
     """As gptqmodel 7.6.0 returns it."""
-    return {"layer": layer, "module": module, "loss": "0.0000757136", "samples": "918", "damp": "0.01000"} | changes
+    return {
+        "layer": layer,
+        "module": module,
+        "loss": "0.0000757136",
+        "samples": "918",
+        "damp": "0.01000",
+        "time": "0.421",
+    } | changes
 
 
 def test_good_rows_become_losses_and_the_worst_is_found() -> None:
@@ -54,6 +63,12 @@ def test_good_rows_become_losses_and_the_worst_is_found() -> None:
     most = worst(modules)
     assert most is not None and most.name == "layers.1.mlp.down_proj"
     assert modules[0].samples == 918
+    assert modules[0].seconds == 0.421
+
+
+@pytest.mark.parametrize("time", ["", "soon", "nan", "-1", None])
+def test_a_time_that_cannot_be_read_refuses_no_model(time: Any) -> None:
+    assert judge([row(time=time)], layers=1)[0].seconds is None
 
 
 @pytest.mark.parametrize(
@@ -152,7 +167,7 @@ def test_no_path_of_the_pod_is_left_in_the_config(tmp_path: Path) -> None:
     [
         (QUANTIZED | {"lm_head.weight": ("BF16", [4], 8)}, "saved twice"),
         (QUANTIZED | {"model.embed_tokens.weight": ("F32", [2, 2], 16)}, "32-bit floats"),
-        ({"model.norm.weight": ("BF16", [4], 8)}, "no quantized weights"),
+        ({"model.norm.weight": ("BF16", [4], 8)}, "0 of 0 layers are quantized"),
     ],
 )
 def test_an_artifact_with_wrong_weights_is_refused(tmp_path: Path, tensors: Any, words: str) -> None:
@@ -229,6 +244,9 @@ def test_every_modules_loss_is_kept_beside_the_artifact(tmp_path: Path, monkeypa
     result = stage.quantize(document(store, tmp_path), store, inputs.silence(), scratch=tmp_path / "scratch")
     index = json.loads(store.read(artifact_index_key(ARTIFACT_HASH)) or b"")
     assert [module["loss"] for module in index["modules"]] == [0.0000757136, 0.25]
+    log = list(csv.DictReader(io.StringIO((store.read(quant_log_key(ARTIFACT_HASH)) or b"").decode())))
+    assert [(line["loss"], line["seconds"]) for line in log] == [("7.57136e-05", "0.421"), ("0.25", "0.421")]
+    assert [line["module"] for line in log] == [module["name"] for module in index["modules"]]
     assert index["artifact"]["digest"] == result.artifact.digest
     assert (result.worst_module, result.worst_loss) == ("layers.1.mlp.up_proj", 0.25)
 

@@ -254,3 +254,13 @@ def test_a_manifest_reads_back_and_does_not_depend_on_the_order(entries: list[Fi
 def test_what_is_no_manifest_is_not_taken_for_one(data: bytes) -> None:
     with pytest.raises(ValueError):
         parse(data)
+
+
+def test_the_names_below_a_folder_are_listed_and_none_where_there_is_none(
+    make_store: MakeStore, tmp_path: Path
+) -> None:
+    store = make_store(tmp_path)
+    assert store.names("attempts/x") == []
+    for key in ("attempts/x/b.json", "attempts/x/a.json", "attempts/x/deep/c.json", "attempts/xy/d.json"):
+        store.write(key, b"{}")
+    assert store.names("attempts/x") == ["a.json", "b.json"]

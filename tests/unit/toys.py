@@ -165,6 +165,42 @@ class ToyRaceSuite(SuiteKind[ToyRace, ToyRace]):
         return resolved.rounds
 
 
+class ToyQuiz(Wire):
+    """What a person writes of the quiz; its resolved form is the same."""
+
+    questions: int = 30
+
+
+NEARNESS = Metric(
+    name="Nearness", title="Nearness", meaning="how near both answer", better="Higher", unit="question",
+    unreachable="nobody is as near", bound="StudentT",
+)  # fmt: skip
+
+
+class ToyQuizSuite(SuiteKind[ToyQuiz, ToyQuiz]):
+    """Asks in three parts, and looks after each."""
+
+    name = "quiz"
+    description = "Ask."
+    spec = ToyQuiz
+    resolved = ToyQuiz
+    version = 1
+    metrics = (NEARNESS,)
+    dataset_fields = ()
+    count_field = "questions"
+    looks = 3
+
+    def resolve(self, spec: ToyQuiz, datasets: Mapping[str, Digest]) -> ToyQuiz:
+        return spec
+
+
+@contextmanager
+def toy_quiz() -> Iterator[None]:
+    """The operator knows the suite `quiz` and its metric while the block runs."""
+    with any_minimum(), added(SUITES, ToyQuizSuite(), {Suite: ToyQuiz, ResolvedSuite: ToyQuiz}):
+        yield
+
+
 @contextmanager
 def toy_race() -> Iterator[None]:
     """The operator knows the suite `race` and its metric while the block runs."""

@@ -10,20 +10,33 @@ from types import MappingProxyType
 from typing import Any
 
 from lowbit.api.base import API_VERSION
-from lowbit.api.documents import EvaluateResult, PrepareResult, QuantizeResult
+from lowbit.api.documents import AskDocument, AskResult, EvaluateResult, PrepareResult, QuantizeResult
 from lowbit.api.facts import ModelFacts
-from lowbit.api.status import ArtifactRecord, EvaluationSummary, Measurement
+from lowbit.api.showcase import ServedShowcase
+from lowbit.api.status import ArtifactRecord, CountedAttempt, EvaluationSummary, Measurement
 from lowbit.api.termination import TerminationMessage
 from lowbit.app.eventreader import INTERVAL
 from lowbit.decide.reconcile import decide
 from lowbit.effects.execute import owner_reference
-from lowbit.naming.names import GIVEN_UP_ANNOTATION, WORKER_END_ANNOTATION, first_attempt
+from lowbit.naming.names import DOCUMENT_ANNOTATION, GIVEN_UP_ANNOTATION, WORKER_END_ANNOTATION, first_attempt
 from lowbit.observe.cache import Cache
 from lowbit.observe.events import warnings_in
 from lowbit.observe.keys import Key
 from lowbit.observe.views import read_engine_log, read_result
-from lowbit.state.plan import Apply, Conclude, Create, Delete, End, Keep, Plan, ReadResult, SetOwners
-from lowbit.state.snapshot import EngineLog, EventsRead, ResultRead, Snapshot
+from lowbit.state.plan import (
+    Apply,
+    Conclude,
+    Create,
+    Delete,
+    End,
+    Keep,
+    Plan,
+    ReadResult,
+    ReadStart,
+    ScaleDown,
+    SetOwners,
+)
+from lowbit.state.snapshot import EngineLog, EngineStart, EventsRead, ResultRead, Snapshot
 from lowbit.worker.__main__ import fitting
 from tests.unit.measurements import Estimate, row, summary_of
 
@@ -63,6 +76,8 @@ class World:
     found: dict[str, ArtifactRecord] = field(default_factory=dict)
     """Artifacts that prepare finds in the store."""
     stored: dict[str, EvaluationSummary] = field(default_factory=dict)
+    counted: CountedAttempt | None = None
+    """What the store says of the next candidates that are evaluated."""
     """Evaluations whose results are in the store: prepare finds them."""
     datasets: set[str] = field(default_factory=lambda: {"calibration/general", "evaluation/fidelity"})
     """What prepare finds under the names of the spec's datasets."""
@@ -77,6 +92,10 @@ class World:
     """Whose events were read."""
     events_read: dict[Reference, EventsRead] = field(default_factory=dict)
     """What was read of them."""
+    runs: Callable[[str], tuple[tuple[str, ...], str | None]] = lambda pod: ((), None)
+    """Kernels that an engine's log names, and the product of its node's devices, by pod."""
+    starts: dict[str, EngineStart] = field(default_factory=dict)
+    """What was read of it."""
     rows: list[Measurement] = field(default_factory=list)
     """What the actor measures on a candidate besides."""
     lost: bool = False
@@ -136,6 +155,8 @@ class World:
         """What was read of logs."""
         for pod, log in self.engine_logs.items():
             cache.put_engine_log(NAMESPACE, pod, log)
+        for pod, start in self.starts.items():
+            cache.put_engine_start(NAMESPACE, pod, start)
         for pod, result in self.results.items():
             cache.put_result(NAMESPACE, pod, result)
         for (kind, name), read in self.events_read.items():
@@ -181,6 +202,11 @@ class World:
                     annotations = known["metadata"].get("annotations", {}) | {WORKER_END_ANNOTATION: action.end}
                     metadata = known["metadata"] | {"annotations": annotations}
                     self.put(known | {"metadata": metadata, "spec": known["spec"] | {"activeDeadlineSeconds": 1}})
+                case ScaleDown():
+                    for (kind, name), each in list(self.objects.items()):
+                        uids = {owner["uid"] for owner in each["metadata"].get("ownerReferences") or ()}
+                        if kind == "Pod" and action.uid in uids:
+                            self.objects.pop((kind, name))
                 case Delete():
                     self._same(action.kind, action.name, action.uid, action.resource_version)
                     self.delete(action.kind, action.name)
@@ -191,6 +217,10 @@ class World:
             self.events += [(event.reason, event.message) for event in plan.events]
         self._read_events(plan)
         for wanted in plan.read_logs:
+            if isinstance(wanted, ReadStart):
+                kernels, device = self.runs(wanted.pod)
+                self.starts[wanted.pod] = EngineStart(wanted.uid, kernels, device)
+                continue
             if isinstance(wanted, ReadResult):
                 self.results[wanted.pod] = read_result(
                     "\n".join(() if self.lost else self.worker_logs.get(wanted.pod, ())), wanted.logged
@@ -246,9 +276,9 @@ class World:
         if snapshot is None:
             return False
         plan = decide(snapshot, self.now)
-        before = dict(self.engine_logs), dict(self.results), dict(self.events_read)
+        before = dict(self.engine_logs), dict(self.results), dict(self.events_read), dict(self.starts)
         self.execute(plan)
-        read = before != (self.engine_logs, self.results, self.events_read)
+        read = before != (self.engine_logs, self.results, self.events_read, self.starts)
         return bool(plan.actions) or plan.status is not None or read
 
     def act(self) -> bool:
@@ -346,19 +376,30 @@ class World:
         failed = {"type": "Failed", "status": "True", "lastTransitionTime": when, "reason": "DeadlineExceeded"}
         self.put(self.objects["Job", name] | {"status": {"conditions": [failed]}})
 
-    def result(self, stage: str, name: str) -> TerminationMessage:
-        """What a worker that succeeds would leave behind."""
+    def result(self, stage: str, name: str, job: Mapping[str, Any] | None = None) -> TerminationMessage:
+        """What a worker that succeeds would leave behind. job: the Job, where it is not among `objects`."""
         record = ArtifactRecord(digest="sha256:" + name[-1] * 64, bytes=100, source_bytes=283, ratio="2.83")
         if name.startswith("quantize-"):
             digest = "sha256:" + (name.removeprefix("quantize-")[:8] * 8)
             record = record.model_copy(update={"digest": digest})
             return TerminationMessage.of(QuantizeResult(artifact=record, seconds=1, peak_bytes=1))
+        if stage == "ask":
+            template = (job or self.objects["Job", name])["spec"]["template"]
+            text = template["metadata"]["annotations"][DOCUMENT_ANNOTATION]
+            asked = AskDocument.model_validate_json(text)
+            answered = len(asked.showcase.prompts)
+            shown = ServedShowcase(
+                revision=asked.revision, key=asked.key, answered=answered, path="showcases/x", digest=DATASET
+            )
+            return TerminationMessage.of(AskResult(showcase=shown))
         if stage == "evaluate":
             self.evaluated += 1
             suites = [name.removeprefix(SUITE) for name in sorted(self.datasets) if name.startswith(SUITE)]
             summary = measured(self.kl(name) if name.startswith("eval-") else None, suites, self.also)
             if name.startswith("eval-"):
                 summary = summary.model_copy(update={"measurements": [*summary.measurements, *self.rows]})
+            if name.startswith("eval-") and self.counted is not None:
+                summary = summary.model_copy(update={"attempt": self.counted})
             self.stored[first_attempt(name)] = summary
             return TerminationMessage.of(EvaluateResult(evaluation=first_attempt(name), summary=summary, seconds=1))
         prepared = PrepareResult(

@@ -54,6 +54,14 @@ class Calibration(Wire):
     Remove: leave them out of the calibration; how many there were is in the ModelRevision and in the report."""
 
 
+def calibration_key(dataset: str, candidate: int | None) -> str:
+    """Key of a dataset in PrepareResult.datasets: of the model's calibration (None), or of a candidate's own.
+
+    Two candidates may give one name to different texts.
+    """
+    return f"calibration/{dataset}" if candidate is None else f"calibration/{candidate}/{dataset}"
+
+
 class ResolvedDataset(Wire):
     """A dataset under its digest, as prepare put it into the store."""
 

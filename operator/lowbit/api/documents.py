@@ -17,12 +17,14 @@ from pydantic import Field
 from lowbit.api.base import Digest, Tolerant
 from lowbit.api.calibration import ResolvedCalibration
 from lowbit.api.engines import ResolvedEngine
-from lowbit.api.facts import ModelFacts
-from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol, Turn
+from lowbit.api.evaluation import AttemptsPolicy, ResolvedGate
+from lowbit.api.facts import Coverage, ModelFacts
+from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol, StoppingGate, Turn
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.recipes import ResolvedRecipe
-from lowbit.api.status import ArtifactRecord, EvaluationSummary
+from lowbit.api.showcase import ServedShowcase, Showcase
+from lowbit.api.status import ArtifactRecord, EvaluationSummary, Verdict
 
 EXIT_REFUSED = 64
 """A permanent error: bad data, or a model that is refused."""
@@ -71,7 +73,7 @@ class PrepareDocument(StageDocument):
     """QuantizedModel's name, for messages and for the revisions."""
     namespace: str
     spec: QuantizedModelSpec
-    """Without serving and jobs: no revision is made from them."""
+    """Without serving, jobs and evaluation.compare: no revision is made from them."""
     platform: Platform
     """Without the proxy, which is in the environment."""
 
@@ -87,6 +89,36 @@ class QuantizeDocument(StageDocument):
     """Absent if the recipe needs none."""
     artifact_hash: str
     device: Literal["GPU", "CPU"]
+
+
+class OtherCandidate(Tolerant):
+    """A candidate that was judged before, whose evaluation is in the store: it is shown beside this one."""
+
+    name: str
+    """Short name of its recipe."""
+    evaluation: str
+    """Name of its ModelEvaluation."""
+    model: EvaluatedModel
+    runtime_key: str
+    """Hash of the engine that it was measured in."""
+    bytes: int
+    """Size of its files."""
+    verdict: Verdict
+
+
+class ReportedRevision(Tolerant):
+    """The revision that a candidate is measured for, as the report shows it. The worker decides nothing by it."""
+
+    candidate: int
+    """Index in the QuantizedModel's candidates."""
+    candidates: int
+    """How many were declared."""
+    attempts: AttemptsPolicy = "Warn"
+    """What further attempts on the same samples cost."""
+    gates: list[ResolvedGate]
+    """Thresholds when the Job was made."""
+    recipe: ResolvedRecipe
+    calibration: ResolvedCalibration | None = None
 
 
 class EvaluateDocument(StageDocument):
@@ -108,14 +140,52 @@ class EvaluateDocument(StageDocument):
     """Hash of the engine that the baseline was measured in: a result of another one does not count."""
     turn: Turn | None = None
     """Measure only suites whose two sides take turns, and only this start."""
+    stopping: list[StoppingGate] | None = None
+    """Gates of the suites that look several times: measuring one stops as soon as its gate is decided."""
     turns: list[str] = Field(default_factory=list)
     """Names of the ModelEvaluations of all starts: original 1, candidate 1, original 2, and so on."""
+    input_hash: str | None = None
+    """Of a candidate: the manifest whose attempt this is."""
     left_behind: list[str] = Field(default_factory=list)
     """Files beside the original that were not copied, for report.html."""
     removed: dict[str, int] = Field(default_factory=dict)
     """Lines that were left out of the calibration datasets because they are evaluated on, for report.html."""
+    candidate: str | None = None
+    """Short name of the candidate's recipe, if there are others to compare it with, for report.html."""
+    others: list[OtherCandidate] = Field(default_factory=list)
+    """Candidates of the same QuantizedModel that were judged before, with evaluation.compare: All, for report.html."""
     artifact_hash: str | None = None
     """Finds the candidate's quantize report (per-module losses) in the store, for report.html."""
+    reported: ReportedRevision | None = None
+    """For the report of a candidate: what made it, and what it is judged by."""
+
+
+class AskDocument(StageDocument):
+    """Input: ask the served model the prompts of the showcase, through the guard, as a client does."""
+
+    stage: Literal["ask"] = "ask"
+    url: str
+    """URL of the Service: http://chat.models.svc."""
+    served_name: str
+    engine: ResolvedEngine
+    """The engine behind it: how its API is spoken."""
+    api_key: str | None = None
+    """The key's file below SECRETS_PATH; none where clients need none."""
+    showcase: Showcase
+    revision: str
+    """The revision that serves."""
+    key: str
+    """Hash of revision and showcase: the folder of the answers in the store."""
+    evaluation: str | None = None
+    """The revision's ModelEvaluation, whose answers are shown beside."""
+    baseline: str | None = None
+    """The original's."""
+
+
+class AskResult(Tolerant):
+    """Result of ask."""
+
+    showcase: ServedShowcase
 
 
 class FetchDocument(StageDocument):
@@ -145,15 +215,19 @@ class PrepareResult(Tolerant):
     source: Digest
     facts: ModelFacts
     datasets: dict[str, Digest]
-    """By the dataset's key: calibration/<name> or evaluation/<suite name>."""
+    """By the dataset's key: calibration/<name>, calibration/<candidate's index>/<name> or evaluation/<suite name>."""
     removed: dict[str, int] = Field(default_factory=dict)
-    """Lines that were left out of calibration datasets, because they are evaluated on, by the dataset's name."""
+    """Lines that were left out of calibration datasets, because they are evaluated on, by the dataset's key without
+    calibration/."""
     broken: dict[str, int] = Field(default_factory=dict)
-    """Lines that were left out of calibration datasets, because they are no records, by the dataset's name."""
+    """Lines that were left out of calibration datasets, because they are no records, by the dataset's key without
+    calibration/."""
     artifacts: dict[str, Digest] = Field(default_factory=dict)
     """Digests of artifact candidates, by the candidate's index as text."""
     artifact_bytes: dict[str, int] = Field(default_factory=dict)
     """Sizes of artifact candidates, by the candidate's index as text."""
+    artifact_coverage: dict[str, Coverage] = Field(default_factory=dict)
+    """Which layers of artifact candidates are quantized, where it is known; by the candidate's index as text."""
     found: dict[str, ArtifactRecord] = Field(default_factory=dict)
     """Artifacts that the store already holds, by artifact hash."""
     found_evaluations: dict[str, EvaluationSummary] = Field(default_factory=dict)

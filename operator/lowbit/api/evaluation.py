@@ -8,25 +8,31 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from lowbit.api.base import DecimalString, ObjectName, Wire
+from lowbit.api.engines import Engine
+from lowbit.api.showcase import Showcase
 from lowbit.api.suites import SUITES, AnySuite, gated
 from lowbit.api.suites.base import dataset_key
 from lowbit.api.suites.dataset import EvaluationDataset
+from lowbit.api.suites.task_metrics import TASK_METRICS
 from lowbit.api.tagged import Tagged, union
 
 MAXIMA = tuple(metric.name for metric in gated() if metric.better == "Lower")
 MINIMA = tuple(metric.name for metric in gated() if metric.better == "Higher")
+NON_INFERIOR = tuple(metric.name for metric in TASK_METRICS if metric.loss is not None)
 
 
 def explained(names: tuple[str, ...]) -> str:
     """For `kubectl explain`: what each of these metrics is."""
-    return " ".join(f"{one.name}: {one.explained or one.meaning}." for one in gated() if one.name in names)
+    known = {one.name: one for one in (*TASK_METRICS, *gated())}
+    return " ".join(f"{name}: {known[name].explained or known[name].meaning}." for name in names)
 
 
 if TYPE_CHECKING:
     MaximumMetric = str
     MinimumMetric = str
+    NonInferiorMetric = str
 else:
-    MaximumMetric, MinimumMetric = Literal[MAXIMA], Literal[MINIMA]
+    MaximumMetric, MinimumMetric, NonInferiorMetric = Literal[MAXIMA], Literal[MINIMA], Literal[NON_INFERIOR]
 
 
 class MaximumThreshold(Wire):
@@ -35,6 +41,8 @@ class MaximumThreshold(Wire):
     metric: MaximumMetric = Field(description=explained(MAXIMA))
     value: DecimalString
     """The largest value that is good enough."""
+    per_class: bool = False
+    """Judge each class on its own: all must pass."""
 
 
 class MinimumThreshold(Wire):
@@ -43,6 +51,18 @@ class MinimumThreshold(Wire):
     metric: MinimumMetric = Field(description=explained(MINIMA))
     value: DecimalString
     """The smallest value that is good enough."""
+    per_class: bool = False
+    """Judge each class on its own: all must pass."""
+
+
+class NonInferiorityThreshold(Wire):
+    """Passed when the loss against the original, paired sample by sample, is at most the margin with confidence."""
+
+    metric: NonInferiorMetric = Field(description=explained(NON_INFERIOR))
+    margin: DecimalString
+    """How much worse than the original is good enough: "0.02" is two points."""
+    per_class: bool = False
+    """Judge each class on its own: all must pass."""
 
 
 class SuiteGate(Wire):
@@ -52,12 +72,17 @@ class SuiteGate(Wire):
     """Metrics that must stay at or below a value."""
     minimum: list[MinimumThreshold] = Field(default_factory=list, max_length=8)
     """Metrics that must stay at or above a value."""
+    non_inferiority: list[NonInferiorityThreshold] = Field(default_factory=list, max_length=8)
+    """Metrics that may be worse than the original's by no more than a margin."""
+    original: list[MinimumThreshold] = Field(default_factory=list, max_length=8)
+    """What the original itself must reach. A suite in which it does not proves nothing, and nothing passes."""
     confidence: DecimalString = "0.95"
     """One-sided confidence of each bound, divided over the declared candidates; from 0.8 to below 1."""
 
     def asked(self) -> list[str]:
         """Metrics that the gate has a threshold for."""
-        return [each.metric for each in self.maximum] + [each.metric for each in self.minimum]
+        absolute = [each.metric for each in self.maximum] + [each.metric for each in self.minimum]
+        return absolute + [each.metric for each in self.non_inferiority]
 
 
 class GatedSuite(Tagged):
@@ -134,13 +159,38 @@ class SpeedMeasurement(Wire):
     """Tokens generated for each request."""
 
 
+class Baseline(Wire):
+    """How the original is measured."""
+
+    engine: Engine | None = None
+    """The engine of the original alone, whole: nothing is taken over from spec.engine. For an original that needs more
+    than its candidates, such as more GPUs. It also serves the original where serving.fallback asks for that. The
+    report says that the two engines differ."""
+
+
+AttemptsPolicy = Literal["Warn", "Spend"]
+Compare = Literal["FirstPassing", "All"]
+
+
 class Evaluation(Wire):
     """How the candidate is compared with the original, in the engine that will serve it."""
 
+    compare: Compare = "FirstPassing"
+    """FirstPassing: candidates after the first that passes are neither made nor measured. All: they are, once the first
+    one serves, and status.comparison shows every candidate beside the original; which one is served does not change."""
+
     suites: list[Suite] = Field(min_length=1, max_length=16)
     """What is measured; all gates must pass."""
+    attempts: AttemptsPolicy = "Warn"
+    """What it costs to judge another manifest on the same samples: each is another chance to pass by luck. They are
+    counted across renamed suites, edited datasets and re-created models. Warn: told from the second on. Spend: the
+    error of attempt j is divided by j (j + 1), so that all attempts together err no more often than confidence says."""
     speed: SpeedMeasurement = SpeedMeasurement()
     """How speed is measured."""
+    baseline: Baseline = Baseline()
+    """How the original is measured, if otherwise than its candidates."""
+    showcase: Showcase | None = None
+    """Prompts whose answers are shown side by side in the report, and asked again once a new revision serves."""
 
 
 class ResolvedGate(Wire):
@@ -149,4 +199,6 @@ class ResolvedGate(Wire):
     suite: str
     maximum: list[MaximumThreshold]
     minimum: list[MinimumThreshold]
+    non_inferiority: list[NonInferiorityThreshold] = Field(default_factory=list)
+    original: list[MinimumThreshold] = Field(default_factory=list)
     confidence: DecimalString

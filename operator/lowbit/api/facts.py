@@ -26,6 +26,24 @@ class LinearLayer(Tolerant):
     split: Split = "Outputs"
 
 
+class Coverage(Tolerant):
+    """How many of a model's linear layers are quantized."""
+
+    quantized: int
+    linear: int
+    """All of them, in all decoder layers and experts."""
+    left: list[str] = Field(default_factory=list)
+    """Kinds that were left as they are, the most frequent first."""
+
+
+class StateHeads(Tolerant):
+    """Heads, or groups of heads, of layers with a state of fixed size. A rank holds whole ones, each as many."""
+
+    count: int
+    what: str
+    """For messages: "key heads of linear attention"."""
+
+
 class ModelFacts(Tolerant):
     """Facts that prepare read from the original. Whatever depends on the model is checked against them."""
 
@@ -48,6 +66,8 @@ class ModelFacts(Tolerant):
     attention_heads: int
     key_value_heads: int
     head_dim: int
+    state_heads: list[StateHeads] = Field(default_factory=list)
+    """Of mamba and linear attention. Empty without, and where an older Lowbit read the facts."""
     cache_values: int = 0
     """Values that one attention layer keeps for one token, before ranks share them."""
     cache_heads: int = 1
@@ -74,6 +94,8 @@ class ModelFacts(Tolerant):
     """Whether there is a chat template."""
     quantized: str | None = None
     """How its weights are quantized already ("fp8", "gptq"); None for an original."""
+    coverage: Coverage | None = None
+    """Of an artifact; None where its tensors were read by an older Lowbit, or not at all."""
     other_parts: list[str] = Field(default_factory=list)
     """Parts beside the text ("vision"): they are served, and no suite measures them."""
     left_behind: list[str] = Field(default_factory=list)

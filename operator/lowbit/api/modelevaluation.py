@@ -8,7 +8,8 @@ from pydantic import Field
 
 from lowbit.api.base import Digest, ObjectName, Tolerant, Wire
 from lowbit.api.engines import ResolvedEngine
-from lowbit.api.evaluation import ResolvedSuite, SpeedMeasurement
+from lowbit.api.evaluation import AttemptsPolicy, ResolvedGate, ResolvedSuite, SpeedMeasurement
+from lowbit.api.showcase import Showcase
 from lowbit.api.status import Condition, EngineTermination, EvaluationSummary, Failure
 
 
@@ -19,6 +20,8 @@ class EvaluationProtocol(Wire):
     tokenizer: str
     """SHA-256 (hex) over the tokenizer files and the chat template of the original."""
     speed: SpeedMeasurement
+    showcase: Showcase | None = None
+    """What both models are asked, for people to read."""
 
 
 class EvaluatedModel(Wire):
@@ -39,6 +42,16 @@ class Turn(Wire):
     """Hash of that model's engine."""
 
 
+class StoppingGate(Wire):
+    """The gate of a suite that looks at its samples several times: measuring stops at the look that decides it."""
+
+    gate: ResolvedGate
+    candidates: int = Field(ge=1)
+    """How many candidates were declared: the error is divided over them."""
+    attempts: AttemptsPolicy = "Warn"
+    """What another attempt on the same samples costs."""
+
+
 class ModelEvaluationSpec(Wire):
     """Immutable, and named by its hash."""
 
@@ -54,6 +67,8 @@ class ModelEvaluationSpec(Wire):
     """The ModelEvaluation of the original that this one is compared with; absent on a baseline."""
     turn: Turn | None = None
     """Set where only suites are measured whose two sides take turns. The candidate's own evaluation compares them."""
+    stopping: list[StoppingGate] | None = None
+    """Of a candidate's suites that look several times. Another threshold may stop at another look: it measures anew."""
 
 
 class ModelEvaluationStatus(Tolerant):
@@ -65,6 +80,8 @@ class ModelEvaluationStatus(Tolerant):
     phase: Literal["Pending", "Running", "Complete", "Failed"] = "Pending"
     engine_image_id: str | None = None
     """The engine's image as the node ran it (with its digest where it has one)."""
+    device: str | None = None
+    """Product of the devices of the engine's node; absent if it is not known."""
     summary: EvaluationSummary | None = None
     engine_last_termination: EngineTermination | None = None
     """How the engine last ended before its measurement was complete."""

@@ -8,11 +8,11 @@ from lowbit.api.base import Digest, ObjectName, OtherName, Tolerant, Wire
 from lowbit.api.calibration import ResolvedCalibration
 from lowbit.api.engine import EngineChanges
 from lowbit.api.engines import ResolvedEngine
-from lowbit.api.evaluation import ResolvedGate
+from lowbit.api.evaluation import AttemptsPolicy, ResolvedGate
 from lowbit.api.facts import ModelFacts
 from lowbit.api.modelevaluation import EvaluationProtocol
 from lowbit.api.platform import ServingContainers
-from lowbit.api.recipes import ResolvedRecipe
+from lowbit.api.recipes import ResolvedRecipe, calibrated, label
 from lowbit.api.status import ArtifactRecord, Condition, Failure, VerdictRecord
 
 
@@ -58,8 +58,12 @@ class ModelRevisionSpec(Wire):
     recipe: ResolvedRecipe
     calibration: ResolvedCalibration | None = None
     """Absent for an artifact that was made elsewhere."""
+    own_calibration: bool = False
+    """Whether the candidate has a calibration of its own, in place of the model's."""
     protocol: EvaluationProtocol
     gates: list[ResolvedGate]
+    attempts: AttemptsPolicy = "Warn"
+    """What another attempt on the same samples costs."""
     engine: ResolvedEngine
     """The engine in which the candidate is judged and served."""
     engine_changes: EngineChanges | None = None
@@ -70,6 +74,12 @@ class ModelRevisionSpec(Wire):
     platform: RevisionPlatform = RevisionPlatform()
     artifact_hash: str
     """Hash of source, recipe and calibration: equal hashes share one artifact."""
+
+    @property
+    def label(self) -> str:
+        """Short name of the candidate: "gptq-int4-g64 with --kv-cache-dtype=fp8 on tickets and general"."""
+        names = [each.name for each in self.calibration.datasets] if self.calibration and self.own_calibration else []
+        return calibrated(label(self.recipe, self.engine_changes), names)
 
     @property
     def original_engine(self) -> ResolvedEngine:

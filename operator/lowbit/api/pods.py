@@ -80,7 +80,8 @@ class Jobs(Wire):
     """How the Jobs of each stage run."""
 
     prepare: JobOptions = JobOptions()
-    """Copies source and datasets into the store and checks them. Never asks for a GPU."""
+    """Copies source and datasets into the store and checks them; and asks what serves the prompts of the showcase.
+    Never asks for a GPU."""
     quantize: QuantizeOptions = QuantizeOptions()
     """Makes the artifact."""
     evaluate: JobOptions = JobOptions()

@@ -6,14 +6,26 @@ from pydantic import Field
 
 from lowbit.api.base import ObjectName, Tolerant, Wire
 from lowbit.api.calibration import Calibration
-from lowbit.api.engines import Engine, default_engine
+from lowbit.api.engines import Engine, default_engine, field_path
 from lowbit.api.evaluation import Evaluation
 from lowbit.api.pods import Jobs
 from lowbit.api.recipes import RECIPES, Recipe
 from lowbit.api.references import Source
 from lowbit.api.serving import Serving
-from lowbit.api.status import ArtifactRecord, Condition, EvaluationSummary, Failure, Progress, Stage, VerdictRecord
+from lowbit.api.showcase import ServedShowcase
+from lowbit.api.status import (
+    ArtifactRecord,
+    ComparedModel,
+    Condition,
+    EvaluationSummary,
+    Failure,
+    Progress,
+    RunningEngines,
+    Stage,
+    VerdictRecord,
+)
 
+BASELINE_ENGINE = "spec.evaluation.baseline.engine"
 CALIBRATED = " and ".join(kind.name for kind in RECIPES if kind.calibrated)
 
 
@@ -27,7 +39,8 @@ class QuantizedModelSpec(Wire):
     candidates: list[Recipe] = Field(min_length=1, max_length=8)
     """Recipes in order of preference: the first that passes its gate is served."""
     calibration: Calibration | None = Field(
-        default=None, description=f"Texts for quantizers that need them; required by {CALIBRATED}."
+        default=None,
+        description=f"Texts for quantizers that need them; required by {CALIBRATED}, unless the candidate has its own.",
     )
     evaluation: Evaluation
     """How a candidate is compared with the original, and what it must show."""
@@ -37,6 +50,26 @@ class QuantizedModelSpec(Wire):
     """How it is served. Without it Lowbit quantizes and gates, and Ready means passed."""
     jobs: Jobs = Jobs()
     """How the Jobs run."""
+
+    @property
+    def original_engine(self) -> Engine:
+        """The engine of the original."""
+        return self.evaluation.baseline.engine or self.engine
+
+    @property
+    def original_field(self) -> str:
+        """Path of the original's engine in the manifest: spec.engine.vllm, or spec.evaluation.baseline.engine.vllm."""
+        own = self.evaluation.baseline.engine
+        return field_path(self.engine) if own is None else field_path(own, BASELINE_ENGINE)
+
+    def calibration_of(self, candidate: int) -> Calibration | None:
+        """What a candidate is calibrated on: its own texts, or the model's."""
+        return self.candidates[candidate].calibration or self.calibration
+
+    def calibrations(self) -> dict[int | None, Calibration]:
+        """Every calibration: the model's under None, and candidates' own under their indexes."""
+        own = {index: each.calibration for index, each in enumerate(self.candidates)}
+        return {index: each for index, each in [(None, self.calibration), *own.items()] if each is not None}
 
 
 class RevisionSummary(Tolerant):
@@ -56,7 +89,7 @@ class QuantizedModelStatus(Tolerant):
 
     observed_generation: int = 0
     conditions: list[Condition] = Field(default_factory=list)
-    """Available, Ready; Reconciling and Stalled only while they hold."""
+    """Available, Ready; Reconciling and Stalled only while they hold; Compared only with evaluation.compare: All."""
     stage: Stage = "Pending"
     reason: str | None = None
     """Reason of the Ready condition, for kubectl get."""
@@ -71,6 +104,12 @@ class QuantizedModelStatus(Tolerant):
     """The last verdict."""
     evaluation: EvaluationSummary | None = None
     """The measurements behind the last verdict."""
+    running: RunningEngines | None = None
+    """How the engines run that serve. The verdict holds for those that run as the judged one did."""
+    comparison: list[ComparedModel] | None = None
+    """The original and each candidate, with evaluation.compare: All."""
+    showcase: ServedShowcase | None = None
+    """What serves, asked the prompts of evaluation.showcase through the guard, after its rollout."""
     endpoint: str | None = None
     """URL of the OpenAI-compatible API inside the cluster."""
     replicas: int = 0

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from lowbit.api.base import Wire
 from lowbit.api.documents import (
+    AskDocument,
+    AskResult,
     EvaluateDocument,
     EvaluateResult,
     FetchDocument,
@@ -25,7 +27,7 @@ class StageKind:
     """One stage."""
 
     name: str
-    """Its name in documents, labels, results and spec.jobs."""
+    """Its name in documents, labels and results; and in spec.jobs, unless it has no options of its own."""
     document: type[StageDocument]
     """Input of its worker."""
     result: type[Wire]
@@ -34,16 +36,19 @@ class StageKind:
     """Its name in a failure: Prepare."""
     status: Stage
     """Stage of the QuantizedModel meanwhile."""
+    options: str = ""
+    """The stage in spec.jobs with whose options it runs; by default itself."""
 
     @property
     def field(self) -> str:
         """Path of its Job's options in the manifest."""
-        return f"spec.jobs.{self.name}"
+        return f"spec.jobs.{self.options or self.name}"
 
 
 PREPARE = StageKind("prepare", PrepareDocument, PrepareResult, "Prepare", "Preparing")
 QUANTIZE = StageKind("quantize", QuantizeDocument, QuantizeResult, "Quantize", "Quantizing")
 EVALUATE = StageKind("evaluate", EvaluateDocument, EvaluateResult, "Evaluate", "Evaluating")
+ASK = StageKind("ask", AskDocument, AskResult, "Serve", "Serving", options="prepare")
 FETCH = StageKind("fetch", FetchDocument, FetchResult, "Serve", "RollingOut")
 
-STAGES: Registry[StageKind] = Registry("stage", PREPARE, QUANTIZE, EVALUATE, FETCH)
+STAGES: Registry[StageKind] = Registry("stage", PREPARE, QUANTIZE, EVALUATE, ASK, FETCH)

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from lowbit.api.base import Tolerant
+from lowbit.api.facts import Coverage
 
 ConditionStatus = Literal["True", "False", "Unknown"]
 Stage = Literal[
@@ -24,6 +25,7 @@ Stage = Literal[
 """Stages of a QuantizedModel, in order. Passed is the last one without serving."""
 Verdict = Literal["Passed", "Failed", "Inconclusive"]
 Basis = Literal["Thresholds", "NonInferiority"]
+SliceKind = Literal["Class", "Task", "Category", "Length", "Turns"]
 
 
 class Condition(Tolerant):
@@ -92,6 +94,16 @@ class PairedCounts(Tolerant):
     neither: int
 
 
+class ClassCounts(Tolerant):
+    """What each of two models said of one class, by what is true. In both fields "said" is: said that it is of the
+    class. From the eight counts follow precision, recall, F1 and specificity of both models, and their differences."""
+
+    of_class: PairedCounts
+    """Units that are of the class: who said so is right."""
+    others: PairedCounts
+    """Units that are not: who said so is wrong."""
+
+
 class Quantiles(Tolerant):
     """A value with quantiles of its bootstrap distribution, on its metric's scale."""
 
@@ -103,18 +115,30 @@ class Quantiles(Tolerant):
 
 
 class Measurement(Tolerant):
-    """One measured number of a suite, with the statistics that the gate needs: one of mean, pairs and quantiles."""
+    """One measured number of a suite, with the statistics that the gate needs: one of mean, pairs, classes, successes
+    and quantiles."""
 
     suite: str
     metric: str
     slice: str | None = None
     """A class, a task or a length bucket; absent for the whole suite."""
+    slice_kind: SliceKind | None = None
+    """What the slice is one of."""
     count: int
     """Independent units behind it (texts, not tokens)."""
     not_finite: int = 0
     """Numbers behind it that are NaN or infinite. Any makes the suite Failed."""
     mean: MeanStatistics | None = None
     pairs: PairedCounts | None = None
+    classes: ClassCounts | None = None
+    successes: int | None = None
+    """Of one model alone: units that it got right, of `count`."""
+    chance: str | None = None
+    """With pairs: the share that guessing gets right."""
+    look: int = 1
+    """Which of several looks at the samples this is, from 1."""
+    looks: int = 1
+    """How many looks were fixed before the first one."""
     quantiles: Quantiles | None = None
 
     @property
@@ -122,6 +146,8 @@ class Measurement(Tolerant):
         """The value on the metric's scale; None where there is none."""
         if self.pairs is not None:
             return (self.pairs.original_only - self.pairs.candidate_only) / max(self.count, 1)
+        if self.successes is not None:
+            return self.successes / max(self.count, 1)
         told = self.mean or self.quantiles
         return float(told.value) if told is not None else None
 
@@ -131,12 +157,20 @@ class GateCheck(Tolerant):
 
     suite: str
     metric: str
-    bound: Literal["Maximum", "Minimum"]
+    slice: str | None = None
+    """The class or task that is judged; absent for the whole suite."""
+    bound: Literal["Maximum", "Minimum", "NonInferiority"]
     threshold: str
+    """With NonInferiority the margin: how much worse than the original is good enough."""
     value: str
+    """With NonInferiority the loss: the original's value less the candidate's."""
     lower: str
     upper: str
+    count: int | None = None
+    """Independent units behind it."""
     verdict: Verdict
+    message: str | None = None
+    """The same as a sentence."""
 
 
 class VerdictRecord(Tolerant):
@@ -149,8 +183,10 @@ class VerdictRecord(Tolerant):
     confidence: str
     """One-sided confidence of each bound after dividing over the declared candidates."""
     attempts: int
-    """Revisions that were judged on the same evaluation data so far, this one included."""
+    """Which manifest it was of those that were judged on the same samples, from 1."""
     checks: list[GateCheck]
+    implausible: list[str] = Field(default_factory=list)
+    """What cannot be believed of the results. While there is anything, nothing passes."""
     time: str
 
 
@@ -164,6 +200,8 @@ class ArtifactRecord(Tolerant):
     """Size of the original's weights."""
     ratio: str
     """source_bytes / bytes."""
+    coverage: Coverage | None = None
+    """Which of its layers are quantized; absent if it is not known."""
 
 
 class SpeedSummary(Tolerant):
@@ -174,6 +212,31 @@ class SpeedSummary(Tolerant):
     """Generated tokens per second over all requests."""
     time_to_first_token_seconds: str
     """Median."""
+
+
+class EngineRuntime(Tolerant):
+    """How an engine ran. What is unknown is left out."""
+
+    image: str | None = None
+    """Its image as the node ran it (with its digest where it has one)."""
+    device: str | None = None
+    """Product of the node's devices."""
+    kernels: list[str] = Field(default_factory=list)
+    """Kernels of quantized layers that its log names."""
+
+
+class RunningEngine(EngineRuntime):
+    """How engines of one kind run that serve."""
+
+    nodes: list[str] = Field(default_factory=list)
+    """Nodes that they run on."""
+
+
+class RunningEngines(Tolerant):
+    """All engines that serve a revision."""
+
+    revision: str
+    engines: list[RunningEngine] = Field(default_factory=list)
 
 
 class EngineTermination(Tolerant):
@@ -193,8 +256,42 @@ class EngineTermination(Tolerant):
     """The last lines of its log."""
 
 
+class ComparedModel(Tolerant):
+    """The original or one candidate, in a comparison of all of them."""
+
+    name: str
+    """original, or the short name of the recipe: gptq-int4-g64."""
+    candidate: int | None = None
+    """Index in spec.candidates; absent for the original."""
+    revision: str | None = None
+    """Name of the candidate's ModelRevision."""
+    evaluation: str | None = None
+    """Name of the ModelEvaluation."""
+    bytes: int | None = None
+    """Size of its files (of the original: of its weights); absent until it is known."""
+    ratio: str | None = None
+    """Size of the original's weights / bytes."""
+    verdict: Verdict | None = None
+    failure: str | None = None
+    """Reason for which it could be neither made nor measured."""
+    decided_by: GateCheck | None = None
+    """The threshold that decided: the closest call of a Passed, else the one farthest from passing."""
+    speed: list[SpeedSummary] = Field(default_factory=list)
+
+
 SHOWN_MEASUREMENTS = 80
 """16 suites of five metrics."""
+
+
+class CountedAttempt(Tolerant):
+    """Which attempt on the same samples an evaluation was, as the store has counted it."""
+
+    ordinal: int
+    """From 1. The candidates of one manifest are one attempt."""
+    input_hash: str
+    """The manifest that it was counted for: its revisions' input hash."""
+    before: list[str] = Field(default_factory=list)
+    """The latest evaluations of earlier attempts."""
 
 
 class EvaluationSummary(Tolerant):
@@ -209,6 +306,10 @@ class EvaluationSummary(Tolerant):
     """SHA-256 of report.html in the store."""
     report_path: str | None = None
     """Path of report.html below the store's root."""
+    attempt: CountedAttempt | None = None
+    """Which attempt on the same samples it was. Of a candidate only."""
+    report_json_digest: str | None = None
+    """SHA-256 of report.json beside it."""
 
     def brief(self) -> EvaluationSummary:
         """The summary without slices, with at most SHOWN_MEASUREMENTS rows. The ModelEvaluation has them all."""

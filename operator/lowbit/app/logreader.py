@@ -1,12 +1,14 @@
-"""Reads logs in the background: a worker's progress, at intervals; why an engine has ended, once."""
+"""Reads logs in the background: a worker's progress, at intervals; how an engine runs or why it has ended, once."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
 
+from lowbit.api.enginelog import kernels_in
 from lowbit.api.logged import LINE_LIMIT
 from lowbit.app.logs import about
+from lowbit.app.nodereader import NodeReader
 from lowbit.app.reads import Reads
 from lowbit.decide.engines import ENGINE
 from lowbit.kube.client import Kube
@@ -14,8 +16,8 @@ from lowbit.kube.errors import KubeError
 from lowbit.observe.cache import Cache
 from lowbit.observe.keys import Key
 from lowbit.observe.views import last_progress, read_engine_log, read_result
-from lowbit.state.plan import ReadLog, ReadResult
-from lowbit.state.snapshot import ContainerState, EngineLog, JobView, ResultRead
+from lowbit.state.plan import ReadLog, ReadResult, ReadStart
+from lowbit.state.snapshot import ContainerState, EngineLog, EngineStart, JobView, ResultRead
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +44,7 @@ class LogReader:
         self._cache = cache
         self._now = now
         self._interval = interval
+        self._nodes = NodeReader(kube)
         self._reads = Reads(touch)
         """By kind, namespace and name of the object whose log is read."""
 
@@ -58,17 +61,14 @@ class LogReader:
                 continue
             self._reads.start(("Job", namespace, name), self._read(namespace, name, pod.meta.name))
 
-    def ask_once(self, namespace: str, logs: Iterable[ReadLog | ReadResult]) -> None:
-        """Read the logs of engines that have ended, and of workers that left a result there.
+    def ask_once(self, namespace: str, logs: Iterable[ReadLog | ReadResult | ReadStart]) -> None:
+        """Read the logs of engines that run or have ended, and of workers that left a result there.
 
         A log that cannot be read is recorded as unread. Of a result the plan asks again.
         """
         for log in logs:
             if ("Pod", namespace, log.pod) not in self._reads:
-                read = (
-                    self._read_engine(namespace, log) if isinstance(log, ReadLog) else self._read_result(namespace, log)
-                )
-                self._reads.start(("Pod", namespace, log.pod), read)
+                self._reads.start(("Pod", namespace, log.pod), self._read_once(namespace, log))
 
     def stop(self) -> None:
         """Cancel the running reads."""
@@ -93,6 +93,26 @@ class LogReader:
             logger.info("an engine's log was not read: %s", error.message, extra=about(Key(namespace, log.pod, "Pod")))
             found = EngineLog(log.ends, unread=error.message)
         return self._cache.put_engine_log(namespace, log.pod, found)
+
+    async def _read_once(self, namespace: str, log: ReadLog | ReadResult | ReadStart) -> Iterable[Key]:
+        match log:
+            case ReadStart():
+                return await self._read_start(namespace, log)
+            case ReadLog():
+                return await self._read_engine(namespace, log)
+            case ReadResult():
+                return await self._read_result(namespace, log)
+
+    async def _read_start(self, namespace: str, wanted: ReadStart) -> Iterable[Key]:
+        kernels: list[str] = []
+        try:
+            kernels = kernels_in(await self._kube.pod_log(namespace, wanted.pod, ENGINE, None, ENGINE_LIMIT_BYTES))
+        except KubeError as error:
+            key = Key(namespace, wanted.pod, "Pod")
+            logger.info("the beginning of an engine's log was not read: %s", error.message, extra=about(key))
+        device = await self._nodes.product(wanted.node) if wanted.node is not None else None
+        start = EngineStart(wanted.uid, tuple(kernels), device)
+        return self._cache.put_engine_start(namespace, wanted.pod, start)
 
     async def _read_result(self, namespace: str, wanted: ReadResult) -> Iterable[Key]:
         lines = wanted.logged.parts + AFTER_LINES

@@ -17,7 +17,8 @@ from lowbit.app.metrics import Metrics
 from lowbit.app.queue import WorkQueue
 from lowbit.decide.refused import refused
 from lowbit.decide.store import Claim, decide_store
-from lowbit.effects.execute import Outcome, Sends, execute
+from lowbit.effects.execute import Outcome, execute
+from lowbit.effects.parts import Sends
 from lowbit.kube.client import Kube
 from lowbit.kube.errors import Forbidden, Invalid, KubeError, NotFound, TooManyRequests
 from lowbit.observe.cache import Cache

@@ -10,6 +10,7 @@ from lowbit.architecture import mixers
 from lowbit.architecture.config import ModelConfig, read_config
 from lowbit.architecture.expected import dense_width, expected_layers, expected_parameters
 from lowbit.architecture.layers import caching_layers, experts, window
+from lowbit.architecture.layers import mixers as layer_mixers
 from lowbit.architecture.positions import count_positions
 
 DTYPES = {"bfloat16", "float16", "float32"}
@@ -34,6 +35,7 @@ def shape_facts(config: ModelConfig) -> dict[str, Any]:
         "head_dim": mixers.head_dim(config),
         "cache_values": mixers.cache_values(config),
         "cache_heads": 1 if mixers.latent(config) else mixers.key_value_heads(config),
+        "state_heads": mixers.state_heads(config) if {"State", "Hybrid"} & set(layer_mixers(config)) else [],
         "experts": experts(config),
         "vocab_size": int(text.vocab_size),
         "max_position_embeddings": positions.longest,

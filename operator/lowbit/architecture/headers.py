@@ -41,7 +41,7 @@ def linear_layers(tensors: Iterable[Named], model_type: str, hidden: int, layers
     """
     found: Counter[tuple[str, int, int]] = Counter()
     for tensor in tensors:
-        kind = _kind(tensor, layers)
+        kind = layer_kind(tensor.name, layers)
         if kind is None:
             continue
         if len(tensor.shape) == 2:
@@ -64,9 +64,9 @@ def split_of(name: str) -> Split:
     return "None" if last in SPLIT_BY_NONE else "Outputs"
 
 
-def _kind(tensor: Named, layers: int) -> str | None:
-    """Name without numbers; None for what is no linear layer of a decoder layer."""
-    match = LAYER.fullmatch(tensor.name)
+def layer_kind(tensor: str, layers: int) -> str | None:
+    """A tensor's name without numbers; None for what is no linear layer of a decoder layer."""
+    match = LAYER.fullmatch(tensor)
     if match is None or int(match["number"]) >= layers or OTHER_PARTS.search(match["before"]):
         return None
     kind = EXPERT_NUMBER.sub("", match["name"].removesuffix(".weight"))

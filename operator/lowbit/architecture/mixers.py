@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lowbit.api.facts import LinearLayer
+from lowbit.api.facts import LinearLayer, StateHeads
 from lowbit.architecture.config import ModelConfig
 
 
@@ -89,6 +89,22 @@ def state(config: ModelConfig, count: int) -> list[LinearLayer] | None:
     if config.get("mamba_num_heads", "mamba_n_heads"):
         return mamba2(config, count)
     return None
+
+
+def state_heads(config: ModelConfig) -> list[StateHeads]:
+    """What ranks share evenly in layers with a state, as vLLM does (mamba_mixer2.py, gdn/). Mamba 1 has no heads."""
+    if config.get("linear_num_value_heads"):
+        return [
+            StateHeads(count=int(config.text.linear_num_key_heads), what="key heads of linear attention"),
+            StateHeads(count=int(config.text.linear_num_value_heads), what="value heads of linear attention"),
+        ]
+    number = config.get("mamba_num_heads", "mamba_n_heads", "n_mamba_heads")
+    if config.get("mamba_dt_rank") or not number:
+        return []
+    found = [StateHeads(count=int(number), what="mamba heads")]
+    groups = int(config.get("mamba_n_groups", "n_groups", "mamba_ngroups", default=1))
+    # Every rank holds a copy of a single group.
+    return [*found, StateHeads(count=groups, what="groups of mamba heads")] if groups > 1 else found
 
 
 def gated_delta(config: ModelConfig, count: int) -> list[LinearLayer]:

@@ -11,22 +11,32 @@ from typing import Any, TextIO, get_args
 import yaml
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 
 from lowbit.api.calibration import Calibration, DatasetFormat
 from lowbit.api.facts import ModelFacts
 from lowbit.api.platform import Platform
-from lowbit.api.quantizedmodel import QuantizedModel
+from lowbit.api.quantizedmodel import QuantizedModel, QuantizedModelStatus
 from lowbit.api.refusal import RefusalError
+from lowbit.api.status import Measurement
+from lowbit.cli import report
 from lowbit.cli.calibration import Wanted, look
 from lowbit.cli.facts import UnreadableConfigError, read_facts
+from lowbit.cli.locate import NoReportError
 from lowbit.cli.plan import plan
-from lowbit.cli.show import show_calibration, show_plan, show_problems
+from lowbit.cli.power import UnreadablePilotError, read_pilot, show_power
+from lowbit.cli.show import show_calibration, show_comparison, show_plan, show_problems
+from lowbit.gate.counts import check_counts
+from lowbit.gate.sizes import sizes
+from lowbit.report import json_schema
 from lowbit.schema import crd
 from lowbit.schema import reference as crd_reference
 from lowbit.schema.check import WRITTEN_BY_PEOPLE, check_manifest
 
 PROBLEMS = 1
 UNREADABLE = 2
+PILOT = "an earlier evaluation (result.json of the store): its variation is assumed instead of a default"
+INTERRUPTED = 130
 
 
 class UnreadableError(Exception):
@@ -40,16 +50,19 @@ def main(arguments: Sequence[str] | None = None, out: TextIO | None = None) -> i
     console = Console(file=file, width=None if file.isatty() else 160)
     try:
         code: int = parsed.run(parsed, console)
-    except (UnreadableError, UnreadableConfigError) as error:
+    except (UnreadableError, UnreadableConfigError, UnreadablePilotError, NoReportError) as error:
         console.print(f"lowbit: {error}", style="red", soft_wrap=True, markup=False, highlight=False)
         return UNREADABLE
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return code
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser(
-        prog="lowbit", description="Plans of quantized models and their calibration texts, without a cluster."
+        prog="lowbit",
+        description="Plans of quantized models and their calibration texts, without a cluster, and their reports.",
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     planned = commands.add_parser("plan", help="say what is wrong with a manifest, or what would be made of it")
@@ -58,9 +71,17 @@ def parser() -> argparse.ArgumentParser:
     planned.add_argument("--platform", type=Path, help="the platform's settings, as the operator gets them (YAML)")
     planned.set_defaults(run=run_plan)
     add_calibration(commands.add_parser("calibration", help="show the texts that a quantizer would be calibrated on"))
+    powers = commands.add_parser("power", help="say how many samples the gates of a manifest need")
+    powers.add_argument("file", type=Path, metavar="FILE", help="YAML with one or more manifests; - is standard input")
+    powers.add_argument("--pilot", type=Path, metavar="REPORT", help=PILOT)
+    powers.set_defaults(run=run_power)
+    shown = commands.add_parser("show", help="print the comparison of all candidates as a table")
+    shown.add_argument("file", type=Path, metavar="FILE", help="kubectl get quantizedmodel NAME -o yaml; - is stdin")
+    shown.set_defaults(run=run_show)
+    report.add_to(commands)
     for name, about, pages in (
         ("crds", "write the CustomResourceDefinitions", crd.files),
-        ("reference", "write the reference in Markdown", crd_reference.files),
+        ("reference", "write the reference in Markdown", reference_files),
     ):
         written = commands.add_parser(name, help=about)
         written.add_argument("folder", type=Path)
@@ -109,6 +130,11 @@ def problem_row(error: RefusalError) -> tuple[str, str, str]:
     return error.refusal.reason, error.refusal.message, error.refusal.action
 
 
+def reference_files() -> Mapping[str, str]:
+    """Pages of the kinds, and the schema of report.json."""
+    return {**crd_reference.files(), **json_schema.files()}
+
+
 def run_write(parsed: argparse.Namespace, console: Console) -> int:
     """Write generated files into a folder."""
     parsed.folder.mkdir(parents=True, exist_ok=True)
@@ -130,6 +156,26 @@ def run_plan(parsed: argparse.Namespace, console: Console) -> int:
     return max(plan_one(manifest, platform, facts, console) for manifest in manifests)
 
 
+def run_show(parsed: argparse.Namespace, console: Console) -> int:
+    """Print what every QuantizedModel of a file has compared."""
+    listed = [item for one in documents(parsed.file) for item in one.get("items", [one])]
+    models = [one for one in listed if isinstance(one, dict) and one.get("kind") == "QuantizedModel"]
+    if not models:
+        raise UnreadableError(f"{parsed.file} holds no QuantizedModel: write kubectl get quantizedmodel NAME -o yaml")
+    for model in models:
+        name = str(model.get("metadata", {}).get("name", ""))
+        try:
+            rows = QuantizedModelStatus.model_validate(model.get("status") or {}).comparison
+        except ValidationError as error:
+            raise UnreadableError(f"the status of {name} cannot be read: {error}") from error
+        if rows:
+            show_comparison(console, name, rows)
+        else:
+            nothing = f"QuantizedModel {name} has compared nothing yet: evaluation.compare: All asks for it"
+            console.print(nothing, markup=False, highlight=False)
+    return 0
+
+
 def plan_one(manifest: Mapping[str, Any], platform: Platform, facts: ModelFacts | None, console: Console) -> int:
     """Check and plan one manifest."""
     checked = check_manifest(manifest, platform)
@@ -147,6 +193,31 @@ def plan_one(manifest: Mapping[str, Any], platform: Platform, facts: ModelFacts 
         return PROBLEMS
     show_plan(console, report)
     return 0
+
+
+def run_power(parsed: argparse.Namespace, console: Console) -> int:
+    """Compute what the gates of every QuantizedModel of a file need."""
+    pilot = read_pilot(parsed.pilot) if parsed.pilot else []
+    manifests = [one for one in documents(parsed.file) if one.get("kind") == "QuantizedModel"]
+    if not manifests:
+        raise UnreadableError(f"{parsed.file} holds no QuantizedModel: give a file that does")
+    return max(power_of_one(manifest, pilot, console) for manifest in manifests)
+
+
+def power_of_one(manifest: Mapping[str, Any], pilot: Sequence[Measurement], console: Console) -> int:
+    """The tables of one manifest; a problem if its gates can pass nothing for want of samples."""
+    checked = check_manifest(manifest, Platform())
+    title = f"QuantizedModel {checked.name}"
+    if not isinstance(checked.body, QuantizedModel):
+        show_problems(console, f"{title} would be refused", [(f.field, f.message, "") for f in checked.findings])
+        return PROBLEMS
+    spec = checked.body.spec
+    found, problems = sizes(spec, pilot), check_counts(spec)
+    console.print(f"[bold]{escape(title)}[/]: samples that its gates need")
+    show_power(console, found)
+    if problems:
+        show_problems(console, f"{title} can pass nothing", [(p.field, p.message, p.action) for p in problems])
+    return PROBLEMS if problems or any(row.cannot_pass for row in found.rows) else 0
 
 
 def documents(path: Path) -> list[dict[str, Any]]:

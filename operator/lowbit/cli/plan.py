@@ -14,10 +14,11 @@ from lowbit.api.pods import JobOptions
 from lowbit.api.problem import Problem
 from lowbit.api.quantity import human, quantity
 from lowbit.api.quantizedmodel import QuantizedModelSpec
-from lowbit.api.recipes import Recipe, changed, recipe_of
+from lowbit.api.recipes import Recipe, calibrated, changed, recipe_of
 from lowbit.architecture.support import check_support
 from lowbit.desired.topology import topology_of
 from lowbit.gate.counts import check_counts
+from lowbit.gate.sizes import Sizes, sizes
 from lowbit.naming.names import input_hash, prepare_job_name
 from lowbit.resolve.checks import check_allowed, check_model, check_quantized, fitting_of
 from lowbit.resolve.freeze import resolve_engine
@@ -85,6 +86,8 @@ class PlanReport:
     serving: str
     gpus_at_once: int
     not_checked: tuple[str, ...]
+    sizes: Sizes
+    """What its gates need."""
     notes: tuple[str, ...] = field(default=())
 
 
@@ -100,10 +103,17 @@ def plan(name: str, spec: QuantizedModelSpec, platform: Platform, facts: ModelFa
         revisions=tuple(planned_revision(i, c, spec, facts) for i, c in enumerate(spec.candidates)),
         jobs=jobs,
         serving=f"{replicas} x {engine_gpus(engine) or 'no'} GPU" if spec.serving else "nothing: Ready means passed",
-        gpus_at_once=max([serving_gpus, *(job.gpus for job in jobs)]),
+        gpus_at_once=at_once(spec, serving_gpus, max(job.gpus for job in jobs)),
         not_checked=(() if facts else NOT_CHECKED_WITHOUT_CONFIG) + NEVER_CHECKED,
+        sizes=sizes(spec),
         notes=notes(spec, facts),
     )
+
+
+def at_once(spec: QuantizedModelSpec, serving: int, job: int) -> int:
+    """GPUs that are in use together: a comparison's Jobs run beside what serves."""
+    beside = spec.evaluation.compare == "All" and len(spec.candidates) > 1
+    return serving + job if beside else max(serving, job)
 
 
 def problems(spec: QuantizedModelSpec, platform: Platform, facts: ModelFacts | None) -> tuple[Problem, ...]:
@@ -126,22 +136,27 @@ def gpus(device: Device, count: int) -> int:
     return count if device == "GPU" else 0
 
 
-def when(index: int) -> str:
-    return "first" if index == 0 else f"when candidate {index - 1} has not passed"
+def when(index: int, spec: QuantizedModelSpec) -> str:
+    if index == 0:
+        return "first"
+    if spec.evaluation.compare == "All":
+        return f"after candidate {index - 1}; beside serving, once one has passed"
+    return f"when candidate {index - 1} has not passed"
 
 
 def planned_revision(index: int, recipe: Recipe, spec: QuantizedModelSpec, facts: ModelFacts | None) -> PlannedRevision:
     """One candidate with its label and sizes, as far as they are known."""
     kind, member = recipe_of(recipe)
     fitting = fitting_of(spec, facts) if facts is not None else None
-    label = changed(kind.draft_label(member, fitting), recipe.engine)
+    own = [each.name for each in recipe.calibration.datasets] if recipe.calibration is not None else []
+    label = calibrated(changed(kind.draft_label(member, fitting), recipe.engine), own)
     artifact = kind.artifact_bytes(member, fitting) if fitting is not None else None
     if facts is None or fitting is None or artifact is None:
-        return PlannedRevision(index, label, when(index))
+        return PlannedRevision(index, label, when(index, spec))
     ranks = fitting.tensor_parallel_size
     tokens = facts.length(engine_of(spec.engine)[1].max_model_len)
     size = Estimate(artifact, needed(facts, artifact, ranks, tokens), cache_bytes(facts, ranks, PER_TOKENS))
-    return PlannedRevision(index, label, when(index), size, round(facts.weight_bytes / artifact, 2))
+    return PlannedRevision(index, label, when(index, spec), size, round(facts.weight_bytes / artifact, 2))
 
 
 def planned_jobs(name: str, spec: QuantizedModelSpec, platform: Platform) -> tuple[PlannedJob, ...]:
@@ -151,19 +166,32 @@ def planned_jobs(name: str, spec: QuantizedModelSpec, platform: Platform) -> tup
     prepare = Takes("first", 0, platform.operator_image)
     jobs = [job("prepare", prepare_job_name(name, input_hash(spec)), options.prepare, prepare)]
     for index, candidate in enumerate(spec.candidates):
-        made_before = any(other.member() == candidate.member() for other in spec.candidates[:index])
+        made_before = any(_same_artifact(other, candidate) for other in spec.candidates[:index])
         if recipe_of(candidate)[0].made_here and not made_before:
-            quantize = Takes(when(index), gpus(options.quantize.device, 1), platform.worker_image)
+            quantize = Takes(when(index, spec), gpus(options.quantize.device, 1), platform.worker_image)
             jobs.append(job("quantize", "quantize-<hash>", options.quantize, quantize))
         resolved = resolve_engine(spec.engine, platform, candidate.engine)
-        engine = Takes(when(index), engine_gpus(resolved), resolved_engine(resolved)[1].image)
-        before = ["baseline"] if index == 0 else []
+        engine = Takes(when(index, spec), engine_gpus(resolved), resolved_engine(resolved)[1].image)
+        if index == 0:
+            jobs.append(baseline_job(spec, platform))
         in_turn = ["turn"] * 2 * max(map(planned_starts, spec.evaluation.suites))
         jobs += [
             job("evaluate", f"{evaluation}-<hash>", options.evaluate, engine, memory)
-            for evaluation in (*before, *in_turn, "eval")
+            for evaluation in (*in_turn, "eval")
         ]
     return tuple(jobs)
+
+
+def baseline_job(spec: QuantizedModelSpec, platform: Platform) -> PlannedJob:
+    """The Job that measures the original, in its own engine where it has one."""
+    resolved = resolve_engine(spec.original_engine, platform)
+    takes = Takes(when(0, spec), engine_gpus(resolved), resolved_engine(resolved)[1].image)
+    memory = engine_of(spec.original_engine)[1].resources.limits.get("memory")
+    return job("evaluate", "baseline-<hash>", spec.jobs.evaluate, takes, memory)
+
+
+def _same_artifact(one: Recipe, other: Recipe) -> bool:
+    return one.member() == other.member() and one.calibration == other.calibration
 
 
 def planned_starts(suite: Suite) -> int:
@@ -192,7 +220,7 @@ def notes(spec: QuantizedModelSpec, facts: ModelFacts | None) -> tuple[str, ...]
     found = ["Jobs whose result the store already holds are not made; the baseline is shared by all that ask for it."]
     if facts is None:
         return tuple(found)
-    if spec.calibration and any(recipe_of(candidate)[0].calibrated for candidate in spec.candidates):
+    if spec.calibrations() and any(recipe_of(candidate)[0].calibrated for candidate in spec.candidates):
         found.append(host_memory(spec, facts))
     if not facts.linear:
         found.append(f"Sizes are not known from the configuration of a {facts.model_type}: prepare reads the tensors.")

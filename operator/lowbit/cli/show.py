@@ -10,8 +10,10 @@ from rich.table import Table
 
 from lowbit.api.quantity import human
 from lowbit.api.refusal import cut
+from lowbit.api.status import ComparedModel, GateCheck
 from lowbit.cli.calibration import CalibrationReport
 from lowbit.cli.plan import PlannedJob, PlannedRevision, PlanReport
+from lowbit.cli.power import show_power
 
 
 def show_problems(console: Console, title: str, rows: Iterable[tuple[str, str, str]]) -> None:
@@ -28,6 +30,7 @@ def show_plan(console: Console, report: PlanReport) -> None:
     console.print(f"[bold green]QuantizedModel {escape(report.name)}[/]: what would be made")
     console.print(revisions(report))
     console.print(jobs(report.jobs))
+    show_power(console, report.sizes)
     console.print(f"Serving: {report.serving}. GPUs at most at once: {report.gpus_at_once}.", highlight=False)
     for note in report.notes:
         console.print(note, highlight=False)
@@ -89,3 +92,26 @@ def jobs(planned: Iterable[PlannedJob]) -> Table:
         hours = f"{job.deadline_seconds / 3600:g} h"
         table.add_row(job.stage, job.name, job.when, str(job.gpus), job.memory_limit or "none", hours, job.image)
     return table
+
+
+def show_comparison(console: Console, name: str, rows: Iterable[ComparedModel]) -> None:
+    """The original and each candidate: size, verdict with what decided, speed."""
+    table = Table(title=f"QuantizedModel {escape(name)}: all candidates", title_justify="left")
+    for column in ("", "Size", "Ratio", "Verdict", "Decided by", "Bounds", "Tokens/s"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        size = human(row.bytes) if row.bytes is not None else "?"
+        verdict = row.verdict or (f"not measured: {row.failure}" if row.failure else "")
+        speed = ", ".join(f"{one.tokens_per_second} ({one.concurrency} at once)" for one in row.speed)
+        table.add_row(escape(row.name), size, row.ratio or "?", verdict, *decided(row.decided_by), speed)
+    console.print(table)
+
+
+def decided(check: GateCheck | None) -> tuple[str, str]:
+    """The threshold that decided, and the bounds that were held against it."""
+    if check is None:
+        return "", ""
+    signs = {"Maximum": "at most", "Minimum": "at least", "NonInferiority": "loss at most"}
+    where = f" of {check.slice}" if check.slice else ""
+    asked = f"{check.suite}: {check.metric}{where} {check.value}, {signs[check.bound]} {check.threshold}"
+    return escape(asked), f"{check.lower} to {check.upper}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lowbit.api.calibration import Calibration, CalibrationDataset, ResolvedCalibration, ResolvedDataset
 from lowbit.api.refusal import RefusalError
@@ -30,11 +30,17 @@ def shares(samples: int, weights: Sequence[int]) -> list[int]:
     return counts
 
 
-def check_enough(calibration: Calibration | ResolvedCalibration, records: dict[str, list[Record]]) -> None:
-    """Refuse a dataset with fewer usable texts than its share of the samples. records: by dataset name."""
+def check_enough(
+    calibration: Calibration | ResolvedCalibration,
+    records: Mapping[str, Sequence[Record]],
+    field: str = "spec.calibration",
+) -> None:
+    """Refuse a dataset with fewer usable texts than its share of the samples. records: by dataset name. field: where
+    the manifest has this calibration.
+    """
     datasets: Sequence[CalibrationDataset | ResolvedDataset] = calibration.datasets
     counts = shares(calibration.samples, [dataset.weight for dataset in datasets])
-    found = {dataset.name: len(usable(records[dataset.name])) for dataset in datasets}
+    found = {dataset.name: len(usable(list(records[dataset.name]))) for dataset in datasets}
     short = [(dataset, count) for dataset, count in zip(datasets, counts, strict=True) if found[dataset.name] < count]
     if not short:
         return
@@ -45,7 +51,7 @@ def check_enough(calibration: Calibration | ResolvedCalibration, records: dict[s
         "TooFewTexts",
         f"calibration dataset {dataset.name} has {found[dataset.name]} different texts of more than 20 characters, "
         f"and its share of {calibration.samples} samples is {count}",
-        f"add texts to {dataset.name}, lower its weight, or set spec.calibration.samples to at most {max(most, 1)}",
+        f"add texts to {dataset.name}, lower its weight, or set {field}.samples to at most {max(most, 1)}",
     )
 
 

@@ -152,14 +152,15 @@ def parsed(value: Any) -> Any:
 def records_of(value: Any, kind: Kind, line: int, use: Use) -> list[Record]:
     """The records of a line: one, but two of an SFT record that is calibrated on. Raises NoRecordError."""
     fields = with_usual_names(value, kind)
+    group = group_of(fields, use)
     if kind == "SFT" and use == "calibration":
-        return [Record(line, text=text, group=group_of(fields), fields=fields) for text in prompt_and_response(fields)]
+        return [Record(line, text=text, group=group, fields=fields) for text in prompt_and_response(fields)]
     if kind == "RL" and isinstance(fields, Mapping) and isinstance(parsed(fields.get("prompt")), list):
         fields, kind = {**fields, "messages": fields["prompt"]}, "Chat"
     if kind in ("Text", "RL"):
-        return [Record(line, text=text_of(fields, kind), group=group_of(fields), fields=fields)]
+        return [Record(line, text=text_of(fields, kind), group=group, fields=fields)]
     messages, tools = chat_of(fields, kind)
-    return [Record(line, messages=messages, tools=tools, group=group_of(fields), fields=fields)]
+    return [Record(line, messages=messages, tools=tools, group=group, fields=fields)]
 
 
 def text_of(fields: Any, kind: Kind) -> str:
@@ -200,7 +201,14 @@ def prompt_and_response(fields: Any) -> list[str]:
     return [text for text in (prompt, response) if text]
 
 
-def group_of(fields: Any) -> str | None:
-    """The field group, as text."""
+def group_of(fields: Any, use: Use) -> str | None:
+    """The field group, as text; an empty one is none.
+
+    Raises NoRecordError if an evaluation has one that names nothing: alone, the record would count too much.
+    """
     group = fields.get("group") if isinstance(fields, Mapping) else None
-    return str(group) if isinstance(group, str | int) and not isinstance(group, bool) else None
+    if isinstance(group, str | int):
+        return str(group) or None
+    if group is None or use == "calibration":
+        return None
+    raise NoRecordError("has a field group that is no name", 'write "group": "document-7"')

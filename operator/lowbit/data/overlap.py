@@ -114,15 +114,15 @@ def _said(record: Record) -> Iterator[str]:
             yield " ".join(words)
 
 
-def refuse_shared(shared: Sequence[Shared]) -> None:
-    """Raise RefusalError if there are any."""
+def refuse_shared(shared: Sequence[Shared], field: str = "calibration") -> None:
+    """Raise RefusalError if there are any. field: where the manifest has this calibration."""
     if shared:
         first = shared[0]
         raise RefusalError(
             "DataOverlap",
             f"line {first.suite_line} of the evaluation data of suite {first.suite} is also, or nearly, line "
             f"{first.line} of the calibration dataset {first.dataset} ({len(shared)} such lines in all)",
-            "evaluate on texts that the quantizer has not seen: write calibration.overlap: Remove to leave these lines "
+            f"evaluate on texts that the quantizer has not seen: write {field}.overlap: Remove to leave these lines "
             "out of the calibration, or take them out of one of the two files",
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lowbit.api.modelrevision import ModelRevision
+from lowbit.decide.comparison import compares_all, of_generation
 from lowbit.decide.others import own_job
 from lowbit.decide.owners import owns, release
 from lowbit.decide.remembered import baseline_of, input_hash, names_used
@@ -55,7 +56,7 @@ def kept_revisions(snapshot: Snapshot) -> set[str]:
     spec = snapshot.model.body.spec
     hash_ = input_hash(snapshot.model)
     present = [revision for revision in snapshot.revisions if revision.body.spec.input_hash == hash_]
-    kept = {revision.meta.name for revision in present}
+    kept = {revision.meta.name for revision in present if not only_compared(snapshot, revision)}
     to_come = len(present) < len(spec.candidates)
     if to_come and not any(passed(revision) or revision.body.status.artifact is None for revision in present):
         # A changed threshold needs the very artifact that is being made for the former input: hours of a GPU. Only a
@@ -67,6 +68,14 @@ def kept_revisions(snapshot: Snapshot) -> set[str]:
         kept.add(spec.serving.revision)
     history = [revision.meta.name for revision in snapshot.revisions if passed(revision)]
     return kept | set(history[-REVISION_HISTORY:])
+
+
+def only_compared(snapshot: Snapshot, revision: Observed[ModelRevision]) -> bool:
+    """Whether a revision of the present input was begun for a comparison that is not asked for any more."""
+    if compares_all(snapshot) or revision.body.status.verdict is not None:
+        return False
+    before = [each for candidate, each in of_generation(snapshot).items() if candidate < revision.body.spec.candidate]
+    return any(passed(each) for each in before)
 
 
 def under_way(revision: Observed[ModelRevision]) -> bool:

@@ -16,7 +16,7 @@ from lowbit.api.status import EngineTermination, Failure
 from lowbit.api.termination import Refusal
 from lowbit.decide.outcome import Clock
 from lowbit.naming.names import GIVEN_UP_ANNOTATION
-from lowbit.state.plan import End, ReadLog, WriteStatus
+from lowbit.state.plan import End, ReadLog, ReadStart, WriteStatus
 from lowbit.state.snapshot import ContainerState, JobView, Observed, PodView
 
 ENGINE = "engine"
@@ -93,6 +93,16 @@ def unread(pods: Sequence[PodView]) -> tuple[ReadLog, ...]:
         engine = container(pod, ENGINE)
         if engine is not None and count > (known.ends if known else 0):
             wanted.append(ReadLog(pod.meta.name, count, previous=not _died_last(pod, engine)))
+    return tuple(wanted)
+
+
+def starts(pods: Sequence[PodView]) -> tuple[ReadStart, ...]:
+    """Engines that measure, and of which nobody has read yet how they run. pods: the newest first."""
+    wanted = []
+    for pod in pods[:1]:
+        engine = container(pod, ENGINE)
+        if engine is not None and engine.running and engine.ready and pod.engine_start is None:
+            wanted.append(ReadStart(pod.meta.name, pod.meta.uid, pod.node))
     return tuple(wanted)
 
 

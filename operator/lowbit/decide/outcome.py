@@ -9,7 +9,7 @@ from math import ceil
 
 from lowbit.api.problem import Problem
 from lowbit.api.status import Failure, Progress, Stage
-from lowbit.state.plan import Action, ReadEvents, ReadLog, ReadResult, WriteStatus
+from lowbit.state.plan import Action, ReadEvents, ReadLog, ReadResult, ReadStart, WriteStatus
 
 CLOCK_SKEW_SECONDS = 300.0
 """Clocks of two machines differ by less, where somebody looks after them."""
@@ -36,7 +36,7 @@ class StageResult:
     """A transient failure: report it while the step is retried."""
     progress: Progress | None = None
     watch_progress: tuple[str, ...] = ()
-    read_logs: tuple[ReadLog | ReadResult, ...] = ()
+    read_logs: tuple[ReadLog | ReadResult | ReadStart, ...] = ()
     read_events: tuple[ReadEvents, ...] = ()
     requeue_after: float | None = None
     revision: str | None = None

@@ -57,6 +57,11 @@ def turns_of(revision: Observed[ModelRevision], artifact: Digest) -> list[NamedE
     return once(revision, _turns, artifact)
 
 
+def ask_hash(revision: Observed[ModelRevision]) -> str:
+    """Hash of what a revision is asked once it serves."""
+    return once(revision, _ask_hash)
+
+
 def names_used(revision: Observed[ModelRevision]) -> frozenset[str]:
     """Names of the Jobs and evaluations that a revision uses, further attempts included."""
     return once(revision, _names_used)
@@ -98,6 +103,10 @@ def _candidate(revision: Observed[ModelRevision], artifact: Digest) -> NamedEval
     return _named(freeze.candidate_spec(revision.body.spec, artifact))
 
 
+def _ask_hash(revision: Observed[ModelRevision]) -> str:
+    return names.ask_hash(revision.meta.name, revision.body.spec)
+
+
 def _turns(revision: Observed[ModelRevision], artifact: Digest) -> list[NamedEvaluation]:
     return [_named(spec) for spec in freeze.turn_specs(revision.body.spec, artifact)]
 
@@ -109,4 +118,6 @@ def _names_used(revision: Observed[ModelRevision]) -> frozenset[str]:
     if artifact is not None:
         used.append(candidate_of(revision, artifact.digest).name)
         used += [turn.name for turn in turns_of(revision, artifact.digest)]
+    if spec.protocol.showcase is not None:
+        used.append(names.ask_job_name(spec.quantized_model, ask_hash(revision)))
     return frozenset((*used, *map(names.second_attempt, used)))

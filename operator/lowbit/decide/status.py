@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from lowbit.api.modelevaluation import ModelEvaluation
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.quantizedmodel import QuantizedModelStatus, RevisionSummary
-from lowbit.api.recipes import label
-from lowbit.api.status import Condition, EvaluationSummary, Failure, Progress, Stage
+from lowbit.api.showcase import ServedShowcase
+from lowbit.api.status import Condition, EvaluationSummary, Failure, Progress, RunningEngines, Stage, VerdictRecord
+from lowbit.decide.comparison import compares_all, comparison, of_generation
 from lowbit.decide.conditions import Subject, condition
 from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.remembered import input_hash, kept, once
 from lowbit.decide.serving.pods import restarted
+from lowbit.decide.serving.runtime import Stale
 from lowbit.decide.serving.serve import by_name
 from lowbit.decide.serving.target import Target
 from lowbit.decide.stuck import Stuck
@@ -20,6 +22,8 @@ from lowbit.naming.names import MODEL_LABEL
 from lowbit.state.plan import Event, WriteStatus
 from lowbit.state.snapshot import Observed, Snapshot
 
+VERDICT_STALE = "VerdictStale"
+"""A condition that is there only while it holds: some engine that serves does not run as the judged one did."""
 SHORT_MESSAGE = 100
 """Characters of the message column in kubectl get."""
 
@@ -40,6 +44,18 @@ class Situation:
     """Nothing but the target serves any more."""
     stuck: Stuck | None = None
     """What holds a pod up that is to serve."""
+    let_go: Failure | None = None
+    """Why no pod serves: none could start, and the Deployment was scaled to 0."""
+    running: RunningEngines | None = None
+    """How the engines run that serve."""
+    stale: Stale | None = None
+    """Why the verdict does not hold for all of them."""
+    comparing: StageResult | None = None
+    """The next step of the comparison that goes on beside what serves. Nothing of it makes the model less ready."""
+    asking: StageResult | None = None
+    """How far the Job is that asks what serves the prompts of the showcase."""
+    answers: ServedShowcase | None = None
+    """What it has answered just now."""
 
 
 def summary(revision: Observed[ModelRevision] | None) -> RevisionSummary | None:
@@ -50,7 +66,7 @@ def summary(revision: Observed[ModelRevision] | None) -> RevisionSummary | None:
 def _summary(revision: Observed[ModelRevision]) -> RevisionSummary:
     spec, status = revision.body.spec, revision.body.status
     return RevisionSummary(
-        name=revision.meta.name, candidate=spec.candidate, recipe=label(spec.recipe, spec.engine_changes),
+        name=revision.meta.name, candidate=spec.candidate, recipe=spec.label,
         verdict=status.verdict.verdict if status.verdict else None, artifact=status.artifact,
     )  # fmt: skip
 
@@ -109,7 +125,10 @@ def _replicas(snapshot: Snapshot) -> int:
 def conditions(
     snapshot: Snapshot, situation: Situation, ready: bool, reason: str, message: str, clock: Clock
 ) -> list[Condition]:
-    """Available and Ready always; Reconciling and Stalled only while they hold (kstatus)."""
+    """Available and Ready always; Reconciling, Stalled and VerdictStale only while they hold (kstatus).
+
+    Compared is there where the comparison is asked for.
+    """
     observed = Subject(snapshot.model.body.status.conditions, snapshot.model.meta.generation, clock)
     found = [
         _available(snapshot, situation, clock),
@@ -119,7 +138,29 @@ def conditions(
         found.append(condition(observed, "Stalled", "True", reason, message))
     elif not ready:
         found.append(condition(observed, "Reconciling", "True", reason, message))
+    if situation.stale is not None:
+        found.append(condition(observed, VERDICT_STALE, "True", situation.stale.reason, situation.stale.message))
+    if compares_all(snapshot):
+        found.append(compared(snapshot, situation, observed))
     return found
+
+
+def compared(snapshot: Snapshot, situation: Situation, observed: Subject) -> Condition:
+    """How far the comparison of all candidates is."""
+    declared = len(snapshot.model.body.spec.candidates)
+    mine = [each.body.status for each in of_generation(snapshot).values()]
+    done = sum(each.verdict is not None or each.failure is not None for each in mine)
+    count = f"{done} of {declared} candidates are compared"
+    step = situation.comparing
+    if step is not None and step.failure is not None:
+        why = f"{count}; {step.failure.message} {step.failure.action}".strip()
+        return condition(observed, "Compared", "False", step.failure.reason, why)
+    if step is not None:
+        return condition(observed, "Compared", "False", "Comparing", f"{count}; {step.message}")
+    if done == declared:
+        return condition(observed, "Compared", "True", "Compared", f"{count}: see status.comparison")
+    message = f"{count}; the others follow once a candidate is ready"
+    return condition(observed, "Compared", "False", "WaitingToCompare", message)
 
 
 def _available(snapshot: Snapshot, situation: Situation, clock: Clock) -> Condition:
@@ -130,6 +171,9 @@ def _available(snapshot: Snapshot, situation: Situation, clock: Clock) -> Condit
     answers = situation.serving is not None and deployment is not None and deployment.available > 0
     if answers and situation.serving is not None:
         return condition(observed, "Available", "True", "Answers", f"{situation.serving.label} answers")
+    if situation.let_go is not None:
+        let_go = f"its pods were let go: {situation.let_go.message} {situation.let_go.action}"
+        return condition(observed, "Available", "False", "NoPodReady", let_go)
     return condition(observed, "Available", "False", "NoPodReady", "no pod of a passed revision is ready")
 
 
@@ -147,8 +191,10 @@ def quantized_model_status(snapshot: Snapshot, situation: Situation, clock: Cloc
     waiting = situation.waiting
     ready = is_ready(snapshot, situation)
     reason, message = explain(snapshot, situation, ready)
-    in_work = by_name(snapshot, waiting.revision) if waiting else None
-    shown = in_work or (situation.target.revision if situation.target else None)
+    step = waiting or situation.comparing
+    in_work = by_name(snapshot, step.revision) if step else None
+    # Of candidates that are only compared the table tells: the verdict is that of what serves.
+    shown = (in_work if waiting else None) or (situation.target.revision if situation.target else None)
     judged = shown if shown and shown.body.status.verdict else last_judged(snapshot)
     verdict = judged.body.status.verdict if judged else None
     served = situation.serving
@@ -166,16 +212,19 @@ def quantized_model_status(snapshot: Snapshot, situation: Situation, clock: Cloc
         stage=stage_of(snapshot, situation, ready),
         reason=reason,
         message=message if len(message) <= SHORT_MESSAGE else message[: SHORT_MESSAGE - 1] + "…",
-        progress=_progress(waiting),
+        progress=_progress(step or situation.asking),
         current=kept(snapshot.model, "current", old.current, summary(current)),
         candidate=summary(in_work) if in_work is not current else None,
         verdict=kept(snapshot.model, "verdict", old.verdict, verdict or old.verdict),
         evaluation=kept(snapshot.model, "evaluation", old.evaluation, measured),
+        running=kept(snapshot.model, "running", old.running, situation.running),
+        comparison=comparison(snapshot),
+        showcase=situation.answers or (old.showcase if spec.evaluation.showcase is not None else None),
         endpoint=f"http://{meta.name}.{meta.namespace}.svc/v1" if is_served(snapshot, situation) else None,
         replicas=deployment.replicas if deployment else 0,
         ready_replicas=deployment.ready if deployment else 0,
         selector=f"{MODEL_LABEL}={meta.name},app.kubernetes.io/component=serving" if spec.serving is not None else None,
-        last_failure=_failure(old.last_failure, situation.failure or situation.setback),
+        last_failure=_failure(old.last_failure, situation.failure or situation.setback or _beside(situation)),
     )
 
 
@@ -184,6 +233,20 @@ def is_served(snapshot: Snapshot, situation: Situation) -> bool:
     if snapshot.model.body.spec.serving is None:
         return False
     return snapshot.deployment is not None or (situation.target is not None and situation.waiting is None)
+
+
+def _beside(situation: Situation) -> Failure | None:
+    """What went wrong beside what serves: it is told, and stalls nothing."""
+    steps = [step for step in (situation.comparing, situation.asking) if step is not None]
+    return next((found for step in steps if (found := step.failure or step.setback) is not None), None)
+
+
+def told(snapshot: Snapshot, status: QuantizedModelStatus) -> bool:
+    """Whether the status that is there says whether this generation is Ready, and where it is."""
+    old = snapshot.model.body.status
+    ready = [next((c.status for c in each.conditions if c.type == "Ready"), None) for each in (old, status)]
+    same = (old.stage, old.observed_generation) == (status.stage, status.observed_generation)
+    return same and ready[0] == ready[1]
 
 
 def _progress(waiting: StageResult | None) -> Progress | None:
@@ -211,13 +274,26 @@ def write(snapshot: Snapshot, status: QuantizedModelStatus) -> WriteStatus | Non
     return WriteStatus("QuantizedModel", meta.name, meta.uid, meta.resource_version, new)
 
 
+def attempted(verdict: VerdictRecord) -> str:
+    """What is said of a verdict that is not the first one on its samples."""
+    return (
+        f"Attempt {verdict.attempts} on the same samples has {verdict.verdict}: each edit of the manifest is another "
+        "chance to pass by luck. Judge the one that you keep on fresh samples, or set evaluation.attempts: Spend"
+    )
+
+
 def events(old: QuantizedModelStatus, new: QuantizedModelStatus) -> tuple[Event, ...]:
-    """One event per stage, verdict, failure and setback."""
+    """One event per stage, verdict, failure and setback, and for a verdict that has become stale."""
     found: list[Event] = []
     full = next((c.message for c in new.conditions if c.type == "Ready"), new.message or "")
     if new.verdict is not None and new.verdict != old.verdict:
         good = new.verdict.verdict == "Passed"
         found.append(Event("Normal" if good else "Warning", f"Gate{new.verdict.verdict}", new.verdict.message))
+        if new.verdict.attempts > 1:
+            found.append(Event("Warning", reason="RepeatedAttempt", message=attempted(new.verdict)))
+    stale = next((c for c in new.conditions if c.type == VERDICT_STALE), None)
+    if stale is not None and stale.reason not in {c.reason for c in old.conditions if c.type == VERDICT_STALE}:
+        found.append(Event("Warning", VERDICT_STALE, stale.message))
     if new.stage == "Failed" and (new.last_failure != old.last_failure or old.stage != "Failed"):
         found.append(Event("Warning", new.reason or "Failed", full))
         return tuple(found)
@@ -226,4 +302,13 @@ def events(old: QuantizedModelStatus, new: QuantizedModelStatus) -> tuple[Event,
         found.append(Event("Warning", new.last_failure.reason, new.last_failure.message))
     if new.stage != old.stage:
         found.append(Event("Normal", new.stage, full))
+    found += _compared(old, new)
     return tuple(found)
+
+
+def _compared(old: QuantizedModelStatus, new: QuantizedModelStatus) -> list[Event]:
+    """One event once every candidate is compared."""
+    done = [next((c for c in each.conditions if c.type == "Compared"), None) for each in (old, new)]
+    if done[1] is None or done[1].status != "True" or (done[0] is not None and done[0].status == "True"):
+        return []
+    return [Event("Normal", "Compared", done[1].message)]

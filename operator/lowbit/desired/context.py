@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lowbit.api.documents import OtherCandidate
 from lowbit.api.engines.base import EngineSettings
 from lowbit.api.modelevaluation import EvaluatedModel, ModelEvaluationSpec
 from lowbit.api.modelrevision import ModelRevisionSpec
@@ -45,6 +47,8 @@ class Evaluation:
     """A ModelRevision that needs it."""
     engine: EngineSettings
     """CPU, memory and shared memory of the engine."""
+    others: Sequence[OtherCandidate] = ()
+    """Candidates that the report shows beside it."""
 
 
 @dataclass(frozen=True)

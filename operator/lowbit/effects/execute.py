@@ -9,51 +9,32 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from lowbit.api.base import API_VERSION
+from lowbit.effects.parts import Sees, Sends
 from lowbit.effects.words import about, described
 from lowbit.kube.client import Kube
 from lowbit.kube.errors import AlreadyExists, Conflict, KubeError, NotFound
 from lowbit.kube.resources import RESOURCES
 from lowbit.naming.names import GIVEN_UP_ANNOTATION, WORKER_END_ANNOTATION
 from lowbit.observe.keys import Key
-from lowbit.state.plan import Action, Apply, Conclude, Create, Delete, End, Event, Keep, Plan, SetOwners, WriteStatus
+from lowbit.state.plan import (
+    Action,
+    Apply,
+    Conclude,
+    Create,
+    Delete,
+    End,
+    Keep,
+    Plan,
+    ScaleDown,
+    SetOwners,
+    WriteStatus,
+)
 from lowbit.state.snapshot import Owner
 
 logger = logging.getLogger(__name__)
-
-
-class Sees(Protocol):
-    """The cache of observed objects. It gets the API server's answers, so that the next snapshot has our own writes."""
-
-    def put(self, manifest: Mapping[str, Any]) -> object:
-        """Cache an object as it is now."""
-
-    def remove(self, manifest: Mapping[str, Any]) -> object:
-        """Remove an object that is gone."""
-
-    def get(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
-        """An object as it was last seen."""
-
-    def is_bereft(self, key: Key) -> bool:
-        """Whether it lost a child that we did not delete: it may be gone itself."""
-
-    def found(self, key: Key) -> None:
-        """Note that it was re-read, and exists."""
-
-
-class Sends(Protocol):
-    """Sends events."""
-
-    async def send(self, event: Event, kind: str, namespace: str, name: str, uid: str) -> None:
-        """One event on one object."""
-
-    async def announce(self, event: Event, kind: str, namespace: str, name: str, uid: str) -> None:
-        """One event of a status that is about to be written."""
-
-    def written(self, uid: str) -> None:
-        """The status of an object was written."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +88,8 @@ class _Executor:
             case Conclude():
                 ended = {"spec": {"activeDeadlineSeconds": 1}}
                 await self._patch("Job", action, {"annotations": {WORKER_END_ANNOTATION: action.end}}, ended)
+            case ScaleDown():
+                await self._scale_down(action)
             case Delete():
                 await self._delete(action)
         logger.info("%s", described(action), extra=about(self.key))
@@ -179,6 +162,15 @@ class _Executor:
         patch = {"metadata": {**seen, **metadata}, **more}
         with self._fresh(kind, action.name):
             self.cache.put(await self.kube.merge_patch(kind, self.key.namespace, action.name, patch))
+
+    async def _scale_down(self, action: ScaleDown) -> None:
+        """Scale a ReplicaSet to 0. ReplicaSets are not watched: one that is gone, or another one, has no such pods."""
+        self._start()
+        patch = {"metadata": {"uid": action.uid}, "spec": {"replicas": 0}}
+        try:
+            await self.kube.merge_patch("ReplicaSet", self.key.namespace, action.name, patch, "scale")
+        except (Conflict, NotFound) as error:
+            logger.info("ReplicaSet %s: %s", action.name, error.message, extra=about(self.key))
 
     async def _delete(self, action: Delete) -> None:
         self._start()

@@ -14,15 +14,17 @@ from lowbit.gate.student_t import upper_quantile
 RARE = 0.02
 """Damage to so few units must not go unseen with a probability above that of an error."""
 GUARD = 10.0
-"""The added unit is as bad as so many times the threshold."""
+"""The added unit is as bad as so many times the threshold, up to GUARD_COUNT units."""
+GUARD_COUNT = 256
+"""With more the guard grows with the cube root: Hall's correction errs longer than one unit of this size counts."""
 NO_SKEWNESS = 1e-9
 """Below it the correction is that of Student's t."""
 
 
-def minimum_count(confidence: float) -> int:
-    """So many units show one that is damaged, where RARE of all are, with this probability."""
+def minimum_count(confidence: float, share: float = RARE) -> int:
+    """Units of which at least one is damaged with this probability, if that share of all units is."""
     # Rounded, because a confidence that was divided over candidates is a little off in its last digits.
-    return ceil(round(log(1 - confidence) / log(1 - RARE), 9))
+    return ceil(round(log(1 - confidence) / log(1 - share), 9))
 
 
 def upper(mean: float, error: float, skewness: float, count: int, confidence: float) -> float:
@@ -33,6 +35,11 @@ def upper(mean: float, error: float, skewness: float, count: int, confidence: fl
 def lower(mean: float, error: float, skewness: float, count: int, confidence: float) -> float:
     """One-sided lower bound of the mean of count units. A skewness below 0 counts as 0."""
     return mean - error * _t_at(upper_quantile(1 - confidence, count - 1), skewness, count)
+
+
+def guard_of(threshold: float, count: int) -> float:
+    """The value of the added unit."""
+    return GUARD * threshold * max(1.0, cbrt(count / GUARD_COUNT))
 
 
 def guarded_upper(mean: float, error: float, skewness: float, count: int, confidence: float, guard: float) -> float:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import aiohttp
 from kubernetes.aio.client.rest import RESTClientObject
@@ -163,10 +163,14 @@ class Kube:
         query = MANAGED | {"force": "true"}
         return await self._json("patch", target, body=manifest, query=query, content=APPLY_PATCH)
 
-    async def merge_patch(self, kind: str, namespace: str, name: str, patch: Mapping[str, Any]) -> Object:
+    async def merge_patch(
+        self, kind: str, namespace: str, name: str, patch: Mapping[str, Any], subresource: str | None = None
+    ) -> Object:
         """JSON merge patch. metadata.uid and metadata.resourceVersion in it are preconditions."""
         target = ResourcePath(RESOURCES[kind], namespace, name)
-        return await self._json("patch", target, body=patch, query=MANAGED, content=MERGE_PATCH)
+        return await self._json(
+            "patch", target, body=patch, query=MANAGED, content=MERGE_PATCH, subresource=subresource
+        )
 
     async def replace(self, manifest: Mapping[str, Any], subresource: str | None = None) -> Object:
         """PUT, under the preconditions of the uid and resourceVersion in the manifest. Raises Conflict, NotFound."""
@@ -189,14 +193,31 @@ class Kube:
         return await self._json("delete", ResourcePath(RESOURCES[kind], namespace, name), body=options)
 
     async def pod_log(
-        self, namespace: str, pod: str, container: str, lines: int, limit_bytes: int, *, previous: bool = False
+        self, namespace: str, pod: str, container: str, lines: int | None, limit_bytes: int, *, previous: bool = False
     ) -> str:
-        """The last lines of a container's log, or (previous) of its previous run's. Raises KubeError."""
-        asked = {"container": container, "tailLines": lines, "limitBytes": limit_bytes}
+        """The last lines (None: the beginning) of a container's log, or (previous) of its previous run's.
+
+        Raises KubeError.
+        """
+        asked: dict[str, str | int] = {"container": container, "limitBytes": limit_bytes}
+        asked |= {"tailLines": lines} if lines is not None else {}
         query = urlencode(asked | ({"previous": "true"} if previous else {}))
         path = f"{RESOURCES['Pod'].path(namespace, pod, 'log')}?{query}"
         body = await self._call(Call("get", path, "pods/log", f"read the log of {namespace}/{pod}"))
         return body.decode(errors="replace")
+
+    async def node_labels(self, name: str) -> dict[str, str]:
+        """Labels of a node. Raises KubeError; Forbidden where the chart grants no reading of nodes."""
+        body = await self._call(Call("get", f"/api/v1/nodes/{quote(name, safe='')}", "nodes", f"read node {name}"))
+        labels: dict[str, str] = json.loads(body).get("metadata", {}).get("labels") or {}
+        return labels
+
+    async def pods_of_job(self, namespace: str, job: str) -> list[Object]:
+        """Pods of one Job: one LIST, of at most EVENTS. Raises KubeError."""
+        query = urlencode({"labelSelector": f"batch.kubernetes.io/job-name={job}", "limit": EVENTS})
+        path = f"{RESOURCES['Pod'].path(namespace)}?{query}"
+        answer = await self._call(Call("list", path, "pods", f"list the pods of Job {namespace}/{job}"))
+        return list(json.loads(answer).get("items") or ())
 
     async def warnings(self, namespace: str, uid: str) -> list[Object]:
         """Warning events about one object, by its uid: one LIST, of at most EVENTS. Raises KubeError."""

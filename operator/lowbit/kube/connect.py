@@ -12,7 +12,7 @@ from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 from kubernetes.aio.config.config_exception import ConfigException
 from kubernetes.aio.config.incluster_config import InClusterConfigLoader
-from kubernetes.aio.config.kube_config import load_kube_config
+from kubernetes.aio.config.kube_config import list_kube_config_contexts, load_kube_config
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where the kubelet mounts token, ca.crt and namespace."""
@@ -63,6 +63,15 @@ def ssl_context(config: Any) -> ssl.SSLContext:
     """TLS settings for another HTTP client: the trusted CAs and the client certificate."""
     context: ssl.SSLContext = RESTClientObject(config).ssl_context
     return context
+
+
+def context_namespace(kubeconfig: str | None = None) -> str:
+    """The namespace of the kubeconfig's current context, as kubectl takes it; "default" if it names none."""
+    try:
+        _, active = list_kube_config_contexts(kubeconfig or os.environ.get("KUBECONFIG"))
+    except (ConfigException, OSError):
+        return own_namespace()
+    return str(active["context"].get("namespace") or "default") if active else "default"
 
 
 def own_namespace() -> str:

@@ -50,6 +50,7 @@ RESOURCES: dict[str, Resource] = {
         Resource(API_VERSION, "ModelEvaluation", "modelevaluations"),
         Resource("batch/v1", "Job", "jobs"),
         Resource("apps/v1", "Deployment", "deployments"),
+        Resource("apps/v1", "ReplicaSet", "replicasets"),
         Resource("v1", "Pod", "pods"),
         Resource("v1", "ConfigMap", "configmaps"),
         Resource("v1", "Service", "services"),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from lowbit.api.base import GROUP, Wire
 from lowbit.api.engine import Resources
-from lowbit.api.engines import engine_of
+from lowbit.api.engines import Engine, engine_of
 from lowbit.api.engines.base import EngineSettings
+from lowbit.api.evaluation import Compare
 from lowbit.api.modelevaluation import ModelEvaluationSpec
 from lowbit.api.modelrevision import ModelRevisionSpec
 from lowbit.api.pods import Jobs
@@ -15,6 +18,7 @@ from lowbit.naming.canonical import digest, short
 MAX_MODEL_NAME = 42
 """Longest name of a QuantizedModel: 63 less the longest suffix (-prepare-, a hash, and -2 of a second attempt)."""
 
+DEFAULT_COMPARE: Compare = "FirstPassing"
 DEFAULT_SHM_SIZE: str = EngineSettings().shm_size
 _NO_RESOURCES, _NO_JOBS = Resources(), Jobs()
 
@@ -38,6 +42,8 @@ GIVEN_UP_ANNOTATION = f"{GROUP}/given-up"
 """On a Job that Lowbit has ended: why, as a Refusal in JSON."""
 WORKER_END_ANNOTATION = f"{GROUP}/worker-end"
 """On a Job that Lowbit has ended after its worker, because other containers lived on: a WorkerEnd in JSON."""
+LET_GO_ANNOTATION = f"{GROUP}/let-go"
+"""On a Deployment whose pods could not start and were scaled to 0: a LetGo in JSON."""
 APPLIED_ANNOTATION = f"{GROUP}/applied"
 """On serving objects: hash of all declared fields. It reveals fields that are no longer declared."""
 DOCUMENT_ANNOTATION = f"{GROUP}/document"
@@ -48,15 +54,34 @@ LOGGING_ANNOTATION = f"{GROUP}/engine-logging"
 """On an evaluation's pod: logging configuration of its engine."""
 
 
+PRODUCT_LABELS = ("nvidia.com/gpu.product", "amd.com/gpu.product-name", "gpu.intel.com/product", "lowbit.dev/device")
+"""On nodes: the product of their devices. The last one is for people, where nothing else labels the nodes."""
+
+
+def product_of(labels: Mapping[str, str]) -> str | None:
+    """The product that a node's labels name, or None."""
+    return next((labels[label] for label in PRODUCT_LABELS if labels.get(label)), None)
+
+
 def input_hash(spec: QuantizedModelSpec) -> str:
-    """Hash of what a revision is made from: the spec without serving, jobs, and the engine's CPU and memory.
+    """Hash of what a revision is made from: without serving, jobs, evaluation.compare, and the engine's CPU and memory.
 
     Platform settings are not in it, so that a changed platform default starts nothing by itself.
     """
-    kind, settings = engine_of(spec.engine)
+    evaluation = spec.evaluation
+    if (own := evaluation.baseline.engine) is not None:
+        baseline = evaluation.baseline.model_copy(update={"engine": _answering(own)})
+        evaluation = evaluation.model_copy(update={"baseline": baseline})
+    evaluation = evaluation.model_copy(update={"compare": DEFAULT_COMPARE})
+    update = {"serving": None, "jobs": _NO_JOBS, "engine": _answering(spec.engine), "evaluation": evaluation}
+    return digest("input", spec.model_copy(update=update))
+
+
+def _answering(engine: Engine) -> Engine:
+    """The engine without what changes no answer: its CPU, its memory, and the GPU that it is checked against."""
+    kind, settings = engine_of(engine)
     same = settings.model_copy(update={"resources": _NO_RESOURCES, "shm_size": DEFAULT_SHM_SIZE, "gpu": None})
-    engine = spec.engine.model_copy(update={kind.name: same})
-    return digest("input", spec.model_copy(update={"serving": None, "jobs": _NO_JOBS, "engine": engine}))
+    return engine.model_copy(update={kind.name: same})
 
 
 class _Digest(Wire):
@@ -85,6 +110,16 @@ def evaluation_hash(spec: ModelEvaluationSpec) -> str:
 def prepare_job_name(model: str, hash_: str) -> str:
     """The prepare Job of one QuantizedModel for one input hash."""
     return f"{model}-prepare-{short(hash_)}"
+
+
+def ask_hash(revision: str, spec: ModelRevisionSpec) -> str:
+    """Hash of what is asked, and of whom; the name of the revision follows from everything that serves."""
+    return digest("ask", {"revision": revision, "showcase": spec.protocol.showcase})
+
+
+def ask_job_name(model: str, hash_: str) -> str:
+    """The Job that asks what serves the prompts of the showcase."""
+    return f"{model}-ask-{short(hash_)}"
 
 
 def quantize_job_name(artifact_hash: str) -> str:

@@ -42,6 +42,11 @@ def artifact_index_key(artifact_hash: str) -> str:
     return f"index/artifacts/{artifact_hash}.json"
 
 
+def quant_log_key(artifact_hash: str) -> str:
+    """Key of the quantizer's log, a row for each module."""
+    return f"index/artifacts/{artifact_hash}.quant_log.csv"
+
+
 def facts_index_key(digest: str) -> str:
     """Key of a model's facts, which can so be read without a download of the model."""
     return f"index/facts/{hexadecimal(digest)}.json"
@@ -50,6 +55,16 @@ def facts_index_key(digest: str) -> str:
 def result_key(evaluation: str) -> str:
     """Key of the result, which marks the evaluation as finished."""
     return f"evaluations/{evaluation}/result.json"
+
+
+def attempts_folder(source: str) -> str:
+    """Key of the folder with one entry for each manifest that was tried on an original."""
+    return f"attempts/{hexadecimal(source)}"
+
+
+def attempt_key(source: str, input_hash: str) -> str:
+    """Key of the entry of one manifest."""
+    return f"{attempts_folder(source)}/{input_hash}.json"
 
 
 def samples_key(key: str) -> str:
@@ -70,3 +85,23 @@ def details_key(evaluation: str) -> str:
 def report_key(evaluation: str) -> str:
     """Key of the report for people."""
     return f"evaluations/{evaluation}/report.html"
+
+
+def showcase_key(key: str) -> str:
+    """Key of the page with the answers of what serves."""
+    return f"showcases/{key}/showcase.html"
+
+
+def report_json_key(evaluation: str) -> str:
+    """Key of the report for programs."""
+    return f"evaluations/{evaluation}/report.json"
+
+
+def report_text_key(evaluation: str) -> str:
+    """Key of the report as plain text."""
+    return f"evaluations/{evaluation}/report.txt"
+
+
+def compared_key(evaluation: str) -> str:
+    """Key of every sample that both models have answered."""
+    return f"evaluations/{evaluation}/compared.jsonl"

@@ -22,7 +22,7 @@ from lowbit.observe.scraped import scraped_of
 from lowbit.observe.snapshots import build_snapshot
 from lowbit.observe.trim import trim
 from lowbit.observe.views import deployment_view
-from lowbit.state.snapshot import EngineLog, EventsRead, ResultRead, Snapshot
+from lowbit.state.snapshot import EngineLog, EngineStart, EventsRead, ResultRead, Snapshot
 
 TOMBSTONES = 10_000
 """Uids of removed objects that are remembered, so that a late event brings none of them back."""
@@ -151,6 +151,14 @@ class Cache:
         if entry is None:
             return UNCHANGED
         self._readings.engines[namespace, pod] = log
+        return self._read(pod, entry)
+
+    def put_engine_start(self, namespace: str, pod: str, start: EngineStart) -> frozenset[Key]:
+        """Take what was read of how a pod's engine runs."""
+        entry = self._entry("Pod", namespace, pod)
+        if entry is None or entry.uid != start.uid:
+            return UNCHANGED
+        self._readings.starts[namespace, pod] = start
         return self._read(pod, entry)
 
     def put_result(self, namespace: str, pod: str, result: ResultRead) -> frozenset[Key]:

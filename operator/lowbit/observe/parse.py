@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from lowbit.api.evaluation import Evaluation
 from lowbit.api.modelevaluation import ModelEvaluation
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStore
@@ -47,7 +48,8 @@ def empty_model(manifest: Mapping[str, Any]) -> Observed[QuantizedModel]:
     status = QuantizedModelStatus()
     with contextlib.suppress(ValidationError):
         status = QuantizedModelStatus.model_validate(manifest.get("status") or {})
-    spec = QuantizedModelSpec.model_construct(candidates=[])  # type: ignore[call-arg]
+    nothing = Evaluation.model_construct(suites=[])
+    spec = QuantizedModelSpec.model_construct(candidates=[], evaluation=nothing)  # type: ignore[call-arg]
     return Observed(metadata_of(manifest), QuantizedModel.model_construct(spec=spec, status=status))
 
 

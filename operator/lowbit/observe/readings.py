@@ -7,7 +7,7 @@ from typing import Any
 
 from lowbit.api.documents import ProgressLine
 from lowbit.observe.views import pod_view
-from lowbit.state.snapshot import EngineLog, EventsRead, PodView, ResultRead
+from lowbit.state.snapshot import EngineLog, EngineStart, EventsRead, PodView, ResultRead
 
 Progress = tuple[ProgressLine | None, float]
 """The last line, and when it was read (seconds since the epoch)."""
@@ -16,12 +16,13 @@ NamespacedName = tuple[str, str]
 
 
 class Readings:
-    """Of Jobs their progress; of pods the logs of engines that have ended, and results that are in a worker's log; of
-    both their events, where they are stuck."""
+    """Of Jobs their progress; of pods how engines run, the logs of those that have ended, and results that are in a
+    worker's log; of both their events, where they are stuck."""
 
     def __init__(self) -> None:
         self.progress: dict[NamespacedName, Progress] = {}
         self.engines: dict[NamespacedName, EngineLog] = {}
+        self.starts: dict[NamespacedName, EngineStart] = {}
         self.results: dict[NamespacedName, ResultRead] = {}
         self.events: dict[tuple[str, str, str], EventsRead] = {}
         """By kind, namespace and name: Jobs without a pod, and pods that do not start."""
@@ -33,6 +34,7 @@ class Readings:
             self.progress.pop((namespace, name), None)
         if kind == "Pod":
             self.engines.pop((namespace, name), None)
+            self.starts.pop((namespace, name), None)
             self.results.pop((namespace, name), None)
 
     def put_progress(self, job: NamespacedName, line: ProgressLine | None, read_at: float) -> bool:
@@ -52,8 +54,8 @@ class Readings:
     def pod(self, manifest: Mapping[str, Any]) -> PodView:
         """The view of a pod, with what was read about it."""
         metadata = manifest["metadata"]
-        namespace, name = metadata.get("namespace", ""), metadata["name"]
-        return pod_view(manifest, self.engines.get((namespace, name)), self.events.get(("Pod", namespace, name)))
+        pod = (metadata.get("namespace", ""), metadata["name"])
+        return pod_view(manifest, self.engines.get(pod), self.events.get(("Pod", *pod)), self.starts.get(pod))
 
     def results_of(self, namespace: str, pods: Iterable[str]) -> dict[str, ResultRead]:
         """By pod."""

@@ -11,7 +11,8 @@ _POD_STATUS = ("phase", "reason", "conditions", "containerStatuses", "initContai
 
 
 def trim(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy without managedFields: pods without spec, Jobs with little of it, immutable ConfigMaps without data."""
+    """A copy without managedFields: of a pod's spec the node alone, of a Job's little, immutable ConfigMaps without
+    data."""
     kind = manifest["kind"]
     metadata = {
         name: value for name, value in manifest["metadata"].items() if name not in ("managedFields", "selfLink")
@@ -23,7 +24,9 @@ def trim(manifest: Mapping[str, Any]) -> dict[str, Any]:
         metadata.pop("annotations", None)
         status = manifest.get("status") or {}
         trimmed["status"] = {name: status[name] for name in _POD_STATUS if name in status}
+        node = (manifest.get("spec") or {}).get("nodeName")
         trimmed.pop("spec", None)
+        trimmed |= {"spec": {"nodeName": node}} if node else {}
     if kind == "Job":
         spec = manifest.get("spec") or {}
         trimmed["spec"] = {name: spec[name] for name in _JOB_SPEC if name in spec}

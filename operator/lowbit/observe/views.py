@@ -18,6 +18,7 @@ from lowbit.state.snapshot import (
     ContainerState,
     DeploymentView,
     EngineLog,
+    EngineStart,
     EventsRead,
     Metadata,
     Owner,
@@ -47,9 +48,12 @@ def metadata_of(manifest: Mapping[str, Any]) -> Metadata:
 
 
 def pod_view(
-    manifest: Mapping[str, Any], engine_log: EngineLog | None = None, events: EventsRead | None = None
+    manifest: Mapping[str, Any],
+    engine_log: EngineLog | None = None,
+    events: EventsRead | None = None,
+    start: EngineStart | None = None,
 ) -> PodView:
-    """A pod as decide sees it, with what was read of its engine's log and of its events."""
+    """A pod as decide sees it, with what was read of its engine's log and start, and of its events."""
     status = manifest.get("status") or {}
     conditions = conditions_of(status)
     scheduled = conditions.get("PodScheduled", {})
@@ -65,7 +69,10 @@ def pod_view(
         scheduled=holds(conditions, "PodScheduled"),
         prepared=holds(conditions, "PodReadyToStartContainers"),
         idle_since=_idle_since(manifest, scheduled),
+        silent_since=_silent_since(manifest, conditions),
         disrupted=holds(conditions, "DisruptionTarget"),
+        node=(manifest.get("spec") or {}).get("nodeName"),
+        engine_start=start if start is not None and start.uid == manifest["metadata"].get("uid") else None,
         engine_log=engine_log,
         events=events if events is not None and events.uid == manifest["metadata"].get("uid") else None,
     )
@@ -86,6 +93,14 @@ def _idle_since(manifest: Mapping[str, Any], scheduled: Mapping[str, Any]) -> st
     return max(filter(None, (metadata.get("creationTimestamp"), bound, *ended)), default="")
 
 
+def _silent_since(manifest: Mapping[str, Any], conditions: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """The last change of its conditions to having a node and not being ready. A restart of a container is none."""
+    if not holds(conditions, "PodScheduled") or holds(conditions, "Ready"):
+        return None
+    times = [conditions.get(each, {}).get("lastTransitionTime") for each in ("PodScheduled", "Ready")]
+    return max(filter(None, times), default=manifest["metadata"].get("creationTimestamp") or "")
+
+
 def deployment_view(manifest: Mapping[str, Any]) -> DeploymentView:
     """The serving Deployment as decide sees it."""
     status = manifest.get("status") or {}
@@ -99,6 +114,7 @@ def deployment_view(manifest: Mapping[str, Any]) -> DeploymentView:
         ready=status.get("readyReplicas", 0),
         available=status.get("availableReplicas", 0),
         observed_generation=status.get("observedGeneration", 0),
+        paused=bool((manifest.get("spec") or {}).get("paused")),
         revision=(template.get("labels") or {}).get(REVISION_LABEL),
         refused=failed.get("message", "") if failed.get("status") == "True" else None,
         stalled=progressing.get("message", "it makes no progress") if progressing.get("status") == "False" else None,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pydantic.alias_generators import to_camel
 
-from lowbit.api.engines import engine_of
+from lowbit.api.engines import AnyEngine, Engine, engine_of, field_path
 from lowbit.api.engines.base import Asked
 from lowbit.api.evaluation import suite_of
 from lowbit.api.facts import ModelFacts
@@ -21,16 +21,26 @@ from lowbit.api.variables import JOB_VARIABLES, refused_variables
 
 
 def check_engine(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
-    """Problems between the engine's settings and the model."""
-    kind, settings = engine_of(spec.engine)
-    return _at(f"spec.engine.{kind.name}", kind.problems(settings, facts))
+    """Problems between the settings of each engine and the model."""
+    found: list[Problem] = []
+    for field, engine in engines_of(spec).items():
+        kind, settings = engine_of(engine)
+        found += _at(field, kind.problems(settings, facts))
+    return found
+
+
+def engines_of(spec: QuantizedModelSpec) -> dict[str, Engine]:
+    """The engine of the candidates, and that of the original where it has its own; by their paths in the manifest."""
+    return {field_path(spec.engine): spec.engine, spec.original_field: spec.original_engine}
 
 
 def check_allowed(spec: QuantizedModelSpec, platform: Platform) -> list[Problem]:
     """Arguments, variables and images that a manifest may not use on this platform. Needs no model."""
+    found: list[Problem] = []
+    for field, engine in engines_of(spec).items():
+        kind, settings = engine_of(engine)
+        found += _at(field, kind.not_allowed(Asked(settings.image, settings.args, settings.env), platform))
     kind, settings = engine_of(spec.engine)
-    asked = Asked(settings.image, settings.args, settings.env)
-    found = _at(f"spec.engine.{kind.name}", kind.not_allowed(asked, platform))
     for index, candidate in enumerate(spec.candidates):
         if (changes := candidate.engine) is not None:
             own = Asked(settings.image, changes.args, changes.env)
@@ -75,9 +85,13 @@ def fitting_of(spec: QuantizedModelSpec, facts: ModelFacts) -> Fitting:
 
 
 def check_lengths(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
-    """Problems with texts that are longer than the model or the engine can read."""
-    kind, settings = engine_of(spec.engine)
-    engine_limit, field = settings.max_model_len, f"spec.engine.{kind.name}.maxModelLen"
+    """Problems with texts that are longer than the model or an engine can read."""
+    return [problem for field in engines_of(spec) for problem in _too_long(spec, facts, field)]
+
+
+def _too_long(spec: QuantizedModelSpec, facts: ModelFacts, engine_field: str) -> list[Problem]:
+    engine_limit = engine_of(engines_of(spec)[engine_field])[1].max_model_len
+    field = f"{engine_field}.maxModelLen"
     problems = []
     if engine_limit and engine_limit > facts.max_position_embeddings:
         problems.append(
@@ -87,8 +101,7 @@ def check_lengths(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
                 f"use at most {facts.max_position_embeddings}",
             )
         )  # fmt: skip
-    longest = facts.max_position_embeddings
-    limit = min(facts.length(engine_limit), longest)
+    limit = min(facts.length(engine_limit), facts.max_position_embeddings)
     for suite in spec.evaluation.suites:
         suite_kind, suite_settings = suite_of(suite)
         name = suite_kind.length_field
@@ -105,21 +118,25 @@ def check_lengths(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Problem]:
 
 
 def check_suites(spec: QuantizedModelSpec) -> list[Problem]:
-    """Problems with suites that need an ability which the engine lacks."""
-    engine, _ = engine_of(spec.engine)
+    """Problems with suites that need an ability which an engine lacks."""
     problems = []
-    for suite in spec.evaluation.suites:
-        kind, _ = suite_of(suite)
-        missing = sorted(kind.needs - engine.capabilities)
-        if missing:
-            problems.append(
-                Problem(
-                    f"spec.evaluation.suites[{suite.name}].{kind.name}", "EngineLacks",
-                    f"the engine {engine.name} has no {', '.join(missing)}, which a {kind.name} suite needs",
-                    "use another suite, or another engine",
-                )
-            )  # fmt: skip
+    for name, capabilities in {kind.name: kind.capabilities for kind in map(_kind, engines_of(spec).values())}.items():
+        for suite in spec.evaluation.suites:
+            kind, _ = suite_of(suite)
+            missing = sorted(kind.needs - capabilities)
+            if missing:
+                problems.append(
+                    Problem(
+                        f"spec.evaluation.suites[{suite.name}].{kind.name}", "EngineLacks",
+                        f"the engine {name} has no {', '.join(missing)}, which a {kind.name} suite needs",
+                        "use another suite, or another engine",
+                    )
+                )  # fmt: skip
     return problems
+
+
+def _kind(engine: Engine) -> AnyEngine:
+    return engine_of(engine)[0]
 
 
 def check_quantized(facts: ModelFacts) -> list[Problem]:

@@ -6,12 +6,12 @@ The operator, the prepare Job and ``lowbit plan`` share this code, so that they 
 from __future__ import annotations
 
 from lowbit.api.base import Digest
-from lowbit.api.calibration import ResolvedCalibration, ResolvedDataset
+from lowbit.api.calibration import ResolvedCalibration, ResolvedDataset, calibration_key
 from lowbit.api.documents import PrepareResult
 from lowbit.api.engine import EngineChanges, EnvironmentVariable, Resources
 from lowbit.api.engines import Engine, ResolvedEngine, engine_of
 from lowbit.api.evaluation import ResolvedGate, ResolvedSuite, Suite, starts_of, suite_of
-from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol, ModelEvaluationSpec, Turn
+from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol, ModelEvaluationSpec, StoppingGate, Turn
 from lowbit.api.modelrevision import ModelRevisionSpec, RevisionImages, RevisionPlatform, RevisionSource
 from lowbit.api.platform import Containers, Platform, ServingContainers
 from lowbit.api.problem import Refused
@@ -44,7 +44,7 @@ def freeze_candidate(
     """The revision spec of one candidate."""
     changes = spec.candidates[index].engine
     recipe = resolve_recipe(index, spec.candidates[index], spec, prepared)
-    calibration = resolve_calibration(spec, prepared) if recipe_of(recipe)[0].calibrated else None
+    calibration = resolve_calibration(index, spec, prepared) if recipe_of(recipe)[0].calibrated else None
     return ModelRevisionSpec(
         quantized_model=name,
         candidate=index,
@@ -54,16 +54,21 @@ def freeze_candidate(
         source=RevisionSource(digest=prepared.source, facts=prepared.facts),
         recipe=recipe,
         calibration=calibration,
+        own_calibration=calibration is not None and spec.candidates[index].calibration is not None,
         protocol=resolve_protocol(spec, prepared),
         gates=[
             ResolvedGate(
-                suite=s.name, maximum=s.gate.maximum, minimum=s.gate.minimum, confidence=s.gate.confidence
+                suite=s.name, maximum=s.gate.maximum, minimum=s.gate.minimum,
+                non_inferiority=s.gate.non_inferiority, original=s.gate.original, confidence=s.gate.confidence,
             )
             for s in spec.evaluation.suites
         ],
+        attempts=spec.evaluation.attempts,
         engine=resolve_engine(spec.engine, platform, changes),
         engine_changes=changes,
-        baseline_engine=resolve_engine(spec.engine, platform) if changes is not None else None,
+        baseline_engine=resolve_engine(spec.original_engine, platform)
+        if changes is not None or spec.evaluation.baseline.engine is not None
+        else None,
         images=RevisionImages(
             operator=platform.operator_image, worker=platform.worker_image, guard=platform.guard_image
         ),
@@ -103,24 +108,27 @@ def resolve_recipe(index: int, recipe: Recipe, spec: QuantizedModelSpec, prepare
     return ResolvedRecipe.model_validate({kind.name: resolved})
 
 
-def resolve_calibration(spec: QuantizedModelSpec, prepared: PrepareResult) -> ResolvedCalibration | None:
-    """Calibration with each dataset under its digest."""
-    if spec.calibration is None:
+def resolve_calibration(index: int, spec: QuantizedModelSpec, prepared: PrepareResult) -> ResolvedCalibration | None:
+    """A candidate's calibration with each dataset under its digest."""
+    asked = spec.calibration_of(index)
+    if asked is None:
         return None
+    whose = index if spec.candidates[index].calibration is not None else None
+    keys = {d.name: calibration_key(d.name, whose) for d in asked.datasets}
     return ResolvedCalibration(
-        samples=spec.calibration.samples,
-        max_tokens=spec.calibration.max_tokens,
-        seed=spec.calibration.seed,
+        samples=asked.samples,
+        max_tokens=asked.max_tokens,
+        seed=asked.seed,
         datasets=[
             ResolvedDataset(
                 name=d.name,
-                digest=prepared.datasets[f"calibration/{d.name}"],
+                digest=prepared.datasets[keys[d.name]],
                 weight=d.weight,
                 format=d.format,
-                removed=prepared.removed.get(d.name, 0),
-                broken=prepared.broken.get(d.name, 0),
+                removed=prepared.removed.get(keys[d.name].removeprefix("calibration/"), 0),
+                broken=prepared.broken.get(keys[d.name].removeprefix("calibration/"), 0),
             )
-            for d in spec.calibration.datasets
+            for d in asked.datasets
         ],
     )
 
@@ -131,6 +139,7 @@ def resolve_protocol(spec: QuantizedModelSpec, prepared: PrepareResult) -> Evalu
         suites=[resolve_suite(suite, prepared) for suite in spec.evaluation.suites],
         tokenizer=prepared.facts.tokenizer,
         speed=spec.evaluation.speed,
+        showcase=spec.evaluation.showcase,
     )
 
 
@@ -172,7 +181,18 @@ def baseline_spec(revision: ModelRevisionSpec) -> ModelEvaluationSpec:
 def candidate_spec(revision: ModelRevisionSpec, artifact: Digest) -> ModelEvaluationSpec:
     """The evaluation of the revision's artifact, compared with its baseline."""
     made = EvaluatedModel(kind="Artifact", digest=artifact)
-    return _evaluation(revision, revision.engine, made, evaluation_name(baseline_spec(revision)))
+    whole = _evaluation(revision, revision.engine, made, evaluation_name(baseline_spec(revision)))
+    return whole.model_copy(update={"stopping": stopping_gates(revision) or None})
+
+
+def stopping_gates(revision: ModelRevisionSpec) -> list[StoppingGate]:
+    """Gates of the suites that look several times: what a candidate's samples of those depend on."""
+    looking = {suite.name for suite in revision.protocol.suites if suite_of(suite)[0].looks > 1}
+    return [
+        StoppingGate(gate=gate, candidates=revision.candidates, attempts=revision.attempts)
+        for gate in revision.gates
+        if gate.suite in looking
+    ]
 
 
 def turn_specs(revision: ModelRevisionSpec, artifact: Digest) -> list[ModelEvaluationSpec]:
@@ -182,7 +202,7 @@ def turn_specs(revision: ModelRevisionSpec, artifact: Digest) -> list[ModelEvalu
         return []
     original, made = baseline_spec(revision), candidate_spec(revision, artifact)
     return [
-        side.model_copy(update={"baseline": made.baseline, "turn": turn_with(other, number + 1)})
+        side.model_copy(update={"baseline": made.baseline, "turn": turn_with(other, number + 1), "stopping": None})
         for number in range(starts)
         for side, other in ((original, made), (made, original))
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from lowbit.api.engines import engine_of
+from lowbit.api.engines import Engine, engine_of, field_path
 from lowbit.api.facts import BYTES_PER_WEIGHT, ModelFacts
 from lowbit.api.gpus import memory_of, slice_of
 from lowbit.api.platform import Platform
@@ -13,6 +13,7 @@ from lowbit.api.problem import Problem
 from lowbit.api.quantity import human, quantity
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.recipes import recipe_of
+from lowbit.api.recipes.base import Fitting
 
 OVERHEAD: Final = 2 * 10**9
 """CUDA's context, activations and captured graphs on each GPU, in bytes: vLLM takes between 1 and 3 GB for them."""
@@ -49,48 +50,84 @@ def needed(facts: ModelFacts, weight_bytes: int, ranks: int, tokens: int) -> Nee
 
 
 def check_memory(spec: QuantizedModelSpec, facts: ModelFacts, platform: Platform) -> list[Problem]:
-    """A problem if the original does not fit the GPU that is named: it is measured in the engine that serves."""
-    kind, settings = engine_of(spec.engine)
+    """Problems if what is measured does not fit the GPU that is named: the original, and each candidate.
+
+    A candidate is smaller than its original: it is looked at only where the original has an engine of its own.
+    """
+    problems = _too_large(
+        "the original", facts.weight_bytes, Holder(spec.original_field, spec.original_engine), facts, platform
+    )
+    if spec.evaluation.baseline.engine is None:
+        return problems
+    holder = Holder(field_path(spec.engine), spec.engine)
+    fitting = Fitting(facts, engine_of(spec.engine)[0].ranks(engine_of(spec.engine)[1]))
+    for index, candidate in enumerate(spec.candidates):
+        kind, member = recipe_of(candidate)
+        size = kind.artifact_bytes(member, fitting)
+        if size is not None:
+            problems += _too_large(f"candidate {index}", size, holder, facts, platform)
+    return list(dict.fromkeys(problems))
+
+
+@dataclass(frozen=True)
+class Holder:
+    """An engine, and its path in the manifest."""
+
+    field: str
+    engine: Engine
+
+
+def _too_large(what: str, weights: int, holder: Holder, facts: ModelFacts, platform: Platform) -> list[Problem]:
+    kind, settings = engine_of(holder.engine)
     name = settings.gpu or slice_of(settings.resources.limits) or platform.gpu
-    if settings.device != "GPU" or name is None or not facts.weight_bytes or not facts.cache_values:
+    if settings.device != "GPU" or name is None or not weights or not facts.cache_values:
         return []
-    field = f"spec.engine.{kind.name}"
     memory = memory_of(name)
     if memory is None:
-        where = f"{field}.gpu" if settings.gpu else "the platform's gpu"
+        where = f"{holder.field}.gpu" if settings.gpu else "the platform's gpu"
         action = "write it like the node label nvidia.com/gpu.product (NVIDIA-H100-80GB-HBM3), or its memory (80Gi)"
         return [Problem(where, "UnknownGPU", f"Lowbit knows no memory of {name}", action)]
     ranks, tokens = kind.ranks(settings), facts.length(settings.max_model_len)
     room = int(memory * kind.memory_share(settings))
-    wanted = needed(facts, facts.weight_bytes, ranks, tokens)
+    wanted = needed(facts, weights, ranks, tokens)
     if wanted.whole <= room:
         return []
     message = (
-        f"the original needs {human(wanted.whole)} on each GPU (weights {human(wanted.weights)}, cache of {tokens} "
+        f"{what} needs {human(wanted.whole)} on each GPU (weights {human(wanted.weights)}, cache of {tokens} "
         f"tokens {human(wanted.cache)}, the engine itself {human(OVERHEAD)}), and {name} gives {human(room)}"
     )
-    return [Problem(field, "TooLargeForGPU", message, advice(facts, ranks, tokens, room))]
+    return [Problem(holder.field, "TooLargeForGPU", message, advice(facts, weights, Sizes(ranks, tokens, room)))]
 
 
-def advice(facts: ModelFacts, ranks: int, tokens: int, room: int) -> str:
+@dataclass(frozen=True)
+class Sizes:
+    """How a model is held now."""
+
+    ranks: int
+    tokens: int
+    room: int
+    """Bytes on each GPU."""
+
+
+def advice(facts: ModelFacts, weights: int, now: Sizes) -> str:
     """The nearest settings that would fit."""
-    found = []
-    shorter = longest(facts, ranks, room)
-    if SMALLEST_LENGTH <= shorter < tokens:
+    found, ranks, room = [], now.ranks, now.room
+    shorter = longest(facts, weights, ranks, room)
+    if SMALLEST_LENGTH <= shorter < now.tokens:
         found.append(f"maxModelLen of at most {shorter}")
     more = [size for size in range(ranks + 1, 65) if facts.attention_heads % size == 0]
-    fits = next((size for size in more if needed(facts, facts.weight_bytes, size, tokens).whole <= room), None)
+    fits = next((size for size in more if needed(facts, weights, size, now.tokens).whole <= room), None)
     if fits is not None:
         found.append(f"tensorParallelSize {fits}")
     return f"use {' or '.join(found)}" if found else "use GPUs with more memory: no number of ranks of these fits"
 
 
-def longest(facts: ModelFacts, ranks: int, room: int) -> int:
+def longest(facts: ModelFacts, weights: int, ranks: int, room: int) -> int:
     """The longest sequence, in whole 1024 tokens, whose cache fits beside the weights."""
     low, high = 0, max(1, facts.max_position_embeddings // 1024)
     while low < high:
         middle = (low + high + 1) // 2
-        if needed(facts, facts.weight_bytes, ranks, middle * 1024).whole <= room:
+        if needed(facts, weights, ranks, middle * 1024).whole <= room:
             low = middle
         else:
             high = middle - 1
@@ -110,5 +147,5 @@ def check_host_memory(spec: QuantizedModelSpec, facts: ModelFacts) -> list[Probl
 
 def host_bytes(spec: QuantizedModelSpec, facts: ModelFacts) -> int:
     """Host memory of a quantize Job: the original, and the hidden states of all samples in and out of a layer."""
-    tokens = spec.calibration.samples * spec.calibration.max_tokens if spec.calibration else 0
+    tokens = max((each.samples * each.max_tokens for each in spec.calibrations().values()), default=0)
     return facts.weight_bytes + 2 * tokens * facts.hidden_size * BYTES_PER_WEIGHT.get(facts.dtype, 2)

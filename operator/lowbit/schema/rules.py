@@ -15,15 +15,17 @@ from pydantic.alias_generators import to_camel
 from lowbit.api.base import Wire
 from lowbit.api.engine import EngineChanges, EnvironmentVariable, Resources
 from lowbit.api.engines import ENGINES, Engine
-from lowbit.api.evaluation import MaximumThreshold, MinimumThreshold, Suite, SuiteGate
+from lowbit.api.evaluation import MaximumThreshold, MinimumThreshold, NonInferiorityThreshold, Suite, SuiteGate
 from lowbit.api.platform import Platform
 from lowbit.api.pods import JobOptions, Toleration
-from lowbit.api.recipes import RECIPES, Recipe
+from lowbit.api.recipes import RECIPES, Recipe, recipe_of
 from lowbit.api.references import HuggingFaceDatasetLocation, Source
 from lowbit.api.rule import NUMBER_CEL, Rule, between, exactly_one, listed
+from lowbit.api.showcase import ShowcasePrompt
 from lowbit.api.suites import SUITES, AnySuite, gated
 from lowbit.api.suites.dataset import EvaluationDataset
 from lowbit.api.suites.metric import Metric
+from lowbit.api.suites.task_metrics import TASK_METRICS
 from lowbit.api.variables import JOB_VARIABLES, SECRET_VARIABLES
 
 LOCATIONS: Final = ("hugging_face", "pvc", "s3", "config_map")
@@ -69,14 +71,22 @@ def reachable_all(better: str) -> tuple[Rule, ...]:
     return tuple(reachable(metric) for metric in gated() if metric.better == better and metric.unreachable)
 
 
+ASKED_CEL: Final = (
+    "["
+    "has(self.gate.maximum) ? self.gate.maximum.map(t, t.metric) : [], "
+    "has(self.gate.minimum) ? self.gate.minimum.map(t, t.metric) : [], "
+    "has(self.gate.nonInferiority) ? self.gate.nonInferiority.map(t, t.metric) : []"
+    "]"
+)
+"""Metrics that a suite's gate asks for, as lists."""
+
+
 def measured_by(kind: AnySuite) -> Rule:
     """A rule that a gate asks only for metrics that its suite measures."""
-    own = tuple(metric.name for metric in kind.metrics if metric.bound is not None)
+    losses = {metric.loss for metric in kind.metrics}
+    own = tuple(metric.name for metric in kind.metrics if (metric.bound or metric.loss) and metric.name not in losses)
     return Rule(
-        f"!has(self.{kind.name}) || ["
-        "has(self.gate.maximum) ? self.gate.maximum.map(t, t.metric) : [], "
-        "has(self.gate.minimum) ? self.gate.minimum.map(t, t.metric) : []"
-        f"].all(names, names.all(name, name in {listed(own)}))",
+        f"!has(self.{kind.name}) || {ASKED_CEL}.all(names, names.all(name, name in {listed(own)}))",
         f"the gate asks for a metric that a {kind.name} suite does not measure: write one of {', '.join(own)}",
         lambda suite: getattr(suite, kind.name) is None or set(suite.gate.asked()) <= set(own),
         "gate",
@@ -85,8 +95,36 @@ def measured_by(kind: AnySuite) -> Rule:
 
 def measured_by_all() -> tuple[Rule, ...]:
     """measured_by() for each suite; none if every suite measures every metric, because the schema ensures it then."""
-    every = {metric.name for metric in gated()}
+    every = {metric.name for metric in gated()} | {metric.name for metric in TASK_METRICS if metric.loss}
     return tuple(measured_by(kind) for kind in SUITES if not every <= {metric.name for metric in kind.metrics})
+
+
+def measured_with(kind: AnySuite) -> tuple[Rule, ...]:
+    """Rules that a gate asks for an optional metric only where the setting is there that measures it."""
+    rules = []
+    for field in dict.fromkeys(kind.optional.values()):
+        names, path = tuple(name for name, of in kind.optional.items() if of == field), to_camel(field)
+
+        def holds(suite: Suite, field: str = field, names: tuple[str, ...] = names) -> bool:
+            settings = getattr(suite, kind.name)
+            return settings is None or getattr(settings, field) is not None or not set(names) & set(suite.gate.asked())
+
+        rules.append(
+            Rule(
+                f"!has(self.{kind.name}) || has(self.{kind.name}.{path}) || "
+                f"{ASKED_CEL}.all(names, names.all(name, !(name in {listed(names)})))",
+                f"the gate asks for {' or '.join(names)}, which is measured only with {kind.name}.{path}: "
+                f"add {path}: {{}} to {kind.name}",
+                holds,
+                "gate",
+            )
+        )
+    return tuple(rules)
+
+
+def measured_with_all() -> tuple[Rule, ...]:
+    """measured_with() for each suite."""
+    return tuple(rule for kind in SUITES for rule in measured_with(kind))
 
 
 def job_rules(platform: Platform) -> tuple[Rule, ...]:
@@ -109,13 +147,28 @@ def _job_rules(more: tuple[str, ...]) -> tuple[Rule, ...]:
     )
 
 
+CALIBRATED: Final = tuple(kind.name for kind in RECIPES if kind.calibrated)
+"""Candidates that read calibration texts."""
 SHARED: Final[dict[type[Wire], tuple[Rule, ...]]] = {
     Source: (exactly_one("a source", "huggingFace", "pvc", "s3"),),
     Engine: (exactly_one("an engine", *ENGINES.names()),),
-    Recipe: (exactly_one("a candidate", *RECIPES.names()),),
+    Recipe: (
+        exactly_one("a candidate", *RECIPES.names()),
+        Rule(
+            f"!has(self.calibration) || {' || '.join(f'has(self.{name})' for name in CALIBRATED)}",
+            f"a calibration is read by {' and '.join(CALIBRATED)} alone: remove it from this candidate",
+            lambda recipe: recipe.calibration is None or not recipe.is_set or recipe_of(recipe)[0].calibrated,
+            "calibration",
+        ),
+    ),
+    ShowcasePrompt: (exactly_one("a prompt of the showcase", "messages", "text"),),
     EvaluationDataset: dataset_rules("an evaluation dataset"),
     MaximumThreshold: reachable_all("Lower"),
     MinimumThreshold: reachable_all("Higher"),
+    NonInferiorityThreshold: (
+        between("margin", "margin", "{x} > 0.0 && {x} < 1.0", lambda x: 0 < x < 1,
+                'a margin lies between 0 and 1: write "0.02" for two points'),
+    ),
     EngineChanges: (
         Rule(
             "(has(self.args) && size(self.args) > 0) || (has(self.env) && size(self.env) > 0)",
@@ -131,13 +184,14 @@ SHARED: Final[dict[type[Wire], tuple[Rule, ...]]] = {
             "path",
         ),
     ),
-    Suite: (exactly_one("a suite", *SUITES.names()), *measured_by_all()),
+    Suite: (exactly_one("a suite", *SUITES.names()), *measured_by_all(), *measured_with_all()),
     SuiteGate: (
         Rule(
-            "(has(self.maximum) && size(self.maximum) > 0) || (has(self.minimum) && size(self.minimum) > 0)",
-            "a gate without a threshold decides nothing: write at least one below maximum or minimum, "
+            "(has(self.maximum) && size(self.maximum) > 0) || (has(self.minimum) && size(self.minimum) > 0) || "
+            "(has(self.nonInferiority) && size(self.nonInferiority) > 0)",
+            "a gate without a threshold decides nothing: write at least one below maximum, minimum or nonInferiority, "
             f'such as maximum: [{{metric: {gated()[0].name}, value: "0.05"}}]',
-            lambda gate: bool(gate.maximum or gate.minimum),
+            lambda gate: bool(gate.maximum or gate.minimum or gate.non_inferiority),
         ),
         between("confidence", "confidence", "{x} >= 0.8 && {x} < 1.0", lambda x: Decimal("0.8") <= x < 1,
                 'confidence is from 0.8 to below 1: write "0.95" for 95 percent'),

@@ -27,7 +27,7 @@ from lowbit.api.rule import Rule, equal, exactly_one, or_default
 from lowbit.api.suites import SUITES, AnySuite
 from lowbit.api.suites.dataset import EvaluationDataset
 from lowbit.naming.names import MAX_MODEL_NAME
-from lowbit.schema.rules import LOCATIONS, SHARED, dataset_rules, job_rules
+from lowbit.schema.rules import CALIBRATED, LOCATIONS, SHARED, dataset_rules, job_rules
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ def immutable(what: str, instead: str) -> Rule:
 
 
 def calibration_needed(spec: QuantizedModelSpec) -> bool:
-    candidates = (each for each in spec.candidates if each.is_set)
+    candidates = (each for each in spec.candidates if each.is_set and each.calibration is None)
     return spec.calibration is not None or not any(recipe_of(each)[0].calibrated for each in candidates)
 
 
 def held_out(spec: QuantizedModelSpec) -> bool:
     """Whether no evaluation dataset is a calibration dataset as well."""
-    calibrated = spec.calibration.datasets if spec.calibration else []
+    calibrated = [dataset for each in spec.calibrations().values() for dataset in each.datasets]
     suites = [suite for suite in spec.evaluation.suites if suite.is_set]
     places = [_place(dataset) for suite in suites for dataset in datasets_of(suite).values()]
     return not any(_place(dataset) in places for dataset in calibrated)
@@ -87,6 +87,8 @@ def candidates_differ(spec: QuantizedModelSpec) -> bool:
 def _same_candidate() -> str:
     """CEL: the candidates c and d are equal, whether their defaults are written or not."""
     parts = ["has(c.engine) == has(d.engine) && (!has(c.engine) || c.engine == d.engine)"]
+    same = equal(Calibration, "c.calibration", "d.calibration")
+    parts.append(f"has(c.calibration) == has(d.calibration) && (!has(c.calibration) || ({same}))")
     for kind in RECIPES:
         both = f"has(c.{kind.name}) == has(d.{kind.name})"
         same = equal(kind.spec, f"c.{kind.name}", f"d.{kind.name}")
@@ -116,7 +118,6 @@ _ROOM: Final = " && ".join(
     for kind in SUITES
     if kind.length_field
 )
-CALIBRATED: Final = tuple(kind.name for kind in RECIPES if kind.calibrated)
 _ENGINES: Final = tuple(kind.name for kind in ENGINES)
 
 
@@ -140,7 +141,8 @@ WHOLE: Final[dict[type[Wire], tuple[Rule, ...]]] = {
     QuantizedModelSpec: (
         Rule(
             "has(self.calibration) || "
-            f"!self.candidates.exists(c, {' || '.join(f'has(c.{each})' for each in CALIBRATED)})",
+            "!self.candidates.exists(c, !has(c.calibration) && "
+            f"({' || '.join(f'has(c.{each})' for each in CALIBRATED)}))",
             f"{' and '.join(CALIBRATED)} need texts to calibrate on: write calibration: {{datasets: [...]}}",
             calibration_needed,
         ),
@@ -151,8 +153,10 @@ WHOLE: Final[dict[type[Wire], tuple[Rule, ...]]] = {
             "candidates",
         ),
         Rule(
-            "!has(self.calibration) || "
-            f"!self.evaluation.suites.exists(s, self.calibration.datasets.exists(d, {_SAME_PLACE}))",
+            f"(!has(self.calibration) || "
+            f"!self.evaluation.suites.exists(s, self.calibration.datasets.exists(d, {_SAME_PLACE}))) && "
+            "!self.candidates.exists(c, has(c.calibration) && "
+            f"self.evaluation.suites.exists(s, c.calibration.datasets.exists(d, {_SAME_PLACE})))",
             "a suite reads the very texts that the quantizer is calibrated on, and would flatter it: "
             "give evaluation a dataset of its own, of texts that are held out",
             held_out,

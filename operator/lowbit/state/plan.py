@@ -79,7 +79,15 @@ class Conclude:
     """Value of WORKER_END_ANNOTATION."""
 
 
-Action = Create | Apply | SetOwners | Delete | Keep | End | Conclude
+@dataclass(frozen=True)
+class ScaleDown:
+    """Scale a ReplicaSet of the paused serving Deployment to 0, under the precondition of its uid."""
+
+    name: str
+    uid: str
+
+
+Action = Create | Apply | SetOwners | Delete | Keep | End | Conclude | ScaleDown
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,15 @@ class ReadLog:
     """How often the engine has ended."""
     previous: bool
     """Read the log of the container's previous run, because it was restarted."""
+
+
+@dataclass(frozen=True)
+class ReadStart:
+    """Read how an engine runs: the beginning of its log, and the product of its node's devices."""
+
+    pod: str
+    uid: str
+    node: str | None
 
 
 @dataclass(frozen=True)
@@ -143,7 +160,7 @@ class Plan:
     """Seconds until the next plan, even without a change (a Job's progress, a backoff)."""
     watch_progress: tuple[str, ...] = ()
     """Names of Jobs whose log to read for progress, at most every 30 seconds each."""
-    read_logs: tuple[ReadLog | ReadResult, ...] = ()
+    read_logs: tuple[ReadLog | ReadResult | ReadStart, ...] = ()
     """Logs to read once, in the background."""
     read_events: tuple[ReadEvents, ...] = ()
     """Objects whose events to read in the background, at most once a minute each."""

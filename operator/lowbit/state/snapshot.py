@@ -97,6 +97,18 @@ class EngineLog:
 
 
 @dataclass(frozen=True)
+class EngineStart:
+    """What an engine that serves or measures shows of how it runs; read once in a pod's life."""
+
+    uid: str
+    """Of its pod."""
+    kernels: tuple[str, ...] = ()
+    """Kernels of quantized layers that its log names."""
+    device: str | None = None
+    """The product of its node's devices; None if the node does not say, or may not be read."""
+
+
+@dataclass(frozen=True)
 class Warned:
     """One Warning event of Kubernetes."""
 
@@ -152,8 +164,14 @@ class PodView:
     """Its volumes and its network are there: what is left is to pull images and to start containers."""
     idle_since: str | None = None
     """Since when nothing has run in a pod that is to start (RFC 3339). None once it has started."""
+    silent_since: str | None = None
+    """Since when it has a node and does not answer (RFC 3339). None without a node, and while it answers."""
     disrupted: bool = False
     """The condition DisruptionTarget holds."""
+    node: str | None = None
+    """The node that it is on."""
+    engine_start: EngineStart | None = None
+    """How its engine runs, once that was read."""
     engine_log: EngineLog | None = None
     """The log of its engine's last run, once it has ended and reading the log was tried."""
     events: EventsRead | None = None
@@ -226,6 +244,8 @@ class DeploymentView:
     observed_generation: int = 0
     revision: str | None = None
     """The ModelRevision in the pod template's label, or "source" for the fallback."""
+    paused: bool = False
+    """Its controller makes no new pods."""
     stalled: str | None = None
     """Message of the condition Progressing=False."""
     refused: str | None = None

@@ -31,6 +31,7 @@ RUNNERS: Mapping[str, str] = {
     "prepare": "lowbit.worker.prepare:prepare",
     "quantize": "lowbit.worker.quantize:quantize",
     "evaluate": "lowbit.worker.evaluate.evaluate:run",
+    "ask": "lowbit.worker.ask:run",
     "fetch": "lowbit.worker.fetch:fetch",
 }
 """By stage: a function from its document, the store and the progress to its result."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
 from lowbit.api.documents import PrepareDocument, PrepareResult
-from lowbit.api.facts import ModelFacts
+from lowbit.api.facts import Coverage, ModelFacts
 from lowbit.api.modelevaluation import ModelEvaluationSpec
 from lowbit.api.modelrevision import ModelRevisionSpec
 from lowbit.api.paths import TERMINATION_LIMIT
@@ -27,6 +28,7 @@ from lowbit.resolve.freeze import baseline_spec, candidate_spec, freeze, turn_sp
 from lowbit.resolve.memory import check_host_memory, check_memory
 from lowbit.worker.data.datasets import Mounts, no_chat_template
 from lowbit.worker.data.prepared import prepare_datasets
+from lowbit.worker.evaluate.attempts import Try, count
 from lowbit.worker.evaluate.stored import Asked, find_result
 from lowbit.worker.model.check_artifact import check_artifact
 from lowbit.worker.model.file_list import FileList
@@ -69,8 +71,9 @@ def prepare(
         datasets=datasets.digests,
         removed=datasets.removed,
         broken=datasets.broken,
-        artifacts={index: artifact.digest for index, artifact in artifacts.items()},
-        artifact_bytes={index: artifact.size for index, artifact in artifacts.items()},
+        artifacts={index: artifact.files.digest for index, artifact in artifacts.items()},
+        artifact_bytes={index: artifact.files.size for index, artifact in artifacts.items()},
+        artifact_coverage={index: each.coverage for index, each in artifacts.items() if each.coverage is not None},
     )
     progress.report(1.0, "done", force=True)
     return look_up(document, store, result)
@@ -80,11 +83,18 @@ LEFT_BEHIND_LIMIT = 20
 """Names of files that were left behind, in the report."""
 
 
+class Artifact(NamedTuple):
+    """An artifact that was made elsewhere, in the store."""
+
+    files: FileList
+    coverage: Coverage | None
+
+
 def prepare_artifacts(
     document: PrepareDocument, store: Store, mounts: Mounts, facts: ModelFacts, progress: Progress
-) -> dict[str, FileList]:
+) -> dict[str, Artifact]:
     """Store and check every artifact candidate. Returns them by the candidate's index as text."""
-    found: dict[str, FileList] = {}
+    found: dict[str, Artifact] = {}
     for index, candidate in enumerate(document.spec.candidates):
         _, recipe = recipe_of(candidate)
         if not isinstance(recipe, ArtifactRecipe):
@@ -95,7 +105,7 @@ def prepare_artifacts(
         config = store.local(f"{folder_key('artifacts', file_list.digest)}/config.json")
         settings = read_json(config, what) if config is not None else {}
         check_artifact(settings, own, fitting_of(document.spec, facts), what)
-        found[str(index)] = file_list
+        found[str(index)] = Artifact(file_list, own.coverage)
     return found
 
 
@@ -167,7 +177,7 @@ def find_artifact(store: Store, revision: ModelRevisionSpec, result: PrepareResu
     _, recipe = recipe_of(revision.recipe)
     if isinstance(recipe, ResolvedArtifact):
         file_list = store.require("artifacts", recipe.digest)
-        return file_list.as_artifact(result.facts.weight_bytes)
+        return file_list.as_artifact(result.facts.weight_bytes, result.artifact_coverage.get(str(revision.candidate)))
     try:
         record = ArtifactRecord.model_validate(read_artifact_index(store, revision.artifact_hash).get("artifact"))
     except ValidationError:
@@ -183,11 +193,27 @@ def find_evaluations(
     specs = [baseline_spec(revision) for revision in revisions]
     specs += [candidate_spec(revision, artifact) for revision, artifact in made]
     summaries = read_summaries(store, specs)
+    summaries |= count_attempts(store, made, set(summaries))
     for revision, artifact in made:
         # Whose own evaluation is done needs none of its starts any more.
         if evaluation_name(candidate_spec(revision, artifact)) not in summaries:
             summaries |= read_summaries(store, turn_specs(revision, artifact))
     return summaries
+
+
+def count_attempts(
+    store: Store, made: list[tuple[ModelRevisionSpec, str]], known: set[str]
+) -> dict[str, EvaluationSummary]:
+    """Those of candidates, each with the attempt that this manifest is: what is not measured again is judged again."""
+    found = {}
+    for revision, artifact in made:
+        spec = candidate_spec(revision, artifact)
+        result = find_result(store, Asked.by_spec(spec)) if evaluation_name(spec) in known else None
+        if result is not None:
+            tried = Try(revision.source.digest, revision.input_hash, revision.quantized_model, result.evaluation)
+            attempt = count(store, tried, result.sketches)
+            found[result.evaluation] = result.summary.model_copy(update={"attempt": attempt})
+    return found
 
 
 def read_summaries(store: Store, specs: list[ModelEvaluationSpec]) -> dict[str, EvaluationSummary]:

@@ -13,9 +13,11 @@ from pydantic import ValidationError
 
 from lowbit import __version__
 from lowbit.api.documents import QuantizeDocument, QuantizeResult
+from lowbit.api.facts import Coverage
 from lowbit.api.paths import SCRATCH_PATH
 from lowbit.api.recipes import recipe_of
-from lowbit.naming.store_keys import artifact_index_key, calibration_set_key
+from lowbit.naming.store_keys import artifact_index_key, calibration_set_key, quant_log_key
+from lowbit.report.quantlog import parse_modules, quant_log
 from lowbit.worker.backends import BACKENDS, Backend, Work
 from lowbit.worker.backends.losses import ModuleLoss, rounded_experts, worst
 from lowbit.worker.backends.tools import peak_bytes, pick_device, quiet
@@ -64,12 +66,12 @@ def quantize(
     calibrated = calibrate(document, store, source)
     workspace = empty(store.workspace(f"quantize-{document.artifact_hash[:16]}"))
     work = Work(source, workspace, recipe, document.facts, calibrated.samples, device, scratch)
-    modules, smoke = make(backend, work, progress)
+    modules, smoke, covered = make(backend, work, progress)
     progress.report(TESTED, "hashing and committing the artifact", force=True)
     file_list = scan(workspace)
     store.commit("artifacts", workspace, file_list)
     result = QuantizeResult(
-        artifact=file_list.as_artifact(document.facts.weight_bytes),
+        artifact=file_list.as_artifact(document.facts.weight_bytes, covered),
         seconds=round(clock() - begin, 1),
         peak_bytes=peak_bytes(device),
         **of_modules(modules),
@@ -82,8 +84,11 @@ def quantize(
     return result
 
 
-def make(backend: Backend, work: Work, progress: Progress) -> tuple[list[ModuleLoss], str]:
-    """Quantize into the workspace, judge, tidy up and try out. Returns every module's loss and what was generated."""
+def make(backend: Backend, work: Work, progress: Progress) -> tuple[list[ModuleLoss], str, Coverage]:
+    """Quantize into the workspace, judge, tidy up and try out.
+
+    Returns every module's loss, what was generated, and which layers are quantized.
+    """
     part = progress.part(LOADED, QUANTIZED)
     with quiet(work.scratch / "quantizer.log") as write:
         before = progress.write_to(write)
@@ -93,7 +98,7 @@ def make(backend: Backend, work: Work, progress: Progress) -> tuple[list[ModuleL
                 "the quantizer broke on this model",
                 lambda: backend.quantize(work, part.report),
             )
-            finish(work.target, work.source, work.facts)
+            covered = finish(work.target, work.source, work.facts)
             progress.report(QUANTIZED, "trying out the artifact", force=True)
             smoke = or_refuse(
                 "SmokeTestFailed",
@@ -103,7 +108,7 @@ def make(backend: Backend, work: Work, progress: Progress) -> tuple[list[ModuleL
             fuse_layers(work.target, work.source)  # last: the quantizer would not load it so
         finally:
             progress.write_to(before)
-    return modules, smoke
+    return modules, smoke, covered
 
 
 def of_modules(modules: Sequence[ModuleLoss]) -> dict[str, Any]:
@@ -173,12 +178,13 @@ def find(store: Store, artifact_hash: str) -> QuantizeResult | None:
 def write_report(
     store: Store, artifact_hash: str, result: QuantizeResult, modules: list[ModuleLoss], calibrated: Calibrated
 ) -> None:
-    """Write the texts that were read, and then the index, after the commit: it never names what is missing."""
-    content: dict[str, Any] = {
-        "artifact": result.artifact.wire(),
-        "quantize": result.wire(),
-        "modules": [module.row() for module in modules],
-    }
+    """Write the modules' log as CSV and the texts that were read; then the index, after the commit.
+
+    So the index never names what is missing.
+    """
+    rows = [module.row() for module in modules]
+    store.write(quant_log_key(artifact_hash), quant_log(parse_modules(rows)).encode())
+    content: dict[str, Any] = {"artifact": result.artifact.wire(), "quantize": result.wire(), "modules": rows}
     if calibrated.texts:
         store.write(calibration_set_key(artifact_hash), calibrated.kept)
         content["calibration"] = calibrated.report(calibration_set_key(artifact_hash))

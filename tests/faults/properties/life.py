@@ -79,8 +79,9 @@ class Life(Play):
     async def put(self, kind: str, name: str, spec: Spec) -> None:
         """A person applies an object. Raises CallError."""
         if kind == "QuantizedModel":
-            datasets = (spec.get("calibration") or {}).get("datasets", ())
-            self.actor.world.datasets |= {f"calibration/{each['name']}" for each in datasets}
+            for whose, holder in (("", spec), *((f"{n}/", each) for n, each in enumerate(spec["candidates"]))):
+                datasets = (holder.get("calibration") or {}).get("datasets", ())
+                self.actor.world.datasets |= {f"calibration/{whose}{each['name']}" for each in datasets}
             self.actor.world.datasets |= {f"evaluation/{each['name']}" for each in spec["evaluation"]["suites"]}
         metadata = {"name": name, "namespace": self.space.name}
         manifest = {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}

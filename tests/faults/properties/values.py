@@ -49,6 +49,8 @@ NAMED: dict[Path, tuple[Any, ...]] = {
     ("column",): ("body", "question"),
     ("huggingFace", "config"): ("en", "de"),
     ("huggingFace", "split"): ("train", "test"),
+    ("messages", ITEM, "content"): ("Hello!", "Good morning!"),
+    ("prompts", ITEM, "text"): ("The quick brown fox", "The lazy dog"),
 }
 """By the end of the path: what no pattern tells."""
 KEYS = ("spare", "other")

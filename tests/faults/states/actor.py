@@ -7,6 +7,7 @@ from typing import Any
 from lowbit.api.documents import EXIT_CRASHED, EXIT_ENGINE, EXIT_LATER, EXIT_REFUSED
 from lowbit.api.termination import Refusal, TerminationMessage
 from lowbit.desired.jobs.job import EXIT_KILLED
+from tests.faults.states import deploy
 from tests.faults.states.cluster import Cluster
 
 OUTCOMES = (
@@ -43,6 +44,8 @@ def act(cluster: Cluster) -> bool:
                 release(cluster, kind, name)
         elif kind == "Job" and not finished(each):
             end(cluster, name, cluster.outcomes.pop(0) if cluster.outcomes else "finish")
+        elif kind == "Deployment" and cluster.stuck.get(name, (0, 0))[1] > 0:
+            deploy.stay_stuck(cluster, name)
         elif kind == "Deployment" and not rolled_out(each):
             cluster.roll_out(name)
     after: int = next(cluster.versions)

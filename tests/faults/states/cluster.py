@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from lowbit.decide.serving.drift import LIST_KEYS
-from lowbit.naming.names import DOCUMENT_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL, MODEL_LABEL
+from lowbit.naming.names import DOCUMENT_ANNOTATION, LET_GO_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL, MODEL_LABEL
 from lowbit.observe.cache import Cache
 from lowbit.observe.entries import Entry
 from lowbit.observe.keys import Key
@@ -124,8 +124,12 @@ class Cluster(World):
     """Uids of objects that belong to somebody else."""
     forged: set[str] = field(default_factory=set)
     """Digests of artifacts that a damaged status says have passed."""
+    lies: set[str] = field(default_factory=set)
+    """Digests of artifacts that only an impostor has told of."""
     held: bool = False
     """Finalizers stay for ever."""
+    stuck: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Deployments whose pods cannot start, as deploy.CANNOT_START says: the number there, and of tries that fail so."""
     outcomes: list[str] = field(default_factory=list)
     """How the next Jobs end: see OUTCOMES in actor; then all succeed."""
 
@@ -143,7 +147,8 @@ class Cluster(World):
     def fork(self, seed: int | None = None) -> Cluster:
         """A copy that goes its own way."""
         copy = Cluster(objects=self.seen.fork(), now=self.now, seed=self.seed if seed is None else seed)
-        copy.found, copy.stored = dict(self.found), dict(self.stored)
+        copy.found, copy.stored, copy.stuck = dict(self.found), dict(self.stored), dict(self.stuck)
+        copy.lies = set(self.lies)
         copy.versions = self.versions
         return copy
 
@@ -178,7 +183,7 @@ class Cluster(World):
         if known is not None and self.seen.cache.get(kind, NAMESPACE, name) is None:
             self.look(known)
             raise Stale(f"{kind} {name} had not been seen")
-        merged = dict(manifest) if known is None else merge(known, manifest)
+        merged = dict(manifest) if known is None else merge(without_record(known), manifest)
         controllers = [each for each in merged["metadata"].get("ownerReferences") or () if each.get("controller")]
         if len(controllers) > 1:
             raise Invalid(f"{manifest['kind']} {manifest['metadata']['name']} would have two controllers")
@@ -245,6 +250,17 @@ class Cluster(World):
         return [
             r for r, each in self.objects.items() if (each["metadata"].get("labels") or {}).get(MODEL_LABEL) == name
         ]
+
+
+def without_record(known: Manifest) -> Manifest:
+    """An object without the annotation, and the pause, that the operator applied: an apply that lacks them takes them
+    away.
+    """
+    annotations = {k: v for k, v in (known["metadata"].get("annotations") or {}).items() if k != LET_GO_ANNOTATION}
+    if annotations == (known["metadata"].get("annotations") or {}):
+        return known
+    spec = {key: value for key, value in known["spec"].items() if key != "paused"}
+    return known | {"metadata": known["metadata"] | {"annotations": annotations}, "spec": spec}
 
 
 def merge(known: Any, declared: Any) -> Any:

@@ -6,7 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 from lowbit.api.base import API_VERSION
-from lowbit.naming.names import FETCH_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL, MODEL_LABEL, REVISION_LABEL, STAGE_LABEL
+from lowbit.api.documents import QuantizeResult
+from lowbit.api.status import ArtifactRecord
+from lowbit.api.termination import TerminationMessage
+from lowbit.naming.names import (
+    FETCH_ANNOTATION,
+    INPUT_ANNOTATION,
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+    MODEL_LABEL,
+    REVISION_LABEL,
+    STAGE_LABEL,
+)
 from tests.faults.states.actor import MESSAGES, OUTCOMES, end, finished
 from tests.faults.states.cluster import OWN_KINDS, Cluster, Manifest
 from tests.faults.states.specs import SPECS
@@ -195,6 +206,30 @@ def job_ends(cluster: Cluster, first: int, second: int) -> None:
         end(cluster, found[1], OUTCOMES[second % len(OUTCOMES)], first)
 
 
+def impostor(cluster: Cluster, first: int, second: int) -> None:
+    """The result of a quantize Job is told by a pod that only has its label, or by a Job of another input."""
+    jobs = sorted(name for name in cluster.names("Job") if name.startswith("quantize-") and not name.endswith("-2"))
+    if not jobs:
+        return
+    name = jobs[first % len(jobs)]
+    record = ArtifactRecord(digest="sha256:" + "f" * 64, bytes=100, source_bytes=283, ratio="2.83")
+    message = TerminationMessage.of(QuantizeResult(artifact=record, seconds=1, peak_bytes=1))
+    cluster.lies.add(record.digest)
+    if second % 2:
+        each = cluster.objects["Job", name]
+        annotations = (each["metadata"].get("annotations") or {}) | {INPUT_ANNOTATION: "0" * 64}
+        cluster.write(("Job", name), each | {"metadata": each["metadata"] | {"annotations": annotations}})
+        cluster.finish_job(name, message)
+        return
+    text = message.model_dump_json(by_alias=True, exclude_none=True)
+    ended = {"exitCode": 0, "reason": "Completed", "message": text}
+    # Newer than any pod of the Job.
+    metadata = {"name": f"{name}-other", "creationTimestamp": "2099-01-01T00:00:00Z",
+                "labels": {"batch.kubernetes.io/job-name": name, MANAGED_BY_LABEL: MANAGED_BY}}  # fmt: skip
+    status = {"phase": "Succeeded", "containerStatuses": [{"name": "worker", "state": {"terminated": ended}}]}
+    cluster.put({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {}, "status": status})
+
+
 def job_unended(cluster: Cluster, first: int, second: int) -> None:
     """A Job runs, whatever it had come to before; its pod is in trouble."""
     found = pick(cluster, first, "Job")
@@ -283,6 +318,13 @@ def serving_pod(cluster: Cluster, first: int, second: int) -> None:
     cluster.put({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {}, "status": status})
 
 
+def stuck_serving(cluster: Cluster, first: int, second: int) -> None:
+    """What serves, or will, cannot start, however often it is tried at first."""
+    names = sorted(cluster.names("QuantizedModel"))
+    if names:
+        cluster.stuck[names[first % len(names)]] = (second, 1 + second % 3)
+
+
 def remembered(cluster: Cluster, first: int, second: int) -> None:
     """The store in which files are has, or has not, what the statuses say."""
     if second % 2:
@@ -297,5 +339,6 @@ def remembered(cluster: Cluster, first: int, second: int) -> None:
 DAMAGES: tuple[Damage, ...] = (
     drop, delete, hold, wipe, garble, unreadable, edit_deployment, edit_child, foreign, orphan, claim, collect_jobs,
     job_ends, job_unended, clock, model_store, apply, reborn, pin, serving_pod, remembered,
+    stuck_serving, impostor,
 )  # fmt: skip
 BY_NAME: dict[str, Any] = {damage.__name__: damage for damage in DAMAGES}

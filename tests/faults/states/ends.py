@@ -8,6 +8,7 @@ from lowbit.naming.names import FETCH_ANNOTATION, evaluation_name, input_hash
 from lowbit.resolve.freeze import baseline_spec, candidate_spec
 from lowbit.state.snapshot import Snapshot
 from tests.faults.states.cluster import Cluster, Manifest, document_of, read
+from tests.faults.states.deploy import held_for_long
 from tests.faults.states.rules import broken, check_conditions
 
 WAITS = ("StoreNotReady", "StoreNotFound")
@@ -35,11 +36,37 @@ def check_end(cluster: Cluster, owned: bool, used: bool) -> None:
         check_serving(cluster, snapshot)
         if ready["status"] == "True":
             check_ready(cluster, snapshot)
+            check_compared(snapshot, conditions.get("Compared"))
         if owned:
             check_leftovers(cluster, snapshot)
             check_failed(cluster, stalled or {})
         if used:
             check_users(cluster, snapshot)
+
+
+def check_gpus(cluster: Cluster) -> None:
+    """A stalled serving holds no GPU for ever: where none of its pods can start, there are none after a while."""
+    for name in sorted(cluster.stuck):
+        deployment = cluster.objects.get(("Deployment", name))
+        if deployment is None or ("QuantizedModel", name) not in cluster.objects or not looked_after(cluster, name):
+            continue
+        pods = held_for_long(cluster, name)
+        broken(bool(pods), f"{', '.join(pods)} cannot start, and holds its GPU for ever")
+
+
+def looked_after(cluster: Cluster, name: str) -> bool:
+    """Whether the operator can act on a Deployment: it sees it as its own, and can read what it rests on."""
+    model, snapshot = cluster.model(name), cluster.snapshot(name)
+    deployment = snapshot.deployment
+    ready: Manifest = next((each for each in model["status"].get("conditions", ()) if each["type"] == "Ready"), {})
+    return not (
+        model["metadata"].get("deletionTimestamp")
+        or snapshot.invalid is not None
+        or deployment is None
+        or deployment.meta.deleting
+        or deployment.meta.uid in cluster.foreign
+        or ready.get("reason") in (*WAITS, "NameTaken")
+    )
 
 
 def check_ready(cluster: Cluster, snapshot: Snapshot) -> None:
@@ -57,6 +84,20 @@ def check_ready(cluster: Cluster, snapshot: Snapshot) -> None:
     )
     missing = [kind for kind in SERVING if spec.serving is not None and (kind, meta.name) not in cluster.objects]
     broken(bool(missing), f"{meta.name} is Ready without {', '.join(missing)}")
+
+
+def check_compared(snapshot: Snapshot, compared: Manifest | None) -> None:
+    """Where all candidates are asked for each was judged or has failed, or it is said what somebody has to mend."""
+    spec, name = snapshot.model.body.spec, snapshot.model.meta.name
+    broken((spec.evaluation.compare == "All") != (compared is not None), f"{name}: Compared is there without need")
+    if compared is None:
+        return
+    pinned = spec.serving is not None and spec.serving.revision is not None
+    waits = compared["reason"] == "Comparing" or (compared["reason"] == "WaitingToCompare" and not pinned)
+    broken(waits, f"{name} is at rest, and its comparison is not: {compared}")
+    rows = snapshot.model.body.status.comparison or []
+    unsaid = [row.name for row in rows[1:] if row.verdict is None and row.failure is None]
+    broken(compared["status"] == "True" and bool(unsaid), f"{name} is compared, and {unsaid} are not")
 
 
 def check_failed(cluster: Cluster, stalled: Manifest) -> None:

@@ -154,6 +154,8 @@ def check_status(cluster: Cluster, snapshot: Snapshot, write: WriteStatus) -> No
     controllers = [each["uid"] for each in metadata.get("ownerReferences") or () if each.get("controller")]
     others = write.kind == "ModelRevision" and bool(controllers) and snapshot.model.meta.uid not in controllers
     broken(others, f"writes the status of {write.name}, another one's")
+    told = (write.status.get("artifact") or {}).get("digest")
+    broken(told in cluster.lies, f"believes an impostor: the artifact of {write.name}")
     artifact = (known["status"].get("artifact") or {}).get("digest")
     lost = write.kind == "ModelRevision" and artifact and not write.status.get("artifact")
     broken(bool(lost) and readable(cluster, write.name), f"forgets the artifact of {write.name}")
@@ -171,8 +173,9 @@ def check_conditions(status: Mapping[str, Any]) -> None:
     broken(not {"Available", "Ready"} <= set(conditions), "Available or Ready is missing")
     ready, stalled = conditions["Ready"], conditions.get("Stalled")
     broken("Stalled" in conditions and "Reconciling" in conditions, "Stalled and Reconciling at once")
-    broken(ready["status"] == "True" and len(conditions) > 2, "Ready, and Stalled or Reconciling")
-    broken(ready["status"] != "True" and len(conditions) < 3, "not Ready, and neither Stalled nor Reconciling")
+    said = len(conditions.keys() - {"Compared"})
+    broken(ready["status"] == "True" and said > 2, "Ready, and Stalled or Reconciling")
+    broken(ready["status"] != "True" and said < 3, "not Ready, and neither Stalled nor Reconciling")
     for each in conditions.values():
         broken(not each["reason"] or not each["message"], f"{each['type']} without a reason or message")
     if stalled is not None:

@@ -9,12 +9,26 @@ from tests.faults.states.cluster import Cluster
 from tests.unit.world import spec
 
 MORE_MEMORY = {"quantize": {"resources": {"limits": {"memory": "8Gi"}}, "maxMemory": "16Gi"}}
+
+
+def compare_all(whole: dict[str, Any]) -> dict[str, Any]:
+    """The same spec, with every candidate compared."""
+    return whole | {"evaluation": whole["evaluation"] | {"compare": "All"}}
+
+
+def showing(whole: dict[str, Any]) -> dict[str, Any]:
+    """The same spec, with prompts that what serves is asked."""
+    return whole | {"evaluation": whole["evaluation"] | {"showcase": {"prompts": [{"name": "fox", "text": "A fox"}]}}}
+
+
 SPECS: list[dict[str, Any]] = [
     spec(),
     spec(candidates=[{"gptq": {"bits": 8}}, {"gptq": {"bits": 4}}], jobs=MORE_MEMORY),
     spec(candidates=[{"gptq": {"bits": 4}}], serving={"replicas": 1, "fallback": "Source"}),
     spec(candidates=[{"artifact": {"pvc": {"claimName": "made", "path": "x"}}}, {"gptq": {"bits": 4}}], serving=None),
     spec(candidates=[{"gptq": {"bits": 4, "groupSize": 32}}, {"gptq": {"bits": 4}}], jobs=MORE_MEMORY),
+    compare_all(showing(spec())),
+    compare_all(spec(candidates=[{"gptq": {"bits": 8}}, {"gptq": {"bits": 4}}, {"awq": {}}], serving=None)),
 ]
 LIVES: tuple[tuple[tuple[str, int], ...], ...] = (
     (("one", 0),),
@@ -27,6 +41,10 @@ LIVES: tuple[tuple[tuple[str, int], ...], ...] = (
     (("one", 2), ("one", 0)),
     (("one", 1), ("two", 3)),
     (("one", 0), ("one", 3)),
+    (("one", 5), ("two", 0)),
+    (("one", 0), ("one", 5)),
+    (("one", 5), ("one", 0)),
+    (("one", 6), ("two", 5)),
 )
 """What is applied, one after the other: each once the one before has come to rest."""
 SEEDS = 6

@@ -28,11 +28,15 @@ STARTS = st.builds(
 
 
 def directed() -> Iterator[Start]:
-    """What is rare where it is drawn: at some moments of every life a revision's status lacks one of its fields, or a
-    Job whose pod has failed tries again by itself.
+    """What is rare where it is drawn: at some moments of every life a revision's status lacks one of its fields, a Job
+    whose pod has failed tries again by itself, what serves cannot start, or an impostor tells a Job's result.
     """
     for life in range(len(LIVES)):
+        for moment, kind in itertools.product((3, 5, 7), range(2)):
+            yield Start(life=life, moment=moment, damages=[("impostor", 0, kind)])
         for moment, field in itertools.product(range(8, 100, 23), range(8)):
             yield Start(life=life, moment=moment, damages=[("wipe", field, 1)])
+        for moment, trouble in itertools.product((45, 99), range(5)):
+            yield Start(life=life, moment=moment, damages=[("stuck_serving", 0, trouble)])
         for moment, failed in itertools.product(range(5, 80, 9), (1, 2, 4)):
             yield Start(life=life, moment=moment, damages=[("job_unended", failed, 1)])

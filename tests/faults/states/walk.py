@@ -108,10 +108,12 @@ class Walk:
     def rest(self) -> None:
         """Settle, let time pass, and settle: then nothing is written any more, however late it is."""
         self.settle()
-        for _ in range(2 + len(self.cluster.outcomes)):
+        tries = sum(failing for _, failing in self.cluster.stuck.values())
+        for _ in range(2 + len(self.cluster.outcomes) + 2 * tries):
             # Longer than the longest pause after what may pass.
             self.cluster.now += timedelta(hours=2)
             self.settle()
+            ends.check_gpus(self.cluster)
         self.cluster.now += timedelta(hours=1)
         self.at_rest("an hour later")
 

@@ -43,9 +43,9 @@ def resolved_engine(engine: ResolvedEngine) -> tuple[AnyEngine, ResolvedSettings
     return ENGINES[name], member
 
 
-def field_path(engine: Engine | ResolvedEngine) -> str:
+def field_path(engine: Engine | ResolvedEngine, field: str = "spec.engine") -> str:
     """Path of the engine in the manifest: spec.engine.vllm."""
-    return f"spec.engine.{engine.member()[0]}"
+    return f"{field}.{engine.member()[0]}"
 
 
 def default_engine() -> Engine:

@@ -18,8 +18,9 @@ from lowbit.api.platform import Platform
 from lowbit.api.problem import Problem
 from lowbit.api.rule import Rule
 
-Capability = Literal["PromptLogprobs"]
-"""An ability that a suite may need and not every engine has. PromptLogprobs: it returns each prompt token's logprob."""
+Capability = Literal["PromptLogprobs", "StructuredOutputs"]
+"""An ability that a suite may need and not every engine has. PromptLogprobs: it returns each prompt token's logprob.
+StructuredOutputs: it lets an answer be only one of some choices, or what a regular expression or a schema allows."""
 
 
 class EngineSettings(Wire):

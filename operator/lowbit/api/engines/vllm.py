@@ -14,7 +14,7 @@ from lowbit.api.base import DecimalString
 from lowbit.api.engine import EnvironmentVariable
 from lowbit.api.engines import vllm_rules
 from lowbit.api.engines.base import Asked, EngineKind, EngineSettings, LogWords, Only, Request, ResolvedSettings
-from lowbit.api.facts import LinearLayer, ModelFacts
+from lowbit.api.facts import LinearLayer, ModelFacts, StateHeads
 from lowbit.api.paths import ENGINE_LOG_PATH, ENGINE_LOGGING_PATH, ENGINE_PORT, MODEL_PATH
 from lowbit.api.platform import Platform
 from lowbit.api.problem import Problem, some
@@ -74,7 +74,7 @@ class VLLMKind(EngineKind[VLLM, ResolvedVLLM]):
     spec = VLLM
     resolved = ResolvedVLLM
     formats = frozenset({"gptq", "awq"})
-    capabilities = frozenset({"PromptLogprobs"})
+    capabilities = frozenset({"PromptLogprobs", "StructuredOutputs"})
     command = ("vllm", "serve", MODEL_PATH)
     log_words = LOG_WORDS
     rules = (
@@ -152,10 +152,11 @@ class VLLMKind(EngineKind[VLLM, ResolvedVLLM]):
     def problems(self, spec: VLLM, facts: ModelFacts) -> list[Problem]:
         """Sizes that do not fit: vLLM splits attention heads over ranks; it splits or replicates key-value heads."""
         size, field = spec.tensor_parallel_size, "tensorParallelSize"
-        divisors = [n for n in range(1, facts.attention_heads + 1) if facts.attention_heads % n == 0]
-        if facts.attention_heads % size:
-            message = f"{size} does not divide the model's {facts.attention_heads} attention heads"
-            return [Problem(field, "HeadsNotDivisible", message, f"use one of {', '.join(map(str, divisors))}")]
+        split = heads_that_split(size, facts)
+        if split is not None:
+            message = f"{size} does not divide the model's {split.count} {split.what}"
+            fitting = [n for n in range(1, facts.attention_heads + 1) if fits_heads(n, facts)]
+            return [Problem(field, "HeadsNotDivisible", message, f"use one of {', '.join(map(str, fitting))}")]
         if facts.key_value_heads % size and size % facts.key_value_heads:
             message = f"{size} neither divides nor is a multiple of the model's {facts.key_value_heads} key-value heads"
             action = f"use a divisor or a multiple of {facts.key_value_heads}"
@@ -165,6 +166,18 @@ class VLLMKind(EngineKind[VLLM, ResolvedVLLM]):
             message = f"{size} does not divide the channels of {some(odd) or 'the MLP'}"
             return [Problem(field, "LayerNotDivisible", message, "use a size that divides it")]
         return []
+
+
+def heads_that_split(size: int, facts: ModelFacts) -> StateHeads | None:
+    """Heads of which ranks of that number could not hold whole ones, each as many; None where they can."""
+    every = (StateHeads(count=facts.attention_heads, what="attention heads"), *facts.state_heads)
+    return next((heads for heads in every if heads.count % size), None)
+
+
+def fits_heads(size: int, facts: ModelFacts) -> bool:
+    """Whether ranks of that number share all heads evenly, or replicate those of keys and values."""
+    key_value = facts.key_value_heads % size == 0 or size % facts.key_value_heads == 0
+    return key_value and heads_that_split(size, facts) is None
 
 
 def size_of_split(layer: LinearLayer, facts: ModelFacts) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from lowbit.api.base import Wire
+from lowbit.api.calibration import Calibration
 from lowbit.api.engine import EngineChanges
 from lowbit.api.recipes.artifact import ArtifactKind
 from lowbit.api.recipes.awq import AWQKind
@@ -20,9 +22,11 @@ RECIPES: Registry[AnyRecipe] = Registry("recipe", GPTQKind(), AWQKind(), Artifac
 class Candidate(Tagged):
     """Fields of every candidate."""
 
-    common: ClassVar[frozenset[str]] = frozenset({"engine"})
+    common: ClassVar[frozenset[str]] = frozenset({"engine", "calibration"})
     engine: EngineChanges | None = None
     """What it changes in the engine; the original is measured without it."""
+    calibration: Calibration | None = None
+    """Texts for this candidate, in place of the model's calibration: the same recipe on two sets can be compared."""
 
 
 if TYPE_CHECKING:
@@ -58,3 +62,8 @@ def label(recipe: ResolvedRecipe, changes: EngineChanges | None = None) -> str:
 def changed(label: str, changes: EngineChanges | None) -> str:
     """A label with the engine's changes."""
     return f"{label} with {changes.words()}" if changes is not None and changes.words() else label
+
+
+def calibrated(label: str, datasets: Sequence[str]) -> str:
+    """A label with the datasets of a candidate's own calibration."""
+    return f"{label} on {' and '.join(datasets)}" if datasets else label

@@ -36,6 +36,8 @@ class SuiteKind(ABC, Generic[Spec, Resolved]):
     """Raised when its runner would give another number for the same model."""
     metrics: ClassVar[tuple[Metric, ...]]
     """What its runner measures."""
+    optional: ClassVar[Mapping[str, str]] = {}
+    """Metrics for a gate that are measured only where an attribute of `spec` is set: that attribute, by metric."""
     needs: ClassVar[frozenset[Capability]] = frozenset()
     """What the engine must be able to do."""
     rules: ClassVar[tuple[Rule, ...]] = ()
@@ -49,6 +51,9 @@ class SuiteKind(ABC, Generic[Spec, Resolved]):
     """Attribute of `spec` with the longest text in tokens: it must fit into the engine, together with an answer."""
     pairing: ClassVar[Pairing] = "Separate"
     """How its two sides are measured."""
+    looks: ClassVar[int] = 1
+    """How often its gate looks at a candidate's samples while they are measured: at equal parts, fixed beforehand. Of
+    several looks the runner is a LookingRunner."""
     count_field: ClassVar[str] = "samples"
     """Attribute of `spec` to raise if a verdict is Inconclusive."""
 
@@ -58,6 +63,10 @@ class SuiteKind(ABC, Generic[Spec, Resolved]):
 
     def starts(self, resolved: Resolved) -> int:
         """How often each model's engine is started for it. More than one only where the pairing is Interleaved."""
+        return 1
+
+    def repeats(self, spec: Spec) -> int:
+        """How often each prompt is answered. With several answers, a prompt's mean is one unit of the gate."""
         return 1
 
     def datasets(self, spec: Spec) -> Mapping[str, EvaluationDataset]:

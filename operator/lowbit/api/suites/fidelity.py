@@ -3,61 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from pydantic import Field
 
-from lowbit.api.base import Digest, Wire
+from lowbit.api.base import DecimalString, Digest, Wire
 from lowbit.api.calibration import DatasetFormat
 from lowbit.api.suites.base import SuiteKind
 from lowbit.api.suites.dataset import EvaluationDataset
-from lowbit.api.suites.metric import Metric
+from lowbit.api.suites.fidelity_metrics import FIDELITY_METRICS, ON_ANSWERS
 
-KL_DIVERGENCE = Metric(
-    name="KLDivergence",
-    title="KL divergence",
-    meaning="nats per token over the top logprobs, a lower bound of the true one; 0 is equal",
-    explained="KL(original || candidate) of the next token over the topLogprobs likely tokens, in nats, a lower bound "
-    "of the true divergence; mean over texts of the mean over their tokens",
-    better="Lower",
-    unreachable='no quantized model reaches a KLDivergence of 0: write the most that is good enough, such as "0.05"',
-    bound="GuardedHall",
-)
-PERPLEXITY_RATIO = Metric(
-    name="PerplexityRatio",
-    title="Perplexity ratio",
-    meaning="candidate / original; 1 is equal",
-    explained="candidate / original, exp of the mean over texts of the difference of their mean losses",
-    better="Lower",
-    unreachable='no model reaches a PerplexityRatio of 0, and 1 is that of the original: write "1.05", say',
-    scale="Logarithmic",
-)
-TOP1_AGREEMENT = Metric(
-    name="Top1Agreement",
-    title="Top-1 agreement",
-    meaning="share of tokens where both rank the same token first",
-    explained="share of tokens where both models rank the same token first; mean over texts of the shares in each",
-    better="Higher",
-    unreachable='Top1Agreement is a share above 0, and none is above 1: write "0.95" for 95 percent, say',
-    greatest=1.0,
-    bound="GuardedHall",
-    perfect=True,
-)
-PERPLEXITY = Metric(
-    name="Perplexity",
-    title="Perplexity",
-    meaning="exp of the mean loss",
-    better="Lower",
-    scale="Logarithmic",
-    bound=None,
-)
-COVERED_MASS = Metric(
-    name="CoveredMass",
-    title="Covered mass",
-    meaning="probability mass of the original that was compared token by token; the rest is in the remainder bucket",
-    better="Higher",
-    greatest=1.0,
-    bound=None,
-)
+
+class Answers(Wire):
+    """Answers that the original generates once. The candidate reads them, and generates along them."""
+
+    prompt_tokens: int = Field(default=128, ge=1, le=32_768)
+    """Longest prompt in tokens: a chat up to its last answer, or the first half of a text; longer ones are cut."""
+    output_tokens: int = Field(default=64, ge=8, le=4096)
+    """Longest answer in tokens."""
+    temperature: DecimalString = "0"
+    """Of the original's sampling; 0 is greedy. With more, the candidate leaves the answer more often, and each time it
+    is another request that leads it back."""
+    seed: int = Field(default=0, ge=0, le=1_000_000)
+    """Of the original's sampling."""
 
 
 class Fidelity(Wire):
@@ -78,6 +46,9 @@ class Fidelity(Wire):
     KLDivergence is a lower bound of the true divergence: 0.8 to 0.9 of it with 100 tokens and 0.65 to 0.75 with 20 on
     good candidates, less on badly damaged ones (0.7 and 0.5 at three bits), as far as was measured. Values of different
     numbers cannot be compared. Memory, time and the size of the stored samples grow with it."""
+    answers: Answers | None = None
+    """Compare the models on answers to these texts too: reading them, and while decoding. Without it, only texts of the
+    dataset are read, by prefill kernels."""
 
 
 class ResolvedFidelity(Wire):
@@ -88,6 +59,7 @@ class ResolvedFidelity(Wire):
     samples: int
     max_tokens: int
     top_logprobs: int
+    answers: Answers | None = None
 
 
 class FidelityKind(SuiteKind[Fidelity, ResolvedFidelity]):
@@ -98,10 +70,11 @@ class FidelityKind(SuiteKind[Fidelity, ResolvedFidelity]):
     spec = Fidelity
     resolved = ResolvedFidelity
     version = 2
-    metrics = (KL_DIVERGENCE, TOP1_AGREEMENT, PERPLEXITY_RATIO, PERPLEXITY, COVERED_MASS)
+    metrics = FIDELITY_METRICS
     needs = frozenset({"PromptLogprobs"})
     reads_fields = False
     length_field = "max_tokens"
+    optional: ClassVar[Mapping[str, str]] = {metric.name: "answers" for metric in ON_ANSWERS if metric.bound}
 
     def resolve(self, spec: Fidelity, datasets: Mapping[str, Digest]) -> ResolvedFidelity:
         """The settings with the dataset's digest."""
@@ -111,4 +84,5 @@ class FidelityKind(SuiteKind[Fidelity, ResolvedFidelity]):
             samples=spec.samples,
             max_tokens=spec.max_tokens,
             top_logprobs=spec.top_logprobs,
+            answers=spec.answers,
         )

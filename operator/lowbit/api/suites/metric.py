@@ -56,6 +56,11 @@ class Metric:
     """How its confidence bounds are computed (gate/bounds.py); None if it is only reported."""
     perfect: bool = False
     """Whether every unit may well have the best value there is, so that nothing varies."""
+    loss: str | None = None
+    """Name of the metric that is this one's loss against the original, paired by unit; None if no gate may ask for
+    non-inferiority. The loss itself is not gated by a maximum."""
+    implausible: float | None = None
+    """Whoever is surely below it is better than the original by more than noise allows; None if nobody can be."""
     unit: str = "text"
     """What is counted, in the singular: units are independent."""
 

@@ -69,12 +69,13 @@ def later(
     return replace(waiting(request, told.reason, message, actions=actions, requeue=left), setback=told)
 
 
-def pause(job: str, attempt: int, reason: str, asked: float | None) -> float:
+def pause(job: str, attempt: int, reason: str, asked: float | None, *, mended: bool = False) -> float:
     """Whole seconds between a try that failed and the next one. asked: by the server; never less than that.
 
-    attempt counts from 1. The same arguments give the same pause: it is worked out anew at each look.
+    attempt counts from 1. mended: somebody has to mend it, whatever the reason says. The same arguments give the same
+    pause: it is worked out anew at each look.
     """
-    first = MENDED_SECONDS if reason in MENDED_ELSEWHERE else FIRST_SECONDS
+    first = MENDED_SECONDS if mended or reason in MENDED_ELSEWHERE else FIRST_SECONDS
     grown = min(first * 2.0 ** min(attempt - 1, 20), LONGEST_SECONDS)
     share = int(digest("pause", [job, attempt])[:8], 16) / 0xFFFFFFFF
     return float(ceil(max(grown, min(asked or 0.0, ASKED_LIMIT)) * (1.0 + JITTER * share)))

@@ -34,7 +34,7 @@ from lowbit.naming.names import (
     second_attempt,
 )
 from lowbit.resolve.checks import check_job
-from lowbit.state.plan import Action, Create, Delete, Keep
+from lowbit.state.plan import Action, Create, Delete, Keep, ReadLog, ReadStart
 from lowbit.state.snapshot import JobView, Snapshot
 
 MENDED_SECONDS = 600
@@ -101,8 +101,9 @@ def _on_its_way(
 ) -> StageResult:
     """A Job that runs, or will. Report an engine that ended once its log was read; give it up the third time."""
     ended, unread = engines.last_end(job.pods), engines.unread(job.pods)
+    to_read_once: tuple[ReadLog | ReadStart, ...] = (*unread, *engines.starts(job.pods))
     on_its_way = replace(
-        running(request, job, adoption), setback=setback, read_logs=unread, read_events=to_read(clock, job)
+        running(request, job, adoption), setback=setback, read_logs=to_read_once, read_events=to_read(clock, job)
     )
     if ended is None:
         return on_its_way
@@ -136,8 +137,8 @@ def _create(snapshot: Snapshot, clock: Clock, request: JobRequest, run_: JobRun,
     except DocumentTooLarge as error:
         failure = Failure(
             stage=request.kind.title, reason="DocumentTooLarge", message=f"{error}.", revision=request.revision,
-            action=f"Shorten {field_path(snapshot.model.body.spec.engine)}.env and args: what is long belongs into a "
-            "ConfigMap or the image.",
+            action=f"Shorten {request.engine or field_path(snapshot.model.body.spec.engine)}.env and args: what is "
+            "long belongs into a ConfigMap or the image. Or shorten the prompts of evaluation.showcase.",
             time=clock.text,
         )  # fmt: skip
         return lasting(request, failure, ())
@@ -158,7 +159,8 @@ def _annotated(manifest: Mapping[str, Any], more: Mapping[str, str]) -> dict[str
 
 def _settings(snapshot: Snapshot, request: JobRequest) -> str:
     """Hash of what the manifest says on how the Job runs."""
-    settings = engine_of(snapshot.model.body.spec.engine)[1]
+    spec = snapshot.model.body.spec
+    settings = engine_of(spec.original_engine if request.engine == spec.original_field else spec.engine)[1]
     engine = {"resources": settings.resources, "shm_size": settings.shm_size} if request.kind is EVALUATE else None
     return short(digest("settings", {"options": request.options, "engine": engine}))
 

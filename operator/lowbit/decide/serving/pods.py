@@ -2,47 +2,128 @@
 
 from __future__ import annotations
 
-from lowbit.api.documents import EXIT_REFUSED
+from dataclasses import dataclass
+
+from lowbit.api.documents import EXIT_LATER, EXIT_REFUSED
 from lowbit.api.engines import field_path
 from lowbit.api.status import Failure
 from lowbit.api.termination import TerminationMessage
 from lowbit.decide import engines
-from lowbit.decide.causes import of_creation, steady
+from lowbit.decide.causes import of_container, of_creation, steady
 from lowbit.decide.engines import CRASH_LOOP, ENGINE, RESTARTS_THAT_LAST
 from lowbit.decide.jobs.failure import IN_ITS_OWN_WORDS, legible
 from lowbit.decide.outcome import Clock
 from lowbit.decide.serving.target import Target
-from lowbit.decide.stuck import Stuck, of_pod, pod_to_read, waits_wrongly
+from lowbit.decide.stuck import FETCH, Stuck, of_pod, pod_to_read, waits_wrongly
 from lowbit.desired.probes import startup_seconds
 from lowbit.naming.names import REVISION_LABEL
 from lowbit.state.plan import ReadEvents
 from lowbit.state.snapshot import ContainerState, Metadata, PodView, Snapshot
 
 
+@dataclass(frozen=True)
+class Look:
+    """What the pods of one revision are judged by."""
+
+    clock: Clock
+    label: str
+    engine: str
+    """Path of the engine's field in the manifest."""
+    startup: float
+    """Seconds that an engine may take to start."""
+
+    @property
+    def fields(self) -> str:
+        """Where the manifest says what the containers ask for."""
+        return f"{self.engine}.resources and spec.serving.pod.resources"
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why one pod does not come up."""
+
+    failure: Failure
+    lasting: bool
+    """Somebody has to mend it."""
+    mend: str
+    """What to do about it once the pod is gone, as one sentence."""
+    waits: bool = True
+    """Nothing of it runs that may answer yet."""
+
+
+def look_of(snapshot: Snapshot, clock: Clock, target: Target) -> Look:
+    """How to judge the pods of a target."""
+    startup = startup_seconds(target.revision.body.spec.source.facts.weight_bytes)
+    return Look(clock, target.label, field_path(snapshot.model.body.spec.engine), startup)
+
+
 def trouble(snapshot: Snapshot, clock: Clock, target: Target) -> Failure | None:
     """Why the pods of a revision do not come up, when it is something that a person has to mend."""
-    label, engine = target.label, field_path(snapshot.model.body.spec.engine)
-    startup = startup_seconds(target.revision.body.spec.source.facts.weight_bytes)
-    for pod in not_ready(snapshot, label):
-        for container in pod.containers:
-            failure = _refused(pod.meta, container, label, clock)
-            if container.name == "fetch" and failure is not None:
-                return failure
-        if (failure := engines.crash_loop(pod, startup, label, engine, clock)) is not None:
-            return failure
-        text = waiting_for(pod)
-        if text is not None:
-            return Failure(
-                stage="Serve", reason="PodNotReady", message=text, revision=label, time=clock.text,
-                action=f"Look at the pod (kubectl describe pod {pod.meta.name}; "
-                f"kubectl logs {pod.meta.name} -c engine).",
-            )  # fmt: skip
-    stuck = held_up(snapshot, clock, label)
-    if stuck is None or not stuck.cause.lasting:
+    look = look_of(snapshot, clock, target)
+    for pod in not_ready(snapshot, target.label):
+        if (found := _in_its_status(pod, look)) is not None:
+            return found.failure
+        if pod.unschedulable:
+            return _not_ready(pod, f"pod {pod.meta.name} fits on no node: {pod.unschedulable}", look)
+    stuck = held_up(snapshot, clock, target.label)
+    return _stuck(stuck, look) if stuck is not None and stuck.cause.lasting else None
+
+
+def trouble_of(pod: PodView, look: Look) -> Trouble | None:
+    """Why one pod does not come up although it has a node, and so holds the GPUs that it asks for."""
+    if (found := _in_its_status(pod, look)) is not None:
+        return found
+    stuck = of_pod(look.clock, pod, look.fields)
+    if stuck is None or not stuck.holds:
         return None
+    return Trouble(_stuck(stuck, look), stuck.cause.lasting, plain(stuck.cause.action))
+
+
+def plain(action: str) -> str:
+    """What to do about a pod, once there is none that Kubernetes could try again."""
+    return action.removeprefix("Kubernetes tries again. ")
+
+
+def _in_its_status(pod: PodView, look: Look) -> Trouble | None:
+    """What the status of a pod's containers says."""
+    fetch = engines.container(pod, FETCH)
+    if fetch is not None and (refused := _refused(pod.meta, fetch, look)) is not None:
+        return refused
+    if (failure := engines.crash_loop(pod, look.startup, look.label, look.engine, look.clock)) is not None:
+        engine = engines.container(pod, ENGINE)
+        mend = engines.more_memory(look.engine) if failure.reason == "OutOfMemory" else "Mend what its words say."
+        return Trouble(failure, True, mend, waits=engine is not None and engine.reason == CRASH_LOOP)
+    for container in pod.containers:
+        loops = container.reason == CRASH_LOOP
+        if loops and container.restarts < RESTARTS_THAT_LAST:
+            continue
+        text = _loops(pod, container) if loops and container.name == FETCH else waits_wrongly(pod, container)
+        if text is None:
+            continue
+        cause = of_container(container.reason or "", container.message or "", look.fields)
+        mend = f"Look at how container {container.name} ends." if loops else plain(cause.action)
+        return Trouble(_not_ready(pod, text, look), loops or cause.lasting, mend)
+    return None
+
+
+def _loops(pod: PodView, container: ContainerState) -> str:
+    """A container that ends again and again, in words."""
+    how = ", ".join(str(part) for part in (container.terminated_reason, container.exit_code) if part is not None)
+    return f"container {container.name} of pod {pod.meta.name} ends again and again, last: {how}"
+
+
+def _not_ready(pod: PodView, text: str, look: Look) -> Failure:
     return Failure(
-        stage="Serve", reason=stuck.cause.reason, message=f"{stuck.message.rstrip('.')}.", revision=label,
-        time=clock.text, action=stuck.cause.action,
+        stage="Serve", reason="PodNotReady", message=text, revision=look.label, time=look.clock.text,
+        action=f"Look at the pod (kubectl describe pod {pod.meta.name}; "
+        f"kubectl logs {pod.meta.name} -c engine).",
+    )  # fmt: skip
+
+
+def _stuck(stuck: Stuck, look: Look) -> Failure:
+    return Failure(
+        stage="Serve", reason=stuck.cause.reason, message=f"{stuck.message.rstrip('.')}.", revision=look.label,
+        time=look.clock.text, action=stuck.cause.action,
     )  # fmt: skip
 
 
@@ -68,9 +149,11 @@ def may_be_stuck(snapshot: Snapshot, label: str) -> bool:
 
 
 def not_ready(snapshot: Snapshot, label: str) -> tuple[PodView, ...]:
-    """The pods of a revision that do not answer, the newest first."""
+    """The pods of a revision that do not answer, without those that go away; the newest first."""
     return tuple(
-        pod for pod in reversed(snapshot.pods) if pod.meta.labels.get(REVISION_LABEL) == label and not pod.ready
+        pod
+        for pod in reversed(snapshot.pods)
+        if pod.meta.labels.get(REVISION_LABEL) == label and not pod.ready and not pod.meta.deleting
     )
 
 
@@ -79,17 +162,6 @@ def setback(snapshot: Snapshot, clock: Clock, label: str) -> Failure | None:
     for pod in not_ready(snapshot, label):
         if (ended := engines.last_end((pod,))) is not None:
             return engines.restarted(ended, "Serve", label, clock)
-    return None
-
-
-def waiting_for(pod: PodView) -> str | None:
-    """What a pod that is not ready waits for, in words. An engine in a crash loop has words of its own."""
-    if pod.unschedulable:
-        return f"pod {pod.meta.name} fits on no node: {pod.unschedulable}"
-    for container in pod.containers:
-        passing = container.reason == CRASH_LOOP and container.restarts < RESTARTS_THAT_LAST
-        if not passing and (text := waits_wrongly(pod, container)) is not None:
-            return text
     return None
 
 
@@ -108,7 +180,7 @@ def restarted(snapshot: Snapshot, label: str) -> str | None:
     return None
 
 
-def _refused(meta: Metadata, fetch: ContainerState, label: str, clock: Clock) -> Failure | None:
+def _refused(meta: Metadata, fetch: ContainerState, look: Look) -> Trouble | None:
     """Why fetch lets no engine start: at once what cannot pass, and what may pass once it does not."""
     if fetch.exit_code not in IN_ITS_OWN_WORDS:
         return None
@@ -121,8 +193,9 @@ def _refused(meta: Metadata, fetch: ContainerState, label: str, clock: Clock) ->
         return None
     action = refusal.action if refusal else "Restore the artifact's files in the store."
     again = "" if lasting else ". The kubelet starts it again by itself."
-    return Failure(
+    failure = Failure(
         stage="Serve", reason=refusal.reason if refusal else "ArtifactRefused", exit_code=fetch.exit_code,
-        revision=label, message=refusal.message if refusal else f"pod {meta.name} refused the artifact",
-        action=f"{action}{again}", time=clock.text,
+        revision=look.label, message=refusal.message if refusal else f"pod {meta.name} refused the artifact",
+        action=f"{action}{again}", time=look.clock.text,
     )  # fmt: skip
+    return Trouble(failure, fetch.exit_code != EXIT_LATER, action)

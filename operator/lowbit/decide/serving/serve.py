@@ -14,16 +14,19 @@ from lowbit.api.modelevaluation import EvaluatedModel
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.serving import Serving
+from lowbit.decide.outcome import Clock
 from lowbit.decide.owners import controller
 from lowbit.decide.remembered import input_hash
 from lowbit.decide.serving.drift import drifted
+from lowbit.decide.serving.letgo import Due, Held, held, record_of, recorded, removals
 from lowbit.decide.serving.rollout import Progress
 from lowbit.decide.serving.target import SOURCE, Target, passed
+from lowbit.desired.common import Manifest
 from lowbit.desired.context import Context, Served
 from lowbit.desired.serving.all import serving as serving_manifests
-from lowbit.desired.topology import workload_kinds
+from lowbit.desired.topology import Topology, topology_of, workload_kinds
 from lowbit.naming.canonical import digest, short
-from lowbit.naming.names import APPLIED_ANNOTATION
+from lowbit.naming.names import APPLIED_ANNOTATION, LET_GO_ANNOTATION
 from lowbit.resolve.freeze import serving_platform
 from lowbit.state.plan import Action, Apply, Create, Delete
 from lowbit.state.snapshot import Observed, Snapshot
@@ -45,40 +48,78 @@ def deployed(snapshot: Snapshot, serving: Serving) -> Target | None:
     return Target(revision) if revision is not None and passed(revision) else None
 
 
-def judged_again(snapshot: Snapshot) -> bool:
-    """Whether what the Deployment serves is of this generation and has lost its verdict (status was wiped, or restored
+def judged_again(snapshot: Snapshot) -> Observed[ModelRevision] | None:
+    """What the Deployment serves, if it is of this generation and has lost its verdict (status was wiped, or restored
     without it): it is left as it is until the verdict comes again, which costs seconds where the store has the results.
     """
     revision = by_name(snapshot, snapshot.deployment.revision if snapshot.deployment else None)
     if revision is None or revision.meta.deleting or revision.body.status.verdict is not None:
-        return False
-    return revision.body.spec.input_hash == input_hash(snapshot.model)
+        return None
+    return revision if revision.body.spec.input_hash == input_hash(snapshot.model) else None
 
 
-def serve(snapshot: Snapshot, store: ModelStoreSpec, target: Target) -> tuple[Action, ...]:
-    """The actions that make the target what is served; none where everything is as it should be."""
+def serve(
+    snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, target: Target, stuck: Due | None
+) -> tuple[tuple[Action, ...], Held | None]:
+    """The actions that make the target what is served, none where everything is as it should be; and how it is held.
+
+    stuck: why its pods are to let their GPUs go now.
+    """
     spec, meta = snapshot.model.body.spec, snapshot.model.meta
     if spec.serving is None:
-        return ()
+        return (), None
     rests_on = (
         target.revision.body, target.source, store, snapshot.platform, snapshot.has_pod_monitors, meta.uid,
     )  # fmt: skip
     # What it rested on when there was nothing to do: comparing every field of every child costs most in a decision.
     remembered = snapshot.model.derived
-    if _same(remembered.get("at rest"), rests_on, snapshot.children):
-        return ()
+    as_ever = stuck is None and recorded(snapshot) is None
+    if as_ever and _same(remembered.get("at rest"), rests_on, snapshot.children):
+        return (), None
+    what = served(target, spec.serving, engine_of(spec.original_engine if target.source else spec.engine)[1])
     manifests = serving_manifests(
         Context(
             meta.namespace, store,
             serving_platform(target.revision.body.spec, snapshot.platform, spec.serving.pod.resources),
         ),
-        controller(snapshot), meta.name, served(target, spec.serving, engine_of(spec.engine)[1]),
+        controller(snapshot), meta.name, what,
         pod_monitor=snapshot.has_pod_monitors and snapshot.platform.service_monitor,
     )  # fmt: skip
-    actions = (*_make(snapshot, manifests), *_superfluous(snapshot, manifests))
-    if not actions:
+    held_, manifests = _held(snapshot, clock, manifests, topology_of(what.revision.engine), stuck)
+    actions: tuple[Action, ...] = (*_make(snapshot, manifests), *_superfluous(snapshot, manifests))
+    if held_ is not None and not actions:
+        actions = removals(snapshot, held_)
+    if not actions and as_ever:
         remembered["at rest"] = (rests_on, dict(snapshot.children))
-    return actions
+    return actions, held_
+
+
+def _held(
+    snapshot: Snapshot, clock: Clock, manifests: list[Manifest], topology: Topology, stuck: Due | None
+) -> tuple[Held | None, list[Manifest]]:
+    """How the workload is held now, and the manifests of that: with its record, and without pods while it rests."""
+    whole = next(each for each in manifests if each["kind"] in topology.workload_kinds)
+
+    def shaped(held_: Held | None) -> Manifest:
+        if held_ is None:
+            return whole
+        rests = topology.paused if held_.record.beside else topology.without_pods
+        workload = rests(whole) if held_.resting else whole
+        metadata = workload["metadata"]
+        annotations = {**metadata.get("annotations", {}), LET_GO_ANNOTATION: held_.record.text()}
+        return {**workload, "metadata": {**metadata, "annotations": annotations}}
+
+    of, record = _hash(whole), recorded(snapshot)
+    now = held(snapshot, clock, record) if record is not None and record.of == of else None
+    if now is not None and not now.resting and rolled_out(snapshot):
+        now = None
+    seen = snapshot.children.get((whole["kind"], whole["metadata"]["name"]))
+    # Pods of another template say nothing of this one: it has not been tried yet.
+    tried = seen is not None and not drifted(shaped(now), seen) and not _declared_more(shaped(now), seen)
+    worse = now is None or not now.resting or (now.record.beside and stuck is not None and not stuck.beside)
+    if stuck is not None and tried and worse:
+        now = held(snapshot, clock, record_of(snapshot, clock, of, stuck))
+    return now, [shaped(now) if each is whole else each for each in manifests]
 
 
 def served(target: Target, serving: Serving, engine: EngineSettings) -> Served:
@@ -102,7 +143,7 @@ def _same(known: Any, rests_on: tuple[object, ...], children: Mapping[tuple[str,
     return all(seen.get(reference) is child for reference, child in children.items())
 
 
-def stop_serving(snapshot: Snapshot) -> tuple[Action, ...]:
+def stop_serving(snapshot: Snapshot) -> tuple[Delete, ...]:
     """Delete everything that serves."""
     return _superfluous(snapshot, ())
 
@@ -141,11 +182,11 @@ def _hash(manifest: Mapping[str, Any]) -> str:
     return short(digest("applied", {**manifest, "metadata": metadata}))
 
 
-def _superfluous(snapshot: Snapshot, manifests: Sequence[Mapping[str, Any]]) -> tuple[Action, ...]:
+def _superfluous(snapshot: Snapshot, manifests: Sequence[Mapping[str, Any]]) -> tuple[Delete, ...]:
     wanted = {(str(manifest["kind"]), str(manifest["metadata"]["name"])) for manifest in manifests}
     guard = f"{snapshot.model.meta.name}-guard-"
     settled = snapshot.deployment is None or rolled_out(snapshot)
-    actions: list[Action] = []
+    actions: list[Delete] = []
     for (kind, name), seen in sorted(snapshot.children.items()):
         old_guard = kind == "ConfigMap" and name.startswith(guard) and settled
         if (kind, name) in wanted or not (kind in SERVING_KINDS or old_guard):

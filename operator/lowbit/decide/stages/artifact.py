@@ -66,7 +66,7 @@ def create_revision(snapshot: Snapshot, clock: Clock, candidate: int, prepared: 
     manifest = revision_manifest(meta.namespace, controller(snapshot), frozen)
     return StageResult(
         "Preparing", "RevisionCreated",
-        f"candidate {candidate + 1} of {len(spec.candidates)}: {label(frozen.recipe, frozen.engine_changes)}",
+        f"candidate {candidate + 1} of {len(spec.candidates)}: {frozen.label}",
         actions=(Create(manifest),), intermediate=True,
     )  # fmt: skip
 
@@ -144,7 +144,8 @@ def _outside(prepared: PrepareResult, spec: ModelRevisionSpec, made: ResolvedArt
     size = prepared.artifact_bytes.get(str(spec.candidate), 0)
     source = spec.source.facts.weight_bytes
     ratio = f"{source / size:.2f}" if size else "0"
-    return ArtifactRecord(digest=made.digest, bytes=size, source_bytes=source, ratio=ratio)
+    coverage = prepared.artifact_coverage.get(str(spec.candidate))
+    return ArtifactRecord(digest=made.digest, bytes=size, source_bytes=source, ratio=ratio, coverage=coverage)
 
 
 def _broken(stage: StageKind, message: str, clock: Clock) -> StageResult:

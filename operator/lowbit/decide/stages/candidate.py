@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lowbit.api.modelrevision import ModelRevision
-from lowbit.api.recipes import label
 from lowbit.api.stages import EVALUATE, QUANTIZE
 from lowbit.api.status import Failure
 from lowbit.decide.conditions import Subject, condition
@@ -39,7 +38,7 @@ def moves_on(step: StageResult, revision: Observed[ModelRevision], failure: Fail
     """What is to be done before the next candidate is tried; None if all of it is."""
     if not step.actions and step.fact is None:
         return None
-    name = label(revision.body.spec.recipe, revision.body.spec.engine_changes)
+    name = revision.body.spec.label
     return replace(
         step, stage="Quantizing" if failure.stage == QUANTIZE.title else "Evaluating", reason="CandidateFailed",
         message=f"{name} ({revision.meta.name}) has failed: {failure.message}", failure=None, setback=failure,

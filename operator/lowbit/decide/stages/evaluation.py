@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from lowbit.api.documents import EvaluateResult
 from lowbit.api.engines import engine_of, field_path, resolved_engine
@@ -12,6 +13,7 @@ from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.stages import EVALUATE
 from lowbit.api.status import ArtifactRecord, Condition, EvaluationSummary, Failure, Stage
+from lowbit.decide.comparison import others
 from lowbit.decide.conditions import Subject, condition
 from lowbit.decide.engines import record_engine
 from lowbit.decide.jobs.request import JobRequest
@@ -24,6 +26,7 @@ from lowbit.decide.stages.artifact import prepare
 from lowbit.desired.context import Context, Evaluation
 from lowbit.desired.evaluation import evaluation as evaluation_manifest
 from lowbit.desired.topology import topology_of
+from lowbit.gate.attempts import gate_at, sentence
 from lowbit.gate.judge import judge
 from lowbit.naming.names import evaluate_job_name, evaluation_hash, second_attempt
 from lowbit.resolve.freeze import frozen_platform
@@ -124,13 +127,16 @@ def in_engine(asked: EvaluationRequest, seen: Observed[ModelEvaluation]) -> Stag
     """How far the evaluate Job is, and what it has left behind."""
     snapshot, revision, model = asked.snapshot, asked.revision, asked.snapshot.model.body.spec
     name, spec, hash_ = asked.wanted
+    original = spec.model.kind == "Source"
+    engine = model.original_engine if original else model.engine
     request = JobRequest(
         name=evaluate_job_name(name), hash=hash_, kind=EVALUATE, stage=asked.stage,
         options=model.jobs.evaluate, doing=asked.doing, revision=revision.meta.name,
-        engine=field_path(model.engine),
+        engine=model.original_field if original else field_path(model.engine),
         make=lambda run_: topology_of(spec.engine).evaluation(
             Context(revision.meta.namespace, asked.store, frozen_platform(revision.body.spec, snapshot.platform)),
-            [user(snapshot)], Evaluation(name, spec, revision.body.spec, engine_of(model.engine)[1]), run_,
+            [user(snapshot)],
+            Evaluation(name, spec, revision.body.spec, engine_of(engine)[1], others(snapshot, revision)), run_,
         ),
     )  # fmt: skip
     result = run(snapshot, asked.clock, request)
@@ -140,10 +146,12 @@ def in_engine(asked: EvaluationRequest, seen: Observed[ModelEvaluation]) -> Stag
     evaluated = result.result(EvaluateResult)
     if evaluated is None or evaluated.evaluation != name:
         return no_result(request.name, asked.clock)
-    image = measured_on(snapshot, request, reused=evaluated.reused)
+    reused = evaluated.reused
+    image = measured_on(snapshot, request, reused=reused)
+    where = MeasuredOn(image, None if reused else device_of(snapshot, request))
     return StageResult(
         asked.stage, "Evaluated", f"{name} is measured", revision=revision.meta.name,
-        fact=record_summary(seen, evaluated.summary, image, asked.clock),
+        fact=record_summary(seen, evaluated.summary, where, asked.clock),
     )  # fmt: skip
 
 
@@ -166,12 +174,19 @@ def in_store(
     summary = prepared.found_evaluations.get(seen.meta.name)
     if summary is None:
         return None
-    fact = record_summary(seen, summary, None, clock)
+    fact = record_summary(seen, summary, MeasuredOn(), clock)
     return StageResult("Evaluating", "EvaluationFound", f"{seen.meta.name} is in the store", fact=fact)
 
 
+class MeasuredOn(NamedTuple):
+    """Where an engine has measured, as far as it is known."""
+
+    image: str | None = None
+    device: str | None = None
+
+
 def record_summary(
-    seen: Observed[ModelEvaluation], summary: EvaluationSummary, image: str | None, clock: Clock
+    seen: Observed[ModelEvaluation], summary: EvaluationSummary, where: MeasuredOn, clock: Clock
 ) -> WriteStatus:
     """Write what came out into the evaluation's status."""
     complete = condition(
@@ -179,8 +194,8 @@ def record_summary(
         "Complete", "True", "Measured", "measured; the report is in the store",
     )  # fmt: skip
     status = ModelEvaluationStatus(
-        observed_generation=seen.meta.generation, conditions=[complete], phase="Complete", engine_image_id=image,
-        summary=summary,
+        observed_generation=seen.meta.generation, conditions=[complete], phase="Complete",
+        engine_image_id=where.image, device=where.device, summary=summary,
     )  # fmt: skip
     meta = seen.meta
     return WriteStatus("ModelEvaluation", meta.name, meta.uid, meta.resource_version, status.wire())
@@ -197,6 +212,13 @@ def measured_on(snapshot: Snapshot, request: JobRequest, *, reused: bool) -> str
     return images[-1] if reused else images[0]
 
 
+def device_of(snapshot: Snapshot, request: JobRequest) -> str | None:
+    """The product of the devices that the engine measured on, if its node was read while it ran."""
+    jobs = [own_job(snapshot, name, request.hash) for name in (second_attempt(request.name), request.name)]
+    starts = [pod.engine_start for job in jobs if job is not None for pod in job.pods if pod.engine_start is not None]
+    return starts[0].device if starts else None
+
+
 def engine_moved(
     evaluations: list[Observed[ModelEvaluation]], revision: Observed[ModelRevision], clock: Clock
 ) -> StageResult | None:
@@ -204,13 +226,13 @@ def engine_moved(
 
     Where the image of a result from the store is not known any more, the evaluator has compared the engines' versions.
     """
-    kind, settings = resolved_engine(revision.body.spec.engine)
-    image = settings.image
+    image = resolved_engine(revision.body.spec.engine)[1].image
     if DIGEST_MARK in image:
         return None
     ran: dict[str, str] = {}
     for each in evaluations:
-        if each.body.status.engine_image_id:
+        # An original with an engine of its own may have another image.
+        if each.body.status.engine_image_id and resolved_engine(each.body.spec.engine)[1].image == image:
             ran.setdefault(each.body.status.engine_image_id, each.meta.name)
     if len(ran) < 2:
         return None
@@ -220,7 +242,7 @@ def engine_moved(
         f"and the two cannot be compared for {revision.meta.name}."
     )
     example = second if DIGEST_MARK in second else f"{_without_tag(image)}{DIGEST_MARK}..."
-    field = f"spec.engine.{kind.name}.image"
+    field = f"{field_path(revision.body.spec.engine)}.image"
     action = f"Write {field} with a digest ({example}): both are then measured anew, in the same engine."
     failure = Failure(
         stage="Gate", reason="EngineImageMoved", message=message, action=action, revision=revision.meta.name,
@@ -234,15 +256,26 @@ def _without_tag(image: str) -> str:
     return path + slash + name.partition(":")[0]
 
 
-def attempts(snapshot: Snapshot, revision: Observed[ModelRevision]) -> int:
-    """Revisions of this QuantizedModel that were judged on the same evaluation data, this one included."""
-    mine = _data(revision)
+def attempts(snapshot: Snapshot, revision: Observed[ModelRevision], candidate: Observed[ModelEvaluation]) -> int:
+    """Which manifest this is of those that were judged on the same samples, from 1.
+
+    The store has counted the evaluation, for every model of every name. What was judged anew by another threshold, with
+    no new measurement, only shows here. The candidates of one manifest are one attempt: they divide the error already.
+    """
+    mine, hash_ = _data(revision), revision.body.spec.input_hash
     judged = [
-        other
-        for other in snapshot.revisions
-        if other.body.status.verdict is not None and other.meta.name != revision.meta.name and mine & _data(other)
-    ]
-    return len(judged) + 1
+        other for other in snapshot.revisions
+        if other.body.status.verdict is not None and other.body.spec.input_hash != hash_
+    ]  # fmt: skip
+    seen = {other.body.spec.input_hash for other in judged if mine & _data(other)}
+    summary = candidate.body.status.summary
+    counted = summary.attempt if summary is not None else None
+    if counted is None:
+        return len(seen) + 1
+    if counted.input_hash == hash_:
+        return max(len(seen) + 1, counted.ordinal)
+    by_it = {each.body.spec.input_hash for each in judged if each.body.status.evaluation == candidate.meta.name}
+    return max(len(seen) + 1, counted.ordinal + len(by_it - {counted.input_hash}) + 1)
 
 
 def _data(revision: Observed[ModelRevision]) -> set[str]:
@@ -258,7 +291,11 @@ def verdict(
     spec, summary = revision.body.spec, candidate.body.status.summary
     if summary is None:
         raise ValueError(f"ModelEvaluation {candidate.meta.name} is not measured")
-    record = judge(spec.gates, summary, spec.candidates, attempts(snapshot, revision), clock.text)
+    attempt = attempts(snapshot, revision, candidate)
+    gates = [gate_at(gate, spec.attempts, attempt) for gate in spec.gates]
+    record = judge(gates, summary, spec.candidates, attempt, clock.text)
+    if attempt > 1:
+        record = record.model_copy(update={"message": f"{record.message}. {sentence(attempt, spec.attempts)}"})
     state = {"Passed": "True", "Failed": "False", "Inconclusive": "Unknown"}[record.verdict]
     observed = Subject(revision.body.status.conditions, revision.meta.generation, clock)
     passed: Condition = condition(observed, "Passed", state, record.verdict, record.message)

@@ -10,10 +10,9 @@ from pydantic.alias_generators import to_camel
 from lowbit.api.evaluation import suite_of
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStoreSpec
-from lowbit.api.recipes import label
 from lowbit.api.status import Failure
+from lowbit.decide.comparison import of_generation
 from lowbit.decide.outcome import Clock, StageResult
-from lowbit.decide.remembered import input_hash
 from lowbit.decide.serving.serve import by_name
 from lowbit.decide.serving.target import Target, passed
 from lowbit.decide.stages.artifact import artifact, create_revision, not_allowed, prepare
@@ -54,43 +53,48 @@ def advance(snapshot: Snapshot, clock: Clock, store: ModelStoreSpec) -> Result:
     serving = snapshot.model.body.spec.serving
     if serving is not None and serving.revision is not None:
         return pinned(snapshot, clock, serving.revision)
-    hash_ = input_hash(snapshot.model)
-    mine = {
-        revision.body.spec.candidate: revision
-        for revision in snapshot.revisions
-        if revision.body.spec.input_hash == hash_ and not revision.meta.deleting
-    }
-    failed: Failure | None = None
+    mine = of_generation(snapshot)
     for candidate in range(len(snapshot.model.body.spec.candidates)):
         revision = mine.get(candidate)
-        if revision is None:
-            refused = not_allowed(snapshot, clock)
-            if refused is not None:
-                return Result(waiting=refused)
-            prepared = prepare(snapshot, clock, store)
-            if isinstance(prepared, StageResult):
-                return Result(waiting=prepared)
-            return Result(waiting=after(failed, create_revision(snapshot, clock, candidate, prepared)))
-        if revision.body.status.verdict is None:
-            step = _drive(snapshot, clock, store, revision)
-            failed = own_failure(step)
-            if failed is None:
-                return Result(waiting=after(earlier(mine, candidate), step))
-            step = recorded(step, revision, failed, clock)
-            if candidate == len(snapshot.model.body.spec.candidates) - 1:
+        step = next_of(snapshot, clock, store, mine, candidate)
+        if revision is not None and step is not None:
+            if candidate == len(snapshot.model.body.spec.candidates) - 1 and own_failure(step) is not None:
                 return exhausted(snapshot, clock, [mine[index] for index in sorted(mine)], step)
-            told = moves_on(step, revision, failed)
-            if told is not None:
-                return Result(waiting=told)
-            continue
-        if passed(revision):
+            step = before_the_next(step, revision)
+        if step is not None:
+            return Result(waiting=after(earlier(mine, candidate), step))
+        if revision is not None and passed(revision):
             return Result(target=Target(revision))
-        if revision.body.status.verdict.verdict == "Passed":
-            # The artifact was wiped from the status, the verdict was not: find it again before anything is served.
-            found = artifact(snapshot, clock, store, revision)
-            if isinstance(found, StageResult):
-                return Result(waiting=found)
     return exhausted(snapshot, clock, [mine[index] for index in sorted(mine)])
+
+
+def next_of(
+    snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, mine: Mapping[int, Observed[ModelRevision]], candidate: int
+) -> StageResult | None:
+    """The next step for one candidate; None once it was judged. A failure of its own is recorded in its revision."""
+    revision = mine.get(candidate)
+    if revision is None:
+        refused = not_allowed(snapshot, clock)
+        if refused is not None:
+            return refused
+        prepared = prepare(snapshot, clock, store)
+        return prepared if isinstance(prepared, StageResult) else create_revision(snapshot, clock, candidate, prepared)
+    verdict = revision.body.status.verdict
+    if verdict is None:
+        step = _drive(snapshot, clock, store, revision)
+        failed = own_failure(step)
+        return step if failed is None else recorded(step, revision, failed, clock)
+    if verdict.verdict == "Passed" and not passed(revision):
+        # The artifact was wiped from the status, the verdict was not: find it again before anything is served.
+        found = artifact(snapshot, clock, store, revision)
+        return found if isinstance(found, StageResult) else None
+    return None
+
+
+def before_the_next(step: StageResult, revision: Observed[ModelRevision]) -> StageResult | None:
+    """What is left to do for a candidate that has failed by its own fault; None if the next one may be tried."""
+    failed = own_failure(step)
+    return moves_on(step, revision, failed) if failed is not None else step
 
 
 def _drive(snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, revision: Observed[ModelRevision]) -> StageResult:
@@ -140,7 +144,7 @@ def exhausted(
     reason = "GateInconclusive" if inconclusive else "GateFailed"
     message = f"no candidate has passed the gate ({'; '.join(words)})."
     action = (
-        f"Raise {more_units(snapshot)} with a larger held-out dataset, or add a candidate."
+        f"Raise {more_units(snapshot)}, with fresh held-out data in place of what was measured, or add a candidate."
         if inconclusive
         else "Add a candidate (more bits, smaller groups), use calibration data nearer to the task, or set a gate "
         "that fits."
@@ -160,7 +164,7 @@ def _fallen_back(snapshot: Snapshot, revisions: list[Observed[ModelRevision]], w
 
 def outcome(revision: Observed[ModelRevision]) -> str:
     """What became of a candidate, for people."""
-    status, name = revision.body.status, label(revision.body.spec.recipe, revision.body.spec.engine_changes)
+    status, name = revision.body.status, revision.body.spec.label
     if status.verdict is not None:
         return f"{name}: {status.verdict.verdict}, {status.verdict.message}"
     return f"{name}: {status.failure.reason}, {status.failure.message}" if status.failure is not None else name

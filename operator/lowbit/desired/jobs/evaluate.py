@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lowbit.api.documents import EvaluateDocument, FetchDocument, StoreAccess
+from lowbit.api.documents import EvaluateDocument, FetchDocument, ReportedRevision, StoreAccess
 from lowbit.api.engine import Resources
 from lowbit.api.engines import resolved_engine
 from lowbit.api.engines.base import EngineSettings
@@ -114,10 +114,27 @@ def _document(evaluation: Evaluation, access: StoreAccess) -> EvaluateDocument:
         baseline=spec.baseline,
         baseline_runtime=baseline_spec(revision).runtime_key if spec.baseline is not None else None,
         turn=spec.turn,
+        stopping=spec.stopping,
+        input_hash=revision.input_hash if made else None,
         left_behind=revision.source.facts.left_behind,
         removed={each.name: each.removed for each in revision.calibration.datasets if each.removed}
         if revision.calibration is not None and made
         else {},
         turns=[evaluation_name(each) for each in turn_specs(revision, spec.model.digest)] if made else [],
+        candidate=revision.label if evaluation.others and made else None,
+        others=list(evaluation.others) if made and spec.turn is None else [],
         artifact_hash=revision.artifact_hash if made else None,
+        reported=_reported(evaluation) if made and spec.turn is None else None,
+    )
+
+
+def _reported(evaluation: Evaluation) -> ReportedRevision:
+    revision = evaluation.revision
+    return ReportedRevision(
+        candidate=revision.candidate,
+        candidates=revision.candidates,
+        attempts=revision.attempts,
+        gates=revision.gates,
+        recipe=revision.recipe,
+        calibration=revision.calibration,
     )

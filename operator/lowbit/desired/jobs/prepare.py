@@ -28,7 +28,7 @@ from lowbit.desired.volumes import (
     store_access,
     store_mounts,
 )
-from lowbit.naming.names import DOCUMENT_ANNOTATION, MODEL_LABEL, STAGE_LABEL
+from lowbit.naming.names import DEFAULT_COMPARE, DOCUMENT_ANNOTATION, MODEL_LABEL, STAGE_LABEL
 
 Location = HuggingFaceLocation | PVCLocation | S3Location | ConfigMapLocation
 
@@ -41,7 +41,13 @@ def prepare_job(context: Context, owner: OwnerReference, name: str, spec: Quanti
         name=name,
         namespace=context.namespace,
         store=store_access(store, context.namespace),
-        spec=spec.model_copy(update={"serving": None, "jobs": Jobs()}),
+        spec=spec.model_copy(
+            update={
+                "serving": None,
+                "jobs": Jobs(),
+                "evaluation": spec.evaluation.model_copy(update={"compare": DEFAULT_COMPARE}),
+            }
+        ),
         platform=platform.model_copy(update={"proxy": None}),  # it may hold a password
     )
     mounts = [document_mount(), *scratch("worker"), *ca_bundle(platform), *input_mounts(spec, store)]
@@ -69,7 +75,7 @@ def locations(spec: QuantizedModelSpec) -> Iterator[Location]:
     holders = [
         spec.source,
         *(place for candidate in spec.candidates for place in _reads(candidate)),
-        *(spec.calibration.datasets if spec.calibration else ()),
+        *(dataset for calibration in spec.calibrations().values() for dataset in calibration.datasets),
         *(dataset for suite in spec.evaluation.suites for dataset in datasets_of(suite).values()),
     ]
     for holder in holders:

@@ -43,6 +43,14 @@ class Topology(ABC):
         """Manifests of the objects that keep the serving pods. guard: name of the guard's ConfigMap."""
 
     @abstractmethod
+    def without_pods(self, workload: Manifest) -> Manifest:
+        """One of these manifests, so that it keeps no pod."""
+
+    @abstractmethod
+    def paused(self, workload: Manifest) -> Manifest:
+        """One of these manifests, so that no new pod comes, and old ones stay."""
+
+    @abstractmethod
     def evaluation(
         self, context: Context, owners: Sequence[OwnerReference], evaluation: Evaluation, run: JobRun
     ) -> Manifest:

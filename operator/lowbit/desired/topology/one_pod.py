@@ -33,6 +33,14 @@ class OnePod(Topology):
         """The Deployment."""
         return [deployment(context, owner, name, served, guard)]
 
+    def without_pods(self, workload: Manifest) -> Manifest:
+        """The Deployment with no replicas."""
+        return {**workload, "spec": {**workload["spec"], "replicas": 0}}
+
+    def paused(self, workload: Manifest) -> Manifest:
+        """The Deployment, paused: its controller keeps the one ReplicaSet that has replicas as it is."""
+        return {**workload, "spec": {**workload["spec"], "paused": True}}
+
     def evaluation(
         self, context: Context, owners: Sequence[OwnerReference], evaluation: Evaluation, run: JobRun
     ) -> Manifest:

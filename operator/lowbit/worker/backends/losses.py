@@ -42,12 +42,15 @@ class ModuleLoss:
     """GPTQ's damping."""
     rounded: bool = False
     """Rounded to nearest instead."""
+    seconds: float | None = None
+    """Time to quantize it; None if the quantizer does not say."""
 
     @classmethod
     def of(cls, row: Mapping[str, Any], loss: float | None, damp: float | None = None) -> ModuleLoss:
         """From a row of gptqmodel. Raises NotQuantizedError if its numbers cannot be parsed."""
         try:
-            return cls(_name(row), int(row["layer"]), loss, int(float(row.get("samples", 0))), damp)
+            samples = int(float(row.get("samples", 0)))
+            return cls(_name(row), int(row["layer"]), loss, samples, damp, seconds=_seconds(row))
         except ValueError:
             raise NotQuantizedError(f"no number of samples ({row.get('samples')})") from None
 
@@ -122,6 +125,15 @@ def rounded_experts(modules: Sequence[ModuleLoss]) -> tuple[int, int]:
 def worst(modules: Sequence[ModuleLoss]) -> ModuleLoss | None:
     """The module with the largest loss; None if none was measured."""
     return max((each for each in modules if each.loss is not None), key=lambda each: each.loss or 0.0, default=None)
+
+
+def _seconds(row: Mapping[str, Any]) -> float | None:
+    """The time in a row: it is only shown, so one that cannot be read is none."""
+    try:
+        seconds = float(row.get("time", "nan"))
+    except (TypeError, ValueError):
+        return None
+    return seconds if isfinite(seconds) and seconds >= 0 else None
 
 
 def _name(row: Mapping[str, Any]) -> str:

@@ -8,14 +8,14 @@ from pathlib import Path
 from lowbit.api.paths import CONFIG_MAPS_PATH, SCRATCH_PATH, SECRETS_PATH, VOLUMES_PATH
 from lowbit.data.files import read_lines
 from lowbit.data.reading import bad_line, read_dataset
-from lowbit.data.records import Record, distinct, one_of_each_group, units, usable
+from lowbit.data.records import Record, distinct, units, usable
 from lowbit.worker.model.file_list import hash_file
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.store import Store
 
 __all__ = [
-    "Mounts", "Record", "bad_line", "distinct", "import_dataset", "no_chat_template", "one_of_each_group",
-    "read_dataset", "read_lines", "units", "usable",
+    "Mounts", "Record", "bad_line", "distinct", "import_dataset", "no_chat_template", "read_dataset",
+    "read_lines", "units", "usable",
 ]  # fmt: skip
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lowbit.api.calibration import Calibration, CalibrationDataset
+from lowbit.api.calibration import Calibration, CalibrationDataset, calibration_key
 from lowbit.api.evaluation import datasets_of, suite_of
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.suites.base import dataset_key
@@ -43,14 +43,15 @@ class PreparedDatasets:
     chats: list[str]
     """Datasets that hold chats, for messages."""
     removed: dict[str, int]
-    """Lines that were left out of a calibration dataset, because they are evaluated on. By the dataset's name."""
+    """Lines that were left out of a calibration dataset, because they are evaluated on. By its key, without
+    calibration/."""
     broken: dict[str, int]
-    """Lines that were left out of a calibration dataset, because they are no records. By the dataset's name."""
+    """Lines that were left out of a calibration dataset, because they are no records. By its key, without
+    calibration/."""
 
 
 def prepare_datasets(spec: QuantizedModelSpec, store: Store, mounts: Mounts, say: Say = silent) -> PreparedDatasets:
     """Read, check and store every dataset. Raises RefusalError."""
-    calibration = {d.name: read("calibration", d.name, d, mounts) for d in calibration_datasets(spec.calibration)}
     evaluation = {
         key.removeprefix("evaluation/"): read(
             "evaluation", key.removeprefix("evaluation/"), dataset, mounts,
@@ -59,12 +60,14 @@ def prepare_datasets(spec: QuantizedModelSpec, store: Store, mounts: Mounts, say
         for suite in spec.evaluation.suites
         for key, dataset in datasets_of(suite).items()
     }  # fmt: skip
+    all_read: dict[str, ReadDataset] = {}
     removed: dict[str, int] = {}
-    if spec.calibration is not None:
-        removed = remove_shared(spec.calibration, calibration, evaluation)
-        check_enough(spec.calibration, {name: each.records for name, each in calibration.items()})
+    for candidate, asked in spec.calibrations().items():
+        kept, fewer = read_calibration(candidate, asked, evaluation, mounts)
+        all_read |= {calibration_key(name, candidate): each for name, each in kept.items()}
+        removed |= {calibration_key(name, candidate).removeprefix("calibration/"): n for name, n in fewer.items()}
+    broken = {key.removeprefix("calibration/"): each.broken for key, each in all_read.items() if each.broken}
     check_texts(spec, {name: each.records for name, each in evaluation.items()})
-    all_read = {f"calibration/{name}": each for name, each in calibration.items()}
     all_read |= {f"evaluation/{name}": each for name, each in evaluation.items()}
     return PreparedDatasets(
         digests={key: keep(store, key, each, mounts.scratch, say) for key, each in all_read.items()},
@@ -74,13 +77,36 @@ def prepare_datasets(spec: QuantizedModelSpec, store: Store, mounts: Mounts, say
             if any(record.messages is not None for record in each.records)
         ],
         removed=removed,
-        broken={name: each.broken for name, each in calibration.items() if each.broken},
+        broken=broken,
     )
 
 
-def calibration_datasets(calibration: Calibration | None) -> Sequence[CalibrationDataset]:
-    """None where nothing is calibrated."""
-    return calibration.datasets if calibration is not None else ()
+def read_calibration(
+    candidate: int | None, asked: Calibration, evaluation: dict[str, ReadDataset], mounts: Mounts
+) -> tuple[dict[str, ReadDataset], dict[str, int]]:
+    """The datasets of one calibration by name, without texts that are evaluated on, and how many lines that took.
+
+    candidate: whose own calibration it is; None for the model's. Raises RefusalError.
+    """
+    whose = "" if candidate is None else f"{candidate}/"
+    datasets = {d.name: read("calibration", f"{whose}{d.name}", d, mounts) for d in asked.datasets}
+    shared = list(
+        shared_texts(
+            {f"{whose}{name}": each.records for name, each in datasets.items()},
+            {name: each.records for name, each in evaluation.items()},
+        )
+    )
+    field = "calibration" if candidate is None else f"candidates[{candidate}].calibration"
+    if asked.overlap == "Refuse":
+        refuse_shared(shared, field)
+    removed: dict[str, int] = {}
+    for name, each in datasets.items():
+        lines = {(one.file, one.line) for one in shared if one.dataset == f"{whose}{name}"}
+        if lines:
+            remove(each, lines)
+            removed[name] = len(lines)
+    check_enough(asked, {name: each.records for name, each in datasets.items()}, f"spec.{field}")
+    return datasets, removed
 
 
 def read(
@@ -89,7 +115,8 @@ def read(
     """Locate and read a dataset."""
     what = f"{use} dataset {name}"
     asked = Asked(dataset.format, dataset.column, use, all_columns)
-    return read_files(locate(dataset, what, mounts), asked, what, mounts.scratch / "tables" / f"{use}-{name}")
+    folder = mounts.scratch / "tables" / f"{use}-{name.replace('/', '-')}"
+    return read_files(locate(dataset, what, mounts), asked, what, folder)
 
 
 def keep(store: Store, key: str, read: ReadDataset, scratch: Path, say: Say) -> str:
@@ -99,29 +126,6 @@ def keep(store: Store, key: str, read: ReadDataset, scratch: Path, say: Say) -> 
     digest = import_dataset(store, stored(read, scratch / "stored" / f"{key.replace('/', '-')}.jsonl"))
     write_index(store, dataset_report_key(digest), digest, {"files": [file.row() for file in read.files[:MOST_FILES]]})
     return digest
-
-
-def remove_shared(
-    asked: Calibration, calibration: dict[str, ReadDataset], evaluation: dict[str, ReadDataset]
-) -> dict[str, int]:
-    """Take what is evaluated on out of the calibration datasets. Returns how many lines that took from each.
-
-    Raises RefusalError if the manifest says so.
-    """
-    shared = list(
-        shared_texts(
-            {name: each.records for name, each in calibration.items()},
-            {name: each.records for name, each in evaluation.items()},
-        )
-    )
-    if asked.overlap == "Refuse":
-        refuse_shared(shared)
-    removed: dict[str, int] = {}
-    for name in dict.fromkeys(each.dataset for each in shared):
-        lines = {(each.file, each.line) for each in shared if each.dataset == name}
-        remove(calibration[name], lines)
-        removed[name] = len(lines)
-    return removed
 
 
 def check_texts(spec: QuantizedModelSpec, records: dict[str, list[Record]]) -> None:

@@ -8,7 +8,8 @@ from contextlib import AbstractAsyncContextManager
 from lowbit.worker.engines import vllm
 from lowbit.worker.engines.base import EngineClient
 
-Connect = Callable[[str, str, Callable[[], float]], AbstractAsyncContextManager[EngineClient]]
-"""Makes a client from the served model's name, the engine's URL and a clock. The client lives as long as the block."""
+Connect = Callable[..., AbstractAsyncContextManager[EngineClient]]
+"""Makes a client from the served model's name, the engine's URL, a clock and, by keyword, a token that a guard asks
+for. The client lives as long as the block."""
 
 CLIENTS: Mapping[str, Connect] = {"vllm": vllm.connect}

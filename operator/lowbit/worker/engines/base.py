@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from lowbit.api.paths import ENGINE_PORT
 from lowbit.worker.refuse import EngineError
@@ -37,6 +37,80 @@ class Answer:
     tokens: list[int]
     logprobs: list[float]
     """Of each token, from the kernels that generated it."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An answer with the likeliest tokens at each of its tokens, from the kernels that generated it."""
+
+    tokens: list[int]
+    """With the one that ended it, if any."""
+    logprobs: list[Logprobs]
+    """Of each token: those of the likeliest, and its own; before sampling."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What is asked: a chat, which goes through the model's template, or a plain text. Exactly one of the two."""
+
+    messages: tuple[Mapping[str, Any], ...] | None = None
+    text: str | None = None
+    tools: tuple[Mapping[str, Any], ...] = ()
+    """Tools that a chat may call."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How an answer is drawn. The default is greedy. None leaves a setting to the engine: then a client of serving that
+    does not set it gets the same."""
+
+    output_tokens: int
+    """The most that are generated."""
+    temperature: float | None = 0.0
+    top_p: float | None = 1.0
+    top_k: int | None = 0
+    """0: all."""
+    repetition_penalty: float | None = 1.0
+    seed: int | None = None
+
+    @classmethod
+    def of_serving(cls, output_tokens: int, seed: int | None = None) -> Sampling:
+        """What a client of serving gets that asks for no sampling: the model's and the engine's own defaults."""
+        return cls(output_tokens, None, None, None, None, seed)
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """What an answer must be like: the engine lets it be nothing else. Exactly one of the three."""
+
+    choices: tuple[str, ...] = ()
+    pattern: str | None = None
+    """A regular expression that the whole answer matches."""
+    schema: Mapping[str, Any] | None = None
+    """A JSON schema."""
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A call that a model has asked for."""
+
+    name: str
+    arguments: str
+    """JSON, as the model wrote it."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer as a client of the served model would get it."""
+
+    text: str
+    ended: Literal["Stop", "Length", "ToolCalls"]
+    """Length: it was cut off."""
+    prompt_tokens: int
+    output_tokens: int
+    tool_calls: tuple[ToolCall, ...] = ()
+    reasoning: str = ""
+    """What a reasoning parser took out of the text."""
 
 
 @dataclass(frozen=True)
@@ -75,15 +149,21 @@ class EngineClient(ABC):
         """
 
     @abstractmethod
-    async def tokenize_text(self, text: str) -> list[int]:
-        """Token ids of a text with its special tokens, as serving would make them."""
+    async def tokenize_text(self, text: str, special: bool = True) -> list[int]:
+        """Token ids of a text. special: with its special tokens, as serving would make them."""
 
     @abstractmethod
-    async def tokenize_chat(self, messages: Sequence[Mapping[str, Any]], tools: list[Any] | None = None) -> list[int]:
-        """Token ids of a whole chat, and of the tools that it may call.
+    async def tokenize_chat(
+        self, messages: Sequence[Mapping[str, Any]], tools: list[Any] | None = None, answer: bool = False
+    ) -> list[int]:
+        """Token ids of a whole chat, and of the tools that it may call. answer: up to where an answer begins.
 
         Raises BadRequestError if the model's template refuses it.
         """
+
+    @abstractmethod
+    async def detokenize(self, tokens: Sequence[int]) -> str:
+        """The text of token ids, special ones too, for people to read."""
 
     @abstractmethod
     async def prompt_logprobs(self, prompt: Sequence[int], top: int) -> list[Logprobs]:
@@ -95,6 +175,32 @@ class EngineClient(ABC):
     @abstractmethod
     async def generate(self, prompt: Sequence[int], output_tokens: int) -> Answer | None:
         """The greedy answer of at most output_tokens tokens; None if the engine does not tell ids and logprobs."""
+
+    @abstractmethod
+    async def tokenize_prompt(self, prompt: Prompt) -> list[int]:
+        """Token ids that answer() has the model read. Raises BadRequestError if the model's template refuses it."""
+
+    @abstractmethod
+    async def answer(self, prompt: Prompt, sampling: Sampling, constraint: Constraint | None = None) -> Reply:
+        """The answer that a client of serving would get to the same request.
+
+        A constraint needs the capability StructuredOutputs. Raises BadRequestError if the engine refuses the request.
+        """
+
+    @abstractmethod
+    async def choose(self, prompt: Prompt, choices: Sequence[str]) -> list[float]:
+        """Log probability in nats of each choice as the whole answer to a chat; NaN where the engine has no number.
+
+        After a plain text the end of the answer does not count: there each choice is how the answer begins.
+        Only of an engine with the capability PromptLogprobs. Raises BadRequestError.
+        """
+
+    @abstractmethod
+    async def decode(self, prompt: Sequence[int], sampling: Sampling, top: int) -> Decoded | None:
+        """An answer, with logprobs of the top likeliest tokens at each of its tokens.
+
+        None if the engine does not tell ids and logprobs, or if they are not finite.
+        """
 
     @abstractmethod
     async def stream(self, prompt: Sequence[int], output_tokens: int) -> Streamed:

@@ -10,33 +10,43 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from math import nan
 from typing import Any
 
 import aiohttp
-from prometheus_client.parser import text_string_to_metric_families
 
 from lowbit.api.problem import some
+from lowbit.worker.engines import vllm_replies
 from lowbit.worker.engines.base import (
     ENGINE_URL,
     START_SECONDS,
     UNKNOWN_VERSION,
     Answer,
     BadRequestError,
+    Constraint,
+    Decoded,
     EngineClient,
     Logprobs,
+    Prompt,
+    Reply,
+    Sampling,
     Streamed,
     Wait,
 )
-from lowbit.worker.engines.vllm_answers import parse_answer, parse_logprobs, readable, take
+from lowbit.worker.engines.vllm_answers import (
+    Process,
+    parse_answer,
+    parse_decoded,
+    parse_logprobs,
+    parse_process,
+    readable,
+    take,
+)
 from lowbit.worker.refuse import EngineError
 
 SILENCE_SECONDS = 1800.0
 """A request may wait behind all others. After a longer silence the engine counts as hung."""
 POLL_SECONDS = 1.0
-START_TIME = "process_start_time_seconds"
-PROMPT_TOKENS = "vllm:prompt_tokens"
 
 VERSION_LIMIT = 100
 """Characters of the engine's version that are kept: it goes into results and messages."""
@@ -55,16 +65,6 @@ class NotFiniteError(EngineError):
     """The engine computed a number that JSON does not have."""
 
 
-@dataclass(frozen=True)
-class Process:
-    """Tells one run of the engine's process from the next."""
-
-    started: float | None
-    """Seconds since the epoch; None if the engine does not say."""
-    prompt_tokens: float
-    """Prompt tokens so far: a counter, which only falls when the engine restarts."""
-
-
 class VLLMClient(EngineClient):
     """Made by connect()."""
 
@@ -77,6 +77,7 @@ class VLLMClient(EngineClient):
     ) -> None:
         self.session, self.model, self.url, self.clock = session, model, url, clock
         self._process: Process | None = None
+        self._choices: dict[str, list[int]] = {}
 
     async def wait_ready(self, wait: Wait, limit: float = START_SECONDS) -> None:
         """Wait until /health is 200 and one real completion succeeds: /health alone can be 200 on a broken engine."""
@@ -107,14 +108,24 @@ class VLLMClient(EngineClient):
         choice: dict[str, Any] = choices[0]
         return choice
 
-    async def tokenize_text(self, text: str) -> list[int]:
-        """Token ids with the special tokens that the tokenizer adds."""
-        return await self._tokenize({"prompt": text, "add_special_tokens": True})
+    async def tokenize_text(self, text: str, special: bool = True) -> list[int]:
+        """Token ids. special: with the special tokens that the tokenizer adds."""
+        return await self._tokenize({"prompt": text, "add_special_tokens": special})
 
-    async def tokenize_chat(self, messages: Sequence[Mapping[str, Any]], tools: list[Any] | None = None) -> list[int]:
+    async def tokenize_chat(
+        self, messages: Sequence[Mapping[str, Any]], tools: list[Any] | None = None, answer: bool = False
+    ) -> list[int]:
         """Token ids by the model's template, which adds its own special tokens. Raises BadRequestError."""
-        body = {"messages": list(messages), "add_generation_prompt": False, "add_special_tokens": False}
+        body = {"messages": list(messages), "add_generation_prompt": answer, "add_special_tokens": False}
         return await self._tokenize(body if tools is None else body | {"tools": tools})
+
+    async def detokenize(self, tokens: Sequence[int]) -> str:
+        """By /detokenize."""
+        answer = await self._json("POST", "/detokenize", {"model": self.model, "tokens": list(tokens)})
+        text = answer.get("prompt")
+        if not isinstance(text, str):
+            raise EngineError("the engine's answer to /detokenize has no prompt")
+        return text
 
     async def prompt_logprobs(self, prompt: Sequence[int], top: int) -> list[Logprobs]:
         """From vLLM's prompt_logprobs: per token a map from token ids to {"logprob": ...}, null for the first."""
@@ -138,6 +149,42 @@ class VLLMClient(EngineClient):
             return None
         with readable("completion"):
             return parse_answer(choice)
+
+    async def tokenize_prompt(self, prompt: Prompt) -> list[int]:
+        """Token ids that answer() has the model read. Raises BadRequestError."""
+        if prompt.messages is None:
+            return await self.tokenize_text(prompt.text or "")
+        return await self._tokenize({**vllm_replies.asked_of(prompt), "add_generation_prompt": True})
+
+    async def answer(self, prompt: Prompt, sampling: Sampling, constraint: Constraint | None = None) -> Reply:
+        """Over /v1/chat/completions, or for a plain text /v1/completions. Raises BadRequestError."""
+        path = vllm_replies.CHAT_PATH if prompt.messages is not None else vllm_replies.TEXT_PATH
+        body = {"model": self.model, **vllm_replies.request_body(prompt, sampling, constraint)}
+        return vllm_replies.parse_reply(await self._json("POST", path, body))
+
+    async def choose(self, prompt: Prompt, choices: Sequence[str]) -> list[float]:
+        """Teacher forcing: the engine reads the prompt with each choice after it."""
+        return await vllm_replies.choose(self, prompt, choices, self._ids_of_choice)
+
+    async def _ids_of_choice(self, choice: str) -> list[int]:
+        if choice not in self._choices:
+            body = {"prompt": choice, "add_special_tokens": False}
+            self._choices[choice] = await self._tokenize(body)
+        return self._choices[choice]
+
+    async def decode(self, prompt: Sequence[int], sampling: Sampling, top: int) -> Decoded | None:
+        """vLLM's logprobs are those of the model itself, before temperature and penalties (logprobs_mode)."""
+        parameters: dict[str, Any] = {
+            "max_tokens": sampling.output_tokens, "temperature": sampling.temperature, "logprobs": top,
+            "return_tokens_as_token_ids": True, "return_token_ids": True,
+        }  # fmt: skip
+        parameters |= {} if sampling.seed is None else {"seed": sampling.seed}
+        try:
+            choice = await self.complete(prompt, **parameters)
+        except NotFiniteError:
+            return None
+        with readable("completion"):
+            return parse_decoded(choice)
 
     async def stream(self, prompt: Sequence[int], output_tokens: int) -> Streamed:
         """Generate exactly output_tokens tokens, and time them. Raises EngineError."""
@@ -184,17 +231,8 @@ class VLLMClient(EngineClient):
             return UNKNOWN_VERSION
 
     async def process(self) -> Process:
-        """Start time and counter from /metrics. Several API processes give no start time; the counter still tells."""
-        text = await self._text("GET", "/metrics")
-        started: float | None = None
-        prompt_tokens = 0.0
-        with readable("metrics"):
-            for sample in (each for family in text_string_to_metric_families(text) for each in family.samples):
-                if sample.name == START_TIME:
-                    started = float(sample.value)
-                elif sample.name.removesuffix("_total") == PROMPT_TOKENS:
-                    prompt_tokens += float(sample.value)
-        return Process(started, prompt_tokens)
+        """Start time and counter of prompt tokens."""
+        return parse_process(await self._text("GET", "/metrics"))
 
     async def _tokenize(self, body: Mapping[str, Any]) -> list[int]:
         tokens = (await self._json("POST", "/tokenize", {"model": self.model, **body})).get("tokens")
@@ -264,11 +302,12 @@ class VLLMClient(EngineClient):
 
 @asynccontextmanager
 async def connect(
-    model: str, url: str = ENGINE_URL, clock: Callable[[], float] = time.monotonic
+    model: str, url: str = ENGINE_URL, clock: Callable[[], float] = time.monotonic, token: str | None = None
 ) -> AsyncIterator[EngineClient]:
-    """A client that lives as long as the block."""
+    """A client that lives as long as the block. token: sent as a Bearer token, where a guard asks for it."""
+    headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
     # A new connection per request: a kept one that the engine closes meanwhile looks like a dropped request.
     connector = aiohttp.TCPConnector(limit=0, force_close=True)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=60, sock_read=SILENCE_SECONDS)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False) as session:
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False, headers=headers) as session:
         yield VLLMClient(session, model, url, clock)

@@ -1,7 +1,7 @@
 """Results of evaluations in the store.
 
 measured/<key>: one model's samples of one suite (samples.npz), for all evaluations; suite.json is written last.
-evaluations/<name>: details.npz, report.html, and result.json, which is written last.
+evaluations/<name>: details.npz, compared.jsonl, the report (html, json, txt), and result.json, which is written last.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 import io
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,12 +20,25 @@ from lowbit.api.engines import ResolvedEngine
 from lowbit.api.evaluation import ResolvedSuite, suite_of
 from lowbit.api.modelevaluation import EvaluatedModel, Turn
 from lowbit.naming.canonical import canonical, digest
-from lowbit.naming.store_keys import details_key, marker_key, samples_key
+from lowbit.naming.store_keys import (
+    compared_key,
+    details_key,
+    marker_key,
+    report_json_key,
+    report_key,
+    report_text_key,
+    samples_key,
+)
+from lowbit.report import html, text
+from lowbit.report.model import Report
 from lowbit.worker.engines.base import UNKNOWN_VERSION
+from lowbit.worker.evaluate import looking
 from lowbit.worker.evaluate.stored import Asked, StoredResult, StoredSuite, read_result
 from lowbit.worker.refuse import RefusalError
+from lowbit.worker.report.samples import compared_lines
 from lowbit.worker.store import Store
 from lowbit.worker.suites import RUNNERS, Arrays
+from lowbit.worker.suites.base import ComparedSample
 
 
 def read_baseline(store: Store, document: EvaluateDocument) -> StoredResult:
@@ -48,14 +61,18 @@ def suite_input(
     """Everything that a model's samples of one suite depend on. The suite's name is not in it.
 
     Samples of a turn depend on both models and engines: turns with another one are other samples. An artifact may be
-    the original itself, so it counts which of the two a model is.
+    the original itself, so it counts which of the two a model is. A suite that looks several times stops where its gate
+    is decided, so a candidate's samples depend on that.
     """
+    stopping = looking.stopping_of(document, suite.name) if model.kind == "Artifact" else None
     depends: dict[str, Any] = {
         "model": model.digest,
         "suite": suite.model_copy(update={"name": ""}),
         "tokenizer": document.protocol.tokenizer,
         "runtime": digest("runtime", engine),
     }
+    if stopping is not None:
+        depends["stopping"] = stopping.model_copy(update={"gate": stopping.gate.model_copy(update={"suite": ""})})
     whole: dict[str, Any] = canonical(depends if turn is None else depends | {"turn": turn, "side": model.kind})
     return whole
 
@@ -112,6 +129,23 @@ def write_details(store: Store, evaluation: str, details: Mapping[str, Arrays]) 
     arrays = {f"{suite}/{name}": values for suite, found in details.items() for name, values in found.items()}
     if arrays:
         store.write(details_key(evaluation), to_bytes(arrays))
+
+
+def write_report(
+    store: Store, evaluation: str, report: Report, samples: Mapping[str, Sequence[ComparedSample]]
+) -> dict[str, str]:
+    """Write the report as page, JSON and text, and every compared sample. Members of the summary that name them."""
+    if lines := compared_lines(samples):
+        store.write(compared_key(evaluation), lines)
+    page, data = html.render(report).encode(), report.model_dump_json(by_alias=True, indent=1).encode()
+    store.write(report_text_key(evaluation), text.render(report).encode())
+    store.write(report_json_key(evaluation), data)
+    store.write(report_key(evaluation), page)
+    return {
+        "report_digest": f"sha256:{hashlib.sha256(page).hexdigest()}",
+        "report_path": report_key(evaluation),
+        "report_json_digest": f"sha256:{hashlib.sha256(data).hexdigest()}",
+    }
 
 
 def to_bytes(arrays: Arrays) -> bytes:

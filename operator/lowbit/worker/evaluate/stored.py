@@ -12,11 +12,13 @@ from pydantic import Field
 from lowbit.api.base import Tolerant
 from lowbit.api.documents import EvaluateDocument, EvaluateResult
 from lowbit.api.engines import ResolvedEngine
-from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol, ModelEvaluationSpec, Turn
+from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol, ModelEvaluationSpec, StoppingGate, Turn
+from lowbit.api.showcase import ShowcaseAnswer
 from lowbit.naming.canonical import digest
 from lowbit.naming.names import evaluation_name
 from lowbit.naming.store_keys import result_key
 from lowbit.worker.evaluate.decoding import DecodingSummary, Generated
+from lowbit.worker.evaluate.health_answer import HealthAnswer
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.store import Store
 
@@ -27,10 +29,13 @@ class StoredResult(EvaluateResult):
     model: EvaluatedModel
     baseline: str | None = None
     turn: Turn | None = None
+    stopping: list[StoppingGate] | None = None
     protocol: EvaluationProtocol
     protocol_key: str
     suites: dict[str, str] = Field(default_factory=dict)
     """Keys of the samples, by the suite's name."""
+    sketches: dict[str, list[str]] = Field(default_factory=dict)
+    """What was read, as sketches by the suite's name: another evaluation of the same samples is known by them."""
     engine: ResolvedEngine
     versions: dict[str, str] = Field(default_factory=dict)
     """Versions of the engine and of the evaluator's packages."""
@@ -38,6 +43,10 @@ class StoredResult(EvaluateResult):
     """As the engine reported it."""
     decoding: DecodingSummary | None = None
     generated: list[Generated] = Field(default_factory=list)
+    health: list[HealthAnswer] = Field(default_factory=list)
+    """Answers to the prompts that every evaluation asks."""
+    showcase: list[ShowcaseAnswer] = Field(default_factory=list)
+    """The model's answers to the prompts of the showcase."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +60,14 @@ class Asked:
     """None: the document does not say it (an older operator's)."""
     baseline: str | None = None
     turn: Turn | None = None
+    stopping: list[StoppingGate] | None = None
 
     @classmethod
     def by_document(cls, document: EvaluateDocument) -> Asked:
         """The result of the document's own evaluation."""
         return cls(
             document.evaluation, document.model, digest("protocol", document.protocol),
-            digest("runtime", document.engine), document.baseline, document.turn,
+            digest("runtime", document.engine), document.baseline, document.turn, document.stopping,
         )  # fmt: skip
 
     @classmethod
@@ -69,7 +79,15 @@ class Asked:
     @classmethod
     def by_spec(cls, spec: ModelEvaluationSpec) -> Asked:
         """The result of a ModelEvaluation."""
-        return cls(evaluation_name(spec), spec.model, spec.protocol_key, spec.runtime_key, spec.baseline, spec.turn)
+        return cls(
+            evaluation_name(spec),
+            spec.model,
+            spec.protocol_key,
+            spec.runtime_key,
+            spec.baseline,
+            spec.turn,
+            spec.stopping,
+        )
 
     def differences(self, found: StoredResult) -> list[str]:
         """In what a result differs, in words. Hashes are computed from what it holds, not taken from it."""
@@ -81,6 +99,7 @@ class Asked:
             "runtime": (runtime, self.runtime_key or runtime),
             "baseline": (found.baseline, self.baseline),
             "start in turn": (found.turn, self.turn),
+            "gate that ends it": (found.stopping, self.stopping),
         }
         return [f"{what} {_short(a)} instead of {_short(b)}" for what, (a, b) in compared.items() if a != b]
 

@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from lowbit.api.facts import ModelFacts
+from lowbit.api.facts import Coverage, ModelFacts
+from lowbit.architecture.coverage import coverage
 from lowbit.worker.model.choose import INDEX, WEIGHTS
 from lowbit.worker.model.inspect_model import Tensor, read_tensors
 from lowbit.worker.model.tokenizer_files import tokenizer_files
@@ -19,13 +20,18 @@ WIDE = ("F32", "F64")
 PATH_FIELDS = ("offload_to_disk_path", "_name_or_path", "name_or_path")
 
 
-def finish(folder: Path, source: Path, facts: ModelFacts) -> None:
-    """Prepare a freshly saved artifact for the store. Raises RefusalError if its weights are wrong."""
+def finish(folder: Path, source: Path, facts: ModelFacts) -> Coverage:
+    """Prepare a freshly saved artifact for the store. Returns which layers are quantized.
+
+    Raises RefusalError if its weights are wrong.
+    """
     keep_source_files(folder, source)
     for name in OWN_FILES:
         clean_config(folder / name, source / name)
     remove_others(folder)
-    check_tensors(read_tensors(folder, "the artifact"), facts, wide_in(source))
+    tensors = read_tensors(folder, "the artifact")
+    check_tensors(tensors, facts, wide_in(source))
+    return coverage(tensors, facts.layers)
 
 
 def keep_source_files(folder: Path, source: Path) -> None:
@@ -87,8 +93,8 @@ def check_tensors(tensors: list[Tensor], facts: ModelFacts, wide_before: frozens
         problem = "the tied embeddings were saved twice"
     elif wide:
         problem = f"{wide[0]} was saved as 32-bit floats"
-    elif not any(name.endswith(".qweight") for name in names):
-        problem = "it has no quantized weights"
+    elif not (found := coverage(tensors, facts.layers)).quantized:
+        problem = f"0 of {found.linear} layers are quantized"
     if problem:
         raise RefusalError(
             "BadArtifact", f"the quantizer wrote an artifact that is not right: {problem}",

@@ -27,6 +27,14 @@ def check_artifact(config: dict[str, Any], own: ModelFacts, fitting: Fitting, wh
         )
     settings = config.get("quantization_config")
     method = settings.get("quant_method") if isinstance(settings, dict) else None
+    covered = own.coverage
+    if isinstance(settings, dict) and covered is not None and covered.linear and not covered.quantized:
+        raise RefusalError(
+            "BadArtifact",
+            f"{what} says that it is quantized ({method or 'by no known method'}), and 0 of its {covered.linear} "
+            "linear layers are",
+            "quantize it again, or take quantization_config out of its config.json to have it judged as it is",
+        )
     for kind in RECIPES:
         if isinstance(settings, dict) and method in kind.quant_methods:
             problems = kind.not_loaded(settings, fitting)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from lowbit.api.facts import Coverage
 from lowbit.api.status import ArtifactRecord
 from lowbit.worker.refuse import RefusalError
 
@@ -40,10 +41,12 @@ class FileList:
         """Size of all files."""
         return sum(file.size for file in self.files)
 
-    def as_artifact(self, source_bytes: int) -> ArtifactRecord:
+    def as_artifact(self, source_bytes: int, coverage: Coverage | None = None) -> ArtifactRecord:
         """The record of an artifact for a status. source_bytes: size of the original's weights."""
         ratio = f"{source_bytes / max(self.size, 1):.2f}"
-        return ArtifactRecord(digest=self.digest, bytes=self.size, source_bytes=source_bytes, ratio=ratio)
+        return ArtifactRecord(
+            digest=self.digest, bytes=self.size, source_bytes=source_bytes, ratio=ratio, coverage=coverage
+        )
 
     def to_json(self) -> bytes:
         """The canonical JSON, which the digest covers."""

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from lowbit.api.facts import ModelFacts
 from lowbit.api.problem import Refused, some
 from lowbit.architecture.config import ModelConfig, read_config
+from lowbit.architecture.coverage import coverage
 from lowbit.architecture.facts import config_facts, dtype_of, quantization_of, shape_facts, tied_by_config
 from lowbit.architecture.headers import has_output_layer, linear_layers
 from lowbit.architecture.remote_code import CONFIG_FILES, needs_code
@@ -166,7 +167,10 @@ def _facts(config: ModelConfig, tensors: list[Tensor]) -> dict[str, Any]:
     shape = shape_facts(config)
     hidden, layers = shape["hidden_size"], shape["layers"]
     own_output = has_output_layer(tensors, shape["vocab_size"], hidden)
+    covered = coverage(tensors, layers)
+    says = config.get("quantization_config") is not None
     return shape | {
+        "coverage": covered if covered.quantized or says else None,
         "linear": linear_layers(tensors, config.model_type, hidden, layers),
         "dtype": dtype_of(config) or _dtype(tensors),
         "tied_embeddings": tied_by_config(config) or not own_output,

@@ -1,70 +1,80 @@
-"""Plots as inline SVG, made by small pure functions: a report stays one file that opens anywhere.
+"""Plots of the report, by matplotlib, as inline SVG: the page stays one file that opens anywhere.
 
-Colours are CSS variables of the page (--series-1 to --series-8, --ink, --muted, --grid), which enables a dark mode.
+Colours become CSS variables of the page (--series-1 to --series-8, --ink, --muted, --grid), which enables a dark mode.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from html import escape
 from math import ceil, floor, isfinite, log10
+from typing import Any
 
-WIDTH, HEIGHT = 720, 280
-LEFT, RIGHT, TOP, BOTTOM = 64, 16, 14, 44
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, PercentFormatter, StrMethodFormatter
+
+WIDTH, HEIGHT, BAR = 5.8, 2.9, 0.34
+"""Inches: of a plot, and the height of one bar."""
 BINS = 40
 SERIES = 8
+INK, MUTED, GRID = "#0000e1", "#0000e2", "#0000e3"
+"""Stand for CSS variables until the SVG is written."""
+NAMED = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)"} | {
+    f"#0000f{number}": f"var(--series-{number})" for number in range(1, SERIES + 1)
+}
+STYLE: dict[str, Any] = {
+    "svg.fonttype": "none", "text.parse_math": False, "font.size": 10, "font.family": "DejaVu Sans",
+    "axes.edgecolor": MUTED, "axes.labelcolor": MUTED, "text.color": INK, "xtick.color": MUTED, "ytick.color": MUTED,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True, "grid.color": GRID,
+    "legend.frameon": False, "legend.labelcolor": MUTED, "figure.facecolor": "none", "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+}  # fmt: skip
 Point = tuple[float, float]
 
 
 def color(index: int) -> str:
     """The colour of a series."""
-    return f"var(--series-{index % SERIES + 1})"
+    return f"#0000f{index % SERIES + 1}"
 
 
-def svg(body: Sequence[str], title: str, height: float = HEIGHT) -> str:
-    """The SVG element around body; title is for screen readers."""
-    inner = "".join(body)
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {height:g}" role="img" aria-label="{escape(title)}" '
-        f'xmlns="http://www.w3.org/2000/svg"><title>{escape(title)}</title>{inner}</svg>'
+@contextmanager
+def axes(title: str, height: float = HEIGHT) -> Iterator[tuple[Any, list[str]]]:
+    """Axes to draw on, and a list that has the SVG afterwards. title: for screen readers."""
+    found: list[str] = []
+    style: Any = STYLE | {"svg.hashsalt": title}
+    with mpl.rc_context(style):
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        yield figure.add_subplot(), found
+        out = io.StringIO()
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        found.append(inline(out.getvalue(), title))
+
+
+def inline(written: str, title: str) -> str:
+    """The SVG element alone: without metadata, fixed size, fonts and unused ids, in the page's colours."""
+    body = written[written.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r"<!--.*?-->", "", body, flags=re.DOTALL)
+    box = re.search(r'viewBox="([^"]*)"', body)
+    label = escape(title)
+    head = (
+        f'<svg viewBox="{box[1] if box else ""}" role="img" aria-label="{label}" xmlns="http://www.w3.org/2000/svg" '
+        f'xmlns:xlink="http://www.w3.org/1999/xlink"><title>{label}</title>'
     )
+    body = head + body[body.index(">") + 1 :]
+    body = re.sub(r"#0000[ef]\d", lambda found: NAMED[found[0]], body)
+    body = re.sub(r"font(-family)?: [^;\"]*(DejaVu|sans)[^;\"]*;? ?", _font, body)
+    used = set(re.findall(r'(?:href="|url\()#([^")]+)', body))
+    return re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", body)
 
 
-def text(x: float, y: float, words: str, anchor: str = "middle", kind: str = "tick") -> str:
-    """A label; kind is its CSS class."""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{kind}">{escape(words)}</text>'
-
-
-def line(x1: float, y1: float, x2: float, y2: float, kind: str = "grid") -> str:
-    """A straight line; kind is its CSS class."""
-    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{kind}"/>'
-
-
-def place(value: float, low: float, high: float, begin: float, end: float) -> float:
-    """Where a value between low and high lies between begin and end."""
-    return begin if high <= low else begin + (value - low) / (high - low) * (end - begin)
-
-
-def decade(exponent: int) -> str:
-    """0.01, 1, 100, and 1e-05 further out."""
-    return f"{10.0**exponent:g}"
-
-
-def decades(values: Sequence[float]) -> tuple[int, int]:
-    """The powers of ten around positive values; (-1, 0) where there are none."""
-    exponents = [log10(value) for value in values if value > 0 and isfinite(value)]
-    if not exponents:
-        return -1, 0
-    low, high = floor(min(exponents)), ceil(max(exponents))
-    return low, max(high, low + 1)
-
-
-def nice_step(span: float, most: int = 5) -> float:
-    """A step of 1, 2 or 5 times a power of ten that cuts span into at most `most` parts."""
-    if span <= 0 or not isfinite(span):
-        return 1.0
-    step = 10.0 ** floor(log10(span / most))
-    return next(step * factor for factor in (1, 2, 5, 10, 20) if span / (step * factor) <= most)
+def _font(found: re.Match[str]) -> str:
+    size = re.search(r"([\d.]+)px", found[0])
+    return f"font-size: {size[1]}px; " if size else ""
 
 
 def histogram(values: Sequence[float], least: float, x_title: str, mean: float | None = None) -> str:
@@ -73,106 +83,61 @@ def histogram(values: Sequence[float], least: float, x_title: str, mean: float |
     if not clipped:
         return ""
     low, high = log10(least), max(ceil(log10(max(clipped))), floor(log10(least)) + 1)
-    counts = [0] * BINS
-    for value in clipped:
-        counts[min(BINS - 1, int((log10(value) - low) / (high - low) * BINS))] += 1
-    shares = [count / len(clipped) for count in counts]
-    step = nice_step(max(shares))
-    top = step * ceil(max(shares) / step)
-    x0, x1, y0, y1 = LEFT, WIDTH - RIGHT, HEIGHT - BOTTOM, TOP
-    body = horizontal_grid(top, step, lambda value: f"{100 * value:g} %")
-    width = (x1 - x0) / BINS
-    for index, share in enumerate(shares):
-        if share > 0:
-            y = place(share, 0, top, y0, y1)
-            edges = [10 ** (low + (index + i) / BINS * (high - low)) for i in (0, 1)]
-            words = (
-                f"{edges[0]:.2g} to {edges[1]:.2g}: {100 * share:.2f} %"
-                if index
-                else f"below {edges[1]:.2g}: {100 * share:.2f} %"
-            )
-            body.append(
-                f'<rect x="{x0 + index * width + 0.5:.1f}" y="{y:.1f}" width="{width - 1:.1f}" height="{y0 - y:.1f}" '
-                f'fill="{color(0)}"><title>{escape(words)}</title></rect>'
-            )
-    for exponent in range(ceil(low), floor(high) + 1):
-        x = place(exponent, low, high, x0, x1)
-        body += [line(x, y0, x, y0 + 4, "axis"), text(x, y0 + 17, decade(exponent))]
-    if mean is not None and mean > least:
-        x = place(log10(mean), low, high, x0, x1)
-        body += [line(x, y1, x, y0, "mark"), text(x + 5, y1 + 10, f"mean over tokens {mean:.3g}", "start", "note")]
-    body += [line(x0, y0, x1, y0, "axis"), text((x0 + x1) / 2, HEIGHT - 6, x_title, kind="label")]
-    return svg(body, f"Histogram: {x_title}")
-
-
-def horizontal_grid(top: float, step: float, label: Callable[[float], str]) -> list[str]:
-    """Lines and labels of a linear y axis from 0 to top."""
-    x0, x1, y0, y1 = LEFT, WIDTH - RIGHT, HEIGHT - BOTTOM, TOP
-    body = []
-    for index in range(round(top / step) + 1):
-        value = index * step
-        y = place(value, 0, top, y0, y1)
-        body += [line(x0, y, x1, y), text(x0 - 8, y + 4, label(value), "end")]
-    return body
+    edges = [10 ** (low + index / BINS * (high - low)) for index in range(BINS + 1)]
+    with axes(f"Histogram: {x_title}") as (plot, found):
+        weights = [1 / len(clipped)] * len(clipped)
+        plot.hist([min(value, edges[-1]) for value in clipped], edges, weights=weights, color=color(0), rwidth=0.9)
+        plot.set_xscale("log")
+        plot.xaxis.set_major_locator(LogLocator(numticks=9))
+        plot.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        plot.minorticks_off()
+        plot.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+        plot.grid(axis="y")
+        plot.set_xlabel(x_title)
+        if mean is not None and mean > least:
+            plot.axvline(mean, color=INK, linestyle="--", linewidth=1)
+            plot.annotate(f"mean {mean:.3g}", (mean, 1), xycoords=("data", "axes fraction"), xytext=(5, -8),
+                          textcoords="offset points")  # fmt: skip
+    return found[0]
 
 
 def lines(series: Mapping[str, Sequence[Point]], x_title: str, y_title: str) -> str:
     """Lines with dots over a whole-numbered x axis; y is logarithmic, and what is not positive is left out."""
     positive = {name: [(x, y) for x, y in points if y > 0 and isfinite(y)] for name, points in series.items()}
-    points = [point for some in positive.values() for point in some]
-    if not points:
+    if not any(positive.values()):
         return ""
-    low, high = decades([y for _, y in points])
-    x_low, x_high = min(x for x, _ in points), max(x for x, _ in points)
-    x0, x1, y0, y1 = LEFT, WIDTH - RIGHT, HEIGHT - BOTTOM, TOP
-    body = []
-    for exponent in range(low, high + 1):
-        level = place(exponent, low, high, y0, y1)
-        body += [line(x0, level, x1, level), text(x0 - 8, level + 4, decade(exponent), "end")]
-    for value in range(ceil(x_low), floor(x_high) + 1, max(1, round(nice_step(x_high - x_low, 12)))):
-        at = place(value, x_low, x_high, x0 + 8, x1 - 8)
-        body += [line(at, y0, at, y0 + 4, "axis"), text(at, y0 + 17, str(value))]
-    for index, (name, some) in enumerate(positive.items()):
-        pixels = [(place(x, x_low, x_high, x0 + 8, x1 - 8), place(log10(y), low, high, y0, y1)) for x, y in some]
-        labels = [f"{name}, {x_title} {x:g}: {y:.3g}" for x, y in some]
-        body += curve(index, pixels, labels) + legend(index, name)
-    body += [line(x0, y0, x1, y0, "axis"), text((x0 + x1) / 2, HEIGHT - 8, x_title, kind="label")]
-    return svg(body, f"{y_title} by {x_title}", HEIGHT + 8 + ceil(len(positive) / 4) * 18)
-
-
-def curve(index: int, pixels: Sequence[Point], labels: Sequence[str]) -> list[str]:
-    """One line, with a dot and its label at every point."""
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in pixels)
-    return [f'<polyline points="{path}" fill="none" stroke="{color(index)}" stroke-width="1.8"/>'] + [
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{color(index)}"><title>{escape(label)}</title></circle>'
-        for (x, y), label in zip(pixels, labels, strict=True)
-    ]
-
-
-def legend(index: int, name: str) -> list[str]:
-    """The name of a series below the plot, four in a row."""
-    x, y = LEFT + index % 4 * 162, HEIGHT + 8 + index // 4 * 18
-    return [
-        f'<rect x="{x}" y="{y - 9}" width="11" height="11" rx="2" fill="{color(index)}"/>',
-        text(x + 17, y, name, "start", "label"),
-    ]
+    rows = ceil(len(positive) / 3)
+    with axes(f"{y_title} by {x_title}", HEIGHT + rows * 0.2) as (plot, found):
+        for index, (name, points) in enumerate(positive.items()):
+            xs, ys = [x for x, _ in points], [y for _, y in points]
+            style = "-" if index < SERIES else "--"
+            plot.plot(xs, ys, style, color=color(index), marker="o", markersize=3, linewidth=1.5, label=name)
+        plot.set_yscale("log")
+        plot.yaxis.set_major_locator(LogLocator(numticks=7))
+        plot.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        plot.minorticks_off()
+        plot.xaxis.set_major_locator(MaxNLocator(integer=True))
+        plot.grid(axis="y")
+        plot.set_xlabel(x_title)
+        plot.set_ylabel(y_title)
+        plot.get_figure().legend(loc="outside lower center", ncols=3, fontsize=9)
+    return found[0]
 
 
 def bars(rows: Sequence[tuple[str, float, str]]) -> str:
-    """Horizontal bars: (name, value, what is written behind the bar). Bars of one name share a colour by position."""
+    """Horizontal bars: (name, value, what is written behind the bar). Bars of one name share a colour."""
     if not rows:
         return ""
-    most = max((value for _, value, _ in rows if isfinite(value)), default=0.0)
-    x0, x1, height = 150, WIDTH - 190, 34
     names = list(dict.fromkeys(name for name, _, _ in rows))
-    body = []
-    for index, (name, value, words) in enumerate(rows):
-        y = 6 + index * height
-        width = max(2.0, place(value, 0, most, 0, x1 - x0)) if most > 0 and isfinite(value) else 2.0
-        body += [
-            text(x0 - 10, y + 17, name, "end", "label"),
-            f'<rect x="{x0}" y="{y + 2}" width="{width:.1f}" height="{height - 13}" rx="3" '
-            f'fill="{color(names.index(name))}"/>',
-            text(x0 + width + 8, y + 17, words, "start", "value"),
-        ]
-    return svg(body, "; ".join(f"{name}: {words}" for name, _, words in rows), 8 + len(rows) * height)
+    widths = [value if isfinite(value) and value > 0 else 0.0 for _, value, _ in rows]
+    title = "; ".join(f"{name}: {words}" for name, _, words in rows)
+    with axes(title, 0.15 + len(rows) * BAR) as (plot, found):
+        drawn = plot.barh(range(len(rows)), widths, height=0.62, color=[color(names.index(row[0])) for row in rows])
+        plot.bar_label(drawn, [words for _, _, words in rows], padding=5)
+        plot.set_yticks(range(len(rows)), [name for name, _, _ in rows])
+        plot.set_xlim(0, (max(widths) or 1.0) * 1.6)
+        plot.invert_yaxis()
+        plot.xaxis.set_visible(False)
+        plot.spines[["bottom", "left"]].set_visible(False)
+        plot.tick_params(length=0)
+    return found[0]

@@ -1,109 +1,86 @@
-"""report.html: one self-contained file with what was measured, how, and the plots that people look at first."""
+"""The report of one evaluation, from what was measured and from the quantizer's record in the store."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
-from pathlib import Path
 from typing import Any, TypeVar
 
-import jinja2
 import pydantic
 
 from lowbit.api.documents import EvaluateDocument, QuantizeResult
-from lowbit.api.engines import resolved_engine
-from lowbit.api.evaluation import ResolvedSuite, suite_of
-from lowbit.api.status import ArtifactRecord, Measurement, SpeedSummary
-from lowbit.api.suites import metrics
-from lowbit.gate.bounds import NotANumberError, NotMeasuredError, bounds
+from lowbit.api.evaluation import suite_of
+from lowbit.api.recipes import label, recipe_of
+from lowbit.api.status import ArtifactRecord
+from lowbit.gate.attempts import gate_at
+from lowbit.gate.judge import judge
+from lowbit.report.assess import assessed
+from lowbit.report.model import (
+    CalibrationFacts,
+    CalibrationSource,
+    Judgement,
+    ModuleRow,
+    RecipeFacts,
+    Report,
+    Section,
+    Sizes,
+    Spent,
+    Subject,
+)
+from lowbit.report.quantlog import parse_modules
+from lowbit.worker import suites
 from lowbit.worker.evaluate.stored import StoredResult
-from lowbit.worker.report import plots
 from lowbit.worker.report.calibration import calibration_section
+from lowbit.worker.report.modules import module_plots
+from lowbit.worker.report.repeat import engine_gpus, notes, repeat
+from lowbit.worker.report.rows import CONFIDENCE, class_rows, measured_rows, speed_rows
+from lowbit.worker.report.samples import shown_samples
+from lowbit.worker.report.speed import size_plot, speed_plots
 from lowbit.worker.store import Store
 from lowbit.worker.store.indexes import read_artifact_index
-from lowbit.worker.suites import RUNNERS, Section
+from lowbit.worker.suites import RUNNERS, Summary
 
-TEMPLATE = Path(__file__).with_name("template.html")
-CONFIDENCE = 0.95
-"""Confidence of the bounds in the report. The gate computes its own bounds, and may ask for more."""
-WORST_MODULES = 5
 Model = TypeVar("Model", bound=pydantic.BaseModel)
-BLOCK = re.compile(r"(?:^|\.)(?:layers|h|blocks|block)\.(\d+)\.(.+)$")
 
 
 @dataclass(frozen=True)
-class Module:
-    """One quantized module and its loss."""
+class Quantized:
+    """The quantizer's record; missing parts are None or empty, because the report decides nothing."""
 
-    name: str
-    loss: float
+    artifact: ArtifactRecord | None
+    result: QuantizeResult | None
+    modules: list[ModuleRow]
+    calibration: Sequence[suites.Section] = ()
+    """What it has read."""
 
 
 @dataclass(frozen=True)
-class ReportInput:
-    """Everything that the report shows."""
+class Measured:
+    """What an evaluation has found."""
 
     result: StoredResult
     baseline: StoredResult | None
-    sections: Sequence[Section]
-    """Parts that only one suite has, and that on the calibration."""
-    source_bytes: int
-    left_behind: Sequence[str]
-    removed: Mapping[str, int]
-    artifact: ArtifactRecord | None
-    quantize: QuantizeResult | None
-    rounded: Sequence[str]
-    """Modules of experts that were rounded to nearest."""
-    modules: Sequence[Module]
+    summaries: Mapping[str, Summary]
+    """By suite."""
+    at: str
+    """Now (RFC 3339)."""
+    attempt: int = 1
+    """Which attempt on the same samples it is."""
+    more: Sequence[suites.Section] = ()
+    """Parts that no suite has."""
 
 
-def gather(
-    document: EvaluateDocument,
-    store: Store,
-    result: StoredResult,
-    baseline: StoredResult | None,
-    sections: Sequence[Section],
-) -> ReportInput:
-    """Add the quantizer's report from the store. Missing parts are left out: the report decides nothing."""
+def read_quantized(document: EvaluateDocument, store: Store) -> Quantized:
+    """The quantizer's record of the document's artifact."""
     index: dict[str, Any] = {}
     if document.artifact_hash:
         index = read_artifact_index(store, document.artifact_hash)
-    return ReportInput(
-        result=result,
-        baseline=baseline,
-        sections=[*sections, *calibration_section(index.get("calibration"))],
-        source_bytes=document.source_bytes,
-        left_behind=document.left_behind,
-        removed=document.removed,
+    return Quantized(
         artifact=_parse(ArtifactRecord, index.get("artifact")),
-        quantize=_parse(QuantizeResult, index.get("quantize")),
+        result=_parse(QuantizeResult, index.get("quantize")),
         modules=parse_modules(index.get("modules")),
-        rounded=parse_rounded(index.get("modules")),
+        calibration=calibration_section(index.get("calibration")),
     )
-
-
-def parse_modules(rows: Any) -> list[Module]:
-    """The quantizer's rows: a name (name or module, below a layer where that is given) and a loss."""
-    found = []
-    for row in rows if isinstance(rows, list) else []:
-        if not isinstance(row, Mapping):
-            continue
-        name = str(row.get("name") or row.get("module") or "")
-        if row.get("layer") is not None and not BLOCK.search(name):
-            name = f"layers.{row['layer']}.{name}"
-        try:
-            found.append(Module(name, float(row.get("loss", "nan"))))
-        except (TypeError, ValueError):
-            continue
-    return found
-
-
-def parse_rounded(rows: Any) -> list[str]:
-    """Names of the modules that were rounded to nearest."""
-    known = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
-    return [str(row.get("name")) for row in known if row.get("rounded") is True]
 
 
 def _parse(model: type[Model], value: Any) -> Model | None:
@@ -113,150 +90,138 @@ def _parse(model: type[Model], value: Any) -> Model | None:
         return None
 
 
-def render(shown: ReportInput) -> str:
-    """The whole page."""
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+def gather(document: EvaluateDocument, measured: Measured, quantized: Quantized) -> Report:
+    """The whole report, with grades and remedy."""
+    result, baseline = measured.result, measured.baseline
+    before = baseline.summary if baseline else None
+    samples, counts = shown_samples({name: one.samples for name, one in measured.summaries.items()})
+    speed = speed_rows(result.summary.speed, before.speed if before else [])
+    sizes = sizes_of(document, quantized)
+    found = quantized.result
+    return assessed(
+        Report(
+            subject=subject(document, measured),
+            confidence=CONFIDENCE,
+            judgement=judgement(document, measured),
+            measurements=measured_rows(result.summary.measurements, before.measurements if before else []),
+            classes=class_rows(result.summary.measurements),
+            samples=samples,
+            sample_counts=counts,
+            sections=sections(measured, quantized),
+            modules=quantized.modules,
+            experts=found.experts if found else 0,
+            rounded_experts=found.rounded_experts if found else 0,
+            plots=[*module_plots(quantized.modules), size_plot(sizes), *speed_plots(speed)],
+            sizes=sizes,
+            speed=speed,
+            decode_difference=result.decoding.prefill_difference if result.decoding else None,
+            spent=spent(document, measured, found),
+            calibration=calibration(document),
+            repeat=repeat(document, result, baseline, found),
+            methods=[RUNNERS[name].method for name in dict.fromkeys(kinds(result))],
+            notes=notes(document, result, baseline, quantized.modules),
+        )
     )
-    result = shown.result
-    kinds = {suite_of(suite)[0].name: None for suite in result.protocol.suites}
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        result=result,
-        baseline=shown.baseline,
-        gated=gated_rows(result.summary.measurements),
-        reported=reported_rows(
-            result.summary.measurements, shown.baseline.summary.measurements if shown.baseline else []
-        ),
-        protocol=[protocol_row(suite) for suite in result.protocol.suites],
-        methods=[RUNNERS[name].method for name in kinds],
-        sections=shown.sections,
-        modules=modules_plot(shown.modules),
-        worst_modules=sorted((m for m in shown.modules if isfinite(m.loss)), key=lambda m: -m.loss)[:WORST_MODULES],
-        module_count=len(shown.modules),
-        sizes=sizes_plot(shown),
-        artifact=shown.artifact,
-        left_behind=shown.left_behind,
-        removed=shown.removed,
-        quantize=shown.quantize,
-        rounded=shown.rounded,
-        speed=speed_rows(result.summary.speed, shown.baseline.summary.speed if shown.baseline else []),
-        speed_plot=speed_plot(result.summary.speed, shown.baseline.summary.speed if shown.baseline else []),
-        confidence=f"{100 * CONFIDENCE:g} %",
-        engine=engine_shown(result),
-    )
 
 
-def engine_shown(result: StoredResult) -> dict[str, Any]:
-    """The engine that measured, in full."""
-    kind, settings = resolved_engine(result.engine)
-    arguments = kind.arguments("MODEL", settings)
-    return {"name": kind.name, "arguments": arguments} | dict(settings)
+def kinds(result: StoredResult) -> list[str]:
+    """The kind of each suite."""
+    return [suite_of(suite)[0].name for suite in result.protocol.suites]
 
 
-def gated_rows(measurements: Sequence[Measurement]) -> list[dict[str, str]]:
-    """Rows of metrics that a gate can use, with one-sided bounds or why there are none; empty on a baseline."""
-    rows = []
-    known = metrics()
-    for row in measurements:
-        metric = known.get(row.metric)
-        if metric is None or metric.bound is None:
-            continue
-        shown = {"suite": shown_suite(row), "title": metric.title, "meaning": metric.meaning}
-        try:
-            found = bounds(metric, row, CONFIDENCE)
-        except (NotMeasuredError, NotANumberError) as error:
-            rows.append(shown | {"value": plain(row), "lower": "–", "upper": "–", "count": str(error)})
-            continue
-        rows.append(
-            shown | {"value": f"{found.value:.4g}", "lower": f"{found.lower:.4g}", "upper": f"{found.upper:.4g}",
-                     "count": f"{found.count} {metric.unit}s"}
-        )  # fmt: skip
-    return rows
-
-
-def reported_rows(measurements: Sequence[Measurement], original: Sequence[Measurement]) -> list[dict[str, str]]:
-    """Rows of metrics that are only reported, beside the original's values."""
-    before = {(row.suite, row.metric, row.slice): row for row in original}
-    known = metrics()
+def sections(measured: Measured, quantized: Quantized) -> list[Section]:
+    """Parts that only one suite has, those that no suite has, and what the quantizer has read."""
+    of_suites = [one for summary in measured.summaries.values() for one in summary.sections]
     return [
-        {"suite": shown_suite(row), "title": known[row.metric].title, "meaning": known[row.metric].meaning,
-         "value": plain(row), "original": plain(before.get((row.suite, row.metric, row.slice)))}
-        for row in measurements
-        if row.metric in known and known[row.metric].bound is None
-    ]  # fmt: skip
+        Section(
+            title=each.title, text=each.text, svg=each.plot, header=list(each.header), rows=[list(r) for r in each.rows]
+        )
+        for each in (*of_suites, *measured.more, *quantized.calibration)
+    ]
 
 
-def plain(row: Measurement | None) -> str:
-    """A value and its standard error, to first order on the metric's own scale."""
-    if row is None or row.estimate is None:
-        return "–"
-    metric = metrics()[row.metric]
-    value = metric.of(row.estimate)
-    if row.mean is None:
-        return f"{value:.4g}"
-    error = float(row.mean.standard_error) * (value if metric.scale == "Logarithmic" else 1.0)
-    return f"{value:.4g} ± {error:.4g}"
-
-
-def shown_suite(row: Measurement) -> str:
-    """Name of the suite, with the slice."""
-    return f"{row.suite} · {row.slice}" if row.slice else row.suite
-
-
-def protocol_row(suite: ResolvedSuite) -> dict[str, str]:
-    """Settings of a suite, in the words of the manifest."""
-    kind, settings = suite_of(suite)
-    asked = ", ".join(f"{name} {value}" for name, value in settings.wire().items())
-    return {"name": suite.name, "kind": kind.name, "asked": asked}
-
-
-def modules_plot(modules: Sequence[Module]) -> str:
-    """Loss by layer, one line for each module of a layer."""
-    series: dict[str, list[plots.Point]] = {}
-    for module in modules:
-        if match := BLOCK.search(module.name):
-            series.setdefault(match[2], []).append((float(match[1]), module.loss))
-    return plots.lines({name: sorted(points) for name, points in series.items()}, "layer", "Loss")
-
-
-def sizes_plot(shown: ReportInput) -> str:
-    """Bytes of the original and of the artifact."""
-    rows = [("Original", float(shown.source_bytes), megabytes(shown.source_bytes))]
-    if shown.artifact:
-        size = shown.artifact.bytes
-        rows.append(("Artifact", float(size), f"{megabytes(size)} ({shown.source_bytes / max(size, 1):.2f}x)"))
-    return plots.bars(rows)
-
-
-def megabytes(size: int) -> str:
-    """114.6 MB, 15.2 GB."""
-    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
-
-
-def speed_rows(candidate: Sequence[SpeedSummary], original: Sequence[SpeedSummary]) -> list[dict[str, Any]]:
-    """Both models beside each other, by concurrency."""
-    before = {one.concurrency: one for one in original}
-    return [
-        {"concurrency": one.concurrency, "model": one, "original": before.get(one.concurrency),
-         "ratio": _ratio(one, before.get(one.concurrency))}
-        for one in candidate
-    ]  # fmt: skip
-
-
-def _ratio(one: SpeedSummary, other: SpeedSummary | None) -> str | None:
-    if other is None or float(other.tokens_per_second) <= 0:
+def judgement(document: EvaluateDocument, measured: Measured) -> Judgement | None:
+    """What the gate says by the thresholds of this time; None where the document has none."""
+    reported = document.reported
+    if reported is None or measured.baseline is None:
         return None
-    return f"{float(one.tokens_per_second) / float(other.tokens_per_second):.2f}x"
+    summary = measured.result.summary
+    gates = [gate_at(gate, reported.attempts, measured.attempt) for gate in reported.gates]
+    record = judge(gates, summary, reported.candidates, measured.attempt, measured.at)
+    return Judgement(by="Worker", record=record, gates=reported.gates)
 
 
-def speed_plot(candidate: Sequence[SpeedSummary], original: Sequence[SpeedSummary]) -> str:
-    """Generated tokens per second, original and candidate in turn."""
-    before = {one.concurrency: one for one in original}
-    rows = []
-    for one in candidate:
-        at = f", {one.concurrency} at once" if one.concurrency > 1 else ", one by one"
-        if other := before.get(one.concurrency):
-            rows.append(("Original", float(other.tokens_per_second), f"{other.tokens_per_second} tok/s{at}"))
-        name = "Candidate" if original else "Original"
-        rows.append((name, float(one.tokens_per_second), f"{one.tokens_per_second} tok/s{at}"))
-    return plots.bars(rows)
+def subject(document: EvaluateDocument, measured: Measured) -> Subject:
+    """What the report is about."""
+    reported = document.reported
+    return Subject(
+        evaluation=document.evaluation,
+        baseline=measured.baseline.evaluation if measured.baseline else None,
+        quantized_model=document.served_name,
+        candidate=reported.candidate if reported else None,
+        candidates=reported.candidates if reported else None,
+        recipe=recipe_facts(document),
+        model=document.model.digest,
+        original=document.source if measured.baseline else None,
+        measured=measured.at,
+    )
+
+
+def recipe_facts(document: EvaluateDocument) -> RecipeFacts | None:
+    """How the artifact was made, in words that no recipe owns."""
+    if document.reported is None:
+        return None
+    kind, settings = recipe_of(document.reported.recipe)
+    return RecipeFacts(
+        label=label(document.reported.recipe),
+        settings={name: str(value) for name, value in settings.wire().items()},
+        made_here=kind.made_here,
+        calibrated=kind.calibrated,
+        bits=getattr(settings, "bits", None),
+        group_size=getattr(settings, "group_size", None),
+    )
+
+
+def calibration(document: EvaluateDocument) -> CalibrationFacts | None:
+    """What the quantizer has read."""
+    found = document.reported.calibration if document.reported else None
+    if found is None:
+        return None
+    whole = sum(each.weight for each in found.datasets) or 1
+    sources = [
+        CalibrationSource(
+            name=each.name,
+            digest=each.digest,
+            share=each.weight / whole,
+            removed=each.removed,
+            broken=each.broken,
+        )
+        for each in found.datasets
+    ]
+    return CalibrationFacts(samples=found.samples, max_tokens=found.max_tokens, seed=found.seed, sources=sources)
+
+
+def sizes_of(document: EvaluateDocument, quantized: Quantized) -> Sizes:
+    """Bytes of the original and of the artifact."""
+    artifact = quantized.artifact
+    if artifact is None:
+        return Sizes(source_bytes=document.source_bytes)
+    ratio = document.source_bytes / max(artifact.bytes, 1)
+    return Sizes(source_bytes=document.source_bytes, artifact_bytes=artifact.bytes, ratio=ratio)
+
+
+def spent(document: EvaluateDocument, measured: Measured, quantize: QuantizeResult | None) -> list[Spent]:
+    """How long each stage took, and on how many GPUs."""
+    found = []
+    if quantize is not None:
+        gpus = 0 if quantize.device in ("", "CPU") else 1
+        found.append(
+            Spent(what="Quantize", seconds=quantize.seconds, gpus=gpus, device=quantize.device,
+                  peak_bytes=quantize.peak_bytes)
+        )  # fmt: skip
+    if measured.baseline is not None:
+        seconds = measured.baseline.seconds
+        found.append(Spent(what="Evaluate the original", seconds=seconds, gpus=engine_gpus(measured.baseline)))
+    name = "Evaluate the candidate" if measured.baseline else "Evaluate the original"
+    found.append(Spent(what=name, seconds=measured.result.seconds, gpus=engine_gpus(measured.result)))
+    return found

@@ -53,6 +53,10 @@ class Store(ABC):
         """Whether a key exists."""
 
     @abstractmethod
+    def names(self, folder: str) -> list[str]:
+        """Names of the keys directly below a folder, sorted; none if there is no such folder."""
+
+    @abstractmethod
     def workspace(self, name: str) -> Path:
         """A local folder to write a model's files into, made if needed; the same name gives the same folder."""
 

@@ -56,6 +56,10 @@ class PVCStore(Store):
             shutil.copyfile(path, temporary)
             self._place(temporary, key)
 
+    def names(self, folder: str) -> list[str]:
+        path = self.root / check_path(folder)
+        return sorted(each.name for each in path.iterdir() if each.is_file()) if path.is_dir() else []
+
     def workspace(self, name: str) -> Path:
         make_folders(self.partial)
         folder = self.partial / check_path(name)

@@ -53,6 +53,15 @@ class S3Store(Store):
     def write_file(self, key: str, path: Path) -> None:
         self._upload(key, path, {}, silent)
 
+    def names(self, folder: str) -> list[str]:
+        prefix = self._key(folder) + "/"
+        with s3client.calling(self.bucket):
+            pages = self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=prefix, Delimiter="/"
+            )
+            found = [each["Key"] for page in pages for each in page.get("Contents", [])]
+        return sorted(key.removeprefix(prefix) for key in found)
+
     def workspace(self, name: str) -> Path:
         folder = self.scratch / "partial" / check_path(name)
         folder.mkdir(parents=True, exist_ok=True)

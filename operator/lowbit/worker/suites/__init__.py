@@ -5,15 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lowbit.worker.suites.base import Arrays, Ask, InterleavedRunner, Runner, Section, SeparateRunner, Summary
+from lowbit.worker.suites.base import (
+    Arrays,
+    Ask,
+    ComparedSample,
+    InterleavedRunner,
+    LookingRunner,
+    Part,
+    Runner,
+    Section,
+    SeparateRunner,
+    Summary,
+)
 from lowbit.worker.suites.fidelity import FidelityRunner
+from lowbit.worker.suites.generation import GenerationRunner
+from lowbit.worker.suites.perplexity import PerplexityRunner
 
 __all__ = [
     "RUNNERS",
     "AnyRunner",
     "Arrays",
     "Ask",
+    "ComparedSample",
     "InterleavedRunner",
+    "LookingRunner",
+    "Part",
     "Runner",
     "Section",
     "SeparateRunner",
@@ -22,4 +38,8 @@ __all__ = [
 
 AnyRunner = Runner[Any, Any]
 
-RUNNERS: Mapping[str, AnyRunner] = {"fidelity": FidelityRunner()}
+RUNNERS: Mapping[str, AnyRunner] = {
+    "fidelity": FidelityRunner(),
+    "perplexity": PerplexityRunner(),
+    "generation": GenerationRunner(),
+}

@@ -36,6 +36,10 @@ NO_TOKEN = -1
 """Fills lists that are shorter than others."""
 BLOCK = 4096
 """Positions that are compared at once: a dozen arrays of [block, w] doubles are in memory, about 50 MB at w = 100."""
+RESAMPLED = 200
+"""Resamples of a bootstrap: enough for a standard error."""
+TAIL = 20
+"""How far into the values a bootstrap of a percentile looks, in shares of what lies above it."""
 LEAST_REMAINDER = 1e-6
 """Engines give logprobs in single precision: what a list leaves over is never known better than this."""
 
@@ -188,6 +192,48 @@ def text_means(values: npt.NDArray[Any], lengths: Integers) -> Floats:
     starts = np.concatenate(([0], np.cumsum(lengths)[:-1])).astype(np.int64)
     sums: Floats = np.add.reduceat(values.astype(np.float64), starts)
     return sums / lengths
+
+
+def selected_means(values: npt.NDArray[Any], lengths: Integers, selected: Booleans, least: int = 1) -> Floats:
+    """Mean of each text over its selected values; NaN where these are fewer than least. selected: as values."""
+    counts = text_means(selected, lengths) * lengths
+    sums = text_means(np.where(selected, values, 0.0), lengths) * lengths
+    found: Floats = np.divide(sums, counts, out=np.full(len(lengths), np.nan), where=counts >= least - 0.5)
+    return found
+
+
+def group_means(values: Floats, groups: Integers) -> Floats:
+    """Mean of each group over its values, in the order of the groups' numbers. A value that is NaN is none; a group
+    without values is left out. values, groups: [texts]."""
+    known = ~np.isnan(values)
+    _, places = np.unique(groups[known], return_inverse=True)
+    found: Floats = np.bincount(places, values[known]) / np.bincount(places)
+    return found
+
+
+def ratio(values: Floats, others: Floats) -> Mean:
+    """Mean of values / mean of others, paired by unit; others have a mean above 0. Its error is to first order."""
+    estimate = float(values.mean() / others.mean())
+    return mean(estimate + (values - estimate * others) / others.mean())
+
+
+def percentile(values: Floats, lengths: Integers, groups: Integers, share: float, seed: int) -> Mean:
+    """The value that this share of all positions does not exceed, with its error by a bootstrap of the groups.
+
+    values: [positions]. lengths, groups: [texts].
+    """
+    # The largest values decide: resampled, a percentile lies among TAIL times as many as there are above it.
+    order = np.argsort(-values, kind="stable")[: int(TAIL * (1 - share) * len(values)) + 2]
+    _, places = np.unique(groups, return_inverse=True)
+    owners, count = np.repeat(places, lengths)[order], int(places.max()) + 1
+    sizes = np.bincount(places, lengths)
+    generator, found = np.random.default_rng(seed), np.empty(RESAMPLED)
+    for resample in range(RESAMPLED):
+        times = np.bincount(generator.integers(0, count, count), minlength=count)
+        above = np.searchsorted(np.cumsum(times[owners]), (1 - share) * float(times @ sizes), side="right")
+        found[resample] = values[order[min(int(above), len(order) - 1)]]
+    error = float(found.std(ddof=1)) if count > 1 else float("nan")
+    return Mean(float(np.quantile(values, share)), error, float("nan"), count)
 
 
 def mean(values: Floats) -> Mean:

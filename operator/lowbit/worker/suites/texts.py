@@ -7,12 +7,14 @@ evaluator needs no tokenizer of its own.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lowbit.api.calibration import DatasetFormat
-from lowbit.worker.data.datasets import Record, bad_line, distinct, one_of_each_group, read_dataset
+from lowbit.worker.data.datasets import Record, bad_line, distinct, read_dataset
 from lowbit.worker.engines.base import CONCURRENCY, BadRequestError, EngineClient
+from lowbit.worker.refuse import RefusalError
 from lowbit.worker.together import together
 
 LEAST_TOKENS = 17
@@ -37,14 +39,14 @@ class Drawn:
 
     texts: list[list[int]]
     """Token ids."""
+    records: list[Record]
+    """The line of each text."""
     lines: int
     """Of the dataset."""
     duplicates: int
     """Lines, or texts after they were cut, that are equal to another one."""
     short: int
     """Texts of fewer than LEAST_TOKENS tokens, among those that were tokenized."""
-    grouped: int = 0
-    """Lines of a group of which another one was taken: texts of one group are no independent samples."""
 
 
 async def draw(client: EngineClient, texts: Texts, count: int, limit: int) -> Drawn:
@@ -53,36 +55,66 @@ async def draw(client: EngineClient, texts: Texts, count: int, limit: int) -> Dr
     A shuffle with the seed decides, so that a sorted file gives no sorted sample. Raises EngineError.
     """
     records = read_dataset(texts.path, texts.format, texts.what)
-    shuffled = distinct(records)
-    random.Random(texts.seed).shuffle(shuffled)  # noqa: S311
-    unlike = one_of_each_group(shuffled)
-    found: dict[tuple[int, ...], list[int]] = {}
+    unlike = distinct(records)
+    random.Random(texts.seed).shuffle(unlike)  # noqa: S311
+    found: dict[tuple[int, ...], tuple[list[int], Record]] = {}
     tokenized = short = 0
     for start in range(0, len(unlike), CONCURRENCY):
         block = unlike[start : start + CONCURRENCY]
-        for ids in await together(_token_ids(client, texts.what, record) for record in block):
+        tokens = await together(token_ids(client, texts.what, record) for record in block)
+        for record, ids in zip(block, tokens, strict=True):
             cut = ids[:limit]
             short += len(cut) < LEAST_TOKENS
             if len(cut) >= LEAST_TOKENS:
-                found.setdefault(tuple(cut), cut)
+                found.setdefault(tuple(cut), (cut, record))
         tokenized += len(block)
         if len(found) >= count:
             break
-    duplicates = len(records) - len(shuffled) + tokenized - short - len(found)
-    return Drawn(list(found.values())[:count], len(records), duplicates, short, len(shuffled) - len(unlike))
+    duplicates = len(records) - len(unlike) + tokenized - short - len(found)
+    drawn = list(found.values())[:count]
+    return Drawn([ids for ids, _ in drawn], [record for _, record in drawn], len(records), duplicates, short)
 
 
-async def _token_ids(client: EngineClient, what: str, record: Record) -> list[int]:
-    """Token ids of a record. A chat goes through the model's template."""
+async def token_ids(client: EngineClient, what: str, record: Record, special: bool = True) -> list[int]:
+    """Token ids of a record. A chat goes through the model's template. special: with a text's special tokens."""
     try:
         if record.messages is None:
-            return await client.tokenize_text(record.text or "")
+            return await client.tokenize_text(record.text or "", special)
         return await client.tokenize_chat(record.messages, record.tools)
     except BadRequestError as error:
-        raise bad_line(
-            what,
-            record.line,
-            f"the engine refuses it: {error}",
-            "use roles in the order that the model's chat template knows; a model without a template takes texts "
-            "(a field `text` per line) in place of chats",
-        ) from error
+        raise refused(what, record, error) from error
+
+
+async def prompt_ids(client: EngineClient, what: str, record: Record, ids: list[int], limit: int) -> list[int]:
+    """Token ids of what an answer may follow, at most limit: a chat up to its last answer, or the first half of ids."""
+    messages = list(record.messages or ())
+    while messages and messages[-1].get("role") == "assistant":
+        messages.pop()
+    if not messages:
+        return ids[: max(1, min(limit, len(ids) // 2))]
+    try:
+        return (await client.tokenize_chat(messages, record.tools, answer=True))[:limit]
+    except BadRequestError as error:
+        raise refused(what, record, error) from error
+
+
+def refused(what: str, record: Record, error: BadRequestError) -> RefusalError:
+    """The refusal of a line that the engine does not take."""
+    return bad_line(
+        what,
+        record.line,
+        f"the engine refuses it: {error}",
+        "use roles in the order that the model's chat template knows; a model without a template takes texts "
+        "(a field `text` per line) in place of chats",
+    )
+
+
+def group_numbers(records: Sequence[Record]) -> list[int]:
+    """Number of each record's group, in the order of their first records; a record without a group is one itself."""
+    known: dict[str | int, int] = {}
+    return [known.setdefault(record.group or place, len(known)) for place, record in enumerate(records)]
+
+
+def turns_of(record: Record) -> int:
+    """How often a user speaks in a chat; 0 for a text."""
+    return sum(message.get("role") == "user" for message in record.messages or ())

@@ -1,0 +1,79 @@
+"""Once a revision serves, it is asked the prompts of the showcase through the guard. Nothing waits for that."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lowbit.api.documents import AskDocument, AskResult
+from lowbit.api.modelstore import ModelStoreSpec
+from lowbit.api.serving import Serving
+from lowbit.api.showcase import ServedShowcase
+from lowbit.api.stages import ASK
+from lowbit.api.status import Failure
+from lowbit.decide.jobs.request import JobRequest
+from lowbit.decide.jobs.run import run
+from lowbit.decide.outcome import Clock, StageResult
+from lowbit.decide.owners import user
+from lowbit.decide.remembered import ask_hash
+from lowbit.decide.serving.target import Target
+from lowbit.desired.context import Context
+from lowbit.desired.jobs.ask import ask_job
+from lowbit.desired.volumes import store_access
+from lowbit.naming.names import ask_job_name
+from lowbit.resolve.freeze import frozen_platform
+from lowbit.state.snapshot import Snapshot
+
+
+def ask_served(
+    snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, target: Target
+) -> ServedShowcase | StageResult | None:
+    """What serves has answered, or how far the Job is; None if there is nothing to ask, or it was asked."""
+    meta, spec = snapshot.model.meta, snapshot.model.body.spec
+    showcase, serving = target.revision.body.spec.protocol.showcase, spec.serving
+    if showcase is None or serving is None or serving.replicas == 0 or target.source:
+        return None
+    hash_, known = ask_hash(target.revision), snapshot.model.body.status.showcase
+    if known is not None and known.key == hash_:
+        return None
+    revision = target.revision.body.spec
+    platform = frozen_platform(revision, snapshot.platform)
+    context = Context(meta.namespace, store, platform)
+    request = JobRequest(
+        name=ask_job_name(meta.name, hash_), hash=hash_, kind=ASK, stage=ASK.status, options=spec.jobs.prepare,
+        doing=f"asking {target.label} the prompts of the showcase", revision=target.label,
+        make=lambda run_: ask_job(
+            context, user(snapshot), serving, _document(snapshot, store, target, serving), revision.images.operator,
+            run_,
+        ),
+    )  # fmt: skip
+    result = run(snapshot, clock, request)
+    if isinstance(result, StageResult):
+        return replace(result, revision=None)
+    asked = result.result(AskResult)
+    if asked is not None and asked.showcase.key == hash_:
+        return asked.showcase
+    failure = Failure(
+        stage=ASK.title, reason="NoResult", message=f"Job {request.name} left no answers behind.",
+        revision=target.label, time=clock.text,
+        action="Use an image of the operator's version, then delete the Job to try again.",
+    )  # fmt: skip
+    return replace(StageResult.failed(failure), revision=None)
+
+
+def _document(snapshot: Snapshot, store: ModelStoreSpec, target: Target, serving: Serving) -> AskDocument:
+    meta, revision = snapshot.model.meta, target.revision
+    showcase, reference = revision.body.spec.protocol.showcase, serving.api_key_secret_ref
+    if showcase is None:
+        raise ValueError(f"{revision.meta.name} has no showcase")
+    return AskDocument(
+        store=store_access(store, meta.namespace),
+        url=f"http://{meta.name}.{meta.namespace}.svc",
+        served_name=meta.name,
+        engine=revision.body.spec.engine,
+        api_key=f"{reference.name}/{reference.key}" if reference is not None else None,
+        showcase=showcase,
+        revision=target.label,
+        key=ask_hash(revision),
+        evaluation=revision.body.status.evaluation,
+        baseline=revision.body.status.baseline,
+    )
