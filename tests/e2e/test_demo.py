@@ -8,8 +8,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from hack.cluster.cluster import Cluster
 from hack.demo.cluster import MODEL, NAMESPACE
@@ -25,6 +28,7 @@ def demo_namespace(lowbit: Cluster) -> Iterator[Lab]:
     lab.remove()
 
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 UP = [sys.executable, "-m", "hack.demo", "up"]
 
 
@@ -98,3 +102,34 @@ def test_a_second_run_of_the_demo_uses_what_is_there(demo_namespace: Lab) -> Non
     jobs = {job["metadata"]["uid"] for job in demo_namespace.objects("jobs")}
     assert re.search(r"^Verdict: Passed ", demo(), re.MULTILINE)
     assert {job["metadata"]["uid"] for job in demo_namespace.objects("jobs")} == jobs
+
+
+def fraud(artifact: str) -> dict[str, Any]:
+    """The example of a classification, on what the demo has made; each class with fewer questions."""
+    (manifest,) = yaml.safe_load_all((EXAMPLES / "fraud.yaml").read_text())
+    spec: dict[str, Any] = manifest["spec"]
+    spec["candidates"] = [{"artifact": {"digest": artifact}}]
+    del spec["calibration"], spec["evaluation"]["compare"], spec["jobs"]
+    spec["evaluation"]["suites"][0]["classification"]["samples"] = 150
+    return dict(manifest)
+
+
+def test_a_task_is_judged_class_by_class_and_kubectl_lowbit_report_shows_why(demo_namespace: Lab) -> None:
+    """What the demo has quantized, on messages to the customers of a bank: its verdict is what it is."""
+    data = f"--from-file=data.jsonl={EXAMPLES / 'data' / 'fraud.jsonl'}"
+    demo_namespace.kubectl("create", "configmap", "fraud", data)
+    demo_namespace.apply(fraud(demo_namespace.status(MODEL)["current"]["artifact"]["digest"]))
+    demo_namespace.wait("fraud has its verdict", lambda: bool(demo_namespace.status("fraud").get("verdict")), 30)
+    status = demo_namespace.status("fraud")
+    checks = status["verdict"]["checks"]
+    assert {(each["metric"], each["slice"], each["bound"]) for each in checks} == {
+        ("Recall", "fraud", "NonInferiority"), ("Recall", "fine", "NonInferiority")
+    }  # fmt: skip
+    assert status["verdict"]["basis"] == "NonInferiority"
+    kubeconfig = str(demo_namespace.cluster.paths.kubeconfig)
+    command = [sys.executable, "-m", "lowbit.cli.main", "report", "fraud", "-n", NAMESPACE, "--kubeconfig", kubeconfig]
+    shown = subprocess.run([*command, "--format", "text", "-o", "-"], capture_output=True, text=True, check=False)
+    assert shown.returncode == 0, shown.stderr
+    assert status["verdict"]["verdict"] in shown.stdout
+    assert "Confusion: fraud" in shown.stdout
+    print(shown.stdout)

@@ -20,7 +20,7 @@ from lowbit.worker.suites.base import ComparedSample
 from lowbit.worker.suites.fidelity import compare
 from lowbit.worker.suites.fidelity_samples import SuiteSamples
 from lowbit.worker.suites.fidelity_words import identity
-from tests.unit.evaluation_bench import CANDIDATE, ORIGINAL, Bench, make_bench, make_dataset, value_of, words
+from tests.unit.evaluation_bench import CANDIDATE, ORIGINAL, Bench, make_bench, make_dataset, of_suites, value_of, words
 from tests.unit.fake_engine import VOCABULARY, FakeEngine, damaged
 
 bench = pytest.fixture(make_bench)
@@ -123,7 +123,7 @@ async def test_texts_of_one_group_are_one_unit(bench: Bench, tmp_path: Path) -> 
     lines = [{"text": text, "group": f"document-{number // 4}"} for number, text in enumerate(texts[:20])]
     bench.dataset = make_dataset(bench.store, tmp_path, lines + [{"text": text} for text in texts[20:]])
     _, candidate = await measured(bench, FakeEngine(CANDIDATE), samples=24)
-    whole = [row for row in candidate.summary.measurements if row.slice is None]
+    whole = [row for row in of_suites(candidate) if row.slice is None]
     assert {row.count for row in whole} == {5 + 4}
     samples = samples_of(bench, "eval-1")
     divergences = shown(bench)
@@ -288,7 +288,7 @@ async def test_samples_of_an_older_lowbit_still_count(bench: Bench) -> None:
         packed = runner.pack(samples_of(bench, name))
         sides.append(runner.unpack({key: packed[key] for key in old}, settings))
     again = compare("fidelity", *sides)
-    before = {row.metric: row for row in candidate.summary.measurements if row.metric != "KLDivergenceFloor"}
+    before = {row.metric: row for row in of_suites(candidate) if row.metric != "KLDivergenceFloor"}
     assert {row.metric: row for row in again.rows} == before
     assert any("older Lowbit" in section.text for section in again.sections)
 

@@ -152,7 +152,10 @@ def test_a_result_that_cannot_be_told_is_refused_and_not_cut_off() -> None:
 
 
 def test_a_result_that_fits_is_left_readable(tmp_path: Path) -> None:
-    message = evaluated(1, 0)
+    whole = evaluated(1, 0).result(EvaluateResult)
+    assert whole is not None
+    summary = whole.summary.model_copy(update={"measurements": whole.summary.measurements[:8]})
+    message = TerminationMessage(evaluate=whole.model_copy(update={"summary": summary}))
     assert json.loads(written(message, tmp_path))["evaluate"]["evaluation"] == "eval-0123456789"
 
 

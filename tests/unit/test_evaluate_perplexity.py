@@ -20,7 +20,7 @@ from lowbit.worker.suites import RUNNERS
 from lowbit.worker.suites.chunks import beginning
 from lowbit.worker.suites.perplexity_report import place_of
 from lowbit.worker.suites.perplexity_samples import ChunkSamples, over_articles, over_chunks, over_tokens, pack, unpack
-from tests.unit.evaluation_bench import CANDIDATE, ORIGINAL, Bench, make_bench, make_dataset, value_of, words
+from tests.unit.evaluation_bench import CANDIDATE, ORIGINAL, Bench, make_bench, make_dataset, of_suites, value_of, words
 from tests.unit.fake_engine import FakeEngine, damaged
 
 bench = pytest.fixture(make_bench)
@@ -72,7 +72,7 @@ async def test_a_model_alone_has_the_perplexity_and_the_error_that_llama_perplex
     page = (bench.store.read(report_key("baseline-1")) or b"").decode()
     assert f"{ppl:.2f}" in page
     assert f"± {error:.4f}" in page
-    (row,) = original.summary.measurements
+    (row,) = of_suites(original)
     assert row.mean is not None
     assert np.exp(float(row.mean.value)) == pytest.approx(ppl, rel=1e-4)
     assert np.exp(float(row.mean.value)) * float(row.mean.standard_error) == pytest.approx(error, rel=1e-4)
@@ -133,7 +133,7 @@ async def test_too_few_articles_are_refused(bench: Bench, tmp_path: Path) -> Non
 async def test_a_model_that_answers_nan_fails(bench: Bench, tmp_path: Path) -> None:
     articles(bench, tmp_path, 4)
     _, candidate = await measured(bench, FakeEngine(np.full_like(ORIGINAL, np.nan)))
-    assert all(row.not_finite > 0 for row in candidate.summary.measurements)
+    assert all(row.not_finite > 0 for row in of_suites(candidate))
     maximum = [MaximumThreshold(metric="PerplexityRatio", value="9")]
     gate = ResolvedGate(suite="wiki", maximum=maximum, minimum=[], confidence="0.95")
     assert judge([gate], candidate.summary, 1, 1, "2026-01-01T00:00:00Z").verdict == "Failed"

@@ -426,15 +426,15 @@ async def test_the_report_says_what_the_gate_says_by_the_thresholds_of_the_job(b
     gates = [ResolvedGate(suite="fidelity", maximum=maximum, minimum=[], confidence="0.95")]
     gptq = {"bits": 4, "groupSize": 64, "descAct": False, "sym": True, "dampPercent": "0.01"}
     recipe = ResolvedRecipe.model_validate({"gptq": gptq})
-    reported = ReportedRevision(candidate=0, candidates=2, attempts=3, gates=gates, recipe=recipe)
+    reported = ReportedRevision(candidate=0, candidates=2, gates=gates, recipe=recipe)
     await bench.run(FakeEngine(ORIGINAL), bench.document())
     await bench.run(FakeEngine(CANDIDATE), bench.document(baseline="baseline-1", reported=reported))
     whole = Report.model_validate_json(bench.store.read(report_json_key("eval-1")) or b"")
     assert whole.judgement is not None
     record = whole.judgement.record
     assert whole.judgement.by == "Worker"
-    assert record == judge(gates, bench.stored("eval-1").summary, 2, 3, record.time)
-    assert (record.attempts, record.confidence) == (3, "0.975")
+    assert record == judge(gates, bench.stored("eval-1").summary, 2, 1, record.time)
+    assert (record.attempts, record.confidence) == (1, "0.975")
     assert whole.remedy is not None
     facts = whole.subject.recipe
     assert facts is not None and (facts.bits, facts.group_size) == (4, 64)

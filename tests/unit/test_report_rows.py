@@ -77,6 +77,7 @@ async def test_every_sample_is_stored_and_the_flipped_ones_are_in_the_report(
     def summarize(suite: str, samples: Any, original: Any) -> Summary:
         found: Summary = before(suite, samples, original)
         if original is not None:
+            found.samples.clear()
             found.samples.append(ComparedSample("line-1", "<b>why</b>", "yes", "no\x1b[2J", flipped=True, score=1.0))
             found.samples.append(ComparedSample("line-2", "why", "yes", "yes"))
         return found

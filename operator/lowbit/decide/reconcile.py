@@ -100,7 +100,7 @@ def _runs(snapshot: Snapshot, served: Target | None) -> _Runs:
     if served is None or snapshot.model.body.spec.serving is None:
         return _Runs()
     how = running(snapshot, served)
-    return _Runs(how, stale(snapshot, served, how), starts_to_read(snapshot, served))
+    return _Runs(how if how.engines else None, stale(snapshot, served, how), starts_to_read(snapshot, served))
 
 
 class _Beside(NamedTuple):

@@ -35,7 +35,7 @@ def implausible(gates: Sequence[ResolvedGate], summary: EvaluationSummary) -> li
         gate, metric = asked.get(row.suite), known.get(row.metric)
         if gate is not None and metric is not None:
             found += _of_row(metric, row, gate)
-    return list(dict.fromkeys(found))
+    return sorted(set(found))
 
 
 def _of_row(metric: Metric, row: Measurement, gate: ResolvedGate) -> Iterator[str]:

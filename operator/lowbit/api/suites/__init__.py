@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lowbit.api.suites.base import SuiteKind
+from lowbit.api.suites.classification import ClassificationKind
 from lowbit.api.suites.fidelity import FidelityKind
 from lowbit.api.suites.generation import GenerationKind
 from lowbit.api.suites.health_metrics import HEALTH_METRICS
@@ -15,7 +16,7 @@ from lowbit.api.tagged import Registry
 
 AnySuite = SuiteKind[Any, Any]
 
-SUITES: Registry[AnySuite] = Registry("suite", FidelityKind(), PerplexityKind(), GenerationKind())
+SUITES: Registry[AnySuite] = Registry("suite", FidelityKind(), PerplexityKind(), GenerationKind(), ClassificationKind())
 
 
 def metrics() -> Mapping[str, Metric]:

@@ -87,6 +87,7 @@ class GenerationKind(SuiteKind[Generation, ResolvedGeneration]):
     metrics = (ACCURACY, ACCURACY_LOSS, PARSED_SHARE, *HEALTH_METRICS)
     needs = frozenset({"StructuredOutputs"})
     length_field = "output_tokens"
+    looks = 3
     rules = (
         Rule(
             "!has(self.repeats) || self.repeats == 1 || has(self.sampling)",
@@ -113,6 +114,10 @@ class GenerationKind(SuiteKind[Generation, ResolvedGeneration]):
             or (suite.scorer in READABLE and (suite.scorer != "Pattern" or suite.pattern is not None)), "constrained",
         ),
     )  # fmt: skip
+
+    def repeats(self, spec: Generation) -> int:
+        """How often each question is asked."""
+        return spec.repeats
 
     def resolve(self, spec: Generation, datasets: Mapping[str, Digest]) -> ResolvedGeneration:
         """The settings with the dataset's digest."""

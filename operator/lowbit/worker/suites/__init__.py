@@ -17,6 +17,7 @@ from lowbit.worker.suites.base import (
     SeparateRunner,
     Summary,
 )
+from lowbit.worker.suites.classification import ClassificationRunner
 from lowbit.worker.suites.fidelity import FidelityRunner
 from lowbit.worker.suites.generation import GenerationRunner
 from lowbit.worker.suites.perplexity import PerplexityRunner
@@ -42,4 +43,5 @@ RUNNERS: Mapping[str, AnyRunner] = {
     "fidelity": FidelityRunner(),
     "perplexity": PerplexityRunner(),
     "generation": GenerationRunner(),
+    "classification": ClassificationRunner(),
 }

@@ -42,6 +42,8 @@ class Answers:
     """Of the dataset."""
     duplicates: int
     """Lines that ask the same as another one."""
+    parts: int = 1
+    """In how many parts they were asked."""
 
 
 Ask = Callable[[Question, list[int]], Awaitable[Answered]]
@@ -110,22 +112,22 @@ def pair(original: Answers, candidate: Answers) -> list[tuple[Answered, Answered
 
 
 def pack(answers: Answers) -> Arrays:
-    """Arrays: answered [bytes of JSON], counts [2]: lines and duplicates."""
+    """Arrays: answered [bytes of JSON], counts [3]: lines, duplicates and parts."""
     data = json.dumps([_plain(one) for one in answers.answered], sort_keys=True).encode()
-    counts = np.array([answers.lines, answers.duplicates], dtype=np.int64)
+    counts = np.array([answers.lines, answers.duplicates, answers.parts], dtype=np.int64)
     return {"answered": np.frombuffer(data, dtype=np.uint8), "counts": counts}
 
 
 def unpack(arrays: Mapping[str, npt.NDArray[Any]]) -> Answers:
     """The inverse of pack. Raises KeyError or ValueError if the arrays are something else."""
-    lines, duplicates = (int(count) for count in arrays["counts"])
+    lines, duplicates, parts = (int(count) for count in arrays["counts"])
     try:
         answered = [_answered(value) for value in json.loads(arrays["answered"].tobytes())]
     except (TypeError, AttributeError) as error:
         raise ValueError(f"the answers are not what was written: {error}") from error
     if not answered:
         raise ValueError("there are no answers")
-    return Answers(answered, lines, duplicates)
+    return Answers(answered, lines, duplicates, parts)
 
 
 def texts(answers: Answers) -> list[list[int]]:

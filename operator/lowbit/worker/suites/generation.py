@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
-
-import numpy.typing as npt
 
 from lowbit.api.suites.generation import ResolvedGeneration
 from lowbit.api.suites.sampling import SuiteSampling
 from lowbit.worker.data.datasets import bad_line
-from lowbit.worker.engines.base import Sampling
+from lowbit.worker.engines.base import EngineClient, Sampling
 from lowbit.worker.refuse import RefusalError
-from lowbit.worker.suites import answers, generation_rows
-from lowbit.worker.suites.answers import Answered, Answers, Asker, ask_all
-from lowbit.worker.suites.base import Arrays, Ask, SeparateRunner, Summary
+from lowbit.worker.suites import generation_rows
+from lowbit.worker.suites.answers import Answered, Answers
+from lowbit.worker.suites.asking import AskingRunner, first_answers
+from lowbit.worker.suites.base import Ask, Summary
 from lowbit.worker.suites.generation_rows import ScoredAnswers
 from lowbit.worker.suites.questions import DrawnQuestions, Question, QuestionSet, draw_questions, enough_questions
 from lowbit.worker.suites.scorers import SCORERS, ExpectedError, Scorer
 from lowbit.worker.together import together
 
 
-class GenerationRunner(SeparateRunner[ResolvedGeneration, ScoredAnswers]):
+class GenerationRunner(AskingRunner[ResolvedGeneration, ScoredAnswers]):
     """Both models are asked the same questions; the answers are stored, and scored when they are compared."""
 
     method = (
@@ -34,48 +31,47 @@ class GenerationRunner(SeparateRunner[ResolvedGeneration, ScoredAnswers]):
         "Slices by length go by the original's answer, so that both models are compared on the same questions."
     )
 
-    async def measure(self, ask: Ask[ResolvedGeneration], original: ScoredAnswers | None) -> ScoredAnswers:
-        """Ask all questions, many at once: those that the original was asked."""
-        settings, what = ask.settings, f"the dataset of suite {ask.suite}"
-        scorer = scorer_of(settings, ask.suite)
-        if original is None:
-            source = QuestionSet(
-                what, ask.dataset(settings.dataset), settings.format, settings.dataset, settings.expected_field,
-                settings.category_field,
-            )  # fmt: skip
-            drawn = draw_questions(source, settings.samples)
-            check_expected(scorer, drawn.questions, source)
-            drawn = replace(drawn, questions=enough_questions(drawn.questions, ask.suite))
-        else:
-            asked = [one.question for one in original.answers.answered]
-            drawn = DrawnQuestions(asked, original.answers.lines, original.answers.duplicates)
-        room = None if ask.room is None else ask.room + 1 - settings.output_tokens
-        asker = Asker(ask.client, what, room, ask.progress)
+    def draw(self, ask: Ask[ResolvedGeneration]) -> DrawnQuestions:
+        """Questions whose expected answers the scorer can use."""
+        settings = ask.settings
+        source = QuestionSet(
+            f"the dataset of suite {ask.suite}", ask.dataset(settings.dataset), settings.format, settings.dataset,
+            settings.expected_field, settings.category_field,
+        )  # fmt: skip
+        drawn = draw_questions(source, settings.samples)
+        check_expected(scorer_of(settings, ask.suite), drawn.questions, source)
+        return replace(drawn, questions=enough_questions(drawn.questions, ask.suite))
 
-        async def one(question: Question, tokens: list[int]) -> Answered:
-            constraint = scorer.constraint(question.expected) if settings.constrained else None
-            drawn_by = [sampling_of(settings, question, repeat) for repeat in range(settings.repeats)]
-            replies = await together(ask.client.answer(question.prompt, each, constraint) for each in drawn_by)
-            return Answered(question, tokens, tuple(replies))
+    def output_tokens(self, settings: ResolvedGeneration) -> int:
+        """As the suite says."""
+        return settings.output_tokens
 
-        found = await ask_all(drawn.questions, one, asker)
-        return ScoredAnswers(Answers(found, drawn.lines, drawn.duplicates), scorer)
+    async def ask_one(
+        self, client: EngineClient, settings: ResolvedGeneration, question: Question, tokens: list[int]
+    ) -> Answered:
+        """One answer, or several that are drawn by chance."""
+        constraint = None
+        if settings.constrained:
+            constraint = scorer_of(settings, "generation").constraint(question.expected)
+        drawn_by = [sampling_of(settings, question, repeat) for repeat in range(settings.repeats)]
+        replies = await together(client.answer(question.prompt, each, constraint) for each in drawn_by)
+        return Answered(question, tokens, tuple(replies))
 
-    def summarize(self, suite: str, samples: ScoredAnswers, original: ScoredAnswers | None) -> Summary:
+    def read(self, given: Answers, settings: ResolvedGeneration) -> ScoredAnswers:
+        """The answers and what scores them."""
+        return ScoredAnswers(given, scorer_of(settings, "generation"))
+
+    def given(self, samples: ScoredAnswers) -> Answers:
+        """The answers themselves."""
+        return samples.answers
+
+    def first(self, samples: ScoredAnswers, count: int) -> ScoredAnswers:
+        """Those to the first questions."""
+        return replace(samples, answers=first_answers(samples.answers, count))
+
+    def compare(self, suite: str, samples: ScoredAnswers, original: ScoredAnswers | None) -> Summary:
         """The measurements, whole and by category and length; on a baseline only those that need no comparison."""
         return generation_rows.summarize(suite, samples, original)
-
-    def pack(self, samples: ScoredAnswers) -> Arrays:
-        """The answers; scores are computed from them."""
-        return answers.pack(samples.answers)
-
-    def unpack(self, arrays: Mapping[str, npt.NDArray[Any]], settings: ResolvedGeneration) -> ScoredAnswers:
-        """The inverse of pack."""
-        return ScoredAnswers(answers.unpack(arrays), scorer_of(settings, "generation"))
-
-    def texts(self, samples: ScoredAnswers) -> list[list[int]]:
-        """Token ids of the questions."""
-        return answers.texts(samples.answers)
 
 
 def scorer_of(settings: ResolvedGeneration, suite: str) -> Scorer:
