@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lowbit.api.calibration import Calibration, CalibrationDataset, calibration_key
-from lowbit.api.evaluation import datasets_of
+from lowbit.api.evaluation import Suite, datasets_of, suite_of
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.suites.base import dataset_key
 from lowbit.api.suites.dataset import EvaluationDataset
-from lowbit.gate.counts import needed
+from lowbit.gate.counts import check_class_counts, needed
 from lowbit.worker.data.calibration import check_enough
 from lowbit.worker.data.datasets import (
     Mounts,
@@ -24,6 +24,8 @@ from lowbit.worker.data.datasets import (
 )
 from lowbit.worker.data.overlap import refuse_shared, shared_texts
 from lowbit.worker.data.parquet import as_lines
+from lowbit.worker.data.units import UNITS, Units
+from lowbit.worker.model.file_list import hash_file
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.store import Store
 
@@ -62,7 +64,7 @@ def prepare_datasets(spec: QuantizedModelSpec, store: Store, mounts: Mounts) -> 
         kept, fewer = read_calibration(candidate, asked, evaluation, mounts)
         all_read |= {calibration_key(name, candidate): each for name, each in kept.items()}
         removed |= {calibration_key(name, candidate).removeprefix("calibration/"): n for name, n in fewer.items()}
-    check_texts(spec, {name: each.records for name, each in evaluation.items()})
+    check_units(spec, evaluation)
     all_read |= {f"evaluation/{name}": each for name, each in evaluation.items()}
     return PreparedDatasets(
         digests={key: import_dataset(store, each.path) for key, each in all_read.items()},
@@ -123,16 +125,47 @@ def without_lines(whole: Read, numbers: set[int], path: Path) -> Read:
     return Read(path, [record for record in whole.records if record.line not in numbers])
 
 
-def check_texts(spec: QuantizedModelSpec, records: dict[str, list[Record]]) -> None:
-    """Refuse a dataset with fewer different lines than the gate of its suite needs. records: by suite."""
+def check_units(spec: QuantizedModelSpec, found: dict[str, Read]) -> None:
+    """Refuse a dataset with fewer units than the gate of its suite needs, of a class too. found: by suite."""
     for suite in spec.evaluation.suites:
-        key = dataset_key(suite.name, "dataset").removeprefix("evaluation/")
-        least = needed(suite, len(spec.candidates))
-        count = len(distinct(records[key])) if key in records else least
-        if count < least:
-            raise RefusalError(
-                "TooFewTexts",
-                f"the evaluation data of suite {suite.name} has {count} different texts, and its gate needs {least} "
-                f"(with confidence {suite.gate.confidence} and {len(spec.candidates)} candidates)",
-                "add texts: the same one twice counts once",
-            )
+        kind, settings = suite_of(suite)
+        data = found.get(dataset_key(suite.name, "dataset").removeprefix("evaluation/"))
+        if data is None:
+            continue
+        if kind.name not in UNITS:
+            check_enough_units(spec, suite, len(distinct(data.records)), "text")
+            continue
+        frozen = kind.resolve(settings, {"dataset": f"sha256:{hash_file(data.path)}"})
+        units = UNITS[kind.name](frozen, suite.name, data.path)
+        # Where a suite asks for too few of the questions that there are, check_counts says so.
+        if not units.left or getattr(settings, kind.count_field) >= units_needed(spec, suite):
+            check_enough_units(spec, suite, units.count, "question")
+        check_classes(spec, suite, units)
+
+
+def units_needed(spec: QuantizedModelSpec, suite: Suite) -> int:
+    """Units without which a suite's gate passes nothing."""
+    return needed(suite, len(spec.candidates), spec.evaluation.attempts)
+
+
+def check_enough_units(spec: QuantizedModelSpec, suite: Suite, count: int, unit: str) -> None:
+    """Raises RefusalError if a dataset has fewer different texts or questions than the gate needs."""
+    candidates, least = len(spec.candidates), units_needed(spec, suite)
+    if count < least:
+        raise RefusalError(
+            "TooFewTexts",
+            f"the evaluation data of suite {suite.name} has {count} different {unit}s, and its gate needs {least} "
+            f"(with confidence {suite.gate.confidence} and {candidates} candidates)",
+            f"add {unit}s: the same one twice counts once",
+        )
+
+
+def check_classes(spec: QuantizedModelSpec, suite: Suite, units: Units) -> None:
+    """Raises RefusalError if a class has fewer questions than a threshold that judges each class needs."""
+    candidates, attempts = len(spec.candidates), spec.evaluation.attempts
+    if problems := check_class_counts(suite, units.classes, candidates, attempts, left=units.left):
+        raise RefusalError(
+            problems[0].reason,
+            "; ".join(f"{each.field}: {each.message}" for each in problems),
+            "; ".join(dict.fromkeys(each.action for each in problems)),
+        )
