@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from lowbit.api.base import Tolerant
+from lowbit.api.class_loss import class_loss
 from lowbit.api.facts import Coverage
 
 ConditionStatus = Literal["True", "False", "Unknown"]
@@ -148,6 +149,8 @@ class Measurement(Tolerant):
             return (self.pairs.original_only - self.pairs.candidate_only) / max(self.count, 1)
         if self.successes is not None:
             return self.successes / max(self.count, 1)
+        if self.classes is not None:
+            return class_loss(self.metric, self.classes)
         told = self.mean or self.quantiles
         return float(told.value) if told is not None else None
 
