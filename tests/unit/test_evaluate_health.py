@@ -8,6 +8,7 @@ import pytest
 
 from lowbit.api.status import Measurement
 from lowbit.api.suites.health_metrics import HEALTH
+from lowbit.gate import judge
 from lowbit.naming.store_keys import report_key
 from lowbit.worker.engines.base import Reply, ToolCall
 from lowbit.worker.suites import health
@@ -98,10 +99,22 @@ async def test_both_models_are_asked_with_the_sampling_of_serving_and_told_apart
     assert (before["LoopShare"], before["EmptyShare"]) == (0, 0)
     assert after["LoopShare"] == after["TruncatedShare"] > 0
     assert "LengthRatio" in after
+    originals = {row.metric: row.original for row in candidate.summary.measurements if row.suite == HEALTH}
+    assert (originals["LoopShare"], originals["EmptyShare"], originals["LengthRatio"]) == ("0", "0", None)
+    assert all(row.original is None for row in baseline.summary.measurements)
     assert "LengthRatio" not in before
     page = (bench.store.read(report_key("eval-1")) or b"").decode()
     assert "Soundness of answers with the sampling of serving" in page
     assert bench.stored("eval-1").health
+
+
+async def test_a_candidate_that_says_nothing_cannot_pass(bench: Bench) -> None:
+    baseline = await bench.run(FakeEngine(ORIGINAL, say=stops), bench.document())
+    silent = FakeEngine(ORIGINAL, say=lambda _: {"content": "", "tokens": 1})
+    candidate = await bench.run(silent, bench.document(baseline="baseline-1"))
+    record = judge([], candidate.summary, 1, 1, "2026-01-01T00:00:00Z")
+    assert any("Empty: 100% of the candidate's" in doubt and "0% of the orig" in doubt for doubt in record.implausible)
+    assert judge([], baseline.summary, 1, 1, "2026-01-01T00:00:00Z").implausible == []
 
 
 async def test_a_prompt_as_long_as_the_engine_takes_is_asked(bench: Bench) -> None:

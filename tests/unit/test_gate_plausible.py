@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from math import log
 from typing import Any
 
 import pytest
 
 from lowbit.api.evaluation import ResolvedGate
-from lowbit.api.status import EvaluationSummary, Measurement, PairedCounts, VerdictRecord
+from lowbit.api.status import EvaluationSummary, MeanStatistics, Measurement, PairedCounts, VerdictRecord
 from lowbit.gate import judge
 
 TIME = "2026-01-01T00:00:00Z"
@@ -24,6 +25,17 @@ def losses(both: int, lost: int, gained: int, neither: int, **more: Any) -> Meas
 
 def parsed(read: int, count: int) -> Measurement:
     return Measurement(suite="fraud", metric="ParsedShare", count=count, successes=read)
+
+
+def answers(metric: str, unsound: int, before: int | None, count: int = 21) -> Measurement:
+    original = None if before is None else f"{before / count:.6g}"
+    mean = MeanStatistics(value=f"{unsound / count:.6g}", standard_error="0.1", skewness="0")
+    return Measurement(suite="Health", metric=metric, count=count, mean=mean, original=original)
+
+
+def lengths(ratio: float, error: str = "0.1") -> Measurement:
+    mean = MeanStatistics(value=f"{log(ratio):.6g}", standard_error=error, skewness="0")
+    return Measurement(suite="Health", metric="LengthRatio", count=21, mean=mean)
 
 
 def verdict(*rows: Measurement, gate: ResolvedGate = GATE) -> VerdictRecord:
@@ -78,3 +90,45 @@ def test_a_divergence_that_nobody_can_reach_is_told() -> None:
     mean = {"value": "-0.5", "standardError": "0.01", "skewness": "0"}
     row = Measurement.model_validate({"suite": "texts", "metric": "PerplexityRatio", "count": 256, "mean": mean})
     assert "surely below 0.8" in verdict(row, gate=gate).message
+
+
+@pytest.mark.parametrize("metric", ["LoopShare", "TruncatedShare", "RunOnShare", "EmptyShare"])
+def test_answers_that_are_implausibly_unsound_let_nothing_pass(metric: str) -> None:
+    found = verdict(losses(450, 0, 0, 50), answers(metric, 9, 1))
+    assert found.verdict == "Inconclusive"
+    assert "43% of the candidate's 21 answers to the evaluation's own prompts, 5% of the original's" in found.message
+    assert "chat template" in found.message
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        answers("TruncatedShare", 9, 9),
+        answers("TruncatedShare", 3, 9),
+        answers("TruncatedShare", 10, 7),
+        answers("LoopShare", 3, 0),
+        answers("LoopShare", 100, 60, 800),
+        answers("LoopShare", 20, None),
+        answers("KLDivergence", 20, 0),
+        lengths(1.4), lengths(0.7), lengths(2.0, "0.9"), lengths(2.0, "NaN"),
+    ],
+)  # fmt: skip
+def test_what_chance_explains_or_an_older_lowbit_measured_holds_nothing(row: Measurement) -> None:
+    assert verdict(losses(450, 0, 0, 50), row).verdict == "Passed"
+
+
+def test_a_share_that_is_surely_worse_by_more_than_ten_points_is_held_only_in_health() -> None:
+    bad = answers("LoopShare", 20, 0)
+    assert verdict(losses(450, 0, 0, 50), bad.model_copy(update={"suite": "fraud"})).verdict == "Passed"
+    assert verdict(losses(450, 0, 0, 50), bad).verdict == "Inconclusive"
+
+
+@pytest.mark.parametrize("ratio", [1.6, 0.5])
+def test_answers_of_another_length_let_nothing_pass(ratio: float) -> None:
+    found = verdict(losses(450, 0, 0, 50), lengths(ratio))
+    assert found.verdict == "Inconclusive"
+    assert f"{ratio:.2f} times as long" in found.message
+
+
+def test_a_failed_gate_stays_failed_beside_unsound_answers() -> None:
+    assert verdict(losses(300, 150, 0, 50), answers("LoopShare", 20, 0)).verdict == "Failed"

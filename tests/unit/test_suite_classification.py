@@ -14,8 +14,9 @@ from lowbit.api.evaluation import ResolvedGate, ResolvedSuite
 from lowbit.api.modelevaluation import StoppingGate
 from lowbit.api.status import Measurement
 from lowbit.naming.store_keys import compared_key
+from lowbit.worker.data.classes import label_of
 from lowbit.worker.refuse import RefusalError
-from lowbit.worker.suites.classification import field_of, label_of
+from lowbit.worker.suites.classification import field_of
 from tests.unit.evaluation_bench import ORIGINAL, Bench, make_bench, make_dataset
 from tests.unit.fake_engine import FakeEngine
 

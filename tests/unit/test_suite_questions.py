@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from lowbit.worker.data.questions import DrawnQuestions, Question, QuestionSet, draw_questions, need_expected
 from lowbit.worker.engines.base import Prompt, Reply, Sampling, ToolCall
 from lowbit.worker.engines.vllm import connect
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.suites import answers
 from lowbit.worker.suites.answers import Answered, Answers, Asker
-from lowbit.worker.suites.questions import DrawnQuestions, Question, QuestionSet, draw_questions, need_expected
 from tests.unit.evaluation_bench import ORIGINAL
 from tests.unit.fake_engine import MODEL, FakeEngine, serve
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Literal
 
 from pydantic import Field
 
 from lowbit.api.base import Tolerant
+from lowbit.api.class_loss import class_loss
 from lowbit.api.facts import Coverage
 
 ConditionStatus = Literal["True", "False", "Unknown"]
@@ -133,6 +135,8 @@ class Measurement(Tolerant):
     classes: ClassCounts | None = None
     successes: int | None = None
     """Of one model alone: units that it got right, of `count`."""
+    original: str | None = None
+    """With the soundness of a candidate's answers: the value of its original, on the same prompts."""
     chance: str | None = None
     """With pairs: the share that guessing gets right."""
     look: int = 1
@@ -148,6 +152,8 @@ class Measurement(Tolerant):
             return (self.pairs.original_only - self.pairs.candidate_only) / max(self.count, 1)
         if self.successes is not None:
             return self.successes / max(self.count, 1)
+        if self.classes is not None:
+            return class_loss(self.metric, self.classes)
         told = self.mean or self.quantiles
         return float(told.value) if told is not None else None
 
@@ -185,6 +191,9 @@ class VerdictRecord(Tolerant):
     attempts: int
     """Which manifest it was of those that were judged on the same samples, from 1."""
     checks: list[GateCheck]
+    checks_left_out: int | None = None
+    """How many more there are in the ModelRevision, where these are not all. Failed and inconclusive ones come first.
+    """
     implausible: list[str] = Field(default_factory=list)
     """What cannot be believed of the results. While there is anything, nothing passes."""
     time: str
@@ -280,7 +289,7 @@ class ComparedModel(Tolerant):
 
 
 SHOWN_MEASUREMENTS = 80
-"""16 suites of five metrics."""
+"""Of whole suites. Those that a gate asks for are shown first, however many."""
 
 
 class CountedAttempt(Tolerant):
@@ -311,7 +320,16 @@ class EvaluationSummary(Tolerant):
     report_json_digest: str | None = None
     """SHA-256 of report.json beside it."""
 
-    def brief(self) -> EvaluationSummary:
-        """The summary without slices, with at most SHOWN_MEASUREMENTS rows. The ModelEvaluation has them all."""
+    def brief(self, asked: Container[tuple[str, str]] = ()) -> EvaluationSummary:
+        """The summary without slices, with at most SHOWN_MEASUREMENTS rows. The ModelEvaluation has them all.
+
+        asked: (suite, metric) of what a gate asks for. None of these is left out.
+        """
         whole = [row for row in self.measurements if row.slice is None]
-        return self.model_copy(update={"measurements": whole[:SHOWN_MEASUREMENTS]})
+        if len(whole) > SHOWN_MEASUREMENTS:
+            needed = [(row.suite, row.metric) in asked for row in whole]
+            room = SHOWN_MEASUREMENTS - sum(needed)
+            others = [at for at, need in enumerate(needed) if not need][: max(room, 0)]
+            shown = {at for at, need in enumerate(needed) if need} | set(others)
+            whole = [row for at, row in enumerate(whole) if at in shown]
+        return self.model_copy(update={"measurements": whole})

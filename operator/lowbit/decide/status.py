@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lowbit.api.modelevaluation import ModelEvaluation
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.quantizedmodel import QuantizedModelStatus, RevisionSummary
 from lowbit.api.showcase import ServedShowcase
-from lowbit.api.status import Condition, EvaluationSummary, Failure, Progress, RunningEngines, Stage, VerdictRecord
+from lowbit.api.status import Condition, Failure, Progress, RunningEngines, Stage, VerdictRecord
 from lowbit.decide.comparison import compares_all, comparison, of_generation
 from lowbit.decide.conditions import Subject, condition
 from lowbit.decide.outcome import Clock, StageResult
@@ -17,6 +16,7 @@ from lowbit.decide.serving.pods import restarted
 from lowbit.decide.serving.runtime import Stale
 from lowbit.decide.serving.serve import by_name
 from lowbit.decide.serving.target import Target
+from lowbit.decide.shown import shown_summary, shown_verdict
 from lowbit.decide.stuck import Stuck
 from lowbit.naming.names import MODEL_LABEL
 from lowbit.state.plan import Event, WriteStatus
@@ -69,11 +69,6 @@ def _summary(revision: Observed[ModelRevision]) -> RevisionSummary:
         name=revision.meta.name, candidate=spec.candidate, recipe=spec.label,
         verdict=status.verdict.verdict if status.verdict else None, artifact=status.artifact,
     )  # fmt: skip
-
-
-def _shown(evaluation: Observed[ModelEvaluation]) -> EvaluationSummary | None:
-    summary = evaluation.body.status.summary
-    return summary.brief() if summary is not None else None
 
 
 def is_ready(snapshot: Snapshot, situation: Situation) -> bool:
@@ -196,15 +191,13 @@ def quantized_model_status(snapshot: Snapshot, situation: Situation, clock: Cloc
     # Of candidates that are only compared the table tells: the verdict is that of what serves.
     shown = (in_work if waiting else None) or (situation.target.revision if situation.target else None)
     judged = shown if shown and shown.body.status.verdict else last_judged(snapshot)
-    verdict = judged.body.status.verdict if judged else None
     served = situation.serving
     if snapshot.deployment is None and is_served(snapshot, situation):
         served = situation.target  # this very step makes the Deployment
     current = served.revision if served and not served.source else None
     if spec.serving is None and situation.target is not None:
         current = situation.target.revision
-    evaluation = snapshot.evaluations.get(judged.body.status.evaluation or "") if judged else None
-    measured = (once(evaluation, _shown) if evaluation is not None else None) or old.evaluation
+    measured = shown_summary(snapshot, judged, old.evaluation)
     deployment = snapshot.deployment
     return QuantizedModelStatus(
         observed_generation=meta.generation,
@@ -215,7 +208,7 @@ def quantized_model_status(snapshot: Snapshot, situation: Situation, clock: Cloc
         progress=_progress(step or situation.asking),
         current=kept(snapshot.model, "current", old.current, summary(current)),
         candidate=summary(in_work) if in_work is not current else None,
-        verdict=kept(snapshot.model, "verdict", old.verdict, verdict or old.verdict),
+        verdict=kept(snapshot.model, "verdict", old.verdict, shown_verdict(judged, old.verdict)),
         evaluation=kept(snapshot.model, "evaluation", old.evaluation, measured),
         running=kept(snapshot.model, "running", old.running, situation.running),
         comparison=comparison(snapshot),

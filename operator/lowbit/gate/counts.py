@@ -90,22 +90,28 @@ def _check_count(suite: Suite, candidates: int, attempts: AttemptsPolicy) -> Ite
     )
 
 
-def check_class_counts(suite: Suite, counts: Mapping[str, int], candidates: int) -> list[Problem]:
-    """Classes with too few units for the thresholds that judge each class, from the data. counts: units by class."""
+def check_class_counts(
+    suite: Suite, counts: Mapping[str, int], candidates: int, attempts: AttemptsPolicy = "Warn", *, left: bool = False
+) -> list[Problem]:
+    """Classes with too few units for the thresholds that judge each class, from the data.
+
+    counts: units by class. left: whether the dataset has more units than are drawn.
+    """
     whole, problems = sum(counts.values()), []
-    for need in needs(suite, candidates):
+    for need in needs(suite, candidates, attempts):
         if not need.asked.per_class or need.count is None:
             continue
         others = need.asked.metric.name == OF_THE_OTHERS
         units = {name: whole - count if others else count for name, count in counts.items()}
         short = {name: count for name, count in sorted(units.items()) if count < need.count}
         if short:
-            problems.append(_too_small(suite, candidates, need, short))
+            problems.append(_too_small(suite, candidates, need, short, left=left))
     return problems
 
 
-def _too_small(suite: Suite, candidates: int, need: Need, short: Mapping[str, int]) -> Problem:
+def _too_small(suite: Suite, candidates: int, need: Need, short: Mapping[str, int], *, left: bool) -> Problem:
     kind, _ = suite_of(suite)
+    more = f", raise {to_camel(kind.count_field)}" if left else ""
     unit, what = f"{need.asked.metric.unit}s", need.asked.metric.name
     of, each = ("of other classes than", "of others to each") if what == OF_THE_OTHERS else ("of class", "of each")
     less = "allow a larger loss" if need.asked.bound == "NonInferiority" else "ask for less"
@@ -114,7 +120,7 @@ def _too_small(suite: Suite, candidates: int, need: Need, short: Mapping[str, in
         f"spec.evaluation.suites[{suite.name}].{kind.name}.dataset",
         "TooFewSamples",
         f"there are too few {unit} {of} {listed} for a verdict on {what}: {how_sure(suite, candidates)}, {need.why}",
-        f"add {unit} until there are {need.count} {each}, or {less}",
+        f"add {unit} until there are {need.count} {each}{more}, or {less}",
     )
 
 

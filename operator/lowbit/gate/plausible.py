@@ -16,6 +16,7 @@ from lowbit.api.suites.task_metrics import PARSED_SHARE, TASK_METRICS
 from lowbit.gate.bounds import Bounds, NotANumberError, NotMeasuredError, bounds
 from lowbit.gate.measured import of_slice
 from lowbit.gate.proportion import clopper_pearson
+from lowbit.gate.unsound import unsound
 from lowbit.gate.wording import apart
 
 SURE = 0.95
@@ -32,6 +33,8 @@ def implausible(gates: Sequence[ResolvedGate], summary: EvaluationSummary) -> li
     known = {metric.name: metric for metric in TASK_METRICS} | dict(metrics())
     found: list[str] = []
     for row in summary.measurements:
+        if (bad := unsound(row)) is not None:
+            found.append(bad)
         gate, metric = asked.get(row.suite), known.get(row.metric)
         if gate is not None and metric is not None:
             found += _of_row(metric, row, gate)

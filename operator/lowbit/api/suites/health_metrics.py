@@ -1,4 +1,4 @@
-"""Signs that a model's answers are not sound, whatever they are about. Reported; no gate asks for one."""
+"""Signs that a model's answers are not sound, whatever they are about. No gate asks for one (but gate/unsound.py)."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lowbit.api.calibration import Calibration, CalibrationDataset, calibration_key
-from lowbit.api.evaluation import datasets_of, suite_of
+from lowbit.api.evaluation import Suite, datasets_of, suite_of
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.suites.base import dataset_key
 from lowbit.api.suites.dataset import EvaluationDataset
@@ -15,11 +15,13 @@ from lowbit.data.calibration import check_enough
 from lowbit.data.kinds import Use
 from lowbit.data.overlap import refuse_shared, shared_texts
 from lowbit.data.reading import Asked, ReadDataset, read_files, remove, stored
-from lowbit.data.records import Record, units
-from lowbit.gate.counts import needed
+from lowbit.data.records import units
+from lowbit.gate.counts import check_class_counts, needed
 from lowbit.naming.store_keys import dataset_report_key
 from lowbit.worker.data.datasets import Mounts, import_dataset
 from lowbit.worker.data.locate import locate
+from lowbit.worker.data.units import UNITS, Units
+from lowbit.worker.model.file_list import hash_file
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.store import Store
 from lowbit.worker.store.indexes import write_index
@@ -67,7 +69,7 @@ def prepare_datasets(spec: QuantizedModelSpec, store: Store, mounts: Mounts, say
         all_read |= {calibration_key(name, candidate): each for name, each in kept.items()}
         removed |= {calibration_key(name, candidate).removeprefix("calibration/"): n for name, n in fewer.items()}
     broken = {key.removeprefix("calibration/"): each.broken for key, each in all_read.items() if each.broken}
-    check_texts(spec, {name: each.records for name, each in evaluation.items()})
+    check_units(spec, evaluation, mounts.scratch)
     all_read |= {f"evaluation/{name}": each for name, each in evaluation.items()}
     return PreparedDatasets(
         digests={key: keep(store, key, each, mounts.scratch, say) for key, each in all_read.items()},
@@ -128,16 +130,48 @@ def keep(store: Store, key: str, read: ReadDataset, scratch: Path, say: Say) -> 
     return digest
 
 
-def check_texts(spec: QuantizedModelSpec, records: dict[str, list[Record]]) -> None:
-    """Refuse a dataset with fewer different lines than the gate of its suite needs. records: by suite."""
+def check_units(spec: QuantizedModelSpec, found: dict[str, ReadDataset], scratch: Path) -> None:
+    """Refuse a dataset with fewer units than the gate of its suite needs, of a class too. found: by suite."""
     for suite in spec.evaluation.suites:
-        key = dataset_key(suite.name, "dataset").removeprefix("evaluation/")
-        least = needed(suite, len(spec.candidates))
-        count = units(records[key]) if key in records else least
-        if count < least:
-            raise RefusalError(
-                "TooFewTexts",
-                f"the evaluation data of suite {suite.name} has {count} different texts, and its gate needs {least} "
-                f"(with confidence {suite.gate.confidence} and {len(spec.candidates)} candidates)",
-                "add texts: the same one twice counts once, and so do texts of one group",
-            )
+        kind, settings = suite_of(suite)
+        data = found.get(dataset_key(suite.name, "dataset").removeprefix("evaluation/"))
+        if data is None:
+            continue
+        if kind.name not in UNITS:
+            check_enough_units(spec, suite, units(data.records), "text")
+            continue
+        path = stored(data, scratch / "stored" / f"evaluation-{suite.name}.jsonl")
+        frozen = kind.resolve(settings, {"dataset": f"sha256:{hash_file(path)}"})
+        asked = UNITS[kind.name](frozen, suite.name, path)
+        # Where a suite asks for too few of the questions that there are, check_counts says so.
+        if not asked.left or getattr(settings, kind.count_field) >= units_needed(spec, suite):
+            check_enough_units(spec, suite, asked.count, "question")
+        check_classes(spec, suite, asked)
+
+
+def units_needed(spec: QuantizedModelSpec, suite: Suite) -> int:
+    """Units without which a suite's gate passes nothing."""
+    return needed(suite, len(spec.candidates), spec.evaluation.attempts)
+
+
+def check_enough_units(spec: QuantizedModelSpec, suite: Suite, count: int, unit: str) -> None:
+    """Raises RefusalError if a dataset has fewer different texts or questions than the gate needs."""
+    candidates, least = len(spec.candidates), units_needed(spec, suite)
+    if count < least:
+        raise RefusalError(
+            "TooFewTexts",
+            f"the evaluation data of suite {suite.name} has {count} different {unit}s, and its gate needs {least} "
+            f"(with confidence {suite.gate.confidence} and {candidates} candidates)",
+            f"add {unit}s: the same one twice counts once, and so do those of one group",
+        )
+
+
+def check_classes(spec: QuantizedModelSpec, suite: Suite, units: Units) -> None:
+    """Raises RefusalError if a class has fewer questions than a threshold that judges each class needs."""
+    candidates, attempts = len(spec.candidates), spec.evaluation.attempts
+    if problems := check_class_counts(suite, units.classes, candidates, attempts, left=units.left):
+        raise RefusalError(
+            problems[0].reason,
+            "; ".join(f"{each.field}: {each.message}" for each in problems),
+            "; ".join(dict.fromkeys(each.action for each in problems)),
+        )

@@ -1,7 +1,8 @@
 """A few prompts that every evaluation asks, as a client of serving asks them: are the answers sound?
 
 Suites see what they score. Whether a model stops, loops or falls silent with the sampling that serving uses, and with a
-prompt as long as the engine takes, is seen here. Reported for both models; no gate asks for it.
+prompt as long as the engine takes, is seen here. No gate asks for it, but nothing passes where the candidate is
+implausibly worse than its original (gate/unsound.py).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from lowbit.api.base import Tolerant
 from lowbit.api.status import Measurement
 from lowbit.api.suites.health_metrics import HEALTH
+from lowbit.gate.wording import number
 from lowbit.worker.engines.base import CONCURRENCY, BadRequestError, EngineClient, Prompt, Reply, Sampling
 from lowbit.worker.evaluate.health_answer import HealthAnswer
 from lowbit.worker.suites import health
@@ -137,8 +139,15 @@ def replies(answers: Sequence[HealthAnswer]) -> Mapping[str, list[Reply]]:
 
 
 def rows(answers: Sequence[HealthAnswer], original: Sequence[HealthAnswer]) -> list[Measurement]:
-    """Shares of the answers with each sign; beside an original the length ratio. original: empty on a baseline."""
-    return health.rows(HEALTH, replies(answers), replies(original) or None)
+    """Shares of the answers with each sign; beside an original its own shares, and the length ratio.
+
+    original: empty on a baseline.
+    """
+    own, before = replies(answers), replies(original)
+    measured = health.rows(HEALTH, own, before or None)
+    same = {key: each for key, each in before.items() if key in own}
+    values = {row.metric: number(row.estimate) for row in health.rows(HEALTH, same, None) if row.estimate is not None}
+    return [row.model_copy(update={"original": values.get(row.metric)}) for row in measured]
 
 
 def sections(answers: Sequence[HealthAnswer], original: Sequence[HealthAnswer]) -> list[Section]:

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from lowbit.worker.data.datasets import bad_line
+from lowbit.worker.data.questions import Question, from_json, to_json
 from lowbit.worker.engines.base import CONCURRENCY, BadRequestError, EngineClient, Prompt, Reply, ToolCall
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.suites.base import Arrays
-from lowbit.worker.suites.questions import Question, from_json, to_json
 from lowbit.worker.together import together
 
 

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 import numpy.typing as npt
 
+from lowbit.worker.data.questions import DrawnQuestions, Question
 from lowbit.worker.engines.base import EngineClient
 from lowbit.worker.suites import answers
 from lowbit.worker.suites.answers import Answered, Answers, Asker, ask_all
 from lowbit.worker.suites.base import Arrays, Ask, LookingRunner, Part, Summary
-from lowbit.worker.suites.questions import DrawnQuestions, Question
 
 Settings = TypeVar("Settings")
 Read = TypeVar("Read")

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from math import isfinite
 from typing import Any
 
 from lowbit.api.suites.classification import ResolvedClassification
-from lowbit.worker.data.datasets import bad_line
+from lowbit.worker.data.classes import draw_classes, label_of
+from lowbit.worker.data.questions import DrawnQuestions, Question, enough_questions
 from lowbit.worker.engines.base import Constraint, EngineClient, Sampling
-from lowbit.worker.refuse import RefusalError
 from lowbit.worker.suites import classification_rows
 from lowbit.worker.suites.answers import Answered, Answers
 from lowbit.worker.suites.asking import AskingRunner, first_answers
 from lowbit.worker.suites.base import Ask, Summary
 from lowbit.worker.suites.classification_rows import Classified
-from lowbit.worker.suites.questions import DrawnQuestions, Question, QuestionSet, draw_questions, enough_questions
 
 
 class ClassificationRunner(AskingRunner[ResolvedClassification, Classified]):
@@ -33,13 +31,7 @@ class ClassificationRunner(AskingRunner[ResolvedClassification, Classified]):
 
     def draw(self, ask: Ask[ResolvedClassification]) -> DrawnQuestions:
         """Questions whose classes are known, with some of each class."""
-        settings = ask.settings
-        source = QuestionSet(
-            f"the dataset of suite {ask.suite}", ask.dataset(settings.dataset), settings.format, settings.dataset,
-            settings.expected_field,
-        )  # fmt: skip
-        drawn = draw_questions(source, settings.samples)
-        check_labels(settings, drawn.questions, source)
+        drawn = draw_classes(ask.settings, ask.suite, ask.dataset(ask.settings.dataset))
         return replace(drawn, questions=enough_questions(drawn.questions, ask.suite))
 
     def output_tokens(self, settings: ResolvedClassification) -> int:
@@ -97,12 +89,6 @@ def said_class(one: Answered, settings: ResolvedClassification) -> str | None:
     return None if found is None else label_of(found, settings.labels)
 
 
-def label_of(value: Any, labels: Sequence[str]) -> str | None:
-    """The label that a value is, whatever its case; None if it is none of them."""
-    text = value if isinstance(value, str) else json.dumps(value)
-    return next((label for label in labels if label.lower() == text.strip().lower()), None)
-
-
 def field_of(text: str, name: str) -> Any:
     """A field of the first JSON object in a text; None if there is none."""
     decoder = json.JSONDecoder()
@@ -116,28 +102,3 @@ def field_of(text: str, name: str) -> Any:
             return value[name]
         start = text.find("{", start + 1)
     return None
-
-
-def check_labels(settings: ResolvedClassification, questions: Sequence[Question], source: QuestionSet) -> None:
-    """Raises RefusalError for the first line without a known class, and for a class that no line is of."""
-    if len({label.lower() for label in settings.labels}) < len(settings.labels):
-        raise RefusalError(
-            "NoSuchClass", f"two labels of {source.what} are the same but for upper and lower case",
-            "write each class once in labels",
-        )  # fmt: skip
-    seen = set()
-    for question in sorted(questions, key=lambda one: one.line):
-        label = None if question.expected is None else label_of(question.expected, settings.labels)
-        if label is None:
-            where, known = f"field {source.expected_field}", ", ".join(settings.labels[:8])
-            none = question.expected is None
-            problem = f"has no class ({where})" if none else f"is of a class that is not in labels ({where})"
-            more = ", or name the field that has it as expectedField" if none else ", or add it to labels"
-            raise bad_line(source.what, question.line, problem, f"write one of {known}{more}")
-        seen.add(label)
-    missing = [label for label in settings.labels if label not in seen]
-    if missing:
-        raise RefusalError(
-            "NoSuchClass", f"{source.what} has no question of class {missing[0]}",
-            "add questions of every class, raise samples, or take the class out of labels",
-        )  # fmt: skip

@@ -8,6 +8,14 @@ from decimal import Decimal
 from lowbit.api.suites.generation import ResolvedGeneration
 from lowbit.api.suites.sampling import SuiteSampling
 from lowbit.worker.data.datasets import bad_line
+from lowbit.worker.data.questions import (
+    DrawnQuestions,
+    Question,
+    QuestionSet,
+    draw_questions,
+    enough_questions,
+    source_of,
+)
 from lowbit.worker.engines.base import EngineClient, Sampling
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.suites import generation_rows
@@ -15,7 +23,6 @@ from lowbit.worker.suites.answers import Answered, Answers
 from lowbit.worker.suites.asking import AskingRunner, first_answers
 from lowbit.worker.suites.base import Ask, Summary
 from lowbit.worker.suites.generation_rows import ScoredAnswers
-from lowbit.worker.suites.questions import DrawnQuestions, Question, QuestionSet, draw_questions, enough_questions
 from lowbit.worker.suites.scorers import SCORERS, ExpectedError, Scorer
 from lowbit.worker.together import together
 
@@ -34,10 +41,7 @@ class GenerationRunner(AskingRunner[ResolvedGeneration, ScoredAnswers]):
     def draw(self, ask: Ask[ResolvedGeneration]) -> DrawnQuestions:
         """Questions whose expected answers the scorer can use."""
         settings = ask.settings
-        source = QuestionSet(
-            f"the dataset of suite {ask.suite}", ask.dataset(settings.dataset), settings.format, settings.dataset,
-            settings.expected_field, settings.category_field,
-        )  # fmt: skip
+        source = source_of(settings, ask.suite, ask.dataset(settings.dataset))
         drawn = draw_questions(source, settings.samples)
         check_expected(scorer_of(settings, ask.suite), drawn.questions, source)
         return replace(drawn, questions=enough_questions(drawn.questions, ask.suite))

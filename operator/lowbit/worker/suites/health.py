@@ -23,6 +23,7 @@ from lowbit.api.suites.health_metrics import (
     SIGNS,
     TRUNCATED_SHARE,
 )
+from lowbit.gate.unsound import UNSOUND, UNSOUND_RATIO
 from lowbit.worker.engines.base import Reply
 from lowbit.worker.suites import scoring
 from lowbit.worker.suites.base import Section
@@ -46,10 +47,6 @@ ATTRIBUTES: Final = {
     LOOP_SHARE: "loops", TRUNCATED_SHARE: "truncated", RUN_ON_SHARE: "runs_on", EMPTY_SHARE: "empty",
 }  # fmt: skip
 """Of Signs, by metric."""
-IMPLAUSIBLE: Final = 0.1
-"""Points by which a share of the candidate may be worse before the report says so."""
-IMPLAUSIBLE_RATIO: Final = 1.5
-"""Factor by which answers may be longer or shorter before the report says so."""
 
 
 @dataclass(frozen=True)
@@ -127,9 +124,9 @@ def findings(measured: Sequence[Measurement], original: Sequence[Measurement]) -
         value = row.estimate or 0.0
         if row.metric == LENGTH_RATIO.name:
             ratio = LENGTH_RATIO.of(value)
-            if not 1 / IMPLAUSIBLE_RATIO <= ratio <= IMPLAUSIBLE_RATIO:
+            if not 1 / UNSOUND_RATIO <= ratio <= UNSOUND_RATIO:
                 told.append(f"The candidate's answers are {ratio:.2f} times as long as the original's.")
-        elif value - before.get(row.metric, 0.0) > IMPLAUSIBLE:
+        elif value - before.get(row.metric, 0.0) > UNSOUND:
             metric = next(sign for sign in SIGNS if sign.name == row.metric)
             told.append(
                 f"{metric.title}: {value:.0%} of the candidate's answers, {before.get(row.metric, 0.0):.0%} of the "

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lowbit.api.calibration import DatasetFormat
+from lowbit.api.suites.generation import ResolvedGeneration
 from lowbit.data.reading import bad_line, read_dataset
 from lowbit.data.records import Record
 from lowbit.worker.engines.base import Prompt
@@ -60,6 +61,14 @@ class DrawnQuestions:
     """Of the dataset."""
     duplicates: int
     """Lines that ask the same as another one."""
+
+
+def source_of(settings: ResolvedGeneration, suite: str, path: Path) -> QuestionSet:
+    """The questions of a generation suite."""
+    return QuestionSet(
+        f"the dataset of suite {suite}", path, settings.format, settings.dataset, settings.expected_field,
+        settings.category_field,
+    )  # fmt: skip
 
 
 def draw_questions(source: QuestionSet, count: int) -> DrawnQuestions:
