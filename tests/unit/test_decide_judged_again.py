@@ -308,6 +308,18 @@ def test_a_wiped_status_starts_no_engine(serving: World, kinds: tuple[str, ...])
     assert [name for name in new if not name.startswith(f"{NAME}-prepare-")] == []
 
 
+def test_a_name_that_is_taken_is_told_and_stalls_nothing(serving: World) -> None:
+    on_a100(serving)
+    while not again(serving):
+        serving.step(NAME)
+    name = again(serving)[0]["metadata"]["name"]
+    serving.put({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {}, "status": {"x": 1}})
+    look(serving)
+    assert f"cannot be evaluated again: Job {name} is there already" in condition(serving, "VerdictStale")["message"]
+    assert condition(serving, "Ready")["status"] == "True"
+    assert condition(serving, "Stalled") is None
+
+
 def test_another_generation_gives_it_up(serving: World) -> None:
     on_a100(serving)
     look(serving)

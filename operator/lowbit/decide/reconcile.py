@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from lowbit.decide.cleanup import clean, needed_again
 from lowbit.decide.comparison import compares_all
 from lowbit.decide.engines import unread
 from lowbit.decide.jobs.heldup import HELD_UP
-from lowbit.decide.others import own, without_taken
+from lowbit.decide.others import Taken, own, without_taken
 from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.serving.letgo import Held, due, looks_again
 from lowbit.decide.serving.letgo import told as why_let_go
@@ -57,7 +58,7 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
     serving = _serving(snapshot, clock, usable, result)
     waiting = result.waiting
     runs = _runs(snapshot, serving.now)
-    beside = _beside(snapshot, clock, usable, result, serving, runs.stale)
+    beside = _beside(snapshot, clock, usable, result, serving, runs.stale).unblocked(snapshot, taken, clock)
     wanted: tuple[Action, ...] = (
         *(waiting.actions if waiting else ()), *serving.actions, *beside.actions, *clean(snapshot),
     )  # fmt: skip
@@ -118,6 +119,15 @@ class _Beside(NamedTuple):
     room: tuple[Action, ...] = ()
     """What gives up Jobs, so that a pod that is to serve finds a GPU."""
     answers: ServedShowcase | None = None
+
+    def unblocked(self, snapshot: Snapshot, taken: Taken, clock: Clock) -> _Beside:
+        """Without what would be made under a name that is taken: its step says so, and nothing of it stalls."""
+
+        def free(step: StageResult | None) -> StageResult | None:
+            left, said = without_taken(snapshot, step.actions, taken, clock) if step is not None else ((), None)
+            return step if said is None else replace(said, actions=left)
+
+        return self._replace(asking=free(self.asking), judging=free(self.judging), comparing=free(self.comparing))
 
     @property
     def steps(self) -> tuple[StageResult, ...]:
