@@ -37,6 +37,7 @@ CHANGES: dict[str, Change] = {
     "protocol": {"protocol": {"tokenizer": "0" * 64}},
     "runtime": {"engine": {"vllm": {"image": "engine:2"}}},
     "baseline": {"baseline": "baseline-2"},
+    "place": {"place": {"device": "NVIDIA-L4"}},
 }
 """What a stored result may be of instead, by what the refusal says."""
 
@@ -70,7 +71,7 @@ async def test_a_result_of_something_else_under_the_name_is_refused(bench: Bench
     assert "eval-1" in said and f"{what} " in said
 
 
-@pytest.mark.parametrize("what", ["name", "model", "protocol", "runtime", "baseline"])
+@pytest.mark.parametrize("what", ["name", "model", "protocol", "runtime", "baseline", "place"])
 async def test_a_baseline_of_something_else_is_compared_with_nothing(bench: Bench, what: str) -> None:
     await bench.run(FakeEngine(ORIGINAL), bench.document())
     change = {"model": {"model": {"kind": "Source", "digest": OTHER}}}.get(what, CHANGES[what])

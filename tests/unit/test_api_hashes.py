@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lowbit.api.base import Wire
 from lowbit.api.engines import resolved_engine
+from lowbit.api.modelevaluation import Place
 from lowbit.api.platform import Platform
 from lowbit.api.pods import Jobs
 from lowbit.api.problem import Refused
@@ -111,6 +112,26 @@ def test_two_models_share_artifact_and_baseline() -> None:
     assert one.artifact_hash == other.artifact_hash
     assert freezing.baseline_spec(one) == freezing.baseline_spec(other)
     assert names.revision_name(one) != names.revision_name(other)
+
+
+def test_what_is_evaluated_again_elsewhere_has_names_of_its_own() -> None:
+    one = freezing.freeze("m", spec(), Platform(), prepared())[0]
+    image = "docker.io/vllm/vllm-openai@" + digest_of("2")
+    places = [None, Place(device="NVIDIA-L4"), Place(node="node-1"), Place(device="NVIDIA-L4", image=image)]
+    originals = [freezing.baseline_spec(one, place) for place in places]
+    made = [freezing.candidate_spec(one, digest_of("1"), place) for place in places]
+    assert len({names.evaluation_name(each) for each in (*originals, *made)}) == 8
+    assert [each.baseline for each in made] == [names.evaluation_name(each) for each in originals]
+    assert len({each.runtime_key for each in made[:3]}) == 1, "the engine is the same"
+    assert {resolved_engine(each.engine)[1].image for each in (originals[3], made[3])} == {image}
+    assert made[3].runtime_key != made[0].runtime_key
+
+
+def test_an_original_with_another_engine_image_keeps_it_where_it_is_evaluated_again() -> None:
+    own = good("full")["spec"]["evaluation"] | {"baseline": {"engine": {"vllm": {"image": "other/engine:1"}}}}
+    one = freezing.freeze("m", changed_spec(evaluation=own), Platform(), prepared())[0]
+    place = Place(device="NVIDIA-L4", image="docker.io/vllm/vllm-openai@" + digest_of("2"))
+    assert resolved_engine(freezing.baseline_spec(one, place).engine)[1].image == "other/engine:1"
 
 
 def test_a_new_threshold_needs_no_new_measurement() -> None:

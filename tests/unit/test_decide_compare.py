@@ -258,6 +258,18 @@ def test_a_pinned_revision_stops_the_comparison(world: World) -> None:
     assert condition(world, "Compared")["reason"] == "WaitingToCompare"
 
 
+def test_a_name_that_is_taken_ends_the_comparison_and_stalls_nothing(world: World) -> None:
+    world.apply_model(NAME, comparing())
+    job = reach_second(world)
+    known = world.objects["Job", job]
+    world.put(known | {"metadata": known["metadata"] | {"labels": {}, "ownerReferences": []}})
+    for _ in range(3):
+        world.step(NAME)
+    assert condition(world, "Ready")["status"] == "True"
+    assert condition(world, "Stalled") is None
+    assert (condition(world, "Compared")["status"], condition(world, "Compared")["reason"]) == ("False", "NameTaken")
+
+
 def test_a_pod_that_finds_no_node_gets_the_gpu_of_the_comparison(world: World) -> None:
     world.apply_model(NAME, comparing())
     job = reach_second(world)

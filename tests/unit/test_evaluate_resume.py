@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from lowbit.api.modelevaluation import EvaluationProtocol
+from lowbit.api.modelevaluation import EvaluationProtocol, Place
 from lowbit.naming.store_keys import result_key
 from lowbit.worker.refuse import EngineError
-from tests.unit.evaluation_bench import ORIGINAL, Bench, make_bench
+from tests.unit.evaluation_bench import ORIGINAL, Bench, make_bench, value_of
 from tests.unit.fake_engine import FakeEngine
 
 bench = pytest.fixture(make_bench)
@@ -44,3 +44,17 @@ async def test_a_suite_in_which_the_engine_restarted_is_measured_again(bench: Be
     with pytest.raises(EngineError, match="restarted"):
         await bench.run(FakeEngine(ORIGINAL, restart_after=5), bench.document(two_suites(bench)))
     assert measured(bench) == []
+
+
+async def test_what_is_evaluated_again_elsewhere_is_measured_there(bench: Bench) -> None:
+    """The engine is the same, and so is its hash: what another device gave must not be taken for this one's."""
+    _, first = await bench.both()
+    place = Place(device="NVIDIA-L4")
+    original, candidate = FakeEngine(ORIGINAL), FakeEngine(ORIGINAL)
+    await bench.run(original, bench.document(place=place, evaluation="baseline-2"))
+    asked = bench.document(baseline="baseline-2", place=place).model_copy(update={"evaluation": "eval-2"})
+    again = await bench.run(candidate, asked)
+    assert bench.stored("baseline-1").suites != bench.stored("baseline-2").suites
+    assert min(original.requests, candidate.requests) > TEXTS
+    assert value_of(first, "KLDivergence") > value_of(again, "KLDivergence") == 0.0
+    assert (bench.stored("eval-1").place, bench.stored("eval-2").place) == (None, place)

@@ -19,7 +19,7 @@ from lowbit.api.calibration import ResolvedCalibration
 from lowbit.api.engines import ResolvedEngine
 from lowbit.api.evaluation import AttemptsPolicy, ResolvedGate
 from lowbit.api.facts import Coverage, ModelFacts
-from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol, StoppingGate, Turn
+from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol, Place, StoppingGate, Turn
 from lowbit.api.platform import Platform
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.recipes import ResolvedRecipe
@@ -142,6 +142,8 @@ class EvaluateDocument(StageDocument):
     """Measure only suites whose two sides take turns, and only this start."""
     stopping: list[StoppingGate] | None = None
     """Gates of the suites that look several times: measuring one stops as soon as its gate is decided."""
+    place: Place | None = None
+    """Where it is evaluated again: samples of another place do not count, although the engine is the same."""
     turns: list[str] = Field(default_factory=list)
     """Names of the ModelEvaluations of all starts: original 1, candidate 1, original 2, and so on."""
     input_hash: str | None = None

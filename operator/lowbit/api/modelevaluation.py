@@ -42,6 +42,17 @@ class Turn(Wire):
     """Hash of that model's engine."""
 
 
+class Place(Wire):
+    """Where a model is evaluated again, as engines run that serve it and were not judged: device or node is set."""
+
+    image: str | None = None
+    """The engine's image by its digest, if the one that serves is not the one that was judged."""
+    device: str | None = None
+    """Product of the devices: any node that has such ones will do."""
+    node: str | None = None
+    """The very node that serves, if its devices do not say what differs."""
+
+
 class StoppingGate(Wire):
     """The gate of a suite that looks at its samples several times: measuring stops at the look that decides it."""
 
@@ -69,6 +80,8 @@ class ModelEvaluationSpec(Wire):
     """Set where only suites are measured whose two sides take turns. The candidate's own evaluation compares them."""
     stopping: list[StoppingGate] | None = None
     """Of a candidate's suites that look several times. Another threshold may stop at another look: it measures anew."""
+    place: Place | None = None
+    """Set where a revision that serves is evaluated again: its engine does not run there as the judged one did."""
 
 
 class ModelEvaluationStatus(Tolerant):

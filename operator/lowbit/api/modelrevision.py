@@ -13,7 +13,7 @@ from lowbit.api.facts import ModelFacts
 from lowbit.api.modelevaluation import EvaluationProtocol
 from lowbit.api.platform import ServingContainers
 from lowbit.api.recipes import ResolvedRecipe, calibrated, label
-from lowbit.api.status import ArtifactRecord, Condition, Failure, VerdictRecord
+from lowbit.api.status import ArtifactRecord, Condition, Failure, JudgedAgain, VerdictRecord
 
 
 class RevisionSource(Wire):
@@ -99,6 +99,8 @@ class ModelRevisionStatus(Tolerant):
     evaluation: str | None = None
     """Name of the candidate's ModelEvaluation."""
     verdict: VerdictRecord | None = None
+    judged_again: list[JudgedAgain] = Field(default_factory=list)
+    """Verdicts in engines that serve it and run otherwise, the newest last; at most 8."""
     failure: Failure | None = None
     """Why it could be neither made nor measured; the next candidate is tried."""
 

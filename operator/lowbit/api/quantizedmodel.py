@@ -89,7 +89,8 @@ class QuantizedModelStatus(Tolerant):
 
     observed_generation: int = 0
     conditions: list[Condition] = Field(default_factory=list)
-    """Available, Ready; Reconciling and Stalled only while they hold; Compared only with evaluation.compare: All."""
+    """Available, Ready; Reconciling, Stalled and VerdictStale only while they hold; Compared only with
+    evaluation.compare: All."""
     stage: Stage = "Pending"
     reason: str | None = None
     """Reason of the Ready condition, for kubectl get."""

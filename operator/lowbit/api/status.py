@@ -234,6 +234,21 @@ class EngineRuntime(Tolerant):
     """Kernels of quantized layers that its log names."""
 
 
+class JudgedAgain(EngineRuntime):
+    """One more verdict on a revision that serves: in an engine that does not run as the first judged one did."""
+
+    node: str | None = None
+    """The node that it was evaluated on; absent if any node with such devices would do."""
+    evaluation: str
+    """Name of the candidate's ModelEvaluation."""
+    baseline: str
+    """Name of the original's ModelEvaluation."""
+    verdict: Verdict
+    message: str
+    """The verdict's sentence."""
+    time: str
+
+
 class RunningEngine(EngineRuntime):
     """How engines of one kind run that serve."""
 

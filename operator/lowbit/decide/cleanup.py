@@ -7,6 +7,7 @@ from lowbit.decide.comparison import compares_all, of_generation
 from lowbit.decide.others import own_job
 from lowbit.decide.owners import owns, release
 from lowbit.decide.remembered import baseline_of, input_hash, names_used
+from lowbit.decide.serving.stale import names_needed as judged_again_names
 from lowbit.decide.serving.target import passed
 from lowbit.naming.names import first_attempt, prepare_job_name, second_attempt
 from lowbit.state.plan import Action, Delete
@@ -25,7 +26,7 @@ def clean(snapshot: Snapshot) -> tuple[Action, ...]:
             meta = revision.meta
             actions.append(Delete("ModelRevision", meta.name, meta.uid, meta.resource_version))
     revisions = [revision for revision in snapshot.revisions if revision.meta.name in kept]
-    needed, open_ = needed_names(snapshot, revisions), open_baselines(revisions)
+    needed, open_ = needed_names(snapshot, revisions) | needed_again(snapshot), open_baselines(revisions)
     for name in mine(snapshot, "ModelEvaluation"):
         if name in needed or perhaps_needed(snapshot, name, open_):
             continue
@@ -87,6 +88,14 @@ def needed_names(snapshot: Snapshot, revisions: list[Observed[ModelRevision]]) -
     """Names of the Jobs and evaluations that these revisions, and the present input, use."""
     prepare = prepare_job_name(snapshot.model.meta.name, input_hash(snapshot.model))
     return {prepare, second_attempt(prepare)}.union(*map(names_used, revisions))
+
+
+def needed_again(snapshot: Snapshot) -> frozenset[str]:
+    """Names of the Jobs and evaluations that judge again what serves. Where there are none, nothing is compared."""
+    seen = (snapshot.evaluations.get(name) for kind, name in snapshot.mine if kind == "ModelEvaluation")
+    if not any(each is not None and each.body.spec.place is not None for each in seen):
+        return frozenset()
+    return judged_again_names(snapshot)
 
 
 def open_baselines(revisions: list[Observed[ModelRevision]]) -> set[str]:

@@ -27,6 +27,10 @@ class NameConflict:
     """It clears by itself."""
 
 
+Taken = Mapping[tuple[str, str], NameConflict]
+"""Why names cannot be used, by kind and name."""
+
+
 def whose(snapshot: Snapshot, labels: Mapping[str, str], owners: tuple[Owner, ...]) -> NameConflict | None:
     """Whose an object is, where it is not this QuantizedModel's (or shared, which has no controller)."""
     if labels.get(MANAGED_BY_LABEL) != MANAGED_BY:
@@ -94,7 +98,7 @@ def own(snapshot: Snapshot) -> tuple[Snapshot, dict[tuple[str, str], NameConflic
 
 
 def without_taken(
-    snapshot: Snapshot, actions: tuple[Action, ...], taken: Mapping[tuple[str, str], NameConflict], clock: Clock
+    snapshot: Snapshot, actions: tuple[Action, ...], taken: Taken, clock: Clock
 ) -> tuple[tuple[Action, ...], StageResult | None]:
     """The actions less those whose name is taken; and, where there was one, what to say of it."""
     left: list[Action] = []
@@ -108,7 +112,7 @@ def without_taken(
     return tuple(left), said
 
 
-def _taken(snapshot: Snapshot, action: Action, taken: Mapping[tuple[str, str], NameConflict]) -> NameConflict | None:
+def _taken(snapshot: Snapshot, action: Action, taken: Taken) -> NameConflict | None:
     if not isinstance(action, (Create, Apply)):
         return None
     kind, name = str(action.manifest["kind"]), str(action.manifest["metadata"]["name"])

@@ -3,39 +3,44 @@
 1. an object that is going away is left alone;
 2. the present spec is brought one step nearer to something that may be served;
 3. what may be served is served, and the old revision serves until then;
-4. beside it the other candidates are compared, where that is asked for;
+4. beside it what serves is evaluated again where it runs otherwise than it was judged, and the other candidates are
+   compared, where that is asked for;
 5. what nobody needs any more is given up;
 6. a fact is written first; otherwise the status, if it differs and the step is one that takes time.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.showcase import ServedShowcase
 from lowbit.api.status import Failure, RunningEngines
-from lowbit.decide.cleanup import clean
+from lowbit.decide.cleanup import clean, needed_again
 from lowbit.decide.comparison import compares_all
 from lowbit.decide.engines import unread
-from lowbit.decide.others import own, without_taken
+from lowbit.decide.jobs.heldup import HELD_UP
+from lowbit.decide.others import Taken, own, without_taken
 from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.serving.letgo import Held, due, looks_again
 from lowbit.decide.serving.letgo import told as why_let_go
 from lowbit.decide.serving.pods import Look, events_to_read, held_up, look_of, may_be_stuck, not_ready, trouble
 from lowbit.decide.serving.pods import setback as serving_setback
 from lowbit.decide.serving.rollout import rollout_of
-from lowbit.decide.serving.runtime import Stale, running, stale, starts_to_read
+from lowbit.decide.serving.runtime import running, starts_to_read
 from lowbit.decide.serving.serve import deployed, judged_again, progress, serve, stop_serving
+from lowbit.decide.serving.stale import Stale, stale
 from lowbit.decide.serving.target import Target
+from lowbit.decide.stages.again import judge_again
 from lowbit.decide.stages.ask import ask_served
-from lowbit.decide.stages.compare import compare_the_rest, make_room
+from lowbit.decide.stages.compare import compare_the_rest, compared_beside, make_room
 from lowbit.decide.stages.pipeline import Result, advance, usable_store
 from lowbit.decide.status import Situation, events, quantized_model_status, told, write
 from lowbit.decide.stuck import LOOK_SECONDS, Stuck
 from lowbit.desired.topology import workload_kinds
-from lowbit.state.plan import Action, Plan, ReadEvents, ReadLog, ReadStart
+from lowbit.state.plan import Action, Plan, ReadEvents, ReadLog, ReadStart, WriteStatus
 from lowbit.state.snapshot import Snapshot
 
 
@@ -52,7 +57,8 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
     usable = None if isinstance(store, StageResult) else store
     serving = _serving(snapshot, clock, usable, result)
     waiting = result.waiting
-    beside = _beside(snapshot, clock, usable, result, serving)
+    runs = _runs(snapshot, serving.now)
+    beside = _beside(snapshot, clock, usable, result, serving, runs.stale).unblocked(snapshot, taken, clock)
     wanted: tuple[Action, ...] = (
         *(waiting.actions if waiting else ()), *serving.actions, *beside.actions, *clean(snapshot),
     )  # fmt: skip
@@ -63,16 +69,15 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
         return Plan(actions=actions)
     waiting, pods = blocked or waiting, serving.pods
     failure, setback = _failures(waiting, pods, result)
-    runs = _runs(snapshot, serving.now)
     situation = Situation(
         result.target, serving.now, waiting, failure, setback, serving.rolled_out, pods.stuck, pods.let_go,
-        runs.how, runs.stale, beside.step, beside.asking, beside.answers,
+        runs.how, runs.stale, beside.comparing, beside.judging, beside.asking, beside.answers,
     )  # fmt: skip
     status = quantized_model_status(snapshot, situation, clock)
     if beside.goes_on and told(snapshot, status):
-        return Plan(actions=actions, status=beside.step.fact if beside.step is not None else None)
+        return Plan(actions=actions, status=beside.fact)
     change = write(snapshot, status)
-    steps = [step for step in (waiting, beside.asking, beside.step) if step is not None]
+    steps = [step for step in (waiting, *beside.steps) if step is not None]
     return Plan(
         actions=actions,
         status=change,
@@ -104,17 +109,46 @@ def _runs(snapshot: Snapshot, served: Target | None) -> _Runs:
 
 
 class _Beside(NamedTuple):
-    """What goes on beside what serves: its answers to the showcase, and the comparison of the other candidates."""
+    """What goes on beside what serves: its answers to the showcase, one more verdict on it, and the comparison of the
+    other candidates.
+    """
 
     asking: StageResult | None = None
-    step: StageResult | None = None
-    actions: tuple[Action, ...] = ()
+    judging: StageResult | None = None
+    comparing: StageResult | None = None
+    room: tuple[Action, ...] = ()
+    """What gives up Jobs, so that a pod that is to serve finds a GPU."""
     answers: ServedShowcase | None = None
+
+    def unblocked(self, snapshot: Snapshot, taken: Taken, clock: Clock) -> _Beside:
+        """Without what would be made under a name that is taken: its step says so, and nothing of it stalls."""
+
+        def free(step: StageResult | None) -> StageResult | None:
+            left, said = without_taken(snapshot, step.actions, taken, clock) if step is not None else ((), None)
+            return step if said is None else replace(said, actions=left)
+
+        return self._replace(asking=free(self.asking), judging=free(self.judging), comparing=free(self.comparing))
+
+    @property
+    def steps(self) -> tuple[StageResult, ...]:
+        """All that goes on."""
+        return tuple(step for step in (self.asking, self.judging, self.comparing) if step is not None)
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        """What is to be done."""
+        return (*self.room, *(action for step in self.steps for action in step.actions))
+
+    @property
+    def fact(self) -> WriteStatus | None:
+        """The fact that is to be written first."""
+        return next((step.fact for step in (self.judging, self.comparing) if step is not None and step.fact), None)
 
     @property
     def goes_on(self) -> bool:
         """A fact is to be written, or what was made is seen at once: the status may wait, where nothing else is new."""
-        return self.step is not None and (self.step.fact is not None or self.step.intermediate)
+        made = any(step is not None and step.intermediate for step in (self.judging, self.comparing))
+        return self.fact is not None or made
 
     @property
     def requeue_after(self) -> float | None:
@@ -123,20 +157,31 @@ class _Beside(NamedTuple):
 
 
 def _beside(
-    snapshot: Snapshot, clock: Clock, store: ModelStoreSpec | None, result: Result, serving: _Serving
-) -> _Beside:
-    """Only what serves goes before it: while that is rolled out, no new Job asks for its GPUs."""
+    snapshot: Snapshot, clock: Clock, store: ModelStoreSpec | None, result: Result, serving: _Serving,
+    otherwise: Stale | None,
+) -> _Beside:  # fmt: skip
+    """Only what serves goes before it: while that is rolled out, no new Job asks for its GPUs.
+
+    otherwise: why the verdict does not hold for what serves.
+    """
     target, spec = result.target, snapshot.model.body.spec.serving
     if target is None or result.waiting is not None or store is None:
         return _Beside()
     if spec is not None and not serving.rolled_out:
-        return _Beside(actions=make_room(snapshot, target) if compares_all(snapshot) else ())
+        compared = compared_beside(snapshot, target) if compares_all(snapshot) else frozenset[str]()
+        return _Beside(room=make_room(snapshot, target, compared | needed_again(snapshot)))
     asked = ask_served(snapshot, clock, store, target)
     asking = asked if isinstance(asked, StageResult) else None
+    judging = judge_again(snapshot, clock, store, target, otherwise)
     pinned = spec is not None and spec.revision is not None
-    step = compare_the_rest(snapshot, clock, store, target) if compares_all(snapshot) and not pinned else None
-    actions = tuple(action for each in (asking, step) if each is not None for action in each.actions)
-    return _Beside(asking, step, actions, None if isinstance(asked, StageResult) else asked)
+    compares = compares_all(snapshot) and not pinned and not _uses_gpus(judging)
+    comparing = compare_the_rest(snapshot, clock, store, target) if compares else None
+    return _Beside(asking, judging, comparing, answers=None if isinstance(asked, StageResult) else asked)
+
+
+def _uses_gpus(step: StageResult | None) -> bool:
+    """Whether it goes on: what has failed, or waits for a pod, holds the comparison up no more."""
+    return step is not None and step.failure is None and step.reason not in HELD_UP
 
 
 def _soonest(*times: float | None) -> float | None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel
 
 from lowbit.api.base import Digest
-from lowbit.api.modelevaluation import ModelEvaluationSpec
+from lowbit.api.modelevaluation import ModelEvaluationSpec, Place
 from lowbit.api.modelrevision import ModelRevision, ModelRevisionSpec
 from lowbit.api.quantizedmodel import QuantizedModel
 from lowbit.naming import names
@@ -42,19 +42,19 @@ def input_hash(model: Observed[QuantizedModel]) -> str:
     return once(model, _input_hash)
 
 
-def baseline_of(revision: Observed[ModelRevision]) -> NamedEvaluation:
-    """The evaluation of the original."""
-    return once(revision, _baseline)
+def baseline_of(revision: Observed[ModelRevision], place: Place | None = None) -> NamedEvaluation:
+    """The evaluation of the original. place: where it is evaluated again."""
+    return once(revision, _baseline, place)
 
 
-def candidate_of(revision: Observed[ModelRevision], artifact: Digest) -> NamedEvaluation:
-    """The evaluation of the revision's artifact."""
-    return once(revision, _candidate, artifact)
+def candidate_of(revision: Observed[ModelRevision], artifact: Digest, place: Place | None = None) -> NamedEvaluation:
+    """The evaluation of the revision's artifact. place: where it is evaluated again."""
+    return once(revision, _candidate, artifact, place)
 
 
-def turns_of(revision: Observed[ModelRevision], artifact: Digest) -> list[NamedEvaluation]:
-    """The evaluations of both models in turn; none if no suite is measured so."""
-    return once(revision, _turns, artifact)
+def turns_of(revision: Observed[ModelRevision], artifact: Digest, place: Place | None = None) -> list[NamedEvaluation]:
+    """The evaluations of both models in turn; none if no suite is measured so. place: where they are made again."""
+    return once(revision, _turns, artifact, place)
 
 
 def ask_hash(revision: Observed[ModelRevision]) -> str:
@@ -65,6 +65,11 @@ def ask_hash(revision: Observed[ModelRevision]) -> str:
 def names_used(revision: Observed[ModelRevision]) -> frozenset[str]:
     """Names of the Jobs and evaluations that a revision uses, further attempts included."""
     return once(revision, _names_used)
+
+
+def names_at(revision: Observed[ModelRevision], artifact: Digest, place: Place) -> frozenset[str]:
+    """Names of the Jobs and evaluations that measure a revision again, further attempts included."""
+    return once(revision, _names_at, artifact, place)
 
 
 def is_named_by_content(revision: Observed[ModelRevision]) -> bool:
@@ -95,20 +100,26 @@ def _named(spec: ModelEvaluationSpec) -> NamedEvaluation:
     return NamedEvaluation(names.evaluation_name(spec), spec, names.evaluation_hash(spec))
 
 
-def _baseline(revision: Observed[ModelRevision]) -> NamedEvaluation:
-    return _named(freeze.baseline_spec(revision.body.spec))
+def _baseline(revision: Observed[ModelRevision], place: Place | None) -> NamedEvaluation:
+    return _named(freeze.baseline_spec(revision.body.spec, place))
 
 
-def _candidate(revision: Observed[ModelRevision], artifact: Digest) -> NamedEvaluation:
-    return _named(freeze.candidate_spec(revision.body.spec, artifact))
+def _candidate(revision: Observed[ModelRevision], artifact: Digest, place: Place | None) -> NamedEvaluation:
+    return _named(freeze.candidate_spec(revision.body.spec, artifact, place))
 
 
 def _ask_hash(revision: Observed[ModelRevision]) -> str:
     return names.ask_hash(revision.meta.name, revision.body.spec)
 
 
-def _turns(revision: Observed[ModelRevision], artifact: Digest) -> list[NamedEvaluation]:
-    return [_named(spec) for spec in freeze.turn_specs(revision.body.spec, artifact)]
+def _turns(revision: Observed[ModelRevision], artifact: Digest, place: Place | None) -> list[NamedEvaluation]:
+    return [_named(spec) for spec in freeze.turn_specs(revision.body.spec, artifact, place)]
+
+
+def _names_at(revision: Observed[ModelRevision], artifact: Digest, place: Place) -> frozenset[str]:
+    pair = baseline_of(revision, place), candidate_of(revision, artifact, place)
+    used = [each.name for each in (*pair, *turns_of(revision, artifact, place))]
+    return frozenset((*used, *map(names.second_attempt, used)))
 
 
 def _names_used(revision: Observed[ModelRevision]) -> frozenset[str]:
@@ -118,6 +129,7 @@ def _names_used(revision: Observed[ModelRevision]) -> frozenset[str]:
     if artifact is not None:
         used.append(candidate_of(revision, artifact.digest).name)
         used += [turn.name for turn in turns_of(revision, artifact.digest)]
+    used += [name for again in revision.body.status.judged_again for name in (again.baseline, again.evaluation)]
     if spec.protocol.showcase is not None:
         used.append(names.ask_job_name(spec.quantized_model, ask_hash(revision)))
     return frozenset((*used, *map(names.second_attempt, used)))

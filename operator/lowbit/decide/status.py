@@ -13,8 +13,8 @@ from lowbit.decide.conditions import Subject, condition
 from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.remembered import input_hash, kept, once
 from lowbit.decide.serving.pods import restarted
-from lowbit.decide.serving.runtime import Stale
 from lowbit.decide.serving.serve import by_name
+from lowbit.decide.serving.stale import NOT_PASSED, Stale
 from lowbit.decide.serving.target import Target
 from lowbit.decide.shown import shown_summary, shown_verdict
 from lowbit.decide.stuck import Stuck
@@ -52,6 +52,8 @@ class Situation:
     """Why the verdict does not hold for all of them."""
     comparing: StageResult | None = None
     """The next step of the comparison that goes on beside what serves. Nothing of it makes the model less ready."""
+    judging: StageResult | None = None
+    """The next step of evaluating again what serves otherwise than it was judged. Nothing of it does either."""
     asking: StageResult | None = None
     """How far the Job is that asks what serves the prompts of the showcase."""
     answers: ServedShowcase | None = None
@@ -134,10 +136,26 @@ def conditions(
     elif not ready:
         found.append(condition(observed, "Reconciling", "True", reason, message))
     if situation.stale is not None:
-        found.append(condition(observed, VERDICT_STALE, "True", situation.stale.reason, situation.stale.message))
+        text = explain_stale(situation.stale, situation.judging)
+        found.append(condition(observed, VERDICT_STALE, "True", situation.stale.reason, text))
     if compares_all(snapshot):
         found.append(compared(snapshot, situation, observed))
     return found
+
+
+def explain_stale(stale: Stale, step: StageResult | None) -> str:
+    """Message of VerdictStale: what differs, how far it is evaluated again, and what to do."""
+    again = ""
+    if stale.again is not None:
+        which = "Another engine" if stale.reason == NOT_PASSED else "It"
+        again = f"{which} is evaluated again as soon as all pods answer and nothing else is under way."
+        if step is not None and step.failure is not None:
+            again = f"{which} cannot be evaluated again: {step.failure.message} {step.failure.action}".strip()
+        elif step is not None:
+            percent = step.progress.percent if step.progress is not None else None
+            far = f" ({percent} %)" if percent is not None else ""
+            again = f"{which} is evaluated again: {step.message.rstrip('.')}{far}."
+    return " ".join(part for part in (stale.message, again, stale.action) if part)
 
 
 def compared(snapshot: Snapshot, situation: Situation, observed: Subject) -> Condition:
@@ -155,6 +173,8 @@ def compared(snapshot: Snapshot, situation: Situation, observed: Subject) -> Con
     if done == declared:
         return condition(observed, "Compared", "True", "Compared", f"{count}: see status.comparison")
     message = f"{count}; the others follow once a candidate is ready"
+    if situation.judging is not None:
+        message = f"{count}; the others follow once what serves is evaluated again"
     return condition(observed, "Compared", "False", "WaitingToCompare", message)
 
 
@@ -205,7 +225,7 @@ def quantized_model_status(snapshot: Snapshot, situation: Situation, clock: Cloc
         stage=stage_of(snapshot, situation, ready),
         reason=reason,
         message=message if len(message) <= SHORT_MESSAGE else message[: SHORT_MESSAGE - 1] + "…",
-        progress=_progress(step or situation.asking),
+        progress=_progress(step or situation.judging or situation.asking),
         current=kept(snapshot.model, "current", old.current, summary(current)),
         candidate=summary(in_work) if in_work is not current else None,
         verdict=kept(snapshot.model, "verdict", old.verdict, shown_verdict(judged, old.verdict)),
@@ -230,7 +250,7 @@ def is_served(snapshot: Snapshot, situation: Situation) -> bool:
 
 def _beside(situation: Situation) -> Failure | None:
     """What went wrong beside what serves: it is told, and stalls nothing."""
-    steps = [step for step in (situation.comparing, situation.asking) if step is not None]
+    steps = [step for step in (situation.comparing, situation.judging, situation.asking) if step is not None]
     return next((found for step in steps if (found := step.failure or step.setback) is not None), None)
 
 

@@ -9,9 +9,16 @@ from lowbit.api.base import Digest
 from lowbit.api.calibration import ResolvedCalibration, ResolvedDataset, calibration_key
 from lowbit.api.documents import PrepareResult
 from lowbit.api.engine import EngineChanges, EnvironmentVariable, Resources
-from lowbit.api.engines import Engine, ResolvedEngine, engine_of
+from lowbit.api.engines import Engine, ResolvedEngine, engine_of, resolved_engine
 from lowbit.api.evaluation import ResolvedGate, ResolvedSuite, Suite, starts_of, suite_of
-from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol, ModelEvaluationSpec, StoppingGate, Turn
+from lowbit.api.modelevaluation import (
+    EvaluatedModel,
+    EvaluationProtocol,
+    ModelEvaluationSpec,
+    Place,
+    StoppingGate,
+    Turn,
+)
 from lowbit.api.modelrevision import ModelRevisionSpec, RevisionImages, RevisionPlatform, RevisionSource
 from lowbit.api.platform import Containers, Platform, ServingContainers
 from lowbit.api.problem import Refused
@@ -172,17 +179,33 @@ def artifact_hash(source: Digest, recipe: ResolvedRecipe, calibration: ResolvedC
     return digest("artifact", {"source": source, "recipe": recipe, "calibration": calibration, "version": version})
 
 
-def baseline_spec(revision: ModelRevisionSpec) -> ModelEvaluationSpec:
-    """The evaluation of the original, in the engine that is asked for."""
+def baseline_spec(revision: ModelRevisionSpec, place: Place | None = None) -> ModelEvaluationSpec:
+    """The evaluation of the original, in the engine that is asked for. place: where it is evaluated again."""
     original = EvaluatedModel(kind="Source", digest=revision.source.digest)
-    return _evaluation(revision, revision.original_engine, original, None)
+    whole = _evaluation(revision, engine_at(revision, revision.original_engine, place), original, None)
+    return whole if place is None else whole.model_copy(update={"place": place})
 
 
-def candidate_spec(revision: ModelRevisionSpec, artifact: Digest) -> ModelEvaluationSpec:
-    """The evaluation of the revision's artifact, compared with its baseline."""
+def candidate_spec(revision: ModelRevisionSpec, artifact: Digest, place: Place | None = None) -> ModelEvaluationSpec:
+    """The evaluation of the revision's artifact, compared with its baseline. place: where it is evaluated again."""
     made = EvaluatedModel(kind="Artifact", digest=artifact)
-    whole = _evaluation(revision, revision.engine, made, evaluation_name(baseline_spec(revision)))
-    return whole.model_copy(update={"stopping": stopping_gates(revision) or None})
+    baseline = evaluation_name(baseline_spec(revision, place))
+    whole = _evaluation(revision, engine_at(revision, revision.engine, place), made, baseline)
+    return whole.model_copy(update={"stopping": stopping_gates(revision) or None, "place": place})
+
+
+def engine_at(revision: ModelRevisionSpec, engine: ResolvedEngine, place: Place | None) -> ResolvedEngine:
+    """The engine with the image of a place. An original whose engine has another image than the candidate's keeps it.
+
+    Args:
+        revision: What is evaluated.
+        engine: The revision's engine, or its original's.
+        place: Where it is evaluated again; None for the first time.
+    """
+    kind, settings = resolved_engine(engine)
+    if place is None or place.image is None or settings.image != resolved_engine(revision.engine)[1].image:
+        return engine
+    return engine.model_copy(update={kind.name: settings.model_copy(update={"image": place.image})})
 
 
 def stopping_gates(revision: ModelRevisionSpec) -> list[StoppingGate]:
@@ -195,12 +218,12 @@ def stopping_gates(revision: ModelRevisionSpec) -> list[StoppingGate]:
     ]
 
 
-def turn_specs(revision: ModelRevisionSpec, artifact: Digest) -> list[ModelEvaluationSpec]:
+def turn_specs(revision: ModelRevisionSpec, artifact: Digest, place: Place | None = None) -> list[ModelEvaluationSpec]:
     """Fresh starts of both engines, for suites whose sides take turns: original 1, candidate 1, original 2, ..."""
     starts = max(map(starts_of, revision.protocol.suites), default=0)
     if not starts:
         return []
-    original, made = baseline_spec(revision), candidate_spec(revision, artifact)
+    original, made = baseline_spec(revision, place), candidate_spec(revision, artifact, place)
     return [
         side.model_copy(update={"baseline": made.baseline, "turn": turn_with(other, number + 1), "stopping": None})
         for number in range(starts)

@@ -6,6 +6,8 @@ that is to serve fits on no node.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.decide.comparison import of_generation
@@ -33,14 +35,20 @@ def compare_the_rest(snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, ta
     return None
 
 
-def make_room(snapshot: Snapshot, target: Target) -> tuple[Action, ...]:
-    """Give up the Jobs of later candidates while a pod that is to serve fits on no node; they are made again later."""
+def compared_beside(snapshot: Snapshot, target: Target) -> frozenset[str]:
+    """Names of the Jobs of later candidates."""
+    later = [each for each in of_generation(snapshot).values() if _is_after(each, target)]
+    return frozenset[str]().union(*map(names_used, later)) - names_used(target.revision)
+
+
+def make_room(snapshot: Snapshot, target: Target, beside: Iterable[str]) -> tuple[Action, ...]:
+    """Give up Jobs that run beside, while a pod that is to serve fits on no node; they are made again later.
+
+    beside: their names.
+    """
     if not any(pod.unschedulable for pod in not_ready(snapshot, target.label)):
         return ()
-    served = names_used(target.revision)
-    later = [each for each in of_generation(snapshot).values() if _is_after(each, target)]
-    names = frozenset().union(*map(names_used, later)) - served
-    jobs = [job for name in sorted(names) if (job := own_job(snapshot, name)) is not None]
+    jobs = [job for name in sorted(beside) if (job := own_job(snapshot, name)) is not None]
     return tuple(
         release(snapshot, "Job", job.meta)
         for job in jobs

@@ -1,18 +1,19 @@
-"""evaluate and gate: the baseline first, then the candidate, then the verdict."""
+"""evaluate: the baseline first, then the candidate, then the verdict."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from lowbit.api.base import Digest
 from lowbit.api.documents import EvaluateResult
-from lowbit.api.engines import engine_of, field_path, resolved_engine
-from lowbit.api.evaluation import data_of
-from lowbit.api.modelevaluation import ModelEvaluation, ModelEvaluationStatus
+from lowbit.api.engines import engine_of, field_path
+from lowbit.api.modelevaluation import ModelEvaluation, ModelEvaluationStatus, Place
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStoreSpec
+from lowbit.api.serving import Serving
 from lowbit.api.stages import EVALUATE
-from lowbit.api.status import ArtifactRecord, Condition, EvaluationSummary, Failure, Stage
+from lowbit.api.status import ArtifactRecord, EvaluationSummary, Failure, Stage
 from lowbit.decide.comparison import others
 from lowbit.decide.conditions import Subject, condition
 from lowbit.decide.engines import record_engine
@@ -23,33 +24,40 @@ from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.owners import adopt, user
 from lowbit.decide.remembered import NamedEvaluation, baseline_of, candidate_of, turns_of
 from lowbit.decide.stages.artifact import prepare
+from lowbit.decide.stages.gate import Pair, engine_moved, verdict
 from lowbit.desired.context import Context, Evaluation
 from lowbit.desired.evaluation import evaluation as evaluation_manifest
+from lowbit.desired.placement import options_at
 from lowbit.desired.topology import topology_of
-from lowbit.gate.attempts import gate_at, sentence
-from lowbit.gate.judge import judge
 from lowbit.naming.names import evaluate_job_name, evaluation_hash, second_attempt
 from lowbit.resolve.freeze import frozen_platform
 from lowbit.state.plan import Create, WriteStatus
 from lowbit.state.snapshot import Observed, Snapshot
 
-DIGEST_MARK = "@sha256:"
-
 
 def judge_revision(
     snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, revision: Observed[ModelRevision], record: ArtifactRecord
 ) -> StageResult:
-    """Measure what is not measured yet; then write the verdict, once.
+    """Measure what is not measured yet; then write the verdict, once."""
+    both = measured_pair(snapshot, clock, store, revision, record.digest)
+    return both if isinstance(both, StageResult) else verdict(snapshot, clock, revision, both)
+
+
+def measured_pair(
+    snapshot: Snapshot, clock: Clock, store: ModelStoreSpec, revision: Observed[ModelRevision], artifact: Digest,
+    place: Place | None = None,
+) -> Pair | StageResult:  # fmt: skip
+    """Both finished evaluations, or how far they are. place: where they are made again.
 
     What is measured in turn comes before the candidate's own evaluation, which compares all of it.
     """
     baseline = measured(
-        EvaluationRequest(snapshot, clock, store, revision, baseline_of(revision), "EvaluatingBaseline")
+        EvaluationRequest(snapshot, clock, store, revision, baseline_of(revision, place), "EvaluatingBaseline")
     )
     if isinstance(baseline, StageResult):
         return baseline
-    asked = EvaluationRequest(snapshot, clock, store, revision, candidate_of(revision, record.digest), "Evaluating")
-    turns = turns_of(revision, record.digest)
+    asked = EvaluationRequest(snapshot, clock, store, revision, candidate_of(revision, artifact, place), "Evaluating")
+    turns = turns_of(revision, artifact, place)
     candidate = known(asked)
     if candidate is None:
         for turn in turns:
@@ -60,8 +68,7 @@ def judge_revision(
     if isinstance(candidate, StageResult):
         return replace(candidate, of_candidate=True)
     in_turn = [seen for turn in turns if (seen := snapshot.evaluations.get(turn.name)) is not None]
-    moved = engine_moved([baseline, *in_turn, candidate], revision, clock)
-    return moved or verdict(snapshot, clock, revision, baseline, candidate)
+    return engine_moved([baseline, *in_turn, candidate], revision, clock) or Pair(baseline, candidate)
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,8 @@ class EvaluationRequest:
         name, spec, _ = self.wanted
         what = "the original" if spec.model.kind == "Source" else f"{self.revision.meta.name}'s artifact"
         start = f", start {spec.turn.start}" if spec.turn is not None else ""
-        return f"evaluating {what} in the engine ({name}{start})"
+        where = f", again on {spec.place.device or spec.place.node}" if spec.place is not None else ""
+        return f"evaluating {what} in the engine ({name}{start}{where})"
 
 
 def measured(asked: EvaluationRequest) -> Observed[ModelEvaluation] | StageResult:
@@ -118,7 +126,8 @@ def known(asked: EvaluationRequest) -> Observed[ModelEvaluation] | StageResult |
         )
     if seen.body.status.summary is not None:
         return seen
-    if latest(snapshot, evaluate_job_name(name), hash_) is None:
+    # Prepare looks up what the manifest asks for, and not what is evaluated again.
+    if spec.place is None and latest(snapshot, evaluate_job_name(name), hash_) is None:
         return in_store(snapshot, asked.clock, asked.store, seen)
     return None
 
@@ -129,14 +138,16 @@ def in_engine(asked: EvaluationRequest, seen: Observed[ModelEvaluation]) -> Stag
     name, spec, hash_ = asked.wanted
     original = spec.model.kind == "Source"
     engine = model.original_engine if original else model.engine
+    beside = others(snapshot, revision) if spec.place is None else ()
+    options = options_at(model.jobs.evaluate, (model.serving or Serving()).pod, spec.place)
     request = JobRequest(
         name=evaluate_job_name(name), hash=hash_, kind=EVALUATE, stage=asked.stage,
-        options=model.jobs.evaluate, doing=asked.doing, revision=revision.meta.name,
+        options=options, doing=asked.doing, revision=revision.meta.name,
         engine=model.original_field if original else field_path(model.engine),
         make=lambda run_: topology_of(spec.engine).evaluation(
             Context(revision.meta.namespace, asked.store, frozen_platform(revision.body.spec, snapshot.platform)),
             [user(snapshot)],
-            Evaluation(name, spec, revision.body.spec, engine_of(engine)[1], others(snapshot, revision)), run_,
+            Evaluation(name, spec, revision.body.spec, engine_of(engine)[1], beside), run_,
         ),
     )  # fmt: skip
     result = run(snapshot, asked.clock, request)
@@ -217,95 +228,3 @@ def device_of(snapshot: Snapshot, request: JobRequest) -> str | None:
     jobs = [own_job(snapshot, name, request.hash) for name in (second_attempt(request.name), request.name)]
     starts = [pod.engine_start for job in jobs if job is not None for pod in job.pods if pod.engine_start is not None]
     return starts[0].device if starts else None
-
-
-def engine_moved(
-    evaluations: list[Observed[ModelEvaluation]], revision: Observed[ModelRevision], clock: Clock
-) -> StageResult | None:
-    """Two images under one tag make results that cannot be compared: nothing passes. A digest cannot move.
-
-    Where the image of a result from the store is not known any more, the evaluator has compared the engines' versions.
-    """
-    image = resolved_engine(revision.body.spec.engine)[1].image
-    if DIGEST_MARK in image:
-        return None
-    ran: dict[str, str] = {}
-    for each in evaluations:
-        # An original with an engine of its own may have another image.
-        if each.body.status.engine_image_id and resolved_engine(each.body.spec.engine)[1].image == image:
-            ran.setdefault(each.body.status.engine_image_id, each.meta.name)
-    if len(ran) < 2:
-        return None
-    (first, one), (second, other) = list(ran.items())[:2]
-    message = (
-        f"{image} is not the image that it was: {one} was measured in {first}, {other} in {second}, "
-        f"and the two cannot be compared for {revision.meta.name}."
-    )
-    example = second if DIGEST_MARK in second else f"{_without_tag(image)}{DIGEST_MARK}..."
-    field = f"{field_path(revision.body.spec.engine)}.image"
-    action = f"Write {field} with a digest ({example}): both are then measured anew, in the same engine."
-    failure = Failure(
-        stage="Gate", reason="EngineImageMoved", message=message, action=action, revision=revision.meta.name,
-        time=clock.text,
-    )  # fmt: skip
-    return StageResult.failed(failure)
-
-
-def _without_tag(image: str) -> str:
-    path, slash, name = image.rpartition("/")
-    return path + slash + name.partition(":")[0]
-
-
-def attempts(snapshot: Snapshot, revision: Observed[ModelRevision], candidate: Observed[ModelEvaluation]) -> int:
-    """Which manifest this is of those that were judged on the same samples, from 1.
-
-    The store has counted the evaluation, for every model of every name. What was judged anew by another threshold, with
-    no new measurement, only shows here. The candidates of one manifest are one attempt: they divide the error already.
-    """
-    mine, hash_ = _data(revision), revision.body.spec.input_hash
-    judged = [
-        other for other in snapshot.revisions
-        if other.body.status.verdict is not None and other.body.spec.input_hash != hash_
-    ]  # fmt: skip
-    seen = {other.body.spec.input_hash for other in judged if mine & _data(other)}
-    summary = candidate.body.status.summary
-    counted = summary.attempt if summary is not None else None
-    if counted is None:
-        return len(seen) + 1
-    if counted.input_hash == hash_:
-        return max(len(seen) + 1, counted.ordinal)
-    by_it = {each.body.spec.input_hash for each in judged if each.body.status.evaluation == candidate.meta.name}
-    return max(len(seen) + 1, counted.ordinal + len(by_it - {counted.input_hash}) + 1)
-
-
-def _data(revision: Observed[ModelRevision]) -> set[str]:
-    """Digests: a suite that was renamed still judges by the same texts."""
-    return {digest for suite in revision.body.spec.protocol.suites for _, digest in data_of(suite)}
-
-
-def verdict(
-    snapshot: Snapshot, clock: Clock, revision: Observed[ModelRevision], baseline: Observed[ModelEvaluation],
-    candidate: Observed[ModelEvaluation],
-) -> StageResult:  # fmt: skip
-    """Judge, and write the verdict into the revision's status."""
-    spec, summary = revision.body.spec, candidate.body.status.summary
-    if summary is None:
-        raise ValueError(f"ModelEvaluation {candidate.meta.name} is not measured")
-    attempt = attempts(snapshot, revision, candidate)
-    gates = [gate_at(gate, spec.attempts, attempt) for gate in spec.gates]
-    record = judge(gates, summary, spec.candidates, attempt, clock.text)
-    if attempt > 1:
-        record = record.model_copy(update={"message": f"{record.message}. {sentence(attempt, spec.attempts)}"})
-    state = {"Passed": "True", "Failed": "False", "Inconclusive": "Unknown"}[record.verdict]
-    observed = Subject(revision.body.status.conditions, revision.meta.generation, clock)
-    passed: Condition = condition(observed, "Passed", state, record.verdict, record.message)
-    status = revision.body.status.model_copy(
-        update={
-            "verdict": record, "baseline": baseline.meta.name, "evaluation": candidate.meta.name,
-            "conditions": [passed], "failure": None,
-            "observed_generation": revision.meta.generation,
-        }
-    )  # fmt: skip
-    meta = revision.meta
-    fact = WriteStatus("ModelRevision", meta.name, meta.uid, meta.resource_version, status.wire())
-    return StageResult("Gating", "Judged", record.message, fact=fact, revision=meta.name)

@@ -112,15 +112,16 @@ def _document(evaluation: Evaluation, access: StoreAccess) -> EvaluateDocument:
         engine=spec.engine,
         served_name=revision.quantized_model,
         baseline=spec.baseline,
-        baseline_runtime=baseline_spec(revision).runtime_key if spec.baseline is not None else None,
+        baseline_runtime=baseline_spec(revision, spec.place).runtime_key if spec.baseline is not None else None,
         turn=spec.turn,
         stopping=spec.stopping,
+        place=spec.place,
         input_hash=revision.input_hash if made else None,
         left_behind=revision.source.facts.left_behind,
         removed={each.name: each.removed for each in revision.calibration.datasets if each.removed}
         if revision.calibration is not None and made
         else {},
-        turns=[evaluation_name(each) for each in turn_specs(revision, spec.model.digest)] if made else [],
+        turns=[evaluation_name(each) for each in turn_specs(revision, spec.model.digest, spec.place)] if made else [],
         candidate=revision.label if evaluation.others and made else None,
         others=list(evaluation.others) if made and spec.turn is None else [],
         artifact_hash=revision.artifact_hash if made else None,

@@ -182,6 +182,7 @@ def write(
         baseline=document.baseline,
         turn=document.turn,
         stopping=document.stopping,
+        place=document.place,
         protocol=document.protocol,
         protocol_key=digest("protocol", document.protocol),
         suites={one.suite.name: one.key for one in suites},

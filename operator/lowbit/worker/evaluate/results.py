@@ -62,7 +62,8 @@ def suite_input(
 
     Samples of a turn depend on both models and engines: turns with another one are other samples. An artifact may be
     the original itself, so it counts which of the two a model is. A suite that looks several times stops where its gate
-    is decided, so a candidate's samples depend on that.
+    is decided, so a candidate's samples depend on that. What is evaluated again for another device or node has samples
+    of its own, although the engine is the same.
     """
     stopping = looking.stopping_of(document, suite.name) if model.kind == "Artifact" else None
     depends: dict[str, Any] = {
@@ -73,6 +74,8 @@ def suite_input(
     }
     if stopping is not None:
         depends["stopping"] = stopping.model_copy(update={"gate": stopping.gate.model_copy(update={"suite": ""})})
+    if document.place is not None:
+        depends["place"] = document.place
     whole: dict[str, Any] = canonical(depends if turn is None else depends | {"turn": turn, "side": model.kind})
     return whole
 

@@ -12,7 +12,14 @@ from pydantic import Field
 from lowbit.api.base import Tolerant
 from lowbit.api.documents import EvaluateDocument, EvaluateResult
 from lowbit.api.engines import ResolvedEngine
-from lowbit.api.modelevaluation import EvaluatedModel, EvaluationProtocol, ModelEvaluationSpec, StoppingGate, Turn
+from lowbit.api.modelevaluation import (
+    EvaluatedModel,
+    EvaluationProtocol,
+    ModelEvaluationSpec,
+    Place,
+    StoppingGate,
+    Turn,
+)
 from lowbit.api.showcase import ShowcaseAnswer
 from lowbit.naming.canonical import digest
 from lowbit.naming.names import evaluation_name
@@ -30,6 +37,7 @@ class StoredResult(EvaluateResult):
     baseline: str | None = None
     turn: Turn | None = None
     stopping: list[StoppingGate] | None = None
+    place: Place | None = None
     protocol: EvaluationProtocol
     protocol_key: str
     suites: dict[str, str] = Field(default_factory=dict)
@@ -61,20 +69,22 @@ class Asked:
     baseline: str | None = None
     turn: Turn | None = None
     stopping: list[StoppingGate] | None = None
+    place: Place | None = None
 
     @classmethod
     def by_document(cls, document: EvaluateDocument) -> Asked:
         """The result of the document's own evaluation."""
         return cls(
             document.evaluation, document.model, digest("protocol", document.protocol),
-            digest("runtime", document.engine), document.baseline, document.turn, document.stopping,
+            digest("runtime", document.engine), document.baseline, document.turn, document.stopping, document.place,
         )  # fmt: skip
 
     @classmethod
     def baseline_of(cls, document: EvaluateDocument) -> Asked:
         """The result of the original that the document's model is compared with."""
         original = EvaluatedModel(kind="Source", digest=document.source)
-        return cls(document.baseline or "", original, digest("protocol", document.protocol), document.baseline_runtime)
+        protocol, runtime = digest("protocol", document.protocol), document.baseline_runtime
+        return cls(document.baseline or "", original, protocol, runtime, place=document.place)
 
     @classmethod
     def by_spec(cls, spec: ModelEvaluationSpec) -> Asked:
@@ -87,6 +97,7 @@ class Asked:
             spec.baseline,
             spec.turn,
             spec.stopping,
+            spec.place,
         )
 
     def differences(self, found: StoredResult) -> list[str]:
@@ -100,6 +111,7 @@ class Asked:
             "baseline": (found.baseline, self.baseline),
             "start in turn": (found.turn, self.turn),
             "gate that ends it": (found.stopping, self.stopping),
+            "place": (found.place, self.place),
         }
         return [f"{what} {_short(a)} instead of {_short(b)}" for what, (a, b) in compared.items() if a != b]
 
