@@ -137,6 +137,7 @@ class Cluster(World):
         if not isinstance(self.objects, Objects):
             self.objects = Objects(Cache())
         self.kl = lambda evaluation: DIVERGENCE[self.quality(self.measured_digest(evaluation))]
+        self.engine_image = self.image_of_engine
 
     @property
     def seen(self) -> Objects:
@@ -156,6 +157,12 @@ class Cluster(World):
         """The verdict that an artifact deserves."""
         number = hashlib.sha256(f"{self.seed} {digest}".encode()).digest()[0]
         return ("Passed", "Passed", "Failed", "Inconclusive")[number % 4]
+
+    def image_of_engine(self, job: str) -> str:
+        """The image that the engine of an evaluate Job runs: the one of the digest that it names, else the first."""
+        containers = self.objects["Job", job]["spec"]["template"]["spec"].get("initContainers") or ()
+        images = [each.get("image") or "" for each in containers if each["name"] == "engine"]
+        return next((each for each in images if "@sha256:" in each), "engine@sha256:1")
 
     def measured_digest(self, job: str) -> str:
         """The digest of the model that an evaluate Job measures."""

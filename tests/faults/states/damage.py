@@ -325,6 +325,28 @@ def stuck_serving(cluster: Cluster, first: int, second: int) -> None:
         cluster.stuck[names[first % len(names)]] = (second, 1 + second % 3)
 
 
+def other_engine(cluster: Cluster, first: int, second: int) -> None:
+    """A pod that serves runs another image than the one that was judged."""
+    found = pick(cluster, first, "Deployment")
+    if found is None:
+        return
+    deployment = cluster.objects[found]
+    labels = (deployment["spec"]["template"]["metadata"].get("labels") or {}) | {
+        MODEL_LABEL: found[1], MANAGED_BY_LABEL: MANAGED_BY,
+    }  # fmt: skip
+    owner = replica_set(found[1]) | {"uid": deployment["metadata"]["uid"]}
+    engine = {"name": "engine", "imageID": f"engine@sha256:{2 + second % 2}", "ready": True, "state": {"running": {}}}
+    cluster.put(
+        {
+            "apiVersion": "v1", "kind": "Pod", "spec": {"nodeName": f"node-{second}"},
+            "metadata": {"name": f"{found[1]}-other-{second}", "labels": labels, "ownerReferences": [owner]},
+            "status": {
+                "phase": "Running", "containerStatuses": [engine], "conditions": [{"type": "Ready", "status": "True"}],
+            },
+        }
+    )  # fmt: skip
+
+
 def remembered(cluster: Cluster, first: int, second: int) -> None:
     """The store in which files are has, or has not, what the statuses say."""
     if second % 2:
@@ -339,6 +361,6 @@ def remembered(cluster: Cluster, first: int, second: int) -> None:
 DAMAGES: tuple[Damage, ...] = (
     drop, delete, hold, wipe, garble, unreadable, edit_deployment, edit_child, foreign, orphan, claim, collect_jobs,
     job_ends, job_unended, clock, model_store, apply, reborn, pin, serving_pod, remembered,
-    stuck_serving, impostor,
+    stuck_serving, impostor, other_engine,
 )  # fmt: skip
 BY_NAME: dict[str, Any] = {damage.__name__: damage for damage in DAMAGES}

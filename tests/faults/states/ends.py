@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lowbit.decide.cleanup import needed_again
 from lowbit.naming.names import FETCH_ANNOTATION, evaluation_name, input_hash
 from lowbit.resolve.freeze import baseline_spec, candidate_spec
 from lowbit.state.snapshot import Snapshot
@@ -161,6 +162,8 @@ def check_leftovers(cluster: Cluster, snapshot: Snapshot) -> None:
         if status.artifact is None:
             return
         needed |= {evaluation_name(baseline_spec(its)), evaluation_name(candidate_spec(its, status.artifact.digest))}
+        needed |= {name for again in status.judged_again for name in (again.baseline, again.evaluation)}
+    needed |= needed_again(snapshot)
     for name, seen in snapshot.evaluations.items():
         mine = any(owner.uid == me.uid for owner in seen.meta.owners)
         broken(mine and name not in needed and not seen.meta.deleting, f"{me.name} keeps {name}, which it does not use")

@@ -173,7 +173,7 @@ def check_conditions(status: Mapping[str, Any]) -> None:
     broken(not {"Available", "Ready"} <= set(conditions), "Available or Ready is missing")
     ready, stalled = conditions["Ready"], conditions.get("Stalled")
     broken("Stalled" in conditions and "Reconciling" in conditions, "Stalled and Reconciling at once")
-    said = len(conditions.keys() - {"Compared"})
+    said = len(conditions.keys() - {"Compared", "VerdictStale"})
     broken(ready["status"] == "True" and said > 2, "Ready, and Stalled or Reconciling")
     broken(ready["status"] != "True" and said < 3, "not Ready, and neither Stalled nor Reconciling")
     for each in conditions.values():

@@ -38,5 +38,8 @@ def directed() -> Iterator[Start]:
             yield Start(life=life, moment=moment, damages=[("wipe", field, 1)])
         for moment, trouble in itertools.product((45, 99), range(5)):
             yield Start(life=life, moment=moment, damages=[("stuck_serving", 0, trouble)])
+        for moment, node in itertools.product((60, 80, 99), range(3)):
+            yield Start(life=life, moment=moment, damages=[("other_engine", 0, node)])
+            yield Start(life=life, moment=moment, damages=[("other_engine", 0, node), ("wipe", node, 1)])
         for moment, failed in itertools.product(range(5, 80, 9), (1, 2, 4)):
             yield Start(life=life, moment=moment, damages=[("job_unended", failed, 1)])
