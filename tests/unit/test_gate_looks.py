@@ -7,7 +7,9 @@ from random import Random
 
 import pytest
 
-from lowbit.api.status import Measurement
+from lowbit.api.evaluation import ResolvedGate
+from lowbit.api.status import EvaluationSummary, Measurement, PairedCounts
+from lowbit.gate import judge
 from lowbit.gate.judge import at_look, divide
 from lowbit.gate.looks import confidence_at, parts
 from lowbit.gate.spending import boundaries, spending
@@ -68,3 +70,20 @@ def test_all_looks_together_pass_what_lies_on_the_margin_as_rarely_as_one_does()
 def test_parts_are_equal_and_the_last_look_has_every_sample() -> None:
     assert parts(256, 3) == [85, 170, 256]
     assert parts(300, 1) == [300]
+
+
+def test_the_verdict_says_the_confidence_of_the_bounds_at_their_look() -> None:
+    gate = ResolvedGate.model_validate(
+        {"suite": "s", "maximum": [], "minimum": [], "confidence": "0.95",
+         "nonInferiority": [{"metric": "Accuracy", "margin": "0.05"}]}
+    )  # fmt: skip
+    pairs = PairedCounts(both=900, original_only=0, candidate_only=0, neither=100)
+
+    def confidence(look: int, looks: int) -> float:
+        row = Measurement(suite="s", metric="AccuracyLoss", count=1000, pairs=pairs, look=look, looks=looks)
+        summary = EvaluationSummary(measurements=[row], speed=[])
+        return float(judge([gate], summary, 1, 1, "2026-01-01T00:00:00Z").confidence)
+
+    assert confidence(1, 1) == 0.95
+    assert confidence(2, 3) == pytest.approx(confidence_at(0.95, 2, 3), abs=1e-6)
+    assert confidence(3, 3) == pytest.approx(confidence_at(0.95, 3, 3), abs=1e-6)

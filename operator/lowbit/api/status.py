@@ -187,7 +187,7 @@ class VerdictRecord(Tolerant):
     message: str
     """One sentence with the metric that decided."""
     confidence: str
-    """One-sided confidence of each bound after dividing over the declared candidates."""
+    """One-sided confidence of each bound, after dividing over the declared candidates, at the look that was taken."""
     attempts: int
     """Which manifest it was of those that were judged on the same samples, from 1."""
     checks: list[GateCheck]

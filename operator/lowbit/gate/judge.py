@@ -48,7 +48,9 @@ def judge(
         verdict=verdict,
         basis=basis(judged),
         message=message,
-        confidence=wording.number(min((divided_confidence(gate, candidate_count) for gate in gates), default=0.0)),
+        confidence=wording.number(
+            min((least_confidence(gate, summary, candidate_count, spend) for gate in gates), default=0.0)
+        ),
         attempts=attempts,
         checks=[one.check for one in judged],
         implausible=doubts,
@@ -82,6 +84,13 @@ def deciding(verdict: Verdict, judged: Sequence[Judged]) -> str | None:
 def divided_confidence(gate: ResolvedGate, candidate_count: int) -> float:
     """One-sided confidence of each bound: the error probability is divided over the declared candidates."""
     return divide(float(gate.confidence), candidate_count)
+
+
+def least_confidence(gate: ResolvedGate, summary: EvaluationSummary, candidate_count: int, spend: Spend) -> float:
+    """The smallest one-sided confidence of the suite's bounds: where it looks several times, that of its look."""
+    confidence = divided_confidence(gate, candidate_count)
+    looked = [row for row in summary.measurements if row.suite == gate.suite and row.looks > 1]
+    return min((1 - spend(1 - confidence, row) for row in looked), default=confidence)
 
 
 def divide(confidence: float, candidate_count: int) -> float:
