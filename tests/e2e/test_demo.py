@@ -110,7 +110,7 @@ def fraud(artifact: str) -> dict[str, Any]:
     spec: dict[str, Any] = manifest["spec"]
     spec["candidates"] = [{"artifact": {"digest": artifact}}]
     del spec["calibration"], spec["evaluation"]["compare"], spec["jobs"]
-    spec["evaluation"]["suites"][0]["classification"]["samples"] = 150
+    spec["evaluation"]["suites"][0]["classification"]["samples"] = 80
     return dict(manifest)
 
 
