@@ -128,7 +128,9 @@ def test_a_task_is_judged_class_by_class_and_kubectl_lowbit_report_shows_why(dem
     assert status["verdict"]["basis"] == "NonInferiority"
     kubeconfig = str(demo_namespace.cluster.paths.kubeconfig)
     command = [sys.executable, "-m", "lowbit.cli.main", "report", "fraud", "-n", NAMESPACE, "--kubeconfig", kubeconfig]
-    shown = subprocess.run([*command, "--format", "text", "-o", "-"], capture_output=True, text=True, check=False)
+    command += ["--format", "text", "-o", "-"]
+    found = os.environ | {"PYTHONPATH": str(EXAMPLES.parent / "operator")}
+    shown = subprocess.run(command, capture_output=True, text=True, env=found, check=False)
     assert shown.returncode == 0, shown.stderr
     assert status["verdict"]["verdict"] in shown.stdout
     assert "Confusion: fraud" in shown.stdout
