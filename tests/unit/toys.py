@@ -263,13 +263,15 @@ def added(registry: Registry[Any], kind: Any, members: Mapping[type[Tagged], typ
 
 def rebuild(changed: set[type[Wire]]) -> None:
     """pydantic has what is below a type inside of it: whatever leads to a changed one is made anew, from below."""
-    due: list[type[Wire]] = list(changed)
-    done: set[type[Wire]] = set()
+    due = set(changed)
+    while more := {kind for kind in subclasses(Wire) if kind not in due and leads_to(kind, due)}:
+        due |= more
     while due:
-        current = due.pop(0)
-        current.model_rebuild(force=True)
-        done.add(current)
-        due += [kind for kind in subclasses(Wire) if kind not in done and kind not in due and leads_to(kind, done)]
+        lowest = [kind for kind in due if not leads_to(kind, due - {kind})]
+        assert lowest, f"types that contain each other: {due}"
+        for kind in lowest:
+            kind.model_rebuild(force=True)
+        due -= set(lowest)
 
 
 def leads_to(kind: type[Wire], others: set[type[Wire]]) -> bool:
