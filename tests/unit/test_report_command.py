@@ -126,6 +126,31 @@ async def test_ctrl_c_deletes_the_job() -> None:
     assert cluster.deleted == DELETED
 
 
+class SlowToMake(Cluster):
+    """Takes the Job, and answers when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(condition="Nothing")
+        self.asked, self.answers = asyncio.Event(), asyncio.Event()
+
+    async def create(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        self.asked.set()
+        await self.answers.wait()
+        return await super().create(manifest)
+
+
+async def test_ctrl_c_while_the_job_is_being_made_deletes_it_too() -> None:
+    cluster = SlowToMake()
+    task = asyncio.create_task(through_job.fetch(cluster, job(), lambda _: None, no_pause))
+    await cluster.asked.wait()
+    task.cancel()
+    await asyncio.sleep(0)
+    cluster.answers.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert cluster.deleted == DELETED
+
+
 async def test_an_api_server_that_goes_away_is_what_is_told() -> None:
     cluster = Cluster()
     cluster.away = True

@@ -49,14 +49,16 @@ async def fetch(
 ) -> bytes:
     """The file that the Job prints. Raises NoReportError, KubeError. The Job is deleted, also on cancellation."""
     namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
-    made = await kube.create(manifest)
+    # Shielded: who is interrupted while it is being made must know it to delete it.
+    creating = asyncio.ensure_future(kube.create(manifest))
     try:
+        await asyncio.shield(creating)
         pod = await _ended(kube, namespace, name, say, pause)
         return unpack(await kube.pod_log(namespace, pod, CONTAINER, LOG_LINES, LOG_BYTES))
     finally:
         # Whoever has deleted it first, or an API server that is away: the Job expires by itself.
         with contextlib.suppress(KubeError):
-            await kube.delete("Job", namespace, name, made["metadata"]["uid"])
+            await kube.delete("Job", namespace, name, (await creating)["metadata"]["uid"])
 
 
 async def _ended(
