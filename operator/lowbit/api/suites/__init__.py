@@ -8,6 +8,7 @@ from typing import Any
 from lowbit.api.suites.base import SuiteKind
 from lowbit.api.suites.fidelity import FidelityKind
 from lowbit.api.suites.generation import GenerationKind
+from lowbit.api.suites.harness import HarnessKind
 from lowbit.api.suites.health_metrics import HEALTH_METRICS
 from lowbit.api.suites.metric import Metric
 from lowbit.api.suites.perplexity import PerplexityKind
@@ -15,7 +16,7 @@ from lowbit.api.tagged import Registry
 
 AnySuite = SuiteKind[Any, Any]
 
-SUITES: Registry[AnySuite] = Registry("suite", FidelityKind(), PerplexityKind(), GenerationKind())
+SUITES: Registry[AnySuite] = Registry("suite", FidelityKind(), PerplexityKind(), GenerationKind(), HarnessKind())
 
 
 def metrics() -> Mapping[str, Metric]:

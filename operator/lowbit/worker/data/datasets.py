@@ -14,7 +14,7 @@ from typing import Any
 from lowbit.api.calibration import CalibrationDataset, DatasetFormat
 from lowbit.api.paths import CONFIG_MAPS_PATH, SCRATCH_PATH, SECRETS_PATH, VOLUMES_PATH
 from lowbit.api.references import S3Location
-from lowbit.api.suites.dataset import EvaluationDataset
+from lowbit.api.suites.dataset import SuiteFile
 from lowbit.worker.data.chats import Message, NoChatError, is_chat, messages_of, tools_of, words_of
 from lowbit.worker.model.file_list import check_path, hash_file, silent
 from lowbit.worker.refuse import RefusalError
@@ -136,7 +136,7 @@ def no_chat_template(what: str) -> RefusalError:
     )
 
 
-def locate(dataset: CalibrationDataset | EvaluationDataset, what: str, mounts: Mounts) -> Path:
+def locate(dataset: CalibrationDataset | SuiteFile, what: str, mounts: Mounts) -> Path:
     """A local copy of the dataset: what is read, checked and stored is one content. Raises RefusalError."""
     if dataset.config_map is not None:
         name, key = dataset.config_map.name, dataset.config_map.key

@@ -19,19 +19,19 @@ COLUMNS = ("text", *CHAT_FIELDS, "input", "output", "tools")
 ROWS_AT_ONCE = 1024
 
 
-def as_lines(path: Path, target: Path, what: str) -> Path:
+def as_lines(path: Path, target: Path, what: str, *, every: bool = False) -> Path:
     """Write the rows of a Parquet file to target, one JSON object a line; a row's number is its line's.
 
-    Never holds more than ROWS_AT_ONCE rows of a row group. Raises RefusalError if it cannot be read or has no column of
-    a text or chat.
+    every: with all columns, not only those of a text or chat. Never holds more than ROWS_AT_ONCE rows of a row group.
+    Raises RefusalError if it cannot be read or has no column of a text or chat.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in _rows(path, what))
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in _rows(path, what, every))
     return target
 
 
-def _rows(path: Path, what: str) -> Iterator[dict[str, Any]]:
+def _rows(path: Path, what: str, every: bool) -> Iterator[dict[str, Any]]:
     try:
         import pyarrow
         from pyarrow import parquet
@@ -40,7 +40,7 @@ def _rows(path: Path, what: str) -> Iterator[dict[str, Any]]:
         raise RefusalError("BadDataset", problem, CONVERT_PARQUET) from error
     try:
         with parquet.ParquetFile(path) as file:
-            columns = [name for name in file.schema_arrow.names if name in COLUMNS]
+            columns = [name for name in file.schema_arrow.names if every or name in COLUMNS]
             if not columns:
                 found = ", ".join(sorted(file.schema_arrow.names)[:8])
                 problem = f"{what} has none of the columns {', '.join(COLUMNS)} (found: {found})"

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lowbit.api.calibration import Calibration, CalibrationDataset, calibration_key
-from lowbit.api.evaluation import datasets_of
+from lowbit.api.evaluation import Suite, datasets_of, suite_of
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.suites.base import dataset_key
-from lowbit.api.suites.dataset import EvaluationDataset
+from lowbit.api.suites.dataset import EvaluationDataset, SuiteFile, TaskDescription, TaskRows
 from lowbit.gate.counts import needed
 from lowbit.worker.data.calibration import check_enough
 from lowbit.worker.data.datasets import (
@@ -24,6 +24,8 @@ from lowbit.worker.data.datasets import (
 )
 from lowbit.worker.data.overlap import refuse_shared, shared_texts
 from lowbit.worker.data.parquet import as_lines
+from lowbit.worker.data.task_config import write_description
+from lowbit.worker.data.task_rows import read_rows
 from lowbit.worker.refuse import RefusalError
 from lowbit.worker.store import Store
 
@@ -56,10 +58,12 @@ def prepare_datasets(spec: QuantizedModelSpec, store: Store, mounts: Mounts) -> 
         for suite in spec.evaluation.suites
         for key, dataset in datasets_of(suite).items()
     }
+    # Examples that prompts show are not scored: a quantizer may have read them.
+    scored = {name: evaluation[name] for suite in spec.evaluation.suites for name in units_of(suite)}
     all_read: dict[str, Read] = {}
     removed: dict[str, int] = {}
     for candidate, asked in spec.calibrations().items():
-        kept, fewer = read_calibration(candidate, asked, evaluation, mounts)
+        kept, fewer = read_calibration(candidate, asked, scored, mounts)
         all_read |= {calibration_key(name, candidate): each for name, each in kept.items()}
         removed |= {calibration_key(name, candidate).removeprefix("calibration/"): n for name, n in fewer.items()}
     check_texts(spec, {name: each.records for name, each in evaluation.items()})
@@ -103,13 +107,19 @@ def read_calibration(
     return datasets, removed
 
 
-def read(kind: str, name: str, dataset: CalibrationDataset | EvaluationDataset, mounts: Mounts) -> Read:
-    """Locate and read a dataset. The rows of a Parquet file become lines in the scratch folder."""
+def read(kind: str, name: str, dataset: CalibrationDataset | SuiteFile, mounts: Mounts) -> Read:
+    """Locate and read a dataset, or a task's file. The rows of a Parquet file become lines in the scratch folder, and a
+    task's YAML one line."""
     what = f"{kind} dataset {name}"
-    path = locate(dataset, what, mounts)
+    path, lines = locate(dataset, what, mounts), f"{kind}-{name.replace('/', '-')}.jsonl"
+    if isinstance(dataset, TaskDescription):
+        return Read(write_description(path, mounts.scratch / "tasks" / lines, f"the description of task {name}"), [])
+    rows = isinstance(dataset, TaskRows)
     if is_parquet(path):
-        path = as_lines(path, mounts.scratch / "parquet" / f"{kind}-{name.replace('/', '-')}.jsonl", what)
-    return Read(path, read_dataset(path, dataset.format, what))
+        path = as_lines(path, mounts.scratch / "parquet" / lines, what, every=rows)
+    if isinstance(dataset, CalibrationDataset | EvaluationDataset):
+        return Read(path, read_dataset(path, dataset.format, what))
+    return Read(path, [row.record for row in read_rows(path, what)])
 
 
 def without_lines(whole: Read, numbers: set[int], path: Path) -> Read:
@@ -124,15 +134,21 @@ def without_lines(whole: Read, numbers: set[int], path: Path) -> Read:
 
 
 def check_texts(spec: QuantizedModelSpec, records: dict[str, list[Record]]) -> None:
-    """Refuse a dataset with fewer different lines than the gate of its suite needs. records: by suite."""
+    """Refuse a dataset with fewer different lines than the gate of its suite needs. records: by suite and file."""
     for suite in spec.evaluation.suites:
-        key = dataset_key(suite.name, "dataset").removeprefix("evaluation/")
         least = needed(suite, len(spec.candidates))
-        count = len(distinct(records[key])) if key in records else least
-        if count < least:
-            raise RefusalError(
-                "TooFewTexts",
-                f"the evaluation data of suite {suite.name} has {count} different texts, and its gate needs {least} "
-                f"(with confidence {suite.gate.confidence} and {len(spec.candidates)} candidates)",
-                "add texts: the same one twice counts once",
-            )
+        for key in units_of(suite):
+            count = len(distinct(records[key]))
+            if count < least:
+                raise RefusalError(
+                    "TooFewTexts",
+                    f"the evaluation data of suite {key} has {count} different texts, and its gate needs {least} (with "
+                    f"confidence {suite.gate.confidence} and {len(spec.candidates)} candidates)",
+                    "add texts: the same one twice counts once",
+                )
+
+
+def units_of(suite: Suite) -> list[str]:
+    """Names of the files whose lines are scored, as messages have them: suite, or suite/task/dataset."""
+    kind, settings = suite_of(suite)
+    return [dataset_key(suite.name, name).removeprefix("evaluation/") for name in kind.units(settings)]

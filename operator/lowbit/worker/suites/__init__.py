@@ -19,6 +19,7 @@ from lowbit.worker.suites.base import (
 )
 from lowbit.worker.suites.fidelity import FidelityRunner
 from lowbit.worker.suites.generation import GenerationRunner
+from lowbit.worker.suites.harness import HarnessRunner
 from lowbit.worker.suites.perplexity import PerplexityRunner
 
 __all__ = [
@@ -42,4 +43,5 @@ RUNNERS: Mapping[str, AnyRunner] = {
     "fidelity": FidelityRunner(),
     "perplexity": PerplexityRunner(),
     "generation": GenerationRunner(),
+    "harness": HarnessRunner(),
 }
