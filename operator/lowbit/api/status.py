@@ -142,6 +142,16 @@ class Measurement(Tolerant):
     quantiles: Quantiles | None = None
 
     @property
+    def whole(self) -> bool:
+        """Whether it is of a whole suite, or of a whole task of a suite that has no average over its tasks."""
+        return self.slice is None or self.slice_kind == "Task"
+
+    @property
+    def whole_name(self) -> str:
+        """Name of what it is of, if it is whole: the suite, or suite/task."""
+        return self.suite if self.slice is None else f"{self.suite}/{self.slice}"
+
+    @property
     def estimate(self) -> float | None:
         """The value on the metric's scale; None where there is none."""
         if self.pairs is not None:
@@ -310,6 +320,6 @@ class EvaluationSummary(Tolerant):
     """Which attempt on the same samples it was. Of a candidate only."""
 
     def brief(self) -> EvaluationSummary:
-        """The summary without slices, with at most SHOWN_MEASUREMENTS rows. The ModelEvaluation has them all."""
-        whole = [row for row in self.measurements if row.slice is None]
+        """The summary of whole suites and tasks, with at most SHOWN_MEASUREMENTS rows; the ModelEvaluation has all."""
+        whole = [row for row in self.measurements if row.whole]
         return self.model_copy(update={"measurements": whole[:SHOWN_MEASUREMENTS]})

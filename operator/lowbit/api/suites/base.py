@@ -76,6 +76,10 @@ class SuiteKind(ABC, Generic[Spec, Resolved]):
         found = {name: getattr(resolved, name) for name in self.dataset_fields}
         return {name: digest for name, digest in found.items() if digest is not None}
 
+    def tasks(self, spec: Spec) -> tuple[str, ...]:
+        """Names of tasks that its gate judges one by one; none if it judges the suite as a whole."""
+        return ()
+
     def units(self, spec: Spec) -> tuple[str, ...]:
         """Names of the files whose lines are the units that a gate counts, each file by itself."""
         return tuple(name for name in ("dataset",) if name in self.dataset_fields)

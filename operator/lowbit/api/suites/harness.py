@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from lowbit.api.base import Digest, Wire
-from lowbit.api.rule import Rule
 from lowbit.api.suites.base import SuiteKind
 from lowbit.api.suites.dataset import TaskDescription, TaskFile, TaskRows
 from lowbit.api.suites.task_metrics import ACCURACY, ACCURACY_LOSS
@@ -85,15 +84,6 @@ class HarnessKind(SuiteKind[Harness, ResolvedHarness]):
     metrics = (ACCURACY, ACCURACY_LOSS)
     needs = frozenset({"PromptLogprobs"})
     dataset_fields = ()
-    rules = (
-        Rule(
-            "self.tasks.all(t, self.tasks.exists_one(u, u.name == t.name))",
-            "two tasks have one name, by which messages and reports tell them apart: describe the second in a config "
-            "of its own, under another name",
-            lambda suite: len({task.name for task in suite.tasks}) == len(suite.tasks),
-            "tasks",
-        ),
-    )
 
     def resolve(self, spec: Harness, datasets: Mapping[str, Digest]) -> ResolvedHarness:
         """The settings with the digests of each task's files."""
@@ -116,6 +106,10 @@ class HarnessKind(SuiteKind[Harness, ResolvedHarness]):
         files = {file_name(task.name, field): getattr(task, field) for task in resolved.tasks for field in FILES}
         return {name: digest for name, digest in files.items() if digest is not None}
 
+    def tasks(self, spec: Harness) -> tuple[str, ...]:
+        """All of them."""
+        return tuple(task.name for task in spec.tasks)
+
     def units(self, spec: Harness) -> tuple[str, ...]:
         """Each task's rows, by themselves."""
-        return tuple(file_name(task.name, "dataset") for task in spec.tasks)
+        return tuple(file_name(name, "dataset") for name in self.tasks(spec))
