@@ -24,6 +24,7 @@ from tests.unit.fake_engine import FakeEngine, Matrix, ids_of
 
 bench = pytest.fixture(make_bench)
 COUNT = 40
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 CHOICE = """
 task: words
 output_type: multiple_choice
@@ -363,3 +364,26 @@ def test_a_task_of_the_library_that_needs_more_is_refused(name: str, words: str)
     with pytest.raises(RefusalError, match=words) as refused:
         shipped(name, f"suite tasks, task {name}")
     assert refused.value.refusal.action
+
+
+async def test_the_tasks_of_the_example_are_run_as_they_are(bench: Bench, tmp_path: Path) -> None:
+    data, tasks = EXAMPLES / "data", []
+    for name in ("kinds", "sequences"):
+        rows = [json.loads(line) for line in (data / f"{name}.jsonl").read_text().splitlines()[:30]]
+        tasks.append(store_task(bench, tmp_path, (data / f"{name}.yaml").read_text(), rows))
+
+    def say(body: dict[str, Any]) -> Any:
+        if "messages" in body:
+            return "I see."
+        first, second = body["prompt"][0][-2:]
+        return f" {2 * second - first}, and so on"
+
+    engine = FakeEngine(ORIGINAL, say=say)
+    baseline, _ = await compare(bench, suite(*tasks), engine, FakeEngine(ORIGINAL, say=say))
+    assert row(baseline, "Accuracy", "kinds").count == 30
+    assert row(baseline, "Accuracy", "sequences").count == 30
+    lines = [json.loads(line) for line in (bench.store.read(compared_key("eval-1", "tasks")) or b"").splitlines()]
+    (cat,) = (line for line in lines if 'word "cat"?' in line["prompt"])
+    assert cat["prompt"].startswith("Each word names a kind of thing.")
+    assert "Answer: flower" in cat["prompt"]
+    assert cat["expected"] == "animal"
