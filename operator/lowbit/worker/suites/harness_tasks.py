@@ -7,7 +7,6 @@ may use functions of the library's own to shape its rows, and none to score answ
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +21,6 @@ from lowbit.worker.data.task_rows import DrawnRows, draw_rows, read_rows, whole
 from lowbit.worker.errors import named
 from lowbit.worker.refuse import EngineError, RefusalError
 
-os.environ |= {"HF_DATASETS_OFFLINE": "1", "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
 SEED: Final = 1234
 """Of the examples that a prompt shows: lm-evaluation-harness's own."""
 SHAPING: Final = ("process_docs", *TEMPLATES)
