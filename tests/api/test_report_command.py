@@ -193,7 +193,9 @@ def test_what_an_older_lowbit_has_measured_is_its_page_alone(desk: Desk) -> None
 def test_ctrl_c_leaves_no_job(desk: Desk) -> None:
     arguments = ["report", "chat", "-n", desk.space, "--kubeconfig", str(desk.kubeconfig), "-o", str(desk.output)]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "operator")}
-    command = subprocess.Popen([sys.executable, "-m", "lowbit.cli.main", *arguments], env=environment)
+    # A shell starts what runs in the background with SIGINT ignored, and the tests may run there.
+    heard = ["env", "--default-signal=INT", sys.executable, "-m", "lowbit.cli.main"]
+    command = subprocess.Popen([*heard, *arguments], env=environment)
     wait_for("the Job is there", lambda: desk.cluster.list("Job", desk.space))
     command.send_signal(signal.SIGINT)
     assert command.wait(timeout=300) == INTERRUPTED
