@@ -51,6 +51,13 @@ NAMED: dict[Path, tuple[Any, ...]] = {
     ("huggingFace", "split"): ("train", "test"),
     ("messages", ITEM, "content"): ("Hello!", "Good morning!"),
     ("prompts", ITEM, "text"): ("The quick brown fox", "The lazy dog"),
+    ("generation", "pattern"): ("answer: (.+)", "#### (.+)"),
+    ("generation", "jsonSchema"): ('{"type": "object"}', '{"type": "array"}'),
+    ("expectedField",): ("right", "solution"),
+    ("categoryField",): ("kind", "topic"),
+    ("labels",): (["fraud", "fine"], ["yes", "no"]),
+    ("labels", ITEM): ("doubtful", "other"),
+    ("classification", "field"): ("is_fraud", "class"),
 }
 """By the end of the path: what no pattern tells."""
 KEYS = ("spare", "other")
