@@ -22,6 +22,8 @@ RELABELLED = Start(life=5, moment=42, damages=[("edit_child", 55, 1), ("apply", 
 """A revision of one model under another's label: neither has directed its artifact."""
 WIPED = Start(life=9, moment=59, damages=[("wipe", 14, 8)])
 """All candidates have failed, and the status of a former revision is empty: nothing can come of it any more."""
+UNASKED = Start(life=10, moment=21, damages=[("apply", 0, 2), ("pin", 0, 0)])
+"""The manifest has no showcase any more, and what is pinned had one."""
 
 
 # The same starts each time; new ones are for `make faults`.
@@ -29,6 +31,7 @@ WIPED = Start(life=9, moment=59, damages=[("wipe", 14, 8)])
 @given(STARTS)
 @example(RELABELLED)
 @example(WIPED)
+@example(UNASKED)
 def test_from_any_state_it_comes_to_rest_and_no_rule_is_broken_on_the_way(start: Start) -> None:
     walk(start)
 

@@ -32,6 +32,8 @@ def ask_served(
     showcase, serving = target.revision.body.spec.protocol.showcase, spec.serving
     if showcase is None or serving is None or serving.replicas == 0 or target.source:
         return None
+    if spec.evaluation.showcase is None:  # what is pinned had one: the manifest asks for none any more
+        return None
     hash_, known = ask_hash(target.revision), snapshot.model.body.status.showcase
     if known is not None and known.key == hash_:
         return None
