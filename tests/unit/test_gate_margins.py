@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lowbit.api.evaluation import MaximumThreshold, MinimumThreshold, NonInferiorityThreshold, ResolvedGate
@@ -199,6 +199,7 @@ def test_the_order_of_the_rows_changes_nothing(found: list[tuple[int, int, int]]
 
 
 @settings(deadline=None, max_examples=100)
+@example(lost=1, gained=5, rest=53, margin="0.05", candidates=1)
 @given(
     lost=st.integers(1, 40), gained=st.integers(0, 40), rest=st.integers(20, 700),
     margin=st.sampled_from(["0.01", "0.02", "0.05"]), candidates=st.integers(1, 3),
@@ -206,10 +207,12 @@ def test_the_order_of_the_rows_changes_nothing(found: list[tuple[int, int, int]]
 def test_one_more_right_answer_never_has_a_worse_verdict(
     lost: int, gained: int, rest: int, margin: str, candidates: int
 ) -> None:
+    """It may be held for being too good to be true."""
     asked, count = gate(("Accuracy", margin, False)), lost + gained + rest
     before = ORDER[verdict(asked, pairs(lost, gained, count), candidates=candidates).verdict]
     for better in (pairs(lost - 1, gained, count), pairs(lost - 1, gained + 1, count), pairs(lost, gained + 1, count)):
-        assert ORDER[verdict(asked, better, candidates=candidates).verdict] >= before
+        found = verdict(asked, better, candidates=candidates)
+        assert ORDER[found.verdict] >= before or found.implausible
 
 
 @settings(deadline=None, max_examples=100)
