@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from io import StringIO
-from math import exp, sqrt
+from math import exp, inf, sqrt
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -88,20 +88,20 @@ def test_the_power_of_skewed_texts_is_that_of_the_simulation(sigma: float, expec
     spread = exp(sigma * sigma)
     shape = Shape(sqrt(spread - 1), (spread + 2) * sqrt(spread - 1))
     for share, percent in zip((0.6, 0.8), expected, strict=True):
-        assert 100 * skewed.power(shape, 256, Bar(share, 0.95, 10.0)) == pytest.approx(percent, abs=2.0)
+        assert 100 * skewed.power(shape, 256, Bar(share, 0.95, inf)) == pytest.approx(percent, abs=2.0)
 
 
 def test_texts_that_are_needed_are_never_fewer_than_show_rare_damage_and_grow_as_the_value_nears_the_threshold() -> (
     None
 ):
     alike = Shape(0.15, 0.13)
-    assert skewed.needed(alike, Bar(0.3, 0.95, 10.0), 0.8, least=149) == 149
+    assert skewed.needed(alike, Bar(0.3, 0.95, inf), 0.8, least=149) == 149
     mixed = Shape(1.31, 6.18)
-    near, nearer = (skewed.needed(mixed, Bar(share, 0.95, 10.0), 0.8, least=149) for share in (0.7, 0.8))
+    near, nearer = (skewed.needed(mixed, Bar(share, 0.95, inf), 0.8, least=149) for share in (0.7, 0.8))
     assert near is not None
     assert nearer is not None
     assert 149 < near < nearer
-    assert skewed.needed(mixed, Bar(1.0, 0.95, 10.0), 0.8, least=149) is None
+    assert skewed.needed(mixed, Bar(1.0, 0.95, inf), 0.8, least=149) is None
 
 
 def model(samples: int = 512, gate: dict[str, Any] | None = None) -> QuantizedModelSpec:
