@@ -18,6 +18,7 @@ from lowbit.api.suites import SUITES
 from lowbit.api.suites.task_metrics import TASK_METRICS
 from lowbit.cli.main import main
 from lowbit.gate import power, skewed
+from lowbit.gate.counts import needed
 from lowbit.gate.judge import divide
 from lowbit.gate.sizes import sizes
 from lowbit.gate.skewed import Bar, Shape
@@ -184,6 +185,19 @@ def test_each_class_needs_samples_of_its_own_and_a_pilot_tells_how_many_the_data
     assert (large.power or 0) > 0.99
     assert small.needed is not None
     assert small.needed > 10_000, "samples of which one in fifty is of the class"
+
+
+@pytest.mark.usefixtures("judged_by_accuracy")
+def test_prompts_that_are_answered_several_times_are_planned_to_be_a_hundred(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = SUITES["fidelity"]
+    monkeypatch.setattr(type(kind), "repeats", lambda *_: 5)
+    gate = {"nonInferiority": [{"metric": "Accuracy", "margin": "0.1"}]}
+    body = model(90, gate)
+    (found,) = sizes(body).rows
+    assert found.least == needed(body.evaluation.suites[0], 1) == 100
+    assert found.cannot_pass
+    assert found.power == 0.0
+    assert found.needed == 107
 
 
 def lowbit(tmp_path: Path, body: dict[str, Any], *more: str) -> tuple[int, str]:
