@@ -41,7 +41,6 @@ class Size:
     """Units that the manifest asks for; None if that follows from the data alone."""
     power: float | None
     """At `asked`; None if it is not known."""
-    unit: str
     slice: str | None = None
 
     @property
@@ -147,7 +146,7 @@ def size(one: Asked, each: float) -> Size:
         needed=samples(found.needed(POWER)), jointly=samples(found.needed(each)),
         asked=None if one.share is None else one.samples,
         power=None if units is None else 0.0 if units < found.least else found.power(units),
-        unit=one.metric.unit, slice=one.slice,
+        slice=one.slice,
     )  # fmt: skip
 
 
