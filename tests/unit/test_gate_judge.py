@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from lowbit.api.evaluation import MaximumThreshold, MinimumThreshold, ResolvedGate
 from lowbit.api.status import EvaluationSummary, VerdictRecord
 from lowbit.gate import judge
+from lowbit.gate.deciding import deciding_check
 from tests.unit.measurements import Estimate, row, summary_of
 
 TIME = "2026-11-21T12:00:00Z"
@@ -234,3 +235,14 @@ def test_the_numbers_in_a_message_show_what_it_says(value: float, error: float, 
         assert float(found.message.split("upper bound ")[1].split(")")[0]) <= float(threshold)
     if found.verdict == "Failed":
         assert float(found.message.split("lower bound ")[1].split(")")[0]) > float(threshold)
+
+
+def test_the_check_that_is_shown_as_deciding_is_the_one_of_the_message() -> None:
+    """Of two suites that were not measured neither is nearer to passing."""
+    gates = [ResolvedGate.model_validate(
+        {"suite": suite, "minimum": [], "confidence": "0.95", "maximum": [{"metric": "KLDivergence", "value": "0.1"}]}
+    ) for suite in ("texts", "chats")]  # fmt: skip
+    record = judge(gates, EvaluationSummary(measurements=[], speed=[]), 1, 1, TIME)
+    shown = deciding_check(record.verdict, record.checks)
+    assert shown is not None
+    assert shown.message == record.message

@@ -10,8 +10,8 @@ import pytest
 from lowbit.api.evaluation import ResolvedGate
 from lowbit.api.status import EvaluationSummary, Measurement, PairedCounts
 from lowbit.gate import judge
-from lowbit.gate.judge import at_look, divide
-from lowbit.gate.looks import confidence_at, parts
+from lowbit.gate.judge import divide
+from lowbit.gate.looks import at_look, confidence_at, parts
 from lowbit.gate.spending import boundaries, spending
 
 

@@ -174,13 +174,6 @@ def test_several_looks_share_the_error_whatever_comes_later() -> None:
     assert "no look 4 of 3" in verdict(ACCURACY, near.model_copy(update={"look": 4, "looks": 3})).message
 
 
-def test_a_caller_may_spend_the_error_otherwise() -> None:
-    near = pairs(3, 2, 320).model_copy(update={"look": 3, "looks": 3})
-    found = judge([ACCURACY], summary_of(near), 1, 1, TIME, spend=lambda error, _: error * 0.9)
-    assert found.verdict == "Passed"
-    assert "95.5 % confidence" in found.message
-
-
 classes = st.lists(
     st.tuples(st.integers(0, 30), st.integers(0, 30), st.sampled_from([120, 300])), min_size=1, max_size=4
 )

@@ -71,11 +71,6 @@ def test_a_gain_that_noise_allows_passes() -> None:
     assert verdict(losses(2100, 56, 113, 80)).verdict == "Passed"
 
 
-def test_an_original_below_its_floor_lets_nothing_pass() -> None:
-    floor = GATE.model_dump(by_alias=True) | {"original": [{"metric": "Top1Agreement", "value": "0.9"}]}
-    assert ResolvedGate.model_validate(floor).original[0].value == "0.9"
-
-
 def test_what_has_failed_stays_failed_and_the_doubt_is_told() -> None:
     found = verdict(losses(100, 200, 0, 200, chance="0.7"))
     assert found.verdict == "Failed"
@@ -132,3 +127,36 @@ def test_answers_of_another_length_let_nothing_pass(ratio: float) -> None:
 
 def test_a_failed_gate_stays_failed_beside_unsound_answers() -> None:
     assert verdict(losses(300, 150, 0, 50), answers("LoopShare", 20, 0)).verdict == "Failed"
+
+
+def of_health(metric: str, value: str, original: str | None = None, error: str = "0.1", count: int = 21) -> Measurement:
+    mean = MeanStatistics(value=value, standard_error=error, skewness="0")
+    return Measurement(suite="Health", metric=metric, count=count, mean=mean, original=original)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        of_health("LoopShare", "NaN", "0.1"), of_health("LoopShare", "0.5", "NaN"), of_health("LoopShare", "?", "0.1"),
+        of_health("LoopShare", "0.5", "?"), of_health("LoopShare", "1.5", "0.5"), of_health("LoopShare", "0.5", "-1"),
+        of_health("LoopShare", "0.5", "0.1", count=-3), of_health("LengthRatio", "NaN"), of_health("LengthRatio", "?"),
+        of_health("LengthRatio", "1e6"), losses(450, 0, 0, 50, chance="?"), losses(450, 0, 0, 50, chance="NaN"),
+    ],
+)  # fmt: skip
+def test_a_number_that_cannot_be_lets_nothing_pass(row: Measurement) -> None:
+    found = verdict(losses(450, 0, 0, 50), row)
+    assert found.verdict == "Inconclusive"
+    assert len(found.implausible) == 1
+
+
+def test_a_share_of_many_answers_is_compared_too() -> None:
+    found = verdict(losses(450, 0, 0, 50), answers("LoopShare", 400, 100, 800))
+    assert "50% of the candidate's 800 answers" in found.message
+
+
+@pytest.mark.parametrize(("floor", "passes"), [("0.85", True), ("0.9", False)])
+def test_an_original_that_is_not_surely_above_its_floor_lets_nothing_pass(floor: str, passes: bool) -> None:
+    told = GATE.model_dump(by_alias=True) | {"original": [{"metric": "Accuracy", "value": floor}]}
+    found = verdict(losses(450, 0, 0, 50), gate=ResolvedGate.model_validate(told))
+    assert found.verdict == ("Passed" if passes else "Inconclusive")
+    assert passes or "450 of 500, not surely as much as its floor of 0.9" in found.message

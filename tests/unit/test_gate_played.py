@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from math import inf, sqrt
+
 import numpy as np
 import pytest
 
+from lowbit.api.status import MeanStatistics, Measurement
+from lowbit.api.suites.fidelity_metrics import KL_DIVERGENCE, TOP1_AGREEMENT
+from lowbit.api.suites.metric import Metric
+from lowbit.gate.skewed import Bar, Play
 from tests.bench.gate import table, tutorial
+from tests.bench.gate.cells import passes
 from tests.bench.gate.looks import look_rows
 from tests.bench.gate.power import WITHIN, pairs_row, texts_row
 
@@ -31,6 +38,24 @@ def test_the_planned_power_of_pairs_is_the_played_one(candidates: int) -> None:
 def test_the_planned_power_of_skewed_texts_is_the_played_one(sigma: float, share: float) -> None:
     row = texts_row(sigma, share, 4000, np.random.default_rng(4))
     assert row.apart <= WITHIN + 2.4, "two points, and three standard errors of so few gates"
+
+
+@pytest.mark.parametrize(
+    ("metric", "threshold", "most"), [(KL_DIVERGENCE, 0.1, inf), (TOP1_AGREEMENT, 0.9, 10.0)], ids=["KL", "agreement"]
+)
+@pytest.mark.parametrize("count", [256, 1000, 4000])
+def test_what_is_played_passes_where_the_gate_passes_it(
+    metric: Metric, threshold: float, most: float, count: int
+) -> None:
+    """Losses of 1 on average against a threshold of 1 / 0.9, and the same in the metric's numbers."""
+    scale = 0.1 * 0.9
+    for step in range(100):
+        play = Play(1 + step / 1000, 1.31 / sqrt(count), 4.0)
+        loss = (scale * play.mean, play.skewness)
+        value, skewness = loss if metric.better == "Lower" else (1 - loss[0], -loss[1])
+        told = MeanStatistics(value=repr(value), standard_error=repr(scale * play.error), skewness=repr(skewness))
+        row = Measurement(suite="s", metric=metric.name, count=count, mean=told)
+        assert Bar(0.9, 0.95, most).passed(play, count) == passes(metric, row, 0.95, threshold), play
 
 
 def test_twenty_questions_pass_what_loses_two_points_more_often_than_not() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from io import StringIO
-from math import exp, sqrt
+from math import exp, inf, sqrt
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -18,6 +18,7 @@ from lowbit.api.suites import SUITES
 from lowbit.api.suites.task_metrics import TASK_METRICS
 from lowbit.cli.main import main
 from lowbit.gate import power, skewed
+from lowbit.gate.counts import needed
 from lowbit.gate.judge import divide
 from lowbit.gate.sizes import sizes
 from lowbit.gate.skewed import Bar, Shape
@@ -88,20 +89,20 @@ def test_the_power_of_skewed_texts_is_that_of_the_simulation(sigma: float, expec
     spread = exp(sigma * sigma)
     shape = Shape(sqrt(spread - 1), (spread + 2) * sqrt(spread - 1))
     for share, percent in zip((0.6, 0.8), expected, strict=True):
-        assert 100 * skewed.power(shape, 256, Bar(share, 0.95, 10.0)) == pytest.approx(percent, abs=2.0)
+        assert 100 * skewed.power(shape, 256, Bar(share, 0.95, inf)) == pytest.approx(percent, abs=2.0)
 
 
 def test_texts_that_are_needed_are_never_fewer_than_show_rare_damage_and_grow_as_the_value_nears_the_threshold() -> (
     None
 ):
     alike = Shape(0.15, 0.13)
-    assert skewed.needed(alike, Bar(0.3, 0.95, 10.0), 0.8, least=149) == 149
+    assert skewed.needed(alike, Bar(0.3, 0.95, inf), 0.8, least=149) == 149
     mixed = Shape(1.31, 6.18)
-    near, nearer = (skewed.needed(mixed, Bar(share, 0.95, 10.0), 0.8, least=149) for share in (0.7, 0.8))
+    near, nearer = (skewed.needed(mixed, Bar(share, 0.95, inf), 0.8, least=149) for share in (0.7, 0.8))
     assert near is not None
     assert nearer is not None
     assert 149 < near < nearer
-    assert skewed.needed(mixed, Bar(1.0, 0.95, 10.0), 0.8, least=149) is None
+    assert skewed.needed(mixed, Bar(1.0, 0.95, inf), 0.8, least=149) is None
 
 
 def model(samples: int = 512, gate: dict[str, Any] | None = None) -> QuantizedModelSpec:
@@ -184,6 +185,19 @@ def test_each_class_needs_samples_of_its_own_and_a_pilot_tells_how_many_the_data
     assert (large.power or 0) > 0.99
     assert small.needed is not None
     assert small.needed > 10_000, "samples of which one in fifty is of the class"
+
+
+@pytest.mark.usefixtures("judged_by_accuracy")
+def test_prompts_that_are_answered_several_times_are_planned_to_be_a_hundred(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = SUITES["fidelity"]
+    monkeypatch.setattr(type(kind), "repeats", lambda *_: 5)
+    gate = {"nonInferiority": [{"metric": "Accuracy", "margin": "0.1"}]}
+    body = model(90, gate)
+    (found,) = sizes(body).rows
+    assert found.least == needed(body.evaluation.suites[0], 1) == 100
+    assert found.cannot_pass
+    assert found.power == 0.0
+    assert found.needed == 107
 
 
 def lowbit(tmp_path: Path, body: dict[str, Any], *more: str) -> tuple[int, str]:

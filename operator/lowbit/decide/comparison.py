@@ -68,6 +68,7 @@ def _original(snapshot: Snapshot, mine: Sequence[Observed[ModelRevision]]) -> Co
 
 def _row(snapshot: Snapshot, revision: Observed[ModelRevision]) -> ComparedModel:
     spec, status = revision.body.spec, revision.body.status
+    verdict = status.verdict
     seen = snapshot.evaluations.get(status.evaluation or "")
     summary = seen.body.status.summary if seen is not None else None
     return ComparedModel(
@@ -75,8 +76,8 @@ def _row(snapshot: Snapshot, revision: Observed[ModelRevision]) -> ComparedModel
         evaluation=status.evaluation,
         bytes=status.artifact.bytes if status.artifact is not None else None,
         ratio=status.artifact.ratio if status.artifact is not None else None,
-        verdict=status.verdict.verdict if status.verdict is not None else None,
+        verdict=verdict.verdict if verdict is not None else None,
         failure=status.failure.reason if status.failure is not None else None,
-        decided_by=deciding_check(status.verdict) if status.verdict is not None else None,
+        decided_by=deciding_check(verdict.verdict, verdict.checks) if verdict is not None else None,
         speed=summary.speed if summary is not None else [],
     )  # fmt: skip

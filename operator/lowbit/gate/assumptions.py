@@ -8,7 +8,6 @@ from typing import Final
 
 from lowbit.api.status import Measurement
 from lowbit.api.suites.metric import Metric
-from lowbit.gate import hall
 from lowbit.gate.skewed import Bar, Shape
 
 DISCORDANCES: Final = ((0.01, 0.02), (0.02, 0.04), (0.03, 0.06), (0.05, 0.10))
@@ -42,12 +41,13 @@ class Units:
     shape: Shape
     share: float
     """The mean as a share of the threshold."""
-    guard: float | None
+    most: float | None
+    """As in Bar."""
     told: str
 
     def bar(self, confidence: float) -> Bar:
         """What has to be passed."""
-        return Bar(self.share, confidence, self.guard)
+        return Bar(self.share, confidence, self.most)
 
 
 def pairs(margin: float, pilot: Measurement | None) -> Pairs:
@@ -76,12 +76,12 @@ def units(metric: Metric, threshold: float, pilot: Measurement | None) -> Units 
     limit = metric.greatest - threshold if higher else metric.estimate(threshold)
     if limit <= 0:
         return None
-    guard = min(hall.GUARD, (metric.greatest - metric.least) / limit) if metric.bound == "GuardedHall" else None
+    most = (metric.greatest - metric.least) / limit if metric.bound == "GuardedHall" else None
     if pilot is None or pilot.mean is None:
         ratios = Shape(RATIO_DEVIATION / (GOOD * limit), 0.0)
         shape = ratios if metric.scale == "Logarithmic" else MIXED
         told = f"{metric.unit}s differ with variation {shape.variation:.3g}, skewness {shape.skewness:.2g} (assumed)"
-        return Units(shape, GOOD, guard, f"true {_what(metric)} {GOOD:g} of what is allowed, {told}")
+        return Units(shape, GOOD, most, f"true {_what(metric)} {GOOD:g} of what is allowed, {told}")
     value, error, skewness = (
         float(text) for text in (pilot.mean.value, pilot.mean.standard_error, pilot.mean.skewness)
     )
@@ -95,7 +95,7 @@ def units(metric: Metric, threshold: float, pilot: Measurement | None) -> Units 
     # A mean at or below 0, of logarithms: the bound has no guard then, and moves along with all units.
     shift = 0.0 if mean > 0 else abs(limit - mean) / 100 - mean
     mean, limit = mean + shift, limit + shift
-    return Units(Shape(deviation / mean, skewness), mean / limit, guard, told)
+    return Units(Shape(deviation / mean, skewness), mean / limit, most, told)
 
 
 def _what(metric: Metric) -> str:

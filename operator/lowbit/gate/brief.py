@@ -24,7 +24,7 @@ def brief(record: VerdictRecord) -> VerdictRecord:
     """
     checks, doubts = record.checks, record.implausible
     if len(checks) > SHOWN_CHECKS:
-        first = deciding_check(record)
+        first = deciding_check(record.verdict, record.checks)
         checks = sorted(checks, key=lambda check: (check is not first, ORDER.index(check.verdict)))[:SHOWN_CHECKS]
     if len(doubts) > SHOWN_DOUBTS:
         doubts = [*doubts[:SHOWN_DOUBTS], f"And {len(doubts) - SHOWN_DOUBTS} more: see the ModelRevision"]

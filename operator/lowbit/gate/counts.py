@@ -42,9 +42,7 @@ def needed(suite: Suite, candidates: int, attempts: AttemptsPolicy = "Warn") -> 
 def needs(suite: Suite, candidates: int, attempts: AttemptsPolicy = "Warn") -> Iterator[Need]:
     """What each threshold of a suite's gate needs, at the first attempt."""
     kind, settings = suite_of(suite)
-    confidence = divide(confidence_of(suite.gate.confidence, attempts), candidates)
-    # The last of several looks asks for a little more than one look would.
-    confidence = confidence_at(confidence, kind.looks, kind.looks)
+    confidence = last_confidence(suite, candidates, attempts)
     for threshold in thresholds(suite.gate):
         asked = question(suite.name, threshold, several=False)
         least = minimum_count(asked.measured, confidence, float(asked.threshold))
@@ -52,6 +50,13 @@ def needs(suite: Suite, candidates: int, attempts: AttemptsPolicy = "Warn") -> I
         if least is not None and least < REPEATED and kind.repeats(settings) > 1:
             least, why = REPEATED, f"the mean of fewer than {REPEATED} prompts, each answered often, has no good bound"
         yield Need(asked, least, why)
+
+
+def last_confidence(suite: Suite, candidates: int, attempts: AttemptsPolicy = "Warn") -> float:
+    """One-sided confidence of a bound once all samples are there: at the first attempt, divided over the candidates."""
+    looks = suite_of(suite)[0].looks
+    # The last of several looks asks for a little more than one look would.
+    return confidence_at(divide(confidence_of(suite.gate.confidence, attempts), candidates), looks, looks)
 
 
 def reason(asked: Question, least: int | None) -> str:

@@ -1,19 +1,21 @@
-"""The check that decided a verdict, for a table that has room for one."""
+"""The check that decided a verdict: its message is the verdict's, and a table with room for one check shows it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf, isfinite
 
-from lowbit.api.status import GateCheck, VerdictRecord
+from lowbit.api.status import GateCheck, Verdict
 
 
-def deciding_check(record: VerdictRecord) -> GateCheck | None:
+def deciding_check(verdict: Verdict, checks: Sequence[GateCheck]) -> GateCheck | None:
     """The closest call of a Passed, else the check that is farthest from passing; None where nothing was checked."""
-    same = [check for check in record.checks if check.verdict == record.verdict]
-    if not same:
-        return None
-    pick = min if record.verdict == "Passed" else max
-    return pick(same, key=_distance)
+    nearest = 1 if verdict == "Passed" else -1
+    return min(
+        (check for check in checks if check.verdict == verdict),
+        key=lambda check: (nearest * _distance(check), check.message or ""),
+        default=None,
+    )
 
 
 def _distance(check: GateCheck) -> float:

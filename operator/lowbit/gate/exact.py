@@ -135,7 +135,7 @@ def _downwards(most: Sequence[int], count: int, gain: float, ratio: float, first
         gains -= 1
         if most[gains] > losses:  # any number of losses looks good enough, and one more unit is left
             losses, rest = most[gains], rest + 1
-            below, term = _distribution(losses, rest, ratio), _term(losses, rest, ratio)
+            below, term = _distribution(losses, rest, ratio), binomial(losses, rest, ratio)
             total += weight * below
             continue
         while losses > most[gains]:
@@ -154,14 +154,14 @@ def _downwards(most: Sequence[int], count: int, gain: float, ratio: float, first
 def _start(losses: int, gains: int, count: int, gain: float, ratio: float) -> tuple[float, float, float]:
     """Probability of the gains; of at most the losses among the rest; of exactly as many."""
     rest = count - gains
-    term = _term(losses, rest, ratio) if losses >= 0 else 0.0
-    return _term(gains, count, gain), _distribution(losses, rest, ratio), term
+    term = binomial(losses, rest, ratio) if losses >= 0 else 0.0
+    return binomial(gains, count, gain), _distribution(losses, rest, ratio), term
 
 
-def _term(number: int, count: int, share: float) -> float:
-    """Binomial probability."""
-    if share <= 0:
-        return float(number == 0)
+def binomial(number: int, count: int, share: float) -> float:
+    """Probability of exactly this number of successes."""
+    if share <= 0 or share >= 1:
+        return float(number == (count if share >= 1 else 0))
     ways = lgamma(count + 1) - lgamma(number + 1) - lgamma(count - number + 1)
     return exp(ways + number * log(share) + (count - number) * log1p(-share))
 

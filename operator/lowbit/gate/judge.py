@@ -11,48 +11,38 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from lowbit.api.evaluation import ResolvedGate, SuiteGate
-from lowbit.api.status import Basis, EvaluationSummary, Measurement, Verdict, VerdictRecord
+from lowbit.api.status import Basis, EvaluationSummary, GateCheck, Verdict, VerdictRecord
 from lowbit.gate import wording
-from lowbit.gate.looks import confidence_at, is_planned
+from lowbit.gate.deciding import deciding_check
+from lowbit.gate.looks import at_look
 from lowbit.gate.plausible import implausible
-from lowbit.gate.thresholds import Judged, Spend, Threshold, judge_question, question
-
-
-def at_look(error: float, row: Measurement) -> float:
-    """The error of a check: that of its look, so that all looks that were fixed beforehand together keep to it.
-
-    None at all for a look that cannot have been planned.
-    """
-    if not is_planned(row.look, row.looks):
-        return 0.0
-    # An error that no gate may have stays as it is: judge_row() refuses it.
-    return 1 - confidence_at(1 - error, row.look, row.looks) if 0 < error <= 0.5 else error
+from lowbit.gate.thresholds import Threshold, judge_question, question
 
 
 def judge(
-    gates: Sequence[ResolvedGate], summary: EvaluationSummary, candidate_count: int, attempts: int, time: str,
-    spend: Spend = at_look,
-) -> VerdictRecord:  # fmt: skip
+    gates: Sequence[ResolvedGate], summary: EvaluationSummary, candidate_count: int, attempts: int, time: str
+) -> VerdictRecord:
     """The verdict on one candidate. Fails closed: missing or impossible measurements never pass.
 
     candidate_count: how many were declared. attempts: revisions judged on the same evaluation data, this one included.
-    time: now (RFC 3339). spend: the share of the gate's error that a check may use.
+    time: now (RFC 3339).
     """
-    judged = [one for gate in gates for one in judge_gate(gate, summary, candidate_count, len(gates) > 1, spend)]
+    checks = [check for gate in gates for check in judge_gate(gate, summary, candidate_count, len(gates) > 1)]
     empty = [gate.suite for gate in gates if not thresholds(gate)]
-    verdict = overall([one.check.verdict for one in judged], complete=bool(judged) and not empty)
-    doubts, message = implausible(gates, summary), deciding(verdict, judged) or wording.no_gate(empty)
+    verdict = overall([check.verdict for check in checks], complete=bool(checks) and not empty)
+    decided, doubts = deciding_check(verdict, checks), implausible(gates, summary)
+    message = (decided.message if decided is not None else None) or wording.no_gate(empty)
     if doubts and verdict != "Failed":
         verdict, message = "Inconclusive", doubts[0]
     return VerdictRecord(
         verdict=verdict,
-        basis=basis(judged),
+        basis=basis(checks),
         message=message,
         confidence=wording.number(
-            min((least_confidence(gate, summary, candidate_count, spend) for gate in gates), default=0.0)
+            min((least_confidence(gate, summary, candidate_count) for gate in gates), default=0.0)
         ),
         attempts=attempts,
-        checks=[one.check for one in judged],
+        checks=checks,
         implausible=doubts,
         time=time,
     )
@@ -67,18 +57,9 @@ def overall(verdicts: Sequence[Verdict], complete: bool) -> Verdict:
     return "Passed"
 
 
-def basis(judged: Sequence[Judged]) -> Basis:
+def basis(checks: Sequence[GateCheck]) -> Basis:
     """NonInferiority if every threshold is a margin of a loss."""
-    return "NonInferiority" if {one.check.bound for one in judged} == {"NonInferiority"} else "Thresholds"
-
-
-def deciding(verdict: Verdict, judged: Sequence[Judged]) -> str | None:
-    """The sentence of the check that decided: the closest call of a Passed, else the one farthest from passing."""
-    same = [one for one in judged if one.check.verdict == verdict]
-    if not same:
-        return None
-    nearest = 1 if verdict == "Passed" else -1
-    return min(same, key=lambda one: (nearest * one.distance, one.sentence)).sentence
+    return "NonInferiority" if {check.bound for check in checks} == {"NonInferiority"} else "Thresholds"
 
 
 def divided_confidence(gate: ResolvedGate, candidate_count: int) -> float:
@@ -86,11 +67,11 @@ def divided_confidence(gate: ResolvedGate, candidate_count: int) -> float:
     return divide(float(gate.confidence), candidate_count)
 
 
-def least_confidence(gate: ResolvedGate, summary: EvaluationSummary, candidate_count: int, spend: Spend) -> float:
+def least_confidence(gate: ResolvedGate, summary: EvaluationSummary, candidate_count: int) -> float:
     """The smallest one-sided confidence of the suite's bounds: where it looks several times, that of its look."""
     confidence = divided_confidence(gate, candidate_count)
     looked = [row for row in summary.measurements if row.suite == gate.suite and row.looks > 1]
-    return min((1 - spend(1 - confidence, row) for row in looked), default=confidence)
+    return min((1 - at_look(1 - confidence, row) for row in looked), default=confidence)
 
 
 def divide(confidence: float, candidate_count: int) -> float:
@@ -104,10 +85,10 @@ def thresholds(gate: ResolvedGate | SuiteGate) -> list[Threshold]:
 
 
 def judge_gate(
-    gate: ResolvedGate, summary: EvaluationSummary, candidate_count: int, several: bool, spend: Spend
-) -> Iterator[Judged]:
+    gate: ResolvedGate, summary: EvaluationSummary, candidate_count: int, several: bool
+) -> Iterator[GateCheck]:
     """Every threshold of one suite. several: whether there are other suites."""
     error = 1 - divided_confidence(gate, candidate_count)
     rows = [row for row in summary.measurements if row.suite == gate.suite]
     for threshold in thresholds(gate):
-        yield from judge_question(question(gate.suite, threshold, several), rows, error, spend)
+        yield from judge_question(question(gate.suite, threshold, several), rows, error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from statistics import NormalDist
 
+from lowbit.api.status import Measurement
 from lowbit.gate.spending import boundaries
 
 MOST = 5
@@ -28,6 +29,17 @@ def confidence_at(confidence: float, look: int, looks: int) -> float:
     if not is_planned(look, looks):
         raise ValueError(f"look {look} of {looks} cannot have been planned")
     return confidence if looks == 1 else NormalDist().cdf(boundaries(looks, 1 - confidence)[look - 1])
+
+
+def at_look(error: float, row: Measurement) -> float:
+    """The error of a check of this row: that of its look, so that all planned looks together keep to `error`.
+
+    None at all for a look that cannot have been planned.
+    """
+    if not is_planned(row.look, row.looks):
+        return 0.0
+    # An error that no gate may have stays as it is: the judge refuses it.
+    return 1 - confidence_at(1 - error, row.look, row.looks) if 0 < error <= 0.5 else error
 
 
 def parts(samples: int, looks: int) -> list[int]:

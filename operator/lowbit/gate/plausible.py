@@ -14,7 +14,7 @@ from lowbit.api.suites import metrics
 from lowbit.api.suites.metric import Metric
 from lowbit.api.suites.task_metrics import PARSED_SHARE, TASK_METRICS
 from lowbit.gate.bounds import Bounds, NotANumberError, NotMeasuredError, bounds
-from lowbit.gate.measured import of_slice
+from lowbit.gate.measured import number, of_slice
 from lowbit.gate.proportion import clopper_pearson
 from lowbit.gate.unsound import unsound
 from lowbit.gate.wording import apart
@@ -95,9 +95,10 @@ def useless(metric: Metric, row: Measurement, pairs: PairedCounts, floor: Minimu
         return
     sure, _ = clopper_pearson(right, row.count, CHANCE)
     told = f"The original's {metric.name}{of_slice(row)} in suite {row.suite} is {right} of {row.count}"
-    if row.chance is not None and sure <= float(row.chance):
+    # A chance that is no number is surely not beaten either.
+    if row.chance is not None and not sure > (chance := number(row.chance)):
         yield (
-            f"{told}, not surely better than the chance of {apart(float(row.chance), sure)}: the suite cannot tell "
+            f"{told}, not surely better than the chance of {apart(chance, sure)}: the suite cannot tell "
             "good from bad; mend its prompt or its answers, or take a task that the model can do"
         )
     if floor is not None and row.slice is None and sure < float(floor.value):

@@ -7,10 +7,11 @@ gates that are played (gate/skewed.py). What a true candidate is like has to be 
 from __future__ import annotations
 
 from functools import lru_cache
-from math import ceil, exp, lgamma, log, log1p, sqrt
+from math import ceil, sqrt
 from statistics import NormalDist
 
 from lowbit.gate import exact, hall
+from lowbit.gate.exact import binomial
 from lowbit.gate.tango import score
 
 POWER = 0.8
@@ -114,25 +115,17 @@ def _most_lost(discordant: int, count: int, margin: float, critical: float) -> i
     return low
 
 
-def binomial(successes: int, count: int, share: float) -> float:
-    """Probability of exactly so many successes."""
-    if share <= 0 or share >= 1:
-        return float(successes == (count if share >= 1 else 0))
-    ways = lgamma(count + 1) - lgamma(successes + 1) - lgamma(count - successes + 1)
-    return exp(ways + successes * log(share) + (count - successes) * log1p(-share))
-
-
 def share_needed(least: float, true: float, confidence: float, power: float) -> int | None:
     """Units that show with this power that a share is at least `least`, if it is `true`."""
     if true <= least:
         return None
     root = _NORMAL.inv_cdf(confidence) * sqrt(least * (1 - least)) + _NORMAL.inv_cdf(power) * sqrt(true * (1 - true))
-    return max(ceil(round(log(1 - confidence) / log(least), 9)), ceil((root / (true - least)) ** 2))
+    return max(hall.minimum_count(confidence, 1 - least), ceil((root / (true - least)) ** 2))
 
 
 def share_power(count: int, least: float, true: float, confidence: float) -> float:
     """Probability that count units show it, by the normal approximation."""
-    if true <= least or count < ceil(round(log(1 - confidence) / log(least), 9)):
+    if true <= least or count < hall.minimum_count(confidence, 1 - least):
         return 0.0
     spread = sqrt(max(true * (1 - true), 1e-12))
     root = sqrt(count) * (true - least) - _NORMAL.inv_cdf(confidence) * sqrt(least * (1 - least))

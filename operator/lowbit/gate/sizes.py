@@ -7,17 +7,16 @@ from dataclasses import dataclass, replace
 from math import ceil, prod
 from typing import Final, NamedTuple
 
-from lowbit.api.evaluation import MaximumThreshold, NonInferiorityThreshold, Suite, suite_of
+from lowbit.api.evaluation import Suite, suite_of
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.status import Measurement
 from lowbit.api.suites.metric import Metric
 from lowbit.gate import assumptions, power, skewed
-from lowbit.gate.attempts import confidence_of
-from lowbit.gate.bounds import minimum_count
-from lowbit.gate.judge import divide, thresholds
-from lowbit.gate.looks import confidence_at
+from lowbit.gate.counts import Need, last_confidence, needs
 from lowbit.gate.power import POWER
-from lowbit.gate.thresholds import Threshold, question
+
+SIGNS: Final = {"Maximum": "<=", "Minimum": ">=", "NonInferiority": "loss <="}
+"""Directions of thresholds, by their bound."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,6 @@ class Size:
     """Units that the manifest asks for; None if that follows from the data alone."""
     power: float | None
     """At `asked`; None if it is not known."""
-    unit: str
     slice: str | None = None
 
     @property
@@ -72,9 +70,7 @@ class Sizes:
 class Asked:
     """One threshold of one suite, with all that its size depends on."""
 
-    suite: str
-    metric: Metric
-    threshold: Threshold
+    need: Need
     candidates: int
     confidence: float
     samples: int
@@ -84,22 +80,24 @@ class Asked:
     slice: str | None = None
 
     @property
+    def metric(self) -> Metric:
+        """What is held against the threshold."""
+        return self.need.asked.measured
+
+    @property
     def value(self) -> float:
         """The value or the margin."""
-        told = self.threshold.margin if isinstance(self.threshold, NonInferiorityThreshold) else self.threshold.value
-        return float(told)
+        return float(self.need.asked.threshold)
 
     @property
     def least(self) -> int:
         """Fewer units give no verdict."""
-        return minimum_count(self.metric, self.confidence, self.value) or 1
+        return self.need.count or 1
 
     @property
     def told(self) -> str:
         """The threshold, for people."""
-        if isinstance(self.threshold, NonInferiorityThreshold):
-            return f"loss <= {self.threshold.margin}"
-        return f"{'<=' if isinstance(self.threshold, MaximumThreshold) else '>='} {self.threshold.value}"
+        return f"{SIGNS[self.need.asked.bound]} {self.need.asked.threshold}"
 
 
 def sizes(spec: QuantizedModelSpec, pilot: Sequence[Measurement] = ()) -> Sizes:
@@ -114,17 +112,14 @@ def sizes(spec: QuantizedModelSpec, pilot: Sequence[Measurement] = ()) -> Sizes:
 def asked_of(suite: Suite, spec: QuantizedModelSpec, pilot: Sequence[Measurement]) -> Iterator[Asked]:
     """The thresholds of one suite; one for each class where a threshold is by class, and a pilot tells the classes."""
     kind, settings = suite_of(suite)
-    candidates = len(spec.candidates)
-    confidence = divide(confidence_of(suite.gate.confidence, spec.evaluation.attempts), candidates)
-    confidence = confidence_at(confidence, kind.looks, kind.looks)
-    samples = getattr(settings, kind.count_field)
-    for threshold in thresholds(suite.gate):
-        metric = question(suite.name, threshold, several=False).measured
-        rows = [row for row in pilot if row.metric == metric.name and row.suite == suite.name]
+    candidates, attempts = len(spec.candidates), spec.evaluation.attempts
+    confidence, samples = last_confidence(suite, candidates, attempts), getattr(settings, kind.count_field)
+    for need in needs(suite, candidates, attempts):
+        rows = [row for row in pilot if row.metric == need.asked.measured.name and row.suite == suite.name]
         whole = next((row for row in rows if row.slice is None), None)
-        one = Asked(suite.name, metric, threshold, candidates, confidence, samples, whole)
+        one = Asked(need, candidates, confidence, samples, whole)
         classes = [row for row in rows if row.slice_kind == "Class"]
-        if not threshold.per_class:
+        if not need.asked.per_class:
             yield one
         elif not classes:
             yield replace(one, pilot=None, share=None, slice="each class")
@@ -146,12 +141,12 @@ def size(one: Asked, each: float) -> Size:
         return ceil(round(max(units, found.least) / one.share, 6))
 
     return Size(
-        suite=one.suite, metric=one.metric.name, threshold=one.told, candidates=one.candidates,
+        suite=one.need.asked.suite, metric=one.metric.name, threshold=one.told, candidates=one.candidates,
         confidence=one.confidence, assumption=found.assumption, least=samples(found.least) or found.least,
         needed=samples(found.needed(POWER)), jointly=samples(found.needed(each)),
         asked=None if one.share is None else one.samples,
         power=None if units is None else 0.0 if units < found.least else found.power(units),
-        unit=one.metric.unit, slice=one.slice,
+        slice=one.slice,
     )  # fmt: skip
 
 

@@ -48,15 +48,15 @@ class Bar:
 
     share: float
     confidence: float
-    guard: float | None
-    """Value of the unit that the bound adds, in thresholds; None if it adds none."""
+    most: float | None
+    """The largest loss that a unit can have, in thresholds: no added unit is worse. None if the bound adds none."""
 
     def passed(self, play: Play, count: int) -> bool:
         """Whether the upper bound is at most the threshold."""
         limit = 1 / self.share
         bound = hall.upper(play.mean, play.error, play.skewness, count, self.confidence)
-        if self.guard is not None:
-            added = max(play.mean, self.guard * limit)
+        if self.most is not None:
+            added = max(play.mean, min(self.most * limit, hall.guard_of(limit, count)))
             bound = max(bound, hall.guarded_upper(play.mean, play.error, play.skewness, count, self.confidence, added))
         return bound <= limit
 

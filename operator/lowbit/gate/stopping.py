@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from lowbit.api.evaluation import ResolvedGate
 from lowbit.api.status import EvaluationSummary, Measurement
-from lowbit.gate.judge import at_look, judge_gate
+from lowbit.gate.judge import judge_gate
 
 
 def is_decided(gate: ResolvedGate, rows: Sequence[Measurement], candidates: int) -> bool:
@@ -15,5 +15,5 @@ def is_decided(gate: ResolvedGate, rows: Sequence[Measurement], candidates: int)
     candidates: how many were declared; the error is divided over them.
     """
     summary = EvaluationSummary(measurements=list(rows), speed=[])
-    found = list(judge_gate(gate, summary, candidates, False, at_look))
-    return bool(found) and all(one.check.verdict != "Inconclusive" for one in found)
+    found = list(judge_gate(gate, summary, candidates, False))
+    return bool(found) and all(check.verdict != "Inconclusive" for check in found)

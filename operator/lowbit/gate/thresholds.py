@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from math import inf, isinf
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from lowbit.api.evaluation import MaximumThreshold, MinimumThreshold, NonInferiorityThreshold
@@ -14,27 +13,16 @@ from lowbit.api.suites.metric import Metric
 from lowbit.api.suites.task_metrics import TASK_METRICS
 from lowbit.gate import wording
 from lowbit.gate.bounds import Bounds, NotANumberError, NotMeasuredError, bounds, minimum_count, needed_count
+from lowbit.gate.looks import at_look
 from lowbit.gate.measured import of_slice
 from lowbit.gate.wording import Needed, Side
 
 Threshold = MaximumThreshold | MinimumThreshold | NonInferiorityThreshold
-Spend = Callable[[float, Measurement], float]
-"""From the error of a suite's gate, divided over candidates, and a row: the error of the row's check."""
 
 LEAST_CONFIDENCE = 0.8
 """Less is no evidence: a coin has one half."""
 UNKNOWN = "NaN"
 """A check's value where there is no number."""
-
-
-@dataclass(frozen=True)
-class Judged:
-    """One check, the sentence that explains it, and how far its deciding bound is from the threshold."""
-
-    check: GateCheck
-    sentence: str
-    distance: float
-    """Relative to the threshold; infinite if there is no number."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +59,11 @@ def question(suite: str, threshold: Threshold, several: bool) -> Question:
     return Question(suite, metric, metric, bound, threshold.value, per_class, several)
 
 
-def judge_question(asked: Question, rows: Sequence[Measurement], error: float, spend: Spend) -> Iterator[Judged]:
-    """One check for each row that the threshold is about; one that never passes if there is none. rows: the suite's."""
+def judge_question(asked: Question, rows: Sequence[Measurement], error: float) -> Iterator[GateCheck]:
+    """One check for each row that the threshold is about; one that never passes if there is none.
+
+    rows: the suite's. error: of the suite's gate, divided over candidates.
+    """
     own = [row for row in rows if row.metric == asked.measured.name]
     if asked.per_class:
         about = [row for row in own if row.slice_kind == "Class"]
@@ -81,14 +72,7 @@ def judge_question(asked: Question, rows: Sequence[Measurement], error: float, s
     if not about:
         yield unknown(asked, "Inconclusive", missing(asked, rows, own))
     for row in sorted(about, key=lambda each: (each.slice or "", each.model_dump_json())):
-        yield judge_row(asked_of(asked, row), row, error, spend)
-
-
-def asked_of(asked: Question, row: Measurement) -> Question:
-    """The question, about one row."""
-    return Question(
-        asked.suite, asked.metric, asked.measured, asked.bound, asked.threshold, asked.per_class, asked.several, row
-    )
+        yield judge_row(replace(asked, row=row), row, error)
 
 
 def missing(asked: Question, rows: Sequence[Measurement], own: Sequence[Measurement]) -> str:
@@ -102,11 +86,11 @@ def missing(asked: Question, rows: Sequence[Measurement], own: Sequence[Measurem
     return f"{asked.name} was not measured"
 
 
-def judge_row(asked: Question, row: Measurement, error: float, spend: Spend) -> Judged:
+def judge_row(asked: Question, row: Measurement, error: float) -> GateCheck:
     """Judge one row. Inconclusive without a usable measurement, Failed if the value is impossible."""
     if not 1 <= row.look <= row.looks:
         return unknown(asked, "Inconclusive", f"{asked.name}: there is no look {row.look} of {row.looks}")
-    confidence = round(1 - spend(error, row), 12)  # so that 1 - 0.05 is 0.95 again
+    confidence = round(1 - at_look(error, row), 12)  # so that 1 - 0.05 is 0.95 again
     if not LEAST_CONFIDENCE <= confidence < 1:
         return unknown(asked, "Inconclusive", f"{asked.name}: a confidence of {confidence} cannot be worked with")
     suffix = f" (suite {asked.suite})" if asked.several else ""
@@ -119,15 +103,13 @@ def judge_row(asked: Question, row: Measurement, error: float, spend: Spend) -> 
     return compare(asked, found, row, confidence)
 
 
-def compare(asked: Question, found: Bounds, row: Measurement, confidence: float) -> Judged:
+def compare(asked: Question, found: Bounds, row: Measurement, confidence: float) -> GateCheck:
     """Compare the bounds with the threshold."""
     threshold = float(asked.threshold)
     if asked.bound == "Minimum":
         passed, failed = found.lower >= threshold, found.upper < threshold
-        pass_bound, fail_bound = found.lower, found.upper
     else:
         passed, failed = found.upper <= threshold, found.lower > threshold
-        pass_bound, fail_bound = found.upper, found.lower
     verdict: Verdict = "Passed" if passed else "Failed" if failed else "Inconclusive"
     side = Side(asked.name, asked.bound, threshold, confidence, f"{asked.metric.unit}s", of_slice(row))
     if verdict == "Inconclusive":
@@ -136,23 +118,12 @@ def compare(asked: Question, found: Bounds, row: Measurement, confidence: float)
         sentence = wording.inconclusive(side, found, Needed(needed, least))
     else:
         sentence = wording.decided(side, found, verdict)
-    return Judged(
-        check=check(asked, verdict, sentence, (found.value, found.lower, found.upper)),
-        sentence=sentence,
-        distance=relative_distance(fail_bound if failed else pass_bound, threshold),
-    )
+    return check(asked, verdict, sentence, (found.value, found.lower, found.upper))
 
 
-def relative_distance(bound: float, threshold: float) -> float:
-    """How far a bound is from its threshold, as a share of the threshold."""
-    if isinf(bound):
-        return inf
-    return abs(bound - threshold) / threshold if threshold else abs(bound)
-
-
-def unknown(asked: Question, verdict: Verdict, why: str) -> Judged:
+def unknown(asked: Question, verdict: Verdict, why: str) -> GateCheck:
     """A check without numbers. Its message precedes those of checks that have numbers."""
-    return Judged(check=check(asked, verdict, why, None), sentence=why, distance=inf)
+    return check(asked, verdict, why, None)
 
 
 def check(asked: Question, verdict: Verdict, sentence: str, numbers: tuple[float, float, float] | None) -> GateCheck:

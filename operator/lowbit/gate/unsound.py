@@ -6,12 +6,13 @@ twenty prompts of its own: so few that ten points are two answers. A candidate m
 
 from __future__ import annotations
 
-from math import comb, exp, isfinite, log
+from math import comb, isfinite, log
 from statistics import NormalDist
 from typing import Final
 
 from lowbit.api.status import Measurement
 from lowbit.api.suites.health_metrics import HEALTH, LENGTH_RATIO, SIGNS
+from lowbit.gate.measured import number
 
 UNSOUND: Final = 0.1
 """By so much more a share of the candidate's answers may be unsound."""
@@ -27,31 +28,36 @@ LOOK: Final = (
 
 def unsound(row: Measurement) -> str | None:
     """What is implausible of one row on the soundness of answers; None of every other row."""
-    if row.suite != HEALTH or row.slice is not None or row.estimate is None:
+    if row.suite != HEALTH or row.slice is not None or row.mean is None:
         return None
+    value = number(row.mean.value)
     if row.metric == LENGTH_RATIO.name:
-        return _length(row, row.estimate)
+        return _length(row, value, number(row.mean.standard_error))
     title = next((sign.title for sign in SIGNS if sign.name == row.metric), None)
     if title is None or row.original is None:
         return None
-    before = float(row.original)
-    if row.estimate - before <= UNSOUND or not surely_more(row.estimate, before, row.count):
+    before = number(row.original)
+    if row.count < 1 or not (0 <= value <= 1 and 0 <= before <= 1):
+        return (
+            f"{title}: {row.mean.value} of the candidate's {row.count} answers and {row.original} of the original's "
+            "are no shares"
+        )
+    if value - before <= UNSOUND or not surely_more(value, before, row.count):
         return None
     return (
-        f"{title}: {row.estimate:.0%} of the candidate's {row.count} answers to the evaluation's own prompts, "
+        f"{title}: {value:.0%} of the candidate's {row.count} answers to the evaluation's own prompts, "
         f"{before:.0%} of the original's. {LOOK}"
     )
 
 
-def _length(row: Measurement, value: float) -> str | None:
+def _length(row: Measurement, value: float, error: float) -> str | None:
     """value: the mean logarithm of the ratio."""
-    error = float(row.mean.standard_error) if row.mean is not None else float("nan")
     # Without a number for the error nothing is sure.
     if not isfinite(error) or abs(value) <= max(log(UNSOUND_RATIO), NormalDist().inv_cdf(SURE) * error):
         return None
     return (
-        f"The candidate's {row.count} answers to the evaluation's own prompts are {exp(value):.2f} times as long as "
-        f"the original's. {LOOK}"
+        f"The candidate's {row.count} answers to the evaluation's own prompts are {LENGTH_RATIO.of(value):.2f} times "
+        f"as long as the original's. {LOOK}"
     )
 
 
@@ -60,4 +66,4 @@ def surely_more(share: float, before: float, count: int) -> bool:
     more, less = round(share * count), round(before * count)
     both = more + less
     tail = sum(comb(count, k) * comb(count, both - k) for k in range(more, min(count, both) + 1))
-    return tail <= (1 - SURE) * comb(2 * count, both)
+    return tail / comb(2 * count, both) <= 1 - SURE  # whole numbers, too large for a float alone

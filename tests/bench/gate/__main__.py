@@ -70,9 +70,11 @@ def main() -> None:
                 f"{cell.metric:15s} {cell.name:60s} n {cell.count:5d} {cell.confidence:g}/{cell.candidates} "
                 f"{100 * cell.rate:6.3f} % of nominal {100 * cell.nominal:.3f}", flush=True
             )  # fmt: skip
+    powers = [powered(*each) for each in POWERS] if asked.only in ("", SUMS) else []
+    for each in powers:
+        print(f"{each.name} {each.mean:.1f} %")
     if asked.only:
         return
-    powers = [powered(*each) for each in POWERS]
     setting = {"gates a cell": asked.gates, "seed": asked.seed, "error of a rate of 5 %": error(asked.gates)}
     write("gate", [*figures(found), *powers], seen, about="false passes at the threshold", setting=setting)
 

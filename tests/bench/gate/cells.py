@@ -151,11 +151,5 @@ def summed_shares(value: float, count: int, confidence: float, candidates: int) 
         middle = (low + high) // 2
         row = Measurement(suite="s", metric=ACCURACY.name, count=count, successes=min(middle, count))
         low, high = (low, middle) if passes(ACCURACY, row, divided, value) else (middle + 1, high)
-    terms = (binomial(number, count, value) for number in range(low, count + 1))
+    terms = (exact.binomial(number, count, value) for number in range(low, count + 1))
     return Cell(ACCURACY.name, f"minimum {value}", count, confidence, candidates, math.fsum(terms), 0)
-
-
-def binomial(number: int, count: int, share: float) -> float:
-    """Probability."""
-    ways = math.lgamma(count + 1) - math.lgamma(number + 1) - math.lgamma(count - number + 1)
-    return math.exp(ways + number * math.log(share) + (count - number) * math.log1p(-share))

@@ -76,7 +76,7 @@ def texts_row(sigma: float, share: float, gates: int, random: np.random.Generato
     """A candidate whose true divergence is a share of the threshold."""
     spread = math.exp(sigma * sigma)
     shape = Shape(math.sqrt(spread - 1), (spread + 2) * math.sqrt(spread - 1))
-    planned, draw, passed, done = skewed.power(shape, TEXTS, Bar(share, 0.95, 10.0)), lognormal(sigma), 0, 0
+    planned, draw, passed, done = skewed.power(shape, TEXTS, Bar(share, 0.95, math.inf)), lognormal(sigma), 0, 0
     while done < gates:
         now = min(AT_ONCE, gates - done)
         values = THRESHOLD * share * draw(random, (now, TEXTS))

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lowbit.gate.power import binomial, paired_needed, paired_power
+from lowbit.gate.exact import binomial
+from lowbit.gate.power import paired_needed, paired_power
 from tests.bench.record import ROOT
 
 PAGE = ROOT / "docs" / "tutorial-gate.svg"
