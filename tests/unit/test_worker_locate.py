@@ -249,6 +249,8 @@ def test_a_prefix_in_a_bucket_is_all_data_files_below_it_and_a_key_is_one(tmp_pa
             return [file.name for file in found]
 
         assert names("set") == ["a/c.txt", "b.jsonl"]
+        client.put_object(Bucket="texts", Key="set/", Body=b"")
+        assert names("set/") == ["a/c.txt", "b.jsonl"], "an empty object of that name is how consoles make a folder"
         assert names("set/b.jsonl") == ["b.jsonl"]
         with pytest.raises(RefusalError, match="there is no object nothing"):
             names("nothing")

@@ -114,7 +114,8 @@ def _download(location: S3Location, what: str, secrets: Path, folder: Path) -> l
     from lowbit.worker.sources.s3 import S3Origin, client_of, download
 
     client, key = client_of(location, secrets), location.path or ""
-    if key:
+    # A key that ends with / is an empty object, by which consoles show a folder.
+    if key and not key.endswith("/"):
         with s3client.calling(location.bucket):
             try:
                 head = client.head_object(Bucket=location.bucket, Key=key)
