@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lowbit.worker.data.questions import DrawnQuestions, Question, QuestionSet, draw_questions, need_expected
+from lowbit.worker.data.questions import DrawnQuestions, Question, QuestionSet, draw_questions
 from lowbit.worker.engines.base import Prompt, Reply, Sampling, ToolCall
 from lowbit.worker.engines.vllm import connect
 from lowbit.worker.progress import Progress
@@ -81,13 +81,6 @@ def test_two_answers_to_one_question_are_refused(tmp_path: Path) -> None:
 def test_a_line_that_asks_nothing_is_named(tmp_path: Path, line: Any, words: str) -> None:
     with pytest.raises(RefusalError, match=f"the dataset of suite tasks, line 2: {words}"):
         drawn(tmp_path, [{"text": "first?"} if "text" in line else user("first?"), line])
-
-
-def test_a_question_without_an_answer_is_named_with_what_to_write(tmp_path: Path) -> None:
-    questions = drawn(tmp_path, [user("a?", expected=0), user("b?")]).questions
-    with pytest.raises(RefusalError, match=r"line 2: has no expected answer \(a field answer\)") as refused:
-        need_expected(questions, "the dataset of suite tasks", "answer")
-    assert "expectedField" in refused.value.refusal.action
 
 
 def test_questions_are_drawn_by_chance_and_the_same_each_time(tmp_path: Path) -> None:

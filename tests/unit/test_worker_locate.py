@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from hack.cluster.s3 import S3Server
@@ -195,6 +197,32 @@ def test_a_folder_on_a_claim_is_all_data_files_in_it(tmp_path: Path) -> None:
     assert [record.text for record in found.records] == ["x", f"{LONG} texts/b.jsonl"]
 
 
+def test_what_a_dataset_was_read_from_stays_when_another_one_names_the_same_file(tmp_path: Path) -> None:
+    """prepare stores what it has read and checked, and somebody may write to the claim meanwhile."""
+    claim = write(tmp_path / "volumes" / "data", {"d.jsonl": "", "texts/d.jsonl": ""})
+    for path in ("d.jsonl", "texts"):
+        place = dataset(pvc={"claimName": "data", "path": path})
+        before = read("calibration", "one", place, mounts(tmp_path))
+        write(claim, {"d.jsonl": '{"text": "changed"}', "texts/d.jsonl": '{"text": "changed"}'})
+        assert [record.text for record in read("evaluation", "two", place, mounts(tmp_path)).records] == ["changed"]
+        assert before.path is not None
+        assert str(before.records[0].text) in before.path.read_text()
+        write(claim, {"d.jsonl": "", "texts/d.jsonl": ""})
+
+
+def test_tables_of_datasets_with_names_alike_are_not_mixed_up(tmp_path: Path) -> None:
+    """The dataset 0-a of the model's calibration, and a of the first candidate's own."""
+    for number in (1, 2):
+        path = tmp_path / "volumes" / "data" / f"{number}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.Table.from_pylist([{"text": f"{LONG} {number}"}]), path)
+    found = [
+        read("calibration", name, dataset(pvc={"claimName": "data", "path": path}), mounts(tmp_path)).path
+        for name, path in (("0-a", "1.parquet"), ("0/a", "2.parquet"))
+    ]
+    assert [json.loads(path.read_text())["text"] for path in found if path] == [f"{LONG} 1", f"{LONG} 2"]
+
+
 def test_a_folder_without_data_and_a_link_out_of_the_claim_are_refused(tmp_path: Path) -> None:
     claim = write(tmp_path / "volumes" / "data", {"texts/README.md": "# x", "linked/a.jsonl": ""})
     with pytest.raises(RefusalError, match="folder without data files"):
@@ -221,6 +249,8 @@ def test_a_prefix_in_a_bucket_is_all_data_files_below_it_and_a_key_is_one(tmp_pa
             return [file.name for file in found]
 
         assert names("set") == ["a/c.txt", "b.jsonl"]
+        client.put_object(Bucket="texts", Key="set/", Body=b"")
+        assert names("set/") == ["a/c.txt", "b.jsonl"], "an empty object of that name is how consoles make a folder"
         assert names("set/b.jsonl") == ["b.jsonl"]
         with pytest.raises(RefusalError, match="there is no object nothing"):
             names("nothing")

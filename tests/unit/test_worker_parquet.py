@@ -45,6 +45,10 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {"instruction": "Translate.", "input": "Hallo", "output": "Hello"},
         {"instruction": "Say hello.", "output": "Hello"},
     ],
+    "instruction, and others' names of what belongs to it": [
+        {"instruction": "Translate.", "context": "Hallo", "response": "Hello"}
+    ],
+    "prompt, and a field that a chat may have": [{"prompt": "Rain?", "tools": TOOLS}],
 }
 
 
@@ -66,6 +70,15 @@ def read(tmp_path: Path, rows: list[dict[str, Any]], **options: Any) -> list[Rec
 def test_rows_are_the_records_that_json_lines_are(tmp_path: Path, name: str, options: dict[str, Any]) -> None:
     lines = inputs.write_lines(tmp_path / "d.jsonl", ROWS[name])
     assert read(tmp_path, ROWS[name], **options) == read_dataset(lines, "Auto", "dataset d")
+
+
+@pytest.mark.parametrize("format_", ["Text", "Chat"])
+def test_the_column_of_the_format_is_read_under_another_name_too(tmp_path: Path, format_: str) -> None:
+    """A column of another kind stands beside it."""
+    row = {"content": "one", "tools": TOOLS} if format_ == "Text" else {"chat": ROWS["messages"][0]["messages"]}
+    path = write(tmp_path / "d.parquet", [row | {"input": "x"}])
+    found = read_files([DataFile(path, "d.parquet")], Asked(format_), "dataset d", tmp_path)  # type: ignore[arg-type]
+    assert [record.plain for record in found.records] == ["one" if format_ == "Text" else "Hello? Hi."]
 
 
 def test_only_the_columns_of_texts_and_chats_are_read_and_never_a_whole_file(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -77,14 +77,22 @@ def by_fields(value: Any) -> Told | None:
     """The kind that the fields tell."""
     if isinstance(value, str):
         return Told("Text", "lines that are texts", by_fields=True)
-    if not isinstance(value, Mapping):
+    kind = kind_of(value) if isinstance(value, Mapping) else None
+    if kind is None:
         return None
-    for kind, names in FIELDS:
-        if any(name in value for name in names):
-            sharegpt = kind == "Chat" and is_sharegpt(value["messages"])
-            shown = [name for name in (*names, *more_fields(kind)) if name in value]
-            return Told("ShareGPT" if sharegpt else kind, f"field {', '.join(shown)}", by_fields=True)
-    return None
+    sharegpt = kind == "Chat" and is_sharegpt(value["messages"])
+    shown = [name for name in (*dict(FIELDS)[kind], *more_fields(kind)) if name in value]
+    return Told("ShareGPT" if sharegpt else kind, f"field {', '.join(shown)}", by_fields=True)
+
+
+def kind_of(names: Container[str]) -> Kind | None:
+    """The kind that the names of fields tell, whatever is in them."""
+    return next((kind for kind, fields in FIELDS if any(field in names for field in fields)), None)
+
+
+def has_usual_names(names: Container[str], kind: Kind) -> bool:
+    """Whether a record with these fields is read by the kind's own names."""
+    return any(all(field in names for field in fields) for fields in USUAL[kind])
 
 
 def more_fields(kind: Kind) -> tuple[str, ...]:
@@ -115,7 +123,7 @@ def with_usual_names(value: Any, kind: Kind) -> Any:
     if not isinstance(value, Mapping):
         return {"text": value} if isinstance(value, str) else value
     found = dict(value)
-    if any(all(name in value for name in names) for names in USUAL[kind]):
+    if has_usual_names(value, kind):
         return found
     for usual, others in OTHER_NAMES[kind].items():
         given = next((name for name in others if name in value), None)

@@ -14,6 +14,7 @@ from typing import Any
 from lowbit.api.calibration import DatasetFormat
 from lowbit.api.refusal import RefusalError
 from lowbit.data.files import ARROW, PARQUET, begins
+from lowbit.data.kinds import has_usual_names, kind_of
 
 COLUMNS = ("text", "messages", "conversations", "instruction", "input", "output", "tools")
 """Those that a text or a chat is made of. Others, such as embeddings, are read only where they are needed."""
@@ -103,14 +104,21 @@ def chosen(schema: Any, what: str, wanted: Wanted) -> list[str]:
             raise _without(what, f"no column {wanted.column}", names, "write the name of one of them in column")
         if not wanted.all:
             return [name for name in names if name in (wanted.column, "tools", *more)]
-    usual = [name for name in names if name in (*COLUMNS, *more)]
-    if set(usual) - set(more) and not wanted.all and wanted.format not in ("SFT", "RL"):
-        return usual
+    if not wanted.all and columns_suffice(names, wanted.format):
+        return [name for name in names if name in (*COLUMNS, *more)]
     said = [name for name in names if _has_words(schema.field(name).type)]
     if not said:
         raise _without(what, f"none of the columns {', '.join(COLUMNS)}", names,
                        "name the column of the texts `text`, or of chats `messages`")  # fmt: skip
     return said
+
+
+def columns_suffice(names: Sequence[str], format_: DatasetFormat) -> bool:
+    """Whether COLUMNS are all that is read of a record with these fields: none has another name."""
+    if format_ in ("SFT", "RL"):
+        return False
+    kind = kind_of(names) if format_ == "Auto" else format_
+    return kind not in (None, "RL") and has_usual_names(names, kind)
 
 
 def _without(what: str, missing: str, names: Sequence[str], action: str) -> RefusalError:

@@ -29,6 +29,16 @@ class Mounts:
     scratch: Path = Path(SCRATCH_PATH)
 
 
+def in_words(key: str) -> str:
+    """A dataset's key in PrepareResult.datasets, for messages: calibration dataset talk."""
+    return key.replace("/", " dataset ", 1)
+
+
+def file_name(key: str) -> str:
+    """A dataset's key as the name of a file or folder; no name in a manifest has a _."""
+    return key.replace("/", "_")
+
+
 def no_chat_template(what: str) -> RefusalError:
     """The refusal of a dataset of chats, for a model without a chat template."""
     return RefusalError(

@@ -10,7 +10,7 @@ from lowbit.api.references import S3Location
 from lowbit.api.suites.dataset import EvaluationDataset
 from lowbit.data.files import is_data
 from lowbit.data.reading import DataFile
-from lowbit.worker.data.datasets import Mounts
+from lowbit.worker.data.datasets import Mounts, file_name, in_words
 from lowbit.worker.data.hub_files import chosen_files
 from lowbit.worker.model.file_list import check_path, silent
 from lowbit.worker.refuse import RefusalError
@@ -21,25 +21,29 @@ MOST_BYTES = 16 * 2**30
 """A dataset is read whole, and a calibration set is a few hundred texts."""
 
 
-def locate(dataset: CalibrationDataset | EvaluationDataset, what: str, mounts: Mounts) -> list[DataFile]:
-    """Local copies of the dataset's files: what is read, checked and stored is one content. Raises RefusalError."""
-    folder = mounts.scratch / "datasets"
+def locate(dataset: CalibrationDataset | EvaluationDataset, key: str, mounts: Mounts) -> list[DataFile]:
+    """Local copies of the dataset's files: what is read, checked and stored is one content. Raises RefusalError.
+
+    Each dataset has copies of its own, because a file may change before another dataset names it, too, and buckets of
+    two endpoints may have one name. What is fetched from the hub at a commit never changes, and is shared.
+    """
+    what, folder = in_words(key), mounts.scratch / "datasets" / file_name(key)
     if dataset.config_map is not None:
-        name, key = dataset.config_map.name, dataset.config_map.key
-        action = f"add the key {key} to the ConfigMap {name}"
-        return _copied(mounts.config_maps / name, key, folder / "configmaps" / name, what, action)
+        name, member = dataset.config_map.name, dataset.config_map.key
+        action = f"add the key {member} to the ConfigMap {name}"
+        return _copied(mounts.config_maps / name, member, folder, what, action)
     if dataset.pvc is not None:
         claim, path = dataset.pvc.claim_name, dataset.pvc.path or "."
         action = f"give the path of a data file, or of a folder of them, on the claim {claim}; links stay on it"
-        return _copied(mounts.volumes / claim, path, folder / "claims" / claim, what, action)
+        return _copied(mounts.volumes / claim, path, folder, what, action)
     if dataset.s3 is not None:
-        return _download(dataset.s3, what, mounts)
+        return _download(dataset.s3, what, mounts.secrets, folder)
     if dataset.hugging_face is not None:
         from lowbit.worker.sources.hub import HubOrigin
 
         place = dataset.hugging_face
         origin = HubOrigin(place, mounts.secrets, "dataset")
-        target = folder / "hub" / place.repo / place.revision
+        target = mounts.scratch / "datasets" / "hub" / place.repo / place.revision
         return _fetched(origin, chosen_files(origin, place, target, what), target, what)
     raise ValueError("a dataset is exactly one of huggingFace, pvc, s3 and configMap")
 
@@ -103,15 +107,15 @@ def _fetched(origin: Origin, files: Sequence[RemoteFile], folder: Path, what: st
     return found
 
 
-def _download(location: S3Location, what: str, mounts: Mounts) -> list[DataFile]:
+def _download(location: S3Location, what: str, secrets: Path, folder: Path) -> list[DataFile]:
     import botocore.exceptions
 
     from lowbit.worker import s3client
     from lowbit.worker.sources.s3 import S3Origin, client_of, download
 
-    client = client_of(location, mounts.secrets)
-    key, target = location.path or "", mounts.scratch / "datasets" / "buckets" / location.bucket
-    if key:
+    client, key = client_of(location, secrets), location.path or ""
+    # A key that ends with / is an empty object, by which consoles show a folder.
+    if key and not key.endswith("/"):
         with s3client.calling(location.bucket):
             try:
                 head = client.head_object(Bucket=location.bucket, Key=key)
@@ -122,7 +126,7 @@ def _download(location: S3Location, what: str, mounts: Mounts) -> list[DataFile]
         if head is not None:
             file = RemoteFile(key, head["ContentLength"], head["ETag"])
             check_size([file], what)
-            path = target / check_path(key)
+            path = folder / check_path(key)
             path.parent.mkdir(parents=True, exist_ok=True)
             download(client, location.bucket, key, file, path, silent)
             return [DataFile(path, PurePosixPath(key).name)]
@@ -135,4 +139,4 @@ def _download(location: S3Location, what: str, mounts: Mounts) -> list[DataFile]
             raise
         missing = f"{what}: there is no object {key} in bucket {location.bucket}"
         raise RefusalError("DatasetMissing", missing, action) from error
-    return _fetched(origin, _data(found, what, action), target / key, what)
+    return _fetched(origin, _data(found, what, action), folder / key, what)

@@ -18,7 +18,7 @@ from lowbit.data.reading import Asked, ReadDataset, read_files, remove, stored
 from lowbit.data.records import units
 from lowbit.gate.counts import check_class_counts, needed
 from lowbit.naming.store_keys import dataset_report_key
-from lowbit.worker.data.datasets import Mounts, import_dataset
+from lowbit.worker.data.datasets import Mounts, file_name, import_dataset, in_words
 from lowbit.worker.data.locate import locate
 from lowbit.worker.data.units import UNITS, Units
 from lowbit.worker.model.file_list import hash_file
@@ -74,7 +74,7 @@ def prepare_datasets(spec: QuantizedModelSpec, store: Store, mounts: Mounts, say
     return PreparedDatasets(
         digests={key: keep(store, key, each, mounts.scratch, say) for key, each in all_read.items()},
         chats=[
-            key.replace("/", " dataset ", 1)
+            in_words(key)
             for key, each in all_read.items()
             if any(record.messages is not None for record in each.records)
         ],
@@ -115,17 +115,16 @@ def read(
     use: Use, name: str, dataset: CalibrationDataset | EvaluationDataset, mounts: Mounts, *, all_columns: bool = False
 ) -> ReadDataset:
     """Locate and read a dataset."""
-    what = f"{use} dataset {name}"
+    key = f"{use}/{name}"
     asked = Asked(dataset.format, dataset.column, use, all_columns)
-    folder = mounts.scratch / "tables" / f"{use}-{name.replace('/', '-')}"
-    return read_files(locate(dataset, what, mounts), asked, what, folder)
+    return read_files(locate(dataset, key, mounts), asked, in_words(key), mounts.scratch / "tables" / file_name(key))
 
 
 def keep(store: Store, key: str, read: ReadDataset, scratch: Path, say: Say) -> str:
     """Put a dataset, and what its files were taken for, into the store. Returns its digest."""
     for file in read.files:
-        say(f"{key.replace('/', ' dataset ', 1)}: {file.said()}")
-    digest = import_dataset(store, stored(read, scratch / "stored" / f"{key.replace('/', '-')}.jsonl"))
+        say(f"{in_words(key)}: {file.said()}")
+    digest = import_dataset(store, stored(read, scratch / "stored" / f"{file_name(key)}.jsonl"))
     write_index(store, dataset_report_key(digest), digest, {"files": [file.row() for file in read.files[:MOST_FILES]]})
     return digest
 
@@ -134,13 +133,14 @@ def check_units(spec: QuantizedModelSpec, found: dict[str, ReadDataset], scratch
     """Refuse a dataset with fewer units than the gate of its suite needs, of a class too. found: by suite."""
     for suite in spec.evaluation.suites:
         kind, settings = suite_of(suite)
-        data = found.get(dataset_key(suite.name, "dataset").removeprefix("evaluation/"))
+        key = dataset_key(suite.name, "dataset")
+        data = found.get(key.removeprefix("evaluation/"))
         if data is None:
             continue
         if kind.name not in UNITS:
             check_enough_units(spec, suite, units(data.records), "text")
             continue
-        path = stored(data, scratch / "stored" / f"evaluation-{suite.name}.jsonl")
+        path = stored(data, scratch / "stored" / f"{file_name(key)}.jsonl")
         frozen = kind.resolve(settings, {"dataset": f"sha256:{hash_file(path)}"})
         asked = UNITS[kind.name](frozen, suite.name, path)
         # Where a suite asks for too few of the questions that there are, check_counts says so.

@@ -131,16 +131,6 @@ def identify(prompt: Prompt) -> str:
     return hashlib.sha256(record.key.encode()).hexdigest()[:ID_DIGITS]
 
 
-def need_expected(questions: Sequence[Question], what: str, field: str) -> None:
-    """Raises RefusalError for the first question without an expected answer."""
-    for question in sorted(questions, key=lambda one: one.line):
-        if question.expected is None:
-            raise bad_line(
-                what, question.line, f"has no expected answer (a field {field})",
-                f"add the field {field}, or name the field that has the answer as expectedField",
-            )  # fmt: skip
-
-
 def enough_questions(questions: Sequence[Question], suite: str) -> list[Question]:
     """The questions. Raises RefusalError if they are too few for a standard error."""
     if len(questions) < 2:

@@ -10,14 +10,12 @@ from lowbit.api.documents import EvaluateDocument, OtherCandidate
 from lowbit.api.status import Measurement, SpeedSummary
 from lowbit.api.suites import metrics
 from lowbit.gate.bounds import NotANumberError, NotMeasuredError, bounds
+from lowbit.report.words import NONE, size
 from lowbit.worker.evaluate.stored import Asked, StoredResult, find_result
 from lowbit.worker.report import interval_plot
+from lowbit.worker.report.rows import CONFIDENCE
 from lowbit.worker.store import Store
 from lowbit.worker.suites import Section
-
-CONFIDENCE = 0.95
-"""Of the bounds that are shown, as everywhere in the report."""
-NOTHING = "–"
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class ComparedRow:
     bytes: int
     measured: dict[str, Interval] = field(default_factory=dict)
     """By what was measured (suite, metric and slice, in words); empty for the original."""
-    verdict: str = NOTHING
+    verdict: str = NONE
     speed: Sequence[SpeedSummary] = ()
     present: bool = False
     """It is the candidate that the report is about."""
@@ -116,16 +114,11 @@ def sections(rows: Sequence[ComparedRow]) -> list[Section]:
 
 def _cells(row: ComparedRow, original: int, measured: Sequence[str]) -> list[str]:
     speeds = sorted(row.speed, key=lambda one: one.concurrency)
-    ends = [speeds[0].tokens_per_second, speeds[-1].tokens_per_second] if speeds else [NOTHING, NOTHING]
-    values = [row.measured[name].words if name in row.measured else NOTHING for name in measured]
-    ratio = f"{original / row.bytes:.2f}" if row.bytes else NOTHING
+    ends = [speeds[0].tokens_per_second, speeds[-1].tokens_per_second] if speeds else [NONE, NONE]
+    values = [row.measured[name].words if name in row.measured else NONE for name in measured]
+    ratio = f"{original / row.bytes:.2f}" if row.bytes else NONE
     name = f"{row.name} (this report)" if row.present else row.name
-    return [name, size(row.bytes), ratio, row.verdict, *values, *ends]
-
-
-def size(count: int) -> str:
-    """114.6 MB, 15.2 GB."""
-    return NOTHING if not count else f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+    return [name, size(row.bytes) if row.bytes else NONE, ratio, row.verdict, *values, *ends]
 
 
 def chart(name: str, rows: Sequence[ComparedRow]) -> str:

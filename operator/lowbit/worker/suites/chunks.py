@@ -36,7 +36,7 @@ class Chunks:
     known: int
     """Articles of the dataset."""
     short: int
-    """Articles without a chunk of LEAST_TOKENS tokens, among those that were tokenized."""
+    """Articles that were tokenized and have no chunk of LEAST_TOKENS tokens, or the same chunks as another."""
 
 
 async def draw(client: EngineClient, texts: Texts, cut: Cut) -> Chunks:

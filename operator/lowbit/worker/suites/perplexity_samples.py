@@ -24,7 +24,7 @@ class ChunkSamples:
     token_logprobs: Floats
     """[tokens but the first of each chunk], chunk after chunk."""
     left_out: tuple[int, int]
-    """Articles of the dataset, and those of them that are too short."""
+    """Articles of the dataset, and those that were looked at and are too short, or equal to another."""
     words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """What people see of the articles that differ most, by the article's number; on a candidate only."""
 
