@@ -142,6 +142,40 @@ def test_a_new_revision_is_asked_as_well(world: World) -> None:
     assert status(world)["showcase"]["revision"] == status(world)["current"]["name"]
 
 
+def reach_asking(world: World) -> str:
+    """Until the ask Job is there; its name."""
+    for _ in range(60):
+        world.step(NAME)
+        if jobs := ask_jobs(world):
+            return jobs[0]
+        world.act()
+    raise AssertionError("nothing is asked")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [with_showcase(SHOWCASE, serving=None), with_showcase(SHOWCASE, candidates=[{"gptq": {"bits": 8}}]), spec()],
+    ids=["no serving", "another revision", "no showcase"],
+)
+def test_a_job_whose_answers_nobody_wants_any_more_is_given_up(world: World, changed: dict[str, Any]) -> None:
+    """Else it would ask, under the name of the former revision, what serves instead of it."""
+    world.apply_model(NAME, with_showcase(SHOWCASE))
+    asking = reach_asking(world)
+    world.apply_model(NAME, changed)
+    for _ in range(200):
+        world.step(NAME)
+        if ("Job", asking) not in world.objects:
+            break
+        others = [name for name in world.names("Job") if name != asking and not world.objects["Job", name]["status"]]
+        for name in others:
+            world.finish_job(name)
+        if not others and ("Deployment", NAME) in world.objects:
+            world.roll_out(NAME)
+    assert ("Job", asking) not in world.objects
+    world.settle(NAME)
+    assert condition(world, "Ready")["status"] == "True"
+
+
 @pytest.mark.parametrize("changes", [{"serving": None}, {"serving": {"replicas": 0}}])
 def test_where_nothing_serves_nothing_is_asked(world: World, changes: dict[str, Any]) -> None:
     world.apply_model(NAME, with_showcase(SHOWCASE, **changes))
@@ -158,11 +192,7 @@ def test_without_a_showcase_no_job_is_made(world: World) -> None:
 
 def test_a_job_that_fails_makes_nothing_less_ready(world: World) -> None:
     world.apply_model(NAME, with_showcase(SHOWCASE))
-    for _ in range(60):
-        world.step(NAME)
-        if ask_jobs(world):
-            break
-        world.act()
+    reach_asking(world)
     refusal = Refusal(reason="NoAPIKey", message="the Secret has no key", action="Add it.")
     world.finish_job(ask_jobs(world)[0], TerminationMessage(refusal=refusal), code=EXIT_REFUSED)
     world.settle(NAME)
