@@ -13,9 +13,11 @@ from pydantic import ValidationError
 from lowbit.api.documents import EXIT_REFUSED, AskDocument, PVCStoreAccess, StoreAccess
 from lowbit.api.showcase import ServedShowcase, Showcase
 from lowbit.api.termination import Refusal, TerminationMessage
+from lowbit.decide.reconcile import decide
 from lowbit.naming.canonical import digest
 from lowbit.naming.store_keys import report_key
 from lowbit.schema.check import check_manifest
+from lowbit.state.plan import Create
 from lowbit.worker import ask
 from lowbit.worker.refuse import RefusalError
 from tests.unit.evaluation_bench import ENGINE, ORIGINAL, Bench, make_bench
@@ -122,6 +124,22 @@ def test_what_serves_is_asked_after_its_rollout(world: World) -> None:
     shown = status(world)["showcase"]
     assert shown["revision"] == status(world)["current"]["name"]
     assert shown["answered"] == 2
+
+
+def test_the_status_does_not_wait_for_the_job_to_be_taken(world: World) -> None:
+    """A quota or a policy that refuses it: the model serves, and says so."""
+    made: dict[str, bool] = {}
+
+    def look() -> None:
+        snapshot = world.snapshot(NAME)
+        assert snapshot is not None
+        for action in decide(snapshot, world.now).actions:
+            if isinstance(action, Create):
+                made[action.manifest["metadata"]["name"]] = action.beside
+
+    world.apply_model(NAME, with_showcase(SHOWCASE))
+    world.settle(NAME, after=look)
+    assert [name for name, beside in made.items() if beside] == ask_jobs(world)
 
 
 def test_at_rest_nothing_is_asked_again(world: World) -> None:
