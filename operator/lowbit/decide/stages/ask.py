@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from lowbit.api.documents import AskDocument, AskResult
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStoreSpec
@@ -50,7 +48,7 @@ def ask_served(
     )  # fmt: skip
     result = run(snapshot, clock, request)
     if isinstance(result, StageResult):
-        return replace(result, revision=None)
+        return result
     asked = result.result(AskResult)
     if asked is not None and asked.showcase.key == hash_:
         return asked.showcase
@@ -59,7 +57,7 @@ def ask_served(
         revision=target.label, time=clock.text,
         action="Use an image of the operator's version, then delete the Job to try again.",
     )  # fmt: skip
-    return replace(StageResult.failed(failure), revision=None)
+    return StageResult.failed(failure)
 
 
 def names_needed(snapshot: Snapshot) -> frozenset[str]:
