@@ -15,7 +15,7 @@ from lowbit.app.queue import Lane, WorkQueue
 from lowbit.kube.errors import Conflict, Forbidden, Invalid, KubeError, NotFound, TooManyRequests, Unavailable
 from lowbit.observe.cache import Cache
 from lowbit.observe.keys import Key
-from lowbit.state.plan import Apply, Delete, Event, Plan, ReadEvents, ReadLog, ReadResult
+from lowbit.state.plan import Apply, Create, Delete, Event, Plan, ReadEvents, ReadLog, ReadResult, WriteStatus
 from lowbit.state.snapshot import Snapshot
 from tests.unit import world
 from tests.unit.world import NAMESPACE, World
@@ -47,6 +47,9 @@ class Api:
     async def apply(self, _manifest: Any, *, only_new: bool = False) -> dict[str, Any]:
         if only_new and self.there is not None:
             raise Conflict(409, "Conflict", "there is one")
+        return await self._write()
+
+    async def create(self, _manifest: Any) -> dict[str, Any]:
         return await self._write()
 
     async def delete(self, *_: Any) -> dict[str, Any]:
@@ -198,6 +201,23 @@ async def test_what_the_api_server_refuses_is_said_in_the_status_and_tried_again
     assert "not a label" in stalled["message"]
     assert status["lastFailure"]["action"]
     assert [event.reason for event in bench.sent] == ["WriteRefused"]
+    assert bench.queue.next_due() is not None
+
+
+@pytest.mark.parametrize(
+    "error", [Forbidden(403, "Forbidden", "exceeded quota: count/jobs.batch"), Invalid(422, "Invalid", "not a label")]
+)
+async def test_what_is_refused_beside_what_serves_holds_no_status_up(bench: Bench, error: KubeError) -> None:
+    serving = WriteStatus("QuantizedModel", "chat", "uid", "1", {"stage": "Serving"})
+    bench.plan = Plan(
+        actions=(Create(CHILD.manifest, beside=True),), status=serving, watch_progress=("evaluate-it",),
+    )  # fmt: skip
+    bench.api.error = error
+    await bench.reconcile()
+    assert bench.api.statuses == [{"stage": "Serving"}]
+    assert [(event.reason, error.message in event.message) for event in bench.sent] == [("ReconcileFailed", True)]
+    assert bench.asked == [("evaluate-it",)]
+    assert bench.counted("error") == 1
     assert bench.queue.next_due() is not None
 
 

@@ -255,7 +255,9 @@ def test_a_pinned_revision_stops_the_comparison(world: World) -> None:
     world.finish_job(job)
     world.settle(NAME)
     assert condition(world, "Ready")["status"] == "True"
-    assert condition(world, "Compared")["reason"] == "WaitingToCompare"
+    compared = condition(world, "Compared")
+    assert compared["reason"] == "WaitingToCompare"
+    assert "spec.serving.revision" in compared["message"], "a candidate is ready: it is not that which is waited for"
 
 
 def test_a_name_that_is_taken_ends_the_comparison_and_stalls_nothing(world: World) -> None:

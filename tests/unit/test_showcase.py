@@ -13,9 +13,11 @@ from pydantic import ValidationError
 from lowbit.api.documents import EXIT_REFUSED, AskDocument, PVCStoreAccess, StoreAccess
 from lowbit.api.showcase import ServedShowcase, Showcase
 from lowbit.api.termination import Refusal, TerminationMessage
+from lowbit.decide.reconcile import decide
 from lowbit.naming.canonical import digest
 from lowbit.naming.store_keys import report_key
 from lowbit.schema.check import check_manifest
+from lowbit.state.plan import Create
 from lowbit.worker import ask
 from lowbit.worker.refuse import RefusalError
 from tests.unit.evaluation_bench import ENGINE, ORIGINAL, Bench, make_bench
@@ -124,6 +126,22 @@ def test_what_serves_is_asked_after_its_rollout(world: World) -> None:
     assert shown["answered"] == 2
 
 
+def test_the_status_does_not_wait_for_the_job_to_be_taken(world: World) -> None:
+    """A quota or a policy that refuses it: the model serves, and says so."""
+    made: dict[str, bool] = {}
+
+    def look() -> None:
+        snapshot = world.snapshot(NAME)
+        assert snapshot is not None
+        for action in decide(snapshot, world.now).actions:
+            if isinstance(action, Create):
+                made[action.manifest["metadata"]["name"]] = action.beside
+
+    world.apply_model(NAME, with_showcase(SHOWCASE))
+    world.settle(NAME, after=look)
+    assert [name for name, beside in made.items() if beside] == ask_jobs(world)
+
+
 def test_at_rest_nothing_is_asked_again(world: World) -> None:
     world.apply_model(NAME, with_showcase(SHOWCASE))
     world.settle(NAME)
@@ -142,6 +160,40 @@ def test_a_new_revision_is_asked_as_well(world: World) -> None:
     assert status(world)["showcase"]["revision"] == status(world)["current"]["name"]
 
 
+def reach_asking(world: World) -> str:
+    """Until the ask Job is there; its name."""
+    for _ in range(60):
+        world.step(NAME)
+        if jobs := ask_jobs(world):
+            return jobs[0]
+        world.act()
+    raise AssertionError("nothing is asked")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [with_showcase(SHOWCASE, serving=None), with_showcase(SHOWCASE, candidates=[{"gptq": {"bits": 8}}]), spec()],
+    ids=["no serving", "another revision", "no showcase"],
+)
+def test_a_job_whose_answers_nobody_wants_any_more_is_given_up(world: World, changed: dict[str, Any]) -> None:
+    """Else it would ask, under the name of the former revision, what serves instead of it."""
+    world.apply_model(NAME, with_showcase(SHOWCASE))
+    asking = reach_asking(world)
+    world.apply_model(NAME, changed)
+    for _ in range(200):
+        world.step(NAME)
+        if ("Job", asking) not in world.objects:
+            break
+        others = [name for name in world.names("Job") if name != asking and not world.objects["Job", name]["status"]]
+        for name in others:
+            world.finish_job(name)
+        if not others and ("Deployment", NAME) in world.objects:
+            world.roll_out(NAME)
+    assert ("Job", asking) not in world.objects
+    world.settle(NAME)
+    assert condition(world, "Ready")["status"] == "True"
+
+
 @pytest.mark.parametrize("changes", [{"serving": None}, {"serving": {"replicas": 0}}])
 def test_where_nothing_serves_nothing_is_asked(world: World, changes: dict[str, Any]) -> None:
     world.apply_model(NAME, with_showcase(SHOWCASE, **changes))
@@ -158,11 +210,7 @@ def test_without_a_showcase_no_job_is_made(world: World) -> None:
 
 def test_a_job_that_fails_makes_nothing_less_ready(world: World) -> None:
     world.apply_model(NAME, with_showcase(SHOWCASE))
-    for _ in range(60):
-        world.step(NAME)
-        if ask_jobs(world):
-            break
-        world.act()
+    reach_asking(world)
     refusal = Refusal(reason="NoAPIKey", message="the Secret has no key", action="Add it.")
     world.finish_job(ask_jobs(world)[0], TerminationMessage(refusal=refusal), code=EXIT_REFUSED)
     world.settle(NAME)

@@ -76,9 +76,9 @@ class World:
     found: dict[str, ArtifactRecord] = field(default_factory=dict)
     """Artifacts that prepare finds in the store."""
     stored: dict[str, EvaluationSummary] = field(default_factory=dict)
+    """Evaluations whose results are in the store: prepare finds them."""
     counted: CountedAttempt | None = None
     """What the store says of the next candidates that are evaluated."""
-    """Evaluations whose results are in the store: prepare finds them."""
     datasets: set[str] = field(default_factory=lambda: {"calibration/general", "evaluation/fidelity"})
     """What prepare finds under the names of the spec's datasets."""
     now: datetime = START

@@ -214,12 +214,14 @@ class Reconciler:
             seconds = self.queue.failed(key)
             logger.info("seen too late: %s; again in %.1f s", outcome.stale, seconds, extra=about(key))
             return "stale"
-        self.queue.succeeded(key)
-        if plan.requeue_after is not None:
-            self.queue.add_after(key, plan.requeue_after)
         self.progress.ask(key.namespace, plan.watch_progress)
         self.progress.ask_once(key.namespace, plan.read_logs)
         self.stuck.ask_events(key.namespace, plan.read_events)
+        if outcome.refused is not None:
+            raise outcome.refused
+        self.queue.succeeded(key)
+        if plan.requeue_after is not None:
+            self.queue.add_after(key, plan.requeue_after)
         if outcome.writes:
             return "changed"
         if plan.requeue_after is None:

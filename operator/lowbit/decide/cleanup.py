@@ -9,6 +9,7 @@ from lowbit.decide.owners import owns, release
 from lowbit.decide.remembered import baseline_of, input_hash, names_used
 from lowbit.decide.serving.stale import names_needed as judged_again_names
 from lowbit.decide.serving.target import passed
+from lowbit.decide.stages.ask import names_needed as asking_names
 from lowbit.naming.names import first_attempt, prepare_job_name, second_attempt
 from lowbit.state.plan import Action, Delete
 from lowbit.state.snapshot import JobView, Observed, Snapshot
@@ -26,7 +27,8 @@ def clean(snapshot: Snapshot) -> tuple[Action, ...]:
             meta = revision.meta
             actions.append(Delete("ModelRevision", meta.name, meta.uid, meta.resource_version))
     revisions = [revision for revision in snapshot.revisions if revision.meta.name in kept]
-    needed, open_ = needed_names(snapshot, revisions) | needed_again(snapshot), open_baselines(revisions)
+    needed = needed_names(snapshot, revisions) | needed_again(snapshot) | asking_names(snapshot)
+    open_ = open_baselines(revisions)
     for name in mine(snapshot, "ModelEvaluation"):
         if name in needed or perhaps_needed(snapshot, name, open_):
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
 
@@ -98,10 +98,3 @@ def failure_of_problems(stage: str, problems: Sequence[Problem], clock: Clock, r
     return Failure(
         stage=stage, reason=problems[0].reason, message=message, action=action, revision=revision, time=clock.text
     )  # fmt: skip
-
-
-@dataclass
-class Trail:
-    """Actions that are due beside the stage's own, collected on the way."""
-
-    actions: list[Action] = field(default_factory=list)

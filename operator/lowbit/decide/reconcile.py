@@ -40,7 +40,7 @@ from lowbit.decide.stages.pipeline import Result, advance, usable_store
 from lowbit.decide.status import Situation, events, quantized_model_status, told, write
 from lowbit.decide.stuck import LOOK_SECONDS, Stuck
 from lowbit.desired.topology import workload_kinds
-from lowbit.state.plan import Action, Plan, ReadEvents, ReadLog, ReadStart, WriteStatus
+from lowbit.state.plan import Action, Create, Plan, ReadEvents, ReadLog, ReadStart, WriteStatus
 from lowbit.state.snapshot import Snapshot
 
 
@@ -137,7 +137,8 @@ class _Beside(NamedTuple):
     @property
     def actions(self) -> tuple[Action, ...]:
         """What is to be done."""
-        return (*self.room, *(action for step in self.steps for action in step.actions))
+        found = (action for step in self.steps for action in step.actions)
+        return (*self.room, *(replace(each, beside=True) if isinstance(each, Create) else each for each in found))
 
     @property
     def fact(self) -> WriteStatus | None:

@@ -130,6 +130,4 @@ def _names_used(revision: Observed[ModelRevision]) -> frozenset[str]:
         used.append(candidate_of(revision, artifact.digest).name)
         used += [turn.name for turn in turns_of(revision, artifact.digest)]
     used += [name for again in revision.body.status.judged_again for name in (again.baseline, again.evaluation)]
-    if spec.protocol.showcase is not None:
-        used.append(names.ask_job_name(spec.quantized_model, ask_hash(revision)))
     return frozenset((*used, *map(names.second_attempt, used)))

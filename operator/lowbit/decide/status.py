@@ -172,10 +172,12 @@ def compared(snapshot: Snapshot, situation: Situation, observed: Subject) -> Con
         return condition(observed, "Compared", "False", "Comparing", f"{count}; {step.message}")
     if done == declared:
         return condition(observed, "Compared", "True", "Compared", f"{count}: see status.comparison")
-    message = f"{count}; the others follow once a candidate is ready"
-    if situation.judging is not None:
-        message = f"{count}; the others follow once what serves is evaluated again"
-    return condition(observed, "Compared", "False", "WaitingToCompare", message)
+    serving, first = snapshot.model.body.spec.serving, "a candidate is ready"
+    if serving is not None and serving.revision is not None:
+        first = "spec.serving.revision pins none any more"
+    elif situation.judging is not None:
+        first = "what serves is evaluated again"
+    return condition(observed, "Compared", "False", "WaitingToCompare", f"{count}; the others follow once {first}")
 
 
 def _available(snapshot: Snapshot, situation: Situation, clock: Clock) -> Condition:

@@ -15,7 +15,7 @@ from lowbit.api.base import API_VERSION
 from lowbit.effects.parts import Sees, Sends
 from lowbit.effects.words import about, described
 from lowbit.kube.client import Kube
-from lowbit.kube.errors import AlreadyExists, Conflict, KubeError, NotFound
+from lowbit.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, KubeError, NotFound
 from lowbit.kube.resources import RESOURCES
 from lowbit.naming.names import GIVEN_UP_ANNOTATION, WORKER_END_ANNOTATION
 from lowbit.observe.keys import Key
@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a plan ended. It is complete if it is neither stale nor halted."""
+    """How a plan ended. It is complete if it is neither stale, halted nor refused."""
 
     writes: int
     """Number of writes, without events."""
@@ -47,6 +47,8 @@ class Outcome:
     """Which precondition failed: decide again, from a fresher snapshot."""
     halted: bool = False
     """The Lease expired: the rest of the plan was not started."""
+    refused: KubeError | None = None
+    """Why the API server has refused what nothing that serves needs. The rest of the plan was carried out."""
 
 
 class _NotPermitted(Exception):  # noqa: N818
@@ -67,6 +69,16 @@ class _Executor:
     """Objects that the plan applies to, as they were when it was made."""
     writes: int = 0
     doubtful: tuple[str, str] | None = None
+    refused: KubeError | None = None
+
+    async def try_to(self, action: Action) -> None:
+        """Act; note a refusal of what goes on beside what serves."""
+        try:
+            await self.act(action)
+        except (Forbidden, Invalid) as error:
+            if not (isinstance(action, Create) and action.beside):
+                raise
+            self.refused = error
 
     async def act(self, action: Action) -> None:
         if self.cache.is_bereft(self.key) and self._makes(action):
@@ -233,13 +245,14 @@ async def execute(
 ) -> Outcome:
     """Carry out a plan for one object.
 
-    No write is started once `permit` returns False. A failed precondition ends the plan (Outcome.stale). Any other
-    error of the API server is raised as KubeError; the caller retries with a new plan.
+    No write is started once `permit` returns False. A failed precondition ends the plan (Outcome.stale). What
+    the API server refuses of what goes on beside ends nothing (Outcome.refused). Any other error of the API server is
+    raised as KubeError; the caller retries with a new plan.
     """
     executor = _Executor(key, kube, cache, permit, _seen(plan, key, cache))
     try:
         for action in plan.actions:
-            await executor.act(action)
+            await executor.try_to(action)
         if plan.status is not None:
             await _announce(plan, key, cache, events, permit)
             await executor.write_status(plan.status)
@@ -253,7 +266,7 @@ async def execute(
             raise
         await executor.look_again()
         return Outcome(executor.writes, stale=error.message)
-    return Outcome(executor.writes)
+    return Outcome(executor.writes, refused=executor.refused)
 
 
 def _seen(plan: Plan, key: Key, cache: Sees) -> dict[tuple[str, str], Mapping[str, Any]]:

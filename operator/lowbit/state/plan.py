@@ -18,6 +18,8 @@ class Create:
     """
 
     manifest: Mapping[str, Any]
+    beside: bool = False
+    """What serves does not need it: the status is written although the API server refuses it."""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,9 @@ WIPED = Start(life=9, moment=59, damages=[("wipe", 14, 8)])
 UNASKED = Start(life=10, moment=21, damages=[("apply", 0, 2), ("pin", 0, 0)])
 """The manifest has no showcase any more, and what is pinned had one."""
 
+BESIDE = Start(moment=5, damages=[("foreign", 1, 0), ("impostor", 0, 1)])
+"""The only Job that an impostor could pose as is somebody else's already."""
+
 
 # The same starts each time; new ones are for `make faults`.
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
@@ -32,6 +35,7 @@ UNASKED = Start(life=10, moment=21, damages=[("apply", 0, 2), ("pin", 0, 0)])
 @example(RELABELLED)
 @example(WIPED)
 @example(UNASKED)
+@example(BESIDE)
 def test_from_any_state_it_comes_to_rest_and_no_rule_is_broken_on_the_way(start: Start) -> None:
     walk(start)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from lowbit.api.documents import AskDocument, AskResult
+from lowbit.api.modelrevision import ModelRevision
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.serving import Serving
 from lowbit.api.showcase import ServedShowcase
@@ -15,13 +14,14 @@ from lowbit.decide.jobs.run import run
 from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.owners import user
 from lowbit.decide.remembered import ask_hash
+from lowbit.decide.serving.serve import by_name
 from lowbit.decide.serving.target import Target
 from lowbit.desired.context import Context
 from lowbit.desired.jobs.ask import ask_job
 from lowbit.desired.volumes import store_access
-from lowbit.naming.names import ask_job_name
+from lowbit.naming.names import ask_job_name, second_attempt
 from lowbit.resolve.freeze import frozen_platform
-from lowbit.state.snapshot import Snapshot
+from lowbit.state.snapshot import Observed, Snapshot
 
 
 def ask_served(
@@ -29,10 +29,8 @@ def ask_served(
 ) -> ServedShowcase | StageResult | None:
     """What serves has answered, or how far the Job is; None if there is nothing to ask, or it was asked."""
     meta, spec = snapshot.model.meta, snapshot.model.body.spec
-    showcase, serving = target.revision.body.spec.protocol.showcase, spec.serving
-    if showcase is None or serving is None or serving.replicas == 0 or target.source:
-        return None
-    if spec.evaluation.showcase is None:  # what is pinned had one: the manifest asks for none any more
+    serving = spec.serving
+    if serving is None or target.source or not _is_asked(snapshot, target.revision):
         return None
     hash_, known = ask_hash(target.revision), snapshot.model.body.status.showcase
     if known is not None and known.key == hash_:
@@ -50,7 +48,7 @@ def ask_served(
     )  # fmt: skip
     result = run(snapshot, clock, request)
     if isinstance(result, StageResult):
-        return replace(result, revision=None)
+        return result
     asked = result.result(AskResult)
     if asked is not None and asked.showcase.key == hash_:
         return asked.showcase
@@ -59,7 +57,26 @@ def ask_served(
         revision=target.label, time=clock.text,
         action="Use an image of the operator's version, then delete the Job to try again.",
     )  # fmt: skip
-    return replace(StageResult.failed(failure), revision=None)
+    return StageResult.failed(failure)
+
+
+def names_needed(snapshot: Snapshot) -> frozenset[str]:
+    """Names of the Job that asks what the Deployment serves now, its second attempt included.
+
+    What asked a former revision is given up: it would take the answers of the present one for those of the former.
+    """
+    revision = by_name(snapshot, snapshot.deployment.revision if snapshot.deployment is not None else None)
+    if revision is None or not _is_asked(snapshot, revision):
+        return frozenset()
+    name = ask_job_name(snapshot.model.meta.name, ask_hash(revision))
+    return frozenset((name, second_attempt(name)))
+
+
+def _is_asked(snapshot: Snapshot, revision: Observed[ModelRevision]) -> bool:
+    """Whether a revision is asked while it serves. What is pinned may have a showcase that the manifest has no more."""
+    spec = snapshot.model.body.spec
+    answers = spec.serving is not None and spec.serving.replicas > 0
+    return answers and spec.evaluation.showcase is not None and revision.body.spec.protocol.showcase is not None
 
 
 def _document(snapshot: Snapshot, store: ModelStoreSpec, target: Target, serving: Serving) -> AskDocument:
