@@ -13,7 +13,7 @@ import pytest
 
 from lowbit.report import html, text, words
 from lowbit.report.assess import with_verdict
-from lowbit.report.model import ModuleRow, Report
+from lowbit.report.model import ModuleRow, Report, Section
 from lowbit.report.quantlog import by_depth, by_kind, quant_log
 from lowbit.worker.report import plots
 from lowbit.worker.report.modules import module_plots
@@ -81,6 +81,26 @@ def test_a_models_answer_does_not_steer_the_terminal_and_lines_have_eighty_colum
     shown = text.render(inputs.report(samples=[sample]))
     assert not re.findall(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", shown)
     assert max(map(len, shown.splitlines())) <= 80
+
+
+def confused(classes: int) -> Section:
+    """A confusion of classes, each taken for itself and for the next one."""
+    labels = [f"department-{number}" for number in range(classes)]
+    told = {0: "90 / 70", 1: "10 / 30"}
+    cells = [[told.get((column - line) % classes, "0 / 0") for column in range(classes)] for line in range(classes)]
+    rows = [[label, *line] for label, line in zip(labels, cells, strict=True)]
+    return Section(title="Confusion: mail", text="Original / candidate.", header=["", *labels], rows=rows)
+
+
+@pytest.mark.parametrize("classes", [2, 10, 100])
+def test_the_text_shows_which_classes_were_taken_for_which_however_many_there_are(classes: int) -> None:
+    shown = text.render(inputs.report(sections=[confused(classes)]))
+    assert max(map(len, shown.splitlines())) <= 80
+    part = shown[shown.index("CONFUSION: MAIL") : shown.index("QUANTIZATION BY KIND")]
+    assert len(part.splitlines()) <= 2 * classes + 10, "a few lines"
+    for number in range(classes):
+        (line,) = (line for line in part.splitlines() if re.match(rf"department-{number}\b.*90 / 70", line))
+        assert "10 / 30" in line
 
 
 def test_the_present_verdict_replaces_the_one_of_the_store_with_its_remedy() -> None:
