@@ -11,6 +11,7 @@ from html import unescape
 
 import pytest
 
+from lowbit.api.modelevaluation import Place
 from lowbit.report import html, text, words
 from lowbit.report.assess import with_verdict
 from lowbit.report.model import ModuleRow, Report, Section
@@ -112,6 +113,16 @@ def test_the_present_verdict_replaces_the_one_of_the_store_with_its_remedy() -> 
         assert "The ModelRevision" in shown
         assert "Next: 8 bits" not in shown
         assert "margin of 0.02" not in shown
+
+
+def test_a_report_of_what_was_evaluated_again_says_so_and_where_its_verdict_is() -> None:
+    again = inputs.report().subject.model_copy(update={"place": Place(device="NVIDIA-L4", image="vllm@sha256:1")})
+    for shown in (html.render(inputs.report(subject=again)), text.render(inputs.report(subject=again))):
+        told = " ".join(shown.split())
+        assert "Evaluated again" in told and "NVIDIA-L4" in told and "vllm@sha256:1" in told
+        assert "status.judgedAgain of the ModelRevision" in told
+        assert "kubectl lowbit report" not in told, "it shows the first evaluation"
+    assert "Evaluated again" not in html.render(inputs.report()) + text.render(inputs.report())
 
 
 def test_a_report_without_thresholds_or_of_an_original_claims_no_verdict() -> None:

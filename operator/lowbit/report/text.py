@@ -105,7 +105,7 @@ def verdict(page: Page, report: Report) -> None:
     if report.remedy:
         page.say(f"Next: {report.remedy.name}. {report.remedy.why}. {report.remedy.how}")
     against = f" against {subject.baseline}" if subject.baseline else ""
-    page.say(f"{subject.evaluation}{against}")
+    page.say(f"{subject.evaluation}{against}", words.again(report))
     if report.grades:
         page.heading("Grades")
         page.table(

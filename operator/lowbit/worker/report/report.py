@@ -164,6 +164,7 @@ def subject(document: EvaluateDocument, measured: Measured) -> Subject:
         model=document.model.digest,
         original=document.source if measured.baseline else None,
         measured=measured.at,
+        place=document.place,
     )
 
 
