@@ -174,7 +174,7 @@ def recipe_facts(document: EvaluateDocument) -> RecipeFacts | None:
         return None
     kind, settings = recipe_of(document.reported.recipe)
     return RecipeFacts(
-        label=label(document.reported.recipe),
+        label=document.reported.label or label(document.reported.recipe),
         settings={name: str(value) for name, value in settings.wire().items()},
         made_here=kind.made_here,
         calibrated=kind.calibrated,
