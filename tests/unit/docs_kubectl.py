@@ -7,6 +7,7 @@ import re
 import shlex
 from pathlib import Path
 
+from lowbit.cli.main import parser
 from lowbit.schema.crd import KINDS
 from tests.unit.docs_pages import ROOT
 
@@ -30,12 +31,13 @@ class BadCommandError(Exception):
 
 def check(text: str) -> None:
     """Raises BadCommandError, with what is wrong."""
+    if shlex.split(text)[1] == "lowbit":
+        check_plugin(shlex.split(text)[2:])
+        return
     words, flags = split(shlex.split(text)[1:])
     if not words:
         return  # `kubectl --help` and the like
     verb, arguments = words[0], words[1:]
-    if verb == "lowbit":
-        return
     if verb not in VERBS:
         raise BadCommandError(f"kubectl has no verb {verb} that is known here")
     if verb == "rollout":
@@ -54,6 +56,15 @@ def check(text: str) -> None:
     for kind in kinds:
         if not set(kind.split(",")) <= OWN | STOCK:
             raise BadCommandError(f"there is no kind {kind}")
+
+
+def check_plugin(words: list[str]) -> None:
+    """`kubectl lowbit` is our own command line. A command that is only named has to be one."""
+    try:
+        parser().parse_args(words if len(words) != 1 else [*words, "--help"])
+    except SystemExit as ended:
+        if ended.code:
+            raise BadCommandError(f"lowbit does not understand {' '.join(words)}") from ended
 
 
 def split(words: list[str]) -> tuple[list[str], dict[str, str]]:

@@ -59,6 +59,21 @@ def test_every_job_is_named_with_its_gpus(file: Path) -> None:
     assert "GPUs at most at once: 2" in text
 
 
+def test_the_job_that_asks_for_the_showcase_is_named_where_something_serves(file: Path) -> None:
+    def asked(manifest: dict[str, Any]) -> bool:
+        manifest["spec"]["evaluation"]["showcase"] = {"prompts": [{"name": "hello", "text": "Hello"}]}
+        file.write_text(yaml.safe_dump(manifest))
+        code, text = run("plan", file)
+        assert code == 0
+        return "support-chat-ask-<hash>" in text
+
+    manifest = good("full")
+    assert "ask-<hash>" not in run("plan", file)[1]
+    assert asked(manifest)
+    del manifest["spec"]["serving"]
+    assert not asked(manifest)
+
+
 def test_every_problem_is_told_at_once_with_its_path(tmp_path: Path) -> None:
     manifest = changed(good("full"), {"spec.source": {}, "metadata.name": "7b", "spec.candidates": [{}]})
     (tmp_path / "bad.yaml").write_text(yaml.safe_dump(manifest))

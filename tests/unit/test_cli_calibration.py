@@ -62,6 +62,7 @@ def test_the_set_is_written_as_text_source_and_file_and_is_the_same_for_the_same
         (("articles.jsonl", "--format", "Chat"), 1, "has no list messages"),
         (("articles.jsonl", "--column", "body"), 1, "has no column body"),
         (("nothing.jsonl",), 2, "nothing.jsonl cannot be read"),
+        (("articles.jsonl", "--samples", "5", "--output", "none/set.jsonl"), 2, "none/set.jsonl: No such file"),
     ],
 )
 def test_what_cannot_be_drawn_is_said_with_what_to_do(

@@ -207,6 +207,15 @@ def test_only_an_artifacts_evaluation_names_its_quantize_report() -> None:
     assert documents[1].baseline == documents[0].evaluation
 
 
+def test_the_report_is_told_all_that_tells_a_candidate_from_the_others() -> None:
+    candidates = [{"gptq": {"bits": 4}, "engine": {"args": ["--kv-cache-dtype=fp8"]}}]
+    document = EvaluateDocument.model_validate_json(
+        inputs.document(inputs.evaluate(model=inputs.spec(candidates=candidates)))
+    )
+    assert document.reported is not None
+    assert document.reported.label == "gptq-int4-g128 with --kv-cache-dtype=fp8"
+
+
 def test_what_is_frozen_reads_back_as_it_was_written() -> None:
     frozen = inputs.revision_spec(inputs.spec(engine={"vllm": {}}))
     written = revision(inputs.NAMESPACE, inputs.OWNER, frozen)

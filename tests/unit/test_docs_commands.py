@@ -68,7 +68,8 @@ def test_every_kubectl_command_parses_and_names_what_there_is(command: Command) 
 @pytest.mark.parametrize(
     "bad",
     ["kubectl get quantisedmodels", "kubectl obtain pods", "kubectl get pods --sideways",
-     "kubectl apply -f examples/none.yaml", "kubectl patch qm NAME -p '{'", "kubectl rollout sideways deployment/x"],
+     "kubectl apply -f examples/none.yaml", "kubectl patch qm NAME -p '{'", "kubectl rollout sideways deployment/x",
+     "kubectl lowbit reports NAME", "kubectl lowbit report NAME --format pdf"],
 )  # fmt: skip
 def test_a_kubectl_command_that_cannot_work_is_found(bad: str) -> None:
     with pytest.raises((docs_kubectl.BadCommandError, ValueError)):

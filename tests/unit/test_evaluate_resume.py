@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lowbit.api.modelevaluation import EvaluationProtocol, Place
-from lowbit.naming.store_keys import result_key
+from lowbit.naming.store_keys import report_key, result_key
 from lowbit.worker.refuse import EngineError
 from tests.unit.evaluation_bench import ORIGINAL, Bench, make_bench, value_of
 from tests.unit.fake_engine import FakeEngine
@@ -58,3 +58,4 @@ async def test_what_is_evaluated_again_elsewhere_is_measured_there(bench: Bench)
     assert min(original.requests, candidate.requests) > TEXTS
     assert value_of(first, "KLDivergence") > value_of(again, "KLDivergence") == 0.0
     assert (bench.stored("eval-1").place, bench.stored("eval-2").place) == (None, place)
+    assert b"Evaluated again" in (bench.store.read(report_key("eval-2")) or b"")

@@ -426,7 +426,8 @@ async def test_the_report_says_what_the_gate_says_by_the_thresholds_of_the_job(b
     gates = [ResolvedGate(suite="fidelity", maximum=maximum, minimum=[], confidence="0.95")]
     gptq = {"bits": 4, "groupSize": 64, "descAct": False, "sym": True, "dampPercent": "0.01"}
     recipe = ResolvedRecipe.model_validate({"gptq": gptq})
-    reported = ReportedRevision(candidate=0, candidates=2, gates=gates, recipe=recipe)
+    name = "gptq-int4-g64 with --kv-cache-dtype=fp8 on tickets"
+    reported = ReportedRevision(candidate=0, candidates=2, gates=gates, recipe=recipe, label=name)
     await bench.run(FakeEngine(ORIGINAL), bench.document())
     await bench.run(FakeEngine(CANDIDATE), bench.document(baseline="baseline-1", reported=reported))
     whole = Report.model_validate_json(bench.store.read(report_json_key("eval-1")) or b"")
@@ -437,7 +438,7 @@ async def test_the_report_says_what_the_gate_says_by_the_thresholds_of_the_job(b
     assert (record.attempts, record.confidence) == (1, "0.975")
     assert whole.remedy is not None
     facts = whole.subject.recipe
-    assert facts is not None and (facts.bits, facts.group_size) == (4, 64)
+    assert facts is not None and (facts.bits, facts.group_size, facts.label) == (4, 64, name)
     original = Report.model_validate_json(bench.store.read(report_json_key("baseline-1")) or b"")
     assert original.judgement is None
 

@@ -11,9 +11,10 @@ from html import unescape
 
 import pytest
 
+from lowbit.api.modelevaluation import Place
 from lowbit.report import html, text, words
 from lowbit.report.assess import with_verdict
-from lowbit.report.model import ModuleRow, Report
+from lowbit.report.model import ModuleRow, Report, Section
 from lowbit.report.quantlog import by_depth, by_kind, quant_log
 from lowbit.worker.report import plots
 from lowbit.worker.report.modules import module_plots
@@ -83,6 +84,26 @@ def test_a_models_answer_does_not_steer_the_terminal_and_lines_have_eighty_colum
     assert max(map(len, shown.splitlines())) <= 80
 
 
+def confused(classes: int) -> Section:
+    """A confusion of classes, each taken for itself and for the next one."""
+    labels = [f"department-{number}" for number in range(classes)]
+    told = {0: "90 / 70", 1: "10 / 30"}
+    cells = [[told.get((column - line) % classes, "0 / 0") for column in range(classes)] for line in range(classes)]
+    rows = [[label, *line] for label, line in zip(labels, cells, strict=True)]
+    return Section(title="Confusion: mail", text="Original / candidate.", header=["", *labels], rows=rows)
+
+
+@pytest.mark.parametrize("classes", [2, 10, 100])
+def test_the_text_shows_which_classes_were_taken_for_which_however_many_there_are(classes: int) -> None:
+    shown = text.render(inputs.report(sections=[confused(classes)]))
+    assert max(map(len, shown.splitlines())) <= 80
+    part = shown[shown.index("CONFUSION: MAIL") : shown.index("QUANTIZATION BY KIND")]
+    assert len(part.splitlines()) <= 2 * classes + 10, "a few lines"
+    for number in range(classes):
+        (line,) = (line for line in part.splitlines() if re.match(rf"department-{number}\b.*90 / 70", line))
+        assert "10 / 30" in line
+
+
 def test_the_present_verdict_replaces_the_one_of_the_store_with_its_remedy() -> None:
     stored = inputs.report()
     assert "when this was measured" in words.judged(stored)
@@ -92,6 +113,16 @@ def test_the_present_verdict_replaces_the_one_of_the_store_with_its_remedy() -> 
         assert "The ModelRevision" in shown
         assert "Next: 8 bits" not in shown
         assert "margin of 0.02" not in shown
+
+
+def test_a_report_of_what_was_evaluated_again_says_so_and_where_its_verdict_is() -> None:
+    again = inputs.report().subject.model_copy(update={"place": Place(device="NVIDIA-L4", image="vllm@sha256:1")})
+    for shown in (html.render(inputs.report(subject=again)), text.render(inputs.report(subject=again))):
+        told = " ".join(shown.split())
+        assert "Evaluated again" in told and "NVIDIA-L4" in told and "vllm@sha256:1" in told
+        assert "status.judgedAgain of the ModelRevision" in told
+        assert "kubectl lowbit report" not in told, "it shows the first evaluation"
+    assert "Evaluated again" not in html.render(inputs.report()) + text.render(inputs.report())
 
 
 def test_a_report_without_thresholds_or_of_an_original_claims_no_verdict() -> None:

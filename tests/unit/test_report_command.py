@@ -253,6 +253,12 @@ def test_a_file_is_rendered_without_a_cluster(file: Path, tmp_path: Path, monkey
     assert "FAILED" in (tmp_path / "page.txt").read_text()
 
 
+def test_a_place_that_cannot_be_written_to_is_told(file: Path, tmp_path: Path) -> None:
+    code, said = run(str(file), "-o", str(tmp_path / "none" / "page.html"))
+    assert code == UNREADABLE
+    assert f"{tmp_path}/none/page.html: No such file or directory" in said
+
+
 def test_a_file_that_is_none_is_told(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text('{"version": "new"}')
     code, said = run(str(tmp_path / "x.json"))

@@ -30,11 +30,14 @@ def read(samples: int) -> CalibrationFacts:
 
 UNKNOWN = check("Inconclusive", value="NaN", lower="NaN", upper="NaN")
 OPEN = check("Inconclusive", message="too close to call; about 700 texts would decide")
+DOUBT = "Suite fraud could read 40 of 100 answers, less than 98%: constrain the answers"
+DOUBTED = record("Inconclusive", check(), OPEN, message=DOUBT).model_copy(update={"implausible": [DOUBT]})
 CASES: list[tuple[str, Report]] = [
     ("nothing", inputs.report(record("Passed", check()), speed=[])),
     ("a faster kernel", inputs.report(record("Passed", check()))),
     ("more samples", inputs.report(record("Inconclusive", check(), OPEN))),
     ("mend the suite", inputs.report(record("Inconclusive", UNKNOWN))),
+    ("look at the answers", inputs.report(DOUBTED)),
     ("more damping", inputs.report(record("Failed", FAR), measurements=[row("KLDivergence", 0.1, not_finite=3)])),
     ("quantize here", inputs.report(record("Failed", FAR), **recipe(made_here=False))),
     ("more calibration data of the task", inputs.report(record("Failed", FAILED), measurements=GOOD)),
@@ -53,6 +56,11 @@ def test_the_remedy_follows_from_verdict_and_numbers(name: str, report: Report) 
     assert report.remedy is not None
     assert report.remedy.name == name
     assert report.remedy.why
+
+
+def test_no_more_samples_are_asked_for_where_the_results_cannot_be_believed() -> None:
+    remedy = inputs.report(DOUBTED).remedy
+    assert remedy is not None and remedy.why == DOUBT
 
 
 def test_every_remedy_and_every_band_is_in_the_documentation_and_reached_here() -> None:

@@ -109,6 +109,8 @@ class OtherCandidate(Tolerant):
 class ReportedRevision(Tolerant):
     """The revision that a candidate is measured for, as the report shows it. The worker decides nothing by it."""
 
+    label: str = ""
+    """Short name of the candidate, with its own engine settings and calibration; empty from an older operator."""
     candidate: int
     """Index in the QuantizedModel's candidates."""
     candidates: int

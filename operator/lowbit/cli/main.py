@@ -44,7 +44,8 @@ class UnreadableError(Exception):
 
 
 def main(arguments: Sequence[str] | None = None, out: TextIO | None = None) -> int:
-    """Run one command. Returns the exit code: 0 fine, 1 problems in a manifest, 2 a file cannot be read."""
+    """Run one command. Returns the exit code: 0 fine, 1 problems in a manifest, 2 a file cannot be read or
+    written."""
     parsed = parser().parse_args(arguments)
     file = out or sys.stdout
     console = Console(file=file, width=None if file.isatty() else 160)
@@ -52,6 +53,11 @@ def main(arguments: Sequence[str] | None = None, out: TextIO | None = None) -> i
         code: int = parsed.run(parsed, console)
     except (UnreadableError, UnreadableConfigError, UnreadablePilotError, NoReportError) as error:
         console.print(f"lowbit: {error}", style="red", soft_wrap=True, markup=False, highlight=False)
+        return UNREADABLE
+    except OSError as error:  # of a file that is to be written: those that are read have errors of their own
+        if error.filename is None:
+            raise
+        console.print(f"lowbit: {error.filename}: {error.strerror}", style="red", soft_wrap=True, markup=False)
         return UNREADABLE
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -179,6 +179,9 @@ def planned_jobs(name: str, spec: QuantizedModelSpec, platform: Platform) -> tup
             job("evaluate", f"{evaluation}-<hash>", options.evaluate, engine, memory)
             for evaluation in (*in_turn, "eval")
         ]
+    if spec.evaluation.showcase is not None and spec.serving is not None:
+        asks = Takes("once all replicas serve", 0, platform.operator_image)
+        jobs.append(job("ask", f"{name}-ask-<hash>", options.prepare, asks))
     return tuple(jobs)
 
 

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from lowbit.api.base import Tolerant
 from lowbit.api.evaluation import ResolvedGate
+from lowbit.api.modelevaluation import Place
 from lowbit.api.status import SliceKind, VerdictRecord
 
 VERSION = 1
@@ -233,6 +234,8 @@ class Subject(Tolerant):
     """Digest of the original."""
     measured: str = ""
     """When (RFC 3339)."""
+    place: Place | None = None
+    """Where it was evaluated again, as an engine runs that serves; null in the evaluation that a rollout waits for."""
 
 
 class Fact(Tolerant):

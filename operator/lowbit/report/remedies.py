@@ -38,6 +38,10 @@ MORE_SAMPLES: Final = Name(
     "more samples",
     "Raise the suite's samples, with fresh texts: a second look at the same ones is not the bound that it says.",
 )
+LOOK: Final = Name(
+    "look at the answers", "Compare both models' answers (below), and mend what the sentence names. Until then nothing "
+    "passes, whatever the bounds say.",
+)  # fmt: skip
 MEND_SUITE: Final = Name("mend the suite", "Correct the suite or its gate, so that every threshold has its number.")
 MORE_DAMPING: Final = Name(
     "more damping", "Raise dampPercent, or give more and more varied calibration texts; then look at the engine's log."
@@ -55,8 +59,8 @@ ORIGINAL: Final = Name(
     "the original", "Serve the original; or look at the thresholds, if they ask for more than you need."
 )
 NAMES: Final = (
-    NOTHING, FASTER, MORE_SAMPLES, MEND_SUITE, MORE_DAMPING, QUANTIZE_HERE, MORE_CALIBRATION, SMALLER_GROUPS,
-    EIGHT_BITS, ORIGINAL,
+    NOTHING, FASTER, MORE_SAMPLES, LOOK, MEND_SUITE, MORE_DAMPING, QUANTIZE_HERE, MORE_CALIBRATION,
+    SMALLER_GROUPS, EIGHT_BITS, ORIGINAL,
 )  # fmt: skip
 
 Rule = tuple[Name, Callable[[Report], str | None]]
@@ -88,6 +92,12 @@ def not_a_number(report: Report) -> str | None:
     """The model computes values that are not numbers."""
     bad = max((row.not_finite for row in report.measurements), default=0)
     return f"{bad} of the engine's numbers are not finite: the weights overflow somewhere" if bad else None
+
+
+def implausible(report: Report) -> str | None:
+    """The results cannot be believed."""
+    doubts = report.judgement.record.implausible if report.judgement else []
+    return doubts[0] if doubts else None
 
 
 def unknown(report: Report) -> str | None:
@@ -179,7 +189,7 @@ def always(why: str) -> Callable[[Report], str]:
 
 RULES: Final[dict[Verdict, tuple[Rule, ...]]] = {
     "Passed": ((FASTER, slow), (NOTHING, always("Every threshold is passed with confidence"))),
-    "Inconclusive": ((MEND_SUITE, unknown), (MORE_SAMPLES, undecided)),
+    "Inconclusive": ((LOOK, implausible), (MEND_SUITE, unknown), (MORE_SAMPLES, undecided)),
     "Failed": (
         (MORE_DAMPING, not_a_number),
         (QUANTIZE_HERE, made_elsewhere),

@@ -16,12 +16,15 @@ from lowbit.report import quantlog, words
 from lowbit.report.model import MeasuredRow, Report
 
 WIDTH = 80
+ANY_WIDTH = 1_000_000
 WORST = 10
 """Samples that are shown; the page has more of them."""
 EXCERPT = 600
 """Characters of a prompt or an answer."""
 WHOLE = ("Interval", "Value (bounds)", "Model")
 """Columns whose cells are not wrapped."""
+NOTHING = set(f"0 /{words.NONE}")
+"""Characters of a cell that says nothing."""
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """A model's answer must not steer the terminal."""
 
@@ -61,14 +64,33 @@ class Page:
 
     def table(self, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """A table, whose cells are wrapped; nothing without rows."""
-        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), expand=False)
-        for name in header:
-            table.add_column(plain(name), overflow="fold", no_wrap=name in WHOLE)
         found = list(rows)
-        for row in found:
-            table.add_row(*map(plain, row))
         if found:
-            self._console.print(table)
+            self._console.print(made_table(header, found))
+
+    def table_or_lines(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table; a line for each row where its words do not fit side by side."""
+        options = self._console.options.update(width=ANY_WIDTH)
+        if rows and self._console.measure(made_table(header, rows), options=options).minimum > WIDTH:
+            self.say(*(row_line(header, row) for row in rows))
+        else:
+            self.table(header, rows)
+
+
+def made_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """The table as rich draws it."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), expand=False)
+    for name in header:
+        table.add_column(plain(name), overflow="fold", no_wrap=name in WHOLE)
+    for row in rows:
+        table.add_row(*map(plain, row))
+    return table
+
+
+def row_line(header: Sequence[str], row: Sequence[str]) -> str:
+    """fraud: fine 12 / 9, fraud 801 / 889. Cells of zeros and dashes are left out."""
+    told = [f"{name} {cell}" for name, cell in zip(header[1:], row[1:], strict=False) if not set(cell) <= NOTHING]
+    return f"{row[0]}: {', '.join(told)}"
 
 
 def plain(text: str) -> Text:
@@ -83,7 +105,7 @@ def verdict(page: Page, report: Report) -> None:
     if report.remedy:
         page.say(f"Next: {report.remedy.name}. {report.remedy.why}. {report.remedy.how}")
     against = f" against {subject.baseline}" if subject.baseline else ""
-    page.say(f"{subject.evaluation}{against}")
+    page.say(f"{subject.evaluation}{against}", words.again(report))
     if report.grades:
         page.heading("Grades")
         page.table(
@@ -163,8 +185,7 @@ def made(page: Page, report: Report) -> None:
     for section in report.sections:
         page.heading(section.title)
         page.say(section.text)
-        if section.rows:
-            page.table(section.header, section.rows)
+        page.table_or_lines(section.header, section.rows)
     if report.modules:
         page.heading("Quantization by kind of module")
         rows = [group_cells(one) for one in quantlog.by_kind(report.modules)]

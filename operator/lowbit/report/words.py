@@ -83,7 +83,27 @@ def why(report: Report) -> str:
         return report.judgement.record.message
     if report.subject.baseline is None:
         return "This is the measurement of an original: candidates are compared with it."
-    return "No thresholds were known when this was written: kubectl lowbit report shows the verdict."
+    return f"No thresholds were known when this was written: {present_verdict(report)}."
+
+
+def again(report: Report) -> str:
+    """Of what was evaluated again: why, and where; empty otherwise."""
+    place = report.subject.place
+    if place is None:
+        return ""
+    known = {"image": place.image, "devices": place.device, "node": place.node}
+    where = ", ".join(f"{name} {value}" for name, value in known.items() if value)
+    return (
+        "Evaluated again, because an engine that serves runs in another image, in another kernel or on other devices "
+        f"than the one that was judged. Measured as it runs: {where}."
+    )
+
+
+def present_verdict(report: Report) -> str:
+    """Where the operator's own verdict is."""
+    if report.subject.place is not None:
+        return "status.judgedAgain of the ModelRevision has the operator's verdict"
+    return "kubectl lowbit report shows the present verdict"
 
 
 def judged(report: Report) -> str:
@@ -98,7 +118,7 @@ def judged(report: Report) -> str:
         return f"The ModelRevision's verdict of {record.time}; {told}."
     return (
         f"By the thresholds of {record.time}, when this was measured; {told}. Thresholds may have been edited since: "
-        "kubectl lowbit report shows the present verdict."
+        f"{present_verdict(report)}."
     )
 
 

@@ -132,6 +132,7 @@ def _document(evaluation: Evaluation, access: StoreAccess) -> EvaluateDocument:
 def _reported(evaluation: Evaluation) -> ReportedRevision:
     revision = evaluation.revision
     return ReportedRevision(
+        label=revision.label,
         candidate=revision.candidate,
         candidates=revision.candidates,
         attempts=revision.attempts,

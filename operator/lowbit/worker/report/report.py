@@ -164,6 +164,7 @@ def subject(document: EvaluateDocument, measured: Measured) -> Subject:
         model=document.model.digest,
         original=document.source if measured.baseline else None,
         measured=measured.at,
+        place=document.place,
     )
 
 
@@ -173,7 +174,7 @@ def recipe_facts(document: EvaluateDocument) -> RecipeFacts | None:
         return None
     kind, settings = recipe_of(document.reported.recipe)
     return RecipeFacts(
-        label=label(document.reported.recipe),
+        label=document.reported.label or label(document.reported.recipe),
         settings={name: str(value) for name, value in settings.wire().items()},
         made_here=kind.made_here,
         calibrated=kind.calibrated,
