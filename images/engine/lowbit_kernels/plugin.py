@@ -16,6 +16,8 @@ from lowbit_kernels.unpacked import LowbitUnpackedLinearKernel
 
 DISABLED = "VLLM_DISABLED_KERNELS"
 """vLLM's own switch: names of kernels that are not to be chosen, separated by commas."""
+RANK = "LOWBIT_RANK"
+"""Set in the pods of a group."""
 FAST = CPUWNA16LinearKernel.__name__
 
 # A child of vLLM's logger: it has vLLM's handlers.
@@ -33,6 +35,11 @@ def register() -> None:
     register_linear_kernel(LowbitUnpackedLinearKernel, PlatformEnum.CPU, "mp")
     for name in NAMES:
         register_quantization_config(name)(LowbitGPTQConfig)
+    if RANK in os.environ:
+        # Imported there alone: it takes seconds.
+        from lowbit_kernels.stages import receive_without_warming_up
+
+        receive_without_warming_up()
 
 
 def has_fast_kernel() -> bool:
