@@ -66,6 +66,14 @@ these rules with the calls of a run. Neither Secrets nor pods/exec are among the
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, patch, delete]
+# The other pods of a group go with their leader's: a StatefulSet is made, and removed, and never changed.
+- apiGroups: [apps]
+  resources: [statefulsets]
+  verbs: [get, list, watch, create, delete]
+# The token of a group: written once, and never read.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [create]
 - apiGroups: [apps]
   resources: [replicasets/scale]
   verbs: [patch]

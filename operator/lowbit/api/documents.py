@@ -34,6 +34,8 @@ EXIT_CRASHED = 70
 """A bug of Lowbit's, or of a library: it would crash again. As EX_SOFTWARE in sysexits.h."""
 EXIT_LATER = 75
 """It may pass by itself, or somebody mends it elsewhere: the operator tries again after a pause. As EX_TEMPFAIL."""
+EXIT_LOST = 77
+"""Of an engine in a group: another member has ended. worker/member.py, which stands alone, has it as well."""
 
 
 class PVCStoreAccess(Tolerant):

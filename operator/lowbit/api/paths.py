@@ -17,6 +17,8 @@ TOOLS_PATH = "/lowbit/tools"
 """What fetch lays out for the engine, which may only read it."""
 BUSYBOX_PATH = f"{TOOLS_PATH}/busybox"
 """busybox, copied there by fetch for the engine's probes: the engine's image may have no shell."""
+MEMBER_PATH = f"{TOOLS_PATH}/member.py"
+"""The program that starts an engine in a group of pods, laid out by fetch as well."""
 MODEL_PATH = "/lowbit/model"
 """Where the engine finds its model's folder (a mount, a link or a copy of the artifact or source)."""
 CA_BUNDLE_PATH = "/lowbit/ca/ca.crt"
@@ -35,5 +37,9 @@ ENGINE_PORT = 8001
 """The engine listens on loopback only."""
 GUARD_PORT = 8000
 """The pod's port, owned by the guard."""
+MEMBER_PORT = 8100
+"""The leader of a group listens on it for the other members."""
+FORMED_PATH = f"{SCRATCH_PATH}/group-formed"
+"""A file that is there while the group is complete."""
 METRICS_PORT = 9090
 """The guard's second port, for monitoring only."""

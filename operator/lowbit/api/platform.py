@@ -11,6 +11,7 @@ from lowbit.api.engine import Resources
 from lowbit.api.references import Endpoint
 
 ArgumentName = Annotated[str, StringConstraints(pattern=r"^--?[A-Za-z0-9][A-Za-z0-9-]*$", max_length=128)]
+InterfaceName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.,=^-]+$", max_length=128)]
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
 ImagePrefix = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$", max_length=512)]
 NO_MESH_ANNOTATIONS = {
@@ -81,6 +82,8 @@ class Platform(Wire):
     gpu: str | None = Field(default=None, max_length=63)
     """The GPU of the nodes, as their label nvidia.com/gpu.product names it, or its memory (80Gi), for QuantizedModels
     that name none."""
+    group_interface: InterfaceName | None = None
+    """The network interface by which the pods of a group reach each other; by default what NCCL and Gloo choose."""
     containers: Containers = Containers()
     """Requests and limits for what manifests leave out, so that a quota on them can be met."""
     hub_endpoint: Endpoint | None = None

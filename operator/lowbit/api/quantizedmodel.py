@@ -111,6 +111,8 @@ class QuantizedModelStatus(Tolerant):
     """The original and each candidate, with evaluation.compare: All."""
     showcase: ServedShowcase | None = None
     """What serves, asked the prompts of evaluation.showcase through the guard, after its rollout."""
+    group_token: str | None = None
+    """The Secret with the token by which the pods of a group know each other, once it was made."""
     endpoint: str | None = None
     """URL of the OpenAI-compatible API inside the cluster."""
     replicas: int = 0

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from lowbit.api.documents import EXIT_LOST
 from lowbit.api.enginelog import last_words
 from lowbit.api.modelevaluation import ModelEvaluation
 from lowbit.api.status import EngineTermination, Failure
@@ -107,11 +108,18 @@ def starts(pods: Sequence[PodView]) -> tuple[ReadStart, ...]:
 
 
 def last_end(pods: Sequence[PodView]) -> Ended | None:
-    """How the engine has ended last. pods: the newest first."""
+    """How the engine has ended last. pods: the newest first. Of a group those that did not only follow another one."""
     read = [pod for pod in pods if pod.engine_log is not None and ends(pod)]
     if not read:
         return None
+    read = [pod for pod in read if not only_followed(pod)] or read
     return Ended(read[0], sum(pod.engine_log.ends for pod in read if pod.engine_log is not None))
+
+
+def only_followed(pod: PodView) -> bool:
+    """Whether the pod's engine has ended because another pod of its group had."""
+    engine = container(pod, ENGINE)
+    return engine is not None and engine.exit_code == EXIT_LOST
 
 
 def sentence(ended: Ended, job: str | None = None) -> str:

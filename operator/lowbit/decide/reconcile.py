@@ -24,6 +24,7 @@ from lowbit.decide.engines import unread
 from lowbit.decide.jobs.heldup import HELD_UP
 from lowbit.decide.others import Taken, own, without_taken
 from lowbit.decide.outcome import Clock, StageResult
+from lowbit.decide.serving.groups import follow
 from lowbit.decide.serving.letgo import Held, due, looks_again
 from lowbit.decide.serving.letgo import told as why_let_go
 from lowbit.decide.serving.pods import Look, events_to_read, held_up, look_of, may_be_stuck, not_ready, trouble
@@ -39,6 +40,7 @@ from lowbit.decide.stages.compare import compare_the_rest, compared_beside, make
 from lowbit.decide.stages.pipeline import Result, advance, usable_store
 from lowbit.decide.status import Situation, events, quantized_model_status, told, write
 from lowbit.decide.stuck import LOOK_SECONDS, Stuck
+from lowbit.decide.token import make_token
 from lowbit.desired.topology import workload_kinds
 from lowbit.state.plan import Action, Create, Plan, ReadEvents, ReadLog, ReadStart, WriteStatus
 from lowbit.state.snapshot import Snapshot
@@ -52,6 +54,8 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
     if snapshot.invalid is not None:
         return _invalid(snapshot, clock, snapshot.invalid)
     snapshot, taken = own(snapshot)
+    if (token := make_token(snapshot)) is not None:
+        return token
     store = usable_store(snapshot)
     result = Result(waiting=store) if isinstance(store, StageResult) else advance(snapshot, clock, store)
     usable = None if isinstance(store, StageResult) else store
@@ -256,6 +260,7 @@ def _serving(snapshot: Snapshot, clock: Clock, store: ModelStoreSpec | None, res
     step = rollout_of(spec).next_step(now_served, target, progress(snapshot), None)
     stuck = due(snapshot, look_of(snapshot, clock, step.serve))
     actions, held = serve(snapshot, clock, store, step.serve, stuck)
+    actions = (*actions, *follow(snapshot, store, step.serve))
     return _Serving(now_served, actions, step.done, _look_at_pods(snapshot, clock, target, held))
 
 

@@ -18,6 +18,7 @@ from lowbit.decide.serving.stale import NOT_PASSED, Stale
 from lowbit.decide.serving.target import Target
 from lowbit.decide.shown import shown_summary, shown_verdict
 from lowbit.decide.stuck import Stuck
+from lowbit.decide.token import token_of
 from lowbit.naming.names import MODEL_LABEL
 from lowbit.state.plan import Event, WriteStatus
 from lowbit.state.snapshot import Observed, Snapshot
@@ -235,6 +236,7 @@ def quantized_model_status(snapshot: Snapshot, situation: Situation, clock: Cloc
         running=kept(snapshot.model, "running", old.running, situation.running),
         comparison=comparison(snapshot),
         showcase=situation.answers or (old.showcase if spec.evaluation.showcase is not None else None),
+        group_token=token_of(meta.name, spec),
         endpoint=f"http://{meta.name}.{meta.namespace}.svc/v1" if is_served(snapshot, situation) else None,
         replicas=deployment.replicas if deployment else 0,
         ready_replicas=deployment.ready if deployment else 0,

@@ -47,7 +47,8 @@ def of_job(clock: Clock, job: JobView, fields: str) -> Stuck | None:
         action = "Whoever suspended it has to resume it: its queue (Kueue), or kubectl patch job with suspend: false."
         return Stuck(Cause("JobSuspended", False, action), f"Job {name} is suspended and has no pod")
     if job.pods:
-        return of_pod(clock, job.pods[0], fields)
+        found = (of_pod(clock, pod, fields) for pod in (job.pods[0], *job.members))
+        return next((stuck for stuck in found if stuck is not None), None)
     waited = clock.seconds_since(job.started or job.meta.creation_timestamp)
     if waited < STUCK_SECONDS or job.events is None:
         return None
@@ -88,7 +89,7 @@ def waits_wrongly(pod: PodView, container: ContainerState) -> str | None:
 def to_read(clock: Clock, job: JobView) -> tuple[ReadEvents, ...]:
     """The events to read of a Job that has no pod, or of its pod, if it does not start."""
     if job.pods:
-        return pod_to_read(clock, job.pods[0])
+        return tuple(each for pod in (job.pods[0], *job.members) for each in pod_to_read(clock, pod))
     waits = clock.seconds_since(job.started or job.meta.creation_timestamp) >= STUCK_SECONDS and not job.suspended
     return (ReadEvents("Job", job.meta.name, job.meta.uid),) if waits else ()
 

@@ -6,8 +6,9 @@ An event announces a change of the status. If it were sent after the status, a c
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ from lowbit.state.plan import (
     Delete,
     End,
     Keep,
+    MakeToken,
     Plan,
     ScaleDown,
     SetOwners,
@@ -102,6 +104,8 @@ class _Executor:
                 await self._patch("Job", action, {"annotations": {WORKER_END_ANNOTATION: action.end}}, ended)
             case ScaleDown():
                 await self._scale_down(action)
+            case MakeToken():
+                await self._make_token(action)
             case Delete():
                 await self._delete(action)
         logger.info("%s", described(action), extra=about(self.key))
@@ -183,6 +187,12 @@ class _Executor:
             await self.kube.merge_patch("ReplicaSet", self.key.namespace, action.name, patch, "scale")
         except (Conflict, NotFound) as error:
             logger.info("ReplicaSet %s: %s", action.name, error.message, extra=about(self.key))
+
+    async def _make_token(self, action: MakeToken) -> None:
+        """Nothing of the Secret is kept: neither what was sent, nor what was answered."""
+        self._start()
+        with suppress(AlreadyExists):
+            await self.kube.create({**action.manifest, "stringData": {"token": secrets.token_urlsafe(32)}})
 
     async def _delete(self, action: Delete) -> None:
         self._start()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lowbit.observe.keys import Key
-from lowbit.state.plan import Action, Apply, Conclude, Create, Delete, End, Keep, ScaleDown, SetOwners
+from lowbit.state.plan import Action, Apply, Conclude, Create, Delete, End, Keep, MakeToken, ScaleDown, SetOwners
 
 
 def about(key: Key) -> dict[str, Any]:
@@ -31,5 +31,7 @@ def described(action: Action) -> str:
             return f"ended Job {action.name}: {action.why}"
         case ScaleDown():
             return f"scaled ReplicaSet {action.name} to 0: its pods cannot start, and old ones serve on"
+        case MakeToken():
+            return f"Secret {action.manifest['metadata']['name']} is there"
         case Conclude():
             return f"ended Job {action.name}: its worker had ended, and other containers had not"

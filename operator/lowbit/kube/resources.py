@@ -51,8 +51,10 @@ RESOURCES: dict[str, Resource] = {
         Resource("batch/v1", "Job", "jobs"),
         Resource("apps/v1", "Deployment", "deployments"),
         Resource("apps/v1", "ReplicaSet", "replicasets"),
+        Resource("apps/v1", "StatefulSet", "statefulsets"),
         Resource("v1", "Pod", "pods"),
         Resource("v1", "ConfigMap", "configmaps"),
+        Resource("v1", "Secret", "secrets"),
         Resource("v1", "Service", "services"),
         Resource("v1", "ServiceAccount", "serviceaccounts"),
         Resource("v1", "PersistentVolumeClaim", "persistentvolumeclaims"),
@@ -69,6 +71,7 @@ OWN_KINDS = ("QuantizedModel", "ModelStore", "ModelRevision", "ModelEvaluation")
 SHARED_KINDS = (
     "Job",
     "Deployment",
+    "StatefulSet",
     "Pod",
     "ConfigMap",
     "Service",

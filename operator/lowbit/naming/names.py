@@ -50,6 +50,12 @@ DOCUMENT_ANNOTATION = f"{GROUP}/document"
 """On a pod: the document that its worker reads."""
 FETCH_ANNOTATION = f"{GROUP}/fetch-document"
 """On a pod: the document that its fetch reads."""
+INDEX_LABEL = "batch.kubernetes.io/job-completion-index"
+"""On the pods of an Indexed Job, by Kubernetes: the number of each."""
+GROUP_LABEL = f"{GROUP}/group"
+"""On the followers of a leader's pod: the name of their StatefulSet."""
+LEADER_ANNOTATION = f"{GROUP}/leader-address"
+"""On the followers of a leader's pod: its address, which they were told."""
 LOGGING_ANNOTATION = f"{GROUP}/engine-logging"
 """On an evaluation's pod: logging configuration of its engine."""
 
@@ -125,6 +131,16 @@ def ask_job_name(model: str, hash_: str) -> str:
 def quantize_job_name(artifact_hash: str) -> str:
     """The quantize Job of one artifact, shared by all that need it."""
     return f"quantize-{short(artifact_hash)}"
+
+
+def followers_name(model: str, leader_uid: str) -> str:
+    """The StatefulSet of the followers of a leader's pod. It may have 52 characters, for the label of its revision."""
+    return f"{model}-{short(digest('group', leader_uid))[:8]}"
+
+
+def token_name(model: str) -> str:
+    """The Secret with the token by which the members of a model's groups know each other."""
+    return f"{model}-group-token"
 
 
 def evaluate_job_name(evaluation: str) -> str:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from lowbit.api.documents import EXIT_REFUSED
 from lowbit.api.enginelog import last_words
 from lowbit.api.termination import TerminationMessage, WorkerEnd
-from lowbit.naming.names import WORKER_END_ANNOTATION
+from lowbit.naming.names import INDEX_LABEL, WORKER_END_ANNOTATION
 from lowbit.observe.fields import conditions_of, container_statuses, holds, name_of, termination
 from lowbit.observe.readings import Readings
 from lowbit.observe.views import metadata_of
@@ -36,7 +36,8 @@ def job_view(manifest: Mapping[str, Any], pods: Iterable[Mapping[str, Any]], rea
     conditions = conditions_of(status)
     uid = str(manifest["metadata"].get("uid", ""))
     pods = [pod for pod in pods if is_controlled_by(uid, pod)]
-    newest = sorted(pods, key=lambda pod: (pod["metadata"].get("creationTimestamp") or "", name_of(pod)), reverse=True)
+    every = sorted(pods, key=lambda pod: (pod["metadata"].get("creationTimestamp") or "", name_of(pod)), reverse=True)
+    newest = [pod for pod in every if number_of(pod) == 0]
     failed = conditions.get("Failed", {}) if holds(conditions, "Failed") else {}
     meta = metadata_of(manifest)
     line, read_at = readings.progress.get((meta.namespace, meta.name), (None, None))
@@ -53,12 +54,27 @@ def job_view(manifest: Mapping[str, Any], pods: Iterable[Mapping[str, Any]], rea
         suspended=holds(conditions, "Suspended"),
         events=events if events is not None and events.uid == meta.uid else None,
         pods=tuple(readings.pod(pod) for pod in newest),
+        members=tuple(readings.pod(pod) for pod in _newest_of_each(every)),
         engine_image_ids=_engine_images(newest),
         progress=line,
         progress_read_at=read_at,
     )
     ended = _worker_end(meta.annotations.get(WORKER_END_ANNOTATION))
     return _as_recorded(view, ended) if ended is not None else _as_left(view, newest, readings)
+
+
+def number_of(pod: Mapping[str, Any]) -> int:
+    """The pod's number in a group; 0 for the leader, and where there is no group."""
+    text = (pod["metadata"].get("labels") or {}).get(INDEX_LABEL, "0")
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def _newest_of_each(every: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Of pods with the newest first: the first of each number but the leader's."""
+    found: dict[int, Mapping[str, Any]] = {}
+    for pod in every:
+        found.setdefault(number_of(pod), pod)
+    return [found[number] for number in sorted(found) if number > 0]
 
 
 def _as_left(view: JobView, newest: Sequence[Mapping[str, Any]], readings: Readings) -> JobView:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from lowbit.api.modelrevision import ModelRevision
 from lowbit.desired.topology import workload_kinds
-from lowbit.naming.names import MODEL_LABEL
+from lowbit.naming.names import GROUP_LABEL, MODEL_LABEL
 from lowbit.observe.keys import Key
 from lowbit.observe.parse import Unreadable, empty_model
 from lowbit.state.snapshot import Observed, PodView, Snapshot
@@ -124,6 +124,7 @@ def build_snapshot(cache: Cache, key: Key) -> Snapshot | None:
         mine=mine,
         deployment=cache.view("Deployment", key.namespace, key.name) if ("Deployment", key.name) in mine else None,
         pods=_serving_pods(cache, key, mine),
+        members=_members(cache, key, mine),
         children=_children(cache, key, mine),
         platform=cache.platform,
         has_pod_monitors=cache.has_pod_monitors,
@@ -162,6 +163,21 @@ def _serving_pods(cache: Cache, key: Key, mine: Members) -> tuple[PodView, ...]:
         if pod is not None and pod.meta.labels.get(MODEL_LABEL) == key.name and _serves(pod, key.name):
             pods.append(pod)
     return tuple(sorted(pods, key=lambda pod: (pod.meta.creation_timestamp, pod.meta.name)))
+
+
+def _members(cache: Cache, key: Key, mine: Members) -> tuple[PodView, ...]:
+    """The pods beside those that answer: each is controlled by the StatefulSet that its label names."""
+    if not any(kind == "StatefulSet" for kind, _ in mine):
+        return ()
+    pods = (cache.view("Pod", key.namespace, name) for kind, name in mine if kind == "Pod")
+    return tuple(sorted(filter(_follows, pods), key=lambda pod: (pod.meta.creation_timestamp, pod.meta.name)))
+
+
+def _follows(pod: PodView | None) -> bool:
+    return pod is not None and any(
+        owner.controller and owner.kind == "StatefulSet" and owner.name == pod.meta.labels.get(GROUP_LABEL)
+        for owner in pod.meta.owners
+    )
 
 
 def _serves(pod: PodView, name: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _JOB_SPEC = ("ttlSecondsAfterFinished",)
-_POD_STATUS = ("phase", "reason", "conditions", "containerStatuses", "initContainerStatuses")
+_POD_STATUS = ("phase", "reason", "conditions", "containerStatuses", "initContainerStatuses", "podIP")
 
 
 def trim(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,6 +30,9 @@ def trim(manifest: Mapping[str, Any]) -> dict[str, Any]:
     if kind == "Job":
         spec = manifest.get("spec") or {}
         trimmed["spec"] = {name: spec[name] for name in _JOB_SPEC if name in spec}
+    if kind == "StatefulSet":
+        trimmed.pop("spec", None)
+        trimmed.pop("status", None)
     if kind == "ConfigMap" and manifest.get("immutable"):
         trimmed.pop("data", None)
         trimmed.pop("binaryData", None)

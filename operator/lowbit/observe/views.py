@@ -72,6 +72,7 @@ def pod_view(
         silent_since=_silent_since(manifest, conditions),
         disrupted=holds(conditions, "DisruptionTarget"),
         node=(manifest.get("spec") or {}).get("nodeName"),
+        address=status.get("podIP"),
         engine_start=start if start is not None and start.uid == manifest["metadata"].get("uid") else None,
         engine_log=engine_log,
         events=events if events is not None and events.uid == manifest["metadata"].get("uid") else None,

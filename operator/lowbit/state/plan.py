@@ -89,7 +89,15 @@ class ScaleDown:
     uid: str
 
 
-Action = Create | Apply | SetOwners | Delete | Keep | End | Conclude | ScaleDown
+@dataclass(frozen=True)
+class MakeToken:
+    """Create the Secret with the token of a model's groups. One that is there is left as it is, and not read."""
+
+    manifest: Mapping[str, Any]
+    """Without the token."""
+
+
+Action = Create | Apply | SetOwners | Delete | Keep | End | Conclude | ScaleDown | MakeToken
 
 
 @dataclass(frozen=True)

@@ -170,6 +170,8 @@ class PodView:
     """The condition DisruptionTarget holds."""
     node: str | None = None
     """The node that it is on."""
+    address: str | None = None
+    """Its address, once it has one."""
     engine_start: EngineStart | None = None
     """How its engine runs, once that was read."""
     engine_log: EngineLog | None = None
@@ -207,7 +209,9 @@ class JobView:
     finished: str | None = None
     failed_pods: int = 0
     pods: tuple[PodView, ...] = ()
-    """The newest first."""
+    """The newest first; of a group the leaders."""
+    members: tuple[PodView, ...] = ()
+    """Of a group: the newest pod of each other number."""
     termination: TerminationMessage | None = None
     """Termination message of the newest finished pod's worker, if it could be read."""
     finished_pod: str | None = None
@@ -275,6 +279,8 @@ class Snapshot:
     deployment: DeploymentView | None = None
     pods: tuple[PodView, ...] = ()
     """The serving pods of this QuantizedModel."""
+    members: tuple[PodView, ...] = ()
+    """The other pods of the groups that serve, the oldest first."""
     children: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     """Every other observed object that belongs to it (Service, ...), without managedFields, by (kind, name)."""
     platform: Platform = field(default_factory=Platform)

@@ -19,13 +19,15 @@ from types import FrameType
 from lowbit.api.documents import EXIT_ENGINE, EXIT_REFUSED, StageDocument
 from lowbit.api.logged import LOGGED_LIMIT, split
 from lowbit.api.paths import DOCUMENT_PATH, TERMINATION_LIMIT, TERMINATION_PATH, UNPACKED_LIMIT
-from lowbit.api.stages import STAGES
+from lowbit.api.stages import EVALUATE, STAGES
 from lowbit.api.termination import Refusal, TerminationMessage
 from lowbit.worker.errors import ended
 from lowbit.worker.progress import Progress, write_line
 from lowbit.worker.refuse import EngineError, RefusalError, cut
 from lowbit.worker.store import open_store
 
+INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
+"""Set by Kubernetes in the pods of an Indexed Job."""
 EXIT_STOPPED = 128 + signal.SIGTERM
 RUNNERS: Mapping[str, str] = {
     "prepare": "lowbit.worker.prepare:prepare",
@@ -46,9 +48,17 @@ def stop(_number: int, _frame: FrameType | None) -> None:
     raise Stopped
 
 
+def _stand_by() -> None:
+    """Beside a part of an engine that another pod of the Job measures: until the Job ends, and with it this pod."""
+    while True:
+        signal.pause()
+
+
 def run_stage(document: StageDocument) -> TerminationMessage:
     """Run the document's stage. Only that stage's module is imported: the operator's image has no torch."""
     kind = next(kind for kind in STAGES if isinstance(document, kind.document))
+    if kind is EVALUATE and os.environ.get(INDEX_VARIABLE, "0") != "0":
+        _stand_by()
     run = resolve_name(RUNNERS[kind.name])
     return TerminationMessage.of(run(document, open_store(document.store), Progress(kind.name)))
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from lowbit.api.documents import FetchDocument, FetchResult
-from lowbit.api.paths import BUSYBOX_PATH, MODEL_PATH
+from lowbit.api.paths import BUSYBOX_PATH, MEMBER_PATH, MODEL_PATH
+from lowbit.worker import member
 from lowbit.worker.model.file_list import scan
 from lowbit.worker.progress import Progress
 from lowbit.worker.refuse import RefusalError
@@ -29,9 +30,9 @@ def fetch(
 ) -> FetchResult:
     """Download the model if the store is a bucket (a volume is mounted there already), and hash every file again.
 
-    Before that, install the tool that the engine's probes run.
+    Before that, install the tools that the engine's container runs.
     """
-    lay_out(tool)
+    lay_out(tool, Path(member.__file__))
     kind, digest = KINDS[document.model.kind], document.model.digest
     if isinstance(store, S3Store):
         progress.step(f"downloading {digest}")
@@ -47,11 +48,12 @@ def fetch(
     return FetchResult(digest=digest, files=len(found.files), bytes=found.size)
 
 
-def lay_out(tool: Path) -> None:
-    """Copy busybox to where the engine's probes expect it."""
+def lay_out(tool: Path, program: Path) -> None:
+    """Copy busybox to where the engine's probes expect it, and beside it the program of a group's members."""
     tool.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(BUSYBOX, tool)
     tool.chmod(0o755)
+    shutil.copyfile(program, tool.with_name(PurePosixPath(MEMBER_PATH).name))
 
 
 def tampered(digest: str, why: str) -> RefusalError:

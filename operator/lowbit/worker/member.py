@@ -122,6 +122,8 @@ class Leader:
 
     async def gather(self) -> None:
         """Until every other member is there."""
+        if not self.wanted:
+            return
         await asyncio.start_server(self._greet, None, self.member.port)
         while not self.complete.is_set():
             missing = ", ".join(map(str, sorted(self.wanted - set(self.links))))

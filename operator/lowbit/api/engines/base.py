@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import ClassVar, Generic, Literal, TypeVar
+from typing import ClassVar, Final, Generic, Literal, TypeVar
 
 from pydantic import Field
 
@@ -17,6 +17,9 @@ from lowbit.api.facts import ModelFacts
 from lowbit.api.platform import Platform
 from lowbit.api.problem import Problem
 from lowbit.api.rule import Rule
+
+TOKEN_VARIABLE: Final = "RAY_AUTH_TOKEN"  # noqa: S105 - the name of a variable
+"""Where the programs of a group find its token."""
 
 Capability = Literal["PromptLogprobs", "StructuredOutputs"]
 """An ability that a suite may need and not every engine has. PromptLogprobs: it returns each prompt token's logprob.
@@ -66,6 +69,22 @@ class Only:
     environment: Mapping[str, str] = field(default_factory=dict)
     log_configuration: str | None = None
     """A file for the container, at ENGINE_LOGGING_PATH; None if the engine needs none."""
+
+
+@dataclass(frozen=True)
+class Programs:
+    """What the pods of a group run, one program after the other; the last one is the engine.
+
+    In arguments @LEADER@ and @ADDRESS@ stand for the addresses of the leader's pod and of a pod's own, @RANK@ for its
+    number in the group; the leader has 0.
+    """
+
+    lead: Sequence[Sequence[str]]
+    """Of the leader, whose engine answers."""
+    follow: Sequence[Sequence[str]]
+    """Of every other pod."""
+    token: bool = False
+    """They ask each other for the group's token, in the variable TOKEN_VARIABLE."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +147,8 @@ class EngineKind(ABC, Generic[Spec, Resolved]):
     """Formats that it loads beside unquantized models, as `quantization_config.quant_method` names them."""
     capabilities: ClassVar[frozenset[Capability]] = frozenset()
     """Abilities beside generating."""
+    address_variables: ClassVar[tuple[str, ...]] = ()
+    """Variables in which it looks for its pod's own address, in a group."""
     command: ClassVar[tuple[str, ...]]
     """Command of the container, before its arguments."""
     log_words: ClassVar[LogWords]
@@ -147,7 +168,27 @@ class EngineKind(ABC, Generic[Spec, Resolved]):
 
     @abstractmethod
     def devices(self, resolved: Resolved) -> int:
-        """GPUs of one engine; 0 on CPUs."""
+        """GPUs of each of an engine's pods; 0 on CPUs."""
+
+    def stages(self, spec: Spec) -> int:
+        """Devices that share the layers among them, each with its ranks."""
+        return 1
+
+    def group_size(self, resolved: Resolved) -> int | None:
+        """Pods that hold one engine together; None for one pod that needs no group."""
+        return None
+
+    def programs(self, served_name: str, resolved: Resolved, only: Only) -> Programs:
+        """What the pods of a group run."""
+        raise NotImplementedError(f"{self.name} runs in one pod")
+
+    def asks_token(self, spec: Spec) -> bool:
+        """Whether the pods of its groups know each other by a token."""
+        return False
+
+    def group_environment(self, resolved: Resolved, interface: str | None) -> Mapping[str, str]:
+        """Environment of the pods of a group. interface: the network interface by which they reach each other."""
+        return {}
 
     @abstractmethod
     def arguments(self, served_name: str, resolved: Resolved) -> Sequence[str]:

@@ -12,12 +12,23 @@ from pydantic import Field
 
 from lowbit.api.base import DecimalString
 from lowbit.api.engine import EnvironmentVariable
-from lowbit.api.engines import vllm_rules
-from lowbit.api.engines.base import Asked, EngineKind, EngineSettings, LogWords, Only, Request, ResolvedSettings
+from lowbit.api.engines import vllm_group, vllm_rules
+from lowbit.api.engines.base import (
+    Asked,
+    EngineKind,
+    EngineSettings,
+    LogWords,
+    Only,
+    Programs,
+    Request,
+    ResolvedSettings,
+)
+from lowbit.api.engines.vllm_group import Executor
 from lowbit.api.facts import LinearLayer, ModelFacts, StateHeads
 from lowbit.api.paths import ENGINE_LOG_PATH, ENGINE_LOGGING_PATH, ENGINE_PORT, MODEL_PATH
 from lowbit.api.platform import Platform
 from lowbit.api.problem import Problem, some
+from lowbit.api.quantity import quantity
 from lowbit.api.rule import Rule, between
 
 MAX_LOGPROBS = 100
@@ -52,6 +63,11 @@ class VLLM(EngineSettings):
 
     tensor_parallel_size: int = Field(default=1, ge=1, le=64)
     """Devices that share every layer. It must divide the model's attention heads and fit the groups of the recipe."""
+    pipeline_parallel_size: int = Field(default=1, ge=1, le=64)
+    """Pods that share the layers, for a model that one pod has not enough GPUs for: each holds a part of them, on
+    tensorParallelSize GPUs. More than 1 makes a group of pods."""
+    executor: Executor = "Process"
+    """What holds a group of pods together: vLLM's own processes, or Ray, with which one pod is a group as well."""
     dtype: Literal["Auto", "BFloat16", "Float16"] = "Auto"
     """Type of the activations. Auto: that of the model."""
     gpu_memory_utilization: DecimalString = "0.90"
@@ -62,6 +78,8 @@ class ResolvedVLLM(ResolvedSettings):
     """vLLM with every default filled in."""
 
     tensor_parallel_size: int
+    pipeline_parallel_size: int = 1
+    executor: Executor = "Process"
     dtype: Literal["Auto", "BFloat16", "Float16"]
     gpu_memory_utilization: DecimalString
 
@@ -75,11 +93,18 @@ class VLLMKind(EngineKind[VLLM, ResolvedVLLM]):
     resolved = ResolvedVLLM
     formats = frozenset({"gptq", "awq"})
     capabilities = frozenset({"PromptLogprobs", "StructuredOutputs"})
+    address_variables = ("VLLM_HOST_IP",)
     command = ("vllm", "serve", MODEL_PATH)
     log_words = LOG_WORDS
     rules = (
         between("gpuMemoryUtilization", "gpu_memory_utilization", "{x} > 0.0 && {x} <= 1.0", lambda x: 0 < x <= 1,
                 'gpuMemoryUtilization is a share above 0 and at most 1: write "0.90" for 90 percent'),
+        Rule(
+            "!(has(self.executor) && self.executor == 'Ray' && has(self.device) && self.device == 'CPU')",
+            "vLLM's Ray executor has no CPU: write executor: Process, or device: GPU",
+            lambda vllm: vllm.executor != "Ray" or vllm.device == "GPU",
+            "executor",
+        ),
     )  # fmt: skip
     change_rules = vllm_rules.CHANGE_RULES
 
@@ -89,6 +114,8 @@ class VLLMKind(EngineKind[VLLM, ResolvedVLLM]):
             image=spec.image or platform.engine_image,
             device=spec.device,
             tensor_parallel_size=spec.tensor_parallel_size,
+            pipeline_parallel_size=spec.pipeline_parallel_size,
+            executor=spec.executor,
             max_model_len=spec.max_model_len,
             dtype=spec.dtype,
             gpu_memory_utilization=spec.gpu_memory_utilization,
@@ -104,9 +131,34 @@ class VLLMKind(EngineKind[VLLM, ResolvedVLLM]):
         """gpuMemoryUtilization."""
         return Decimal(spec.gpu_memory_utilization)
 
+    def stages(self, spec: VLLM) -> int:
+        """The pipeline parallel size."""
+        return spec.pipeline_parallel_size
+
     def devices(self, resolved: ResolvedVLLM) -> int:
-        """A GPU for each rank."""
+        """A GPU for each rank of a stage."""
         return resolved.tensor_parallel_size if resolved.device == "GPU" else 0
+
+    def group_size(self, resolved: ResolvedVLLM) -> int | None:
+        """A pod for each stage; Ray alone makes a group of one."""
+        grouped = resolved.pipeline_parallel_size > 1 or resolved.executor == "Ray"
+        return resolved.pipeline_parallel_size if grouped else None
+
+    def programs(self, served_name: str, resolved: ResolvedVLLM, only: Only) -> Programs:
+        """By the executor."""
+        engine = (*self.command, *self.arguments(served_name, resolved), *only.arguments)
+        stages = resolved.pipeline_parallel_size
+        if resolved.executor == "Process":
+            return vllm_group.processes(engine, stages)
+        return vllm_group.ray(engine, stages, self.devices(resolved))
+
+    def asks_token(self, spec: VLLM) -> bool:
+        """Ray does."""
+        return spec.executor == "Ray"
+
+    def group_environment(self, resolved: ResolvedVLLM, interface: str | None) -> Mapping[str, str]:
+        """Network interfaces, and Ray's own settings."""
+        return vllm_group.environment(resolved.executor, interface)
 
     def arguments(self, served_name: str, resolved: ResolvedVLLM) -> Sequence[str]:
         """Arguments of `vllm serve`, which listens on loopback only."""
@@ -151,6 +203,13 @@ class VLLMKind(EngineKind[VLLM, ResolvedVLLM]):
 
     def problems(self, spec: VLLM, facts: ModelFacts) -> list[Problem]:
         """Sizes that do not fit: vLLM splits attention heads over ranks; it splits or replicates key-value heads."""
+        if spec.pipeline_parallel_size > facts.layers:
+            message = f"{spec.pipeline_parallel_size} pods cannot share the model's {facts.layers} layers"
+            action = f"use at most {facts.layers}"
+            return [Problem("pipelineParallelSize", "TooManyStages", message, action)]
+        if spec.executor == "Ray" and quantity(spec.shm_size) < quantity(vllm_group.RAY_MEMORY):
+            message = f"Ray keeps its objects in shared memory, and {spec.shm_size} is too little"
+            return [Problem("shmSize", "SharedMemoryTooSmall", message, f"use at least {vllm_group.RAY_MEMORY}")]
         size, field = spec.tensor_parallel_size, "tensorParallelSize"
         split = heads_that_split(size, facts)
         if split is not None:

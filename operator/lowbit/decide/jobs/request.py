@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ from lowbit.api.pods import JobOptions
 from lowbit.api.stages import StageKind
 from lowbit.api.status import Failure, Progress, Stage
 from lowbit.decide.outcome import StageResult
+from lowbit.desired.common import Manifest
 from lowbit.desired.context import JobRun
 from lowbit.state.plan import Action
 from lowbit.state.snapshot import JobView
@@ -37,6 +38,8 @@ class JobRequest:
     engine: str = ""
     """Where the manifest says what its engine is, where it has one: spec.engine.vllm."""
     revision: str | None = None
+    beside: Sequence[Manifest] = ()
+    """What is made before the Job, for its pods."""
 
     @property
     def needs(self) -> str:

@@ -100,7 +100,8 @@ def _on_its_way(
     request: JobRequest, job: JobView, adoption: tuple[Action, ...], setback: Failure | None, clock: Clock
 ) -> StageResult:
     """A Job that runs, or will. Report an engine that ended once its log was read; give it up the third time."""
-    ended, unread = engines.last_end(job.pods), engines.unread(job.pods)
+    pods = (*job.pods, *job.members)
+    ended, unread = engines.last_end(pods), engines.unread(pods)
     to_read_once: tuple[ReadLog | ReadStart, ...] = (*unread, *engines.starts(job.pods))
     on_its_way = replace(
         running(request, job, adoption), setback=setback, read_logs=to_read_once, read_events=to_read(clock, job)
@@ -149,7 +150,8 @@ def _create(snapshot: Snapshot, clock: Clock, request: JobRequest, run_: JobRun,
     }
     if (attempt := next_attempt(snapshot, clock, request.name)) > 1:
         marks[ATTEMPT_ANNOTATION] = str(attempt)
-    return waiting(request, said.reason, said.message, actions=[Create(_annotated(manifest, marks))])
+    beside = [Create(each) for each in request.beside]
+    return waiting(request, said.reason, said.message, actions=[*beside, Create(_annotated(manifest, marks))])
 
 
 def _annotated(manifest: Mapping[str, Any], more: Mapping[str, str]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from lowbit.api.letgo import LetGo
 from lowbit.api.status import Failure
 from lowbit.decide.jobs.later import FORGOTTEN_SECONDS, pause
 from lowbit.decide.outcome import Clock
-from lowbit.decide.serving.pods import Look, Trouble, trouble_of
+from lowbit.decide.serving.pods import Look, Trouble, held_up_by_members, trouble_of
 from lowbit.decide.stuck import LOOK_SECONDS
 from lowbit.naming.names import LET_GO_ANNOTATION
 from lowbit.state.plan import ScaleDown
@@ -99,7 +99,7 @@ def due(snapshot: Snapshot, look: Look) -> Due | None:
     if not beside and deployment.ready > 0:
         return None  # pods come by another watch than their counts
     pods = [pod for pod in (_new(snapshot) if beside else _present(snapshot)) if pod.scheduled]
-    found = [(pod, trouble_of(pod, look)) for pod in pods]
+    found = [(pod, trouble_of(pod, look) or held_up_by_members(snapshot, pod, look)) for pod in pods]
     if any(trouble is None for _, trouble in found):
         return None
     if not beside and found and _in_the_way(snapshot, deployment, len(found)):

@@ -16,7 +16,7 @@ from lowbit.decide.outcome import Clock
 from lowbit.decide.serving.target import Target
 from lowbit.decide.stuck import FETCH, Stuck, of_pod, pod_to_read, waits_wrongly
 from lowbit.desired.probes import startup_seconds
-from lowbit.naming.names import REVISION_LABEL
+from lowbit.naming.names import GROUP_LABEL, REVISION_LABEL, followers_name
 from lowbit.state.plan import ReadEvents
 from lowbit.state.snapshot import ContainerState, Metadata, PodView, Snapshot
 
@@ -77,6 +77,17 @@ def trouble_of(pod: PodView, look: Look) -> Trouble | None:
     if stuck is None or not stuck.holds:
         return None
     return Trouble(_stuck(stuck, look), stuck.cause.lasting, plain(stuck.cause.action))
+
+
+def held_up_by_members(snapshot: Snapshot, leader: PodView, look: Look) -> Trouble | None:
+    """Why the other pods of a leader's group do not come up: it holds its GPUs, and waits for them."""
+    group = followers_name(snapshot.model.meta.name, leader.meta.uid)
+    for pod in (each for each in snapshot.members if each.meta.labels.get(GROUP_LABEL) == group and not each.ready):
+        if (found := trouble_of(pod, look)) is not None:
+            return found
+        if (stuck := of_pod(look.clock, pod, look.fields)) is not None:
+            return Trouble(_stuck(stuck, look), stuck.cause.lasting, plain(stuck.cause.action))
+    return None
 
 
 def plain(action: str) -> str:
@@ -149,12 +160,15 @@ def may_be_stuck(snapshot: Snapshot, label: str) -> bool:
 
 
 def not_ready(snapshot: Snapshot, label: str) -> tuple[PodView, ...]:
-    """The pods of a revision that do not answer, without those that go away; the newest first."""
-    return tuple(
+    """The pods of a revision that do not answer, without those that go away; the newest first. Of a group those before
+    that hold up the leader, and those behind that only end with others.
+    """
+    found = [
         pod
-        for pod in reversed(snapshot.pods)
+        for pod in (*reversed(snapshot.members), *reversed(snapshot.pods))
         if pod.meta.labels.get(REVISION_LABEL) == label and not pod.ready and not pod.meta.deleting
-    )
+    ]
+    return tuple(sorted(found, key=engines.only_followed))
 
 
 def setback(snapshot: Snapshot, clock: Clock, label: str) -> Failure | None:

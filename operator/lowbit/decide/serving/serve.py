@@ -78,11 +78,7 @@ def serve(
         return (), None
     what = served(target, spec.serving, engine_of(spec.original_engine if target.source else spec.engine)[1])
     manifests = serving_manifests(
-        Context(
-            meta.namespace, store,
-            serving_platform(target.revision.body.spec, snapshot.platform, spec.serving.pod.resources),
-        ),
-        controller(snapshot), meta.name, what,
+        context_of(snapshot, store, target, spec.serving), controller(snapshot), meta.name, what,
         pod_monitor=snapshot.has_pod_monitors and snapshot.platform.service_monitor,
     )  # fmt: skip
     held_, manifests = _held(snapshot, clock, manifests, topology_of(what.revision.engine), stuck)
@@ -92,6 +88,12 @@ def serve(
     if not actions and as_ever:
         remembered["at rest"] = (rests_on, dict(snapshot.children))
     return actions, held_
+
+
+def context_of(snapshot: Snapshot, store: ModelStoreSpec, target: Target, serving: Serving) -> Context:
+    """Where what serves is made."""
+    platform = serving_platform(target.revision.body.spec, snapshot.platform, serving.pod.resources)
+    return Context(snapshot.model.meta.namespace, store, platform)
 
 
 def _held(

@@ -25,6 +25,7 @@ from lowbit.decide.owners import adopt, user
 from lowbit.decide.remembered import NamedEvaluation, baseline_of, candidate_of, turns_of
 from lowbit.decide.stages.artifact import prepare
 from lowbit.decide.stages.gate import Pair, engine_moved, verdict
+from lowbit.desired.common import OwnerReference
 from lowbit.desired.context import Context, Evaluation
 from lowbit.desired.evaluation import evaluation as evaluation_manifest
 from lowbit.desired.placement import options_at
@@ -148,6 +149,9 @@ def in_engine(asked: EvaluationRequest, seen: Observed[ModelEvaluation]) -> Stag
             Context(revision.meta.namespace, asked.store, frozen_platform(revision.body.spec, snapshot.platform)),
             [user(snapshot)],
             Evaluation(name, spec, revision.body.spec, engine_of(engine)[1], beside), run_,
+        ),
+        beside=topology_of(spec.engine).beside_evaluation(
+            seen.meta.namespace, OwnerReference("ModelEvaluation", name, seen.meta.uid), name
         ),
     )  # fmt: skip
     result = run(snapshot, asked.clock, request)

@@ -40,6 +40,8 @@ from lowbit.naming.names import (
 )
 from lowbit.resolve.freeze import baseline_spec, turn_specs
 
+ENGINE = "engine"
+"""Name of the engine's container."""
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TQDM_DISABLE": "1"}
 """Variables of the evaluator: its libraries ask no hub, and write no bars between the lines of progress."""
 

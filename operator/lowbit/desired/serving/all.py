@@ -17,14 +17,14 @@ from lowbit.desired.topology import topology_of
 
 def serving(context: Context, owner: OwnerReference, name: str, served: Served, *, pod_monitor: bool) -> list[Manifest]:
     """Manifests of what serves a revision's artifact, or the original as fallback."""
-    namespace = context.namespace
+    namespace, topology = context.namespace, topology_of(served.revision.engine)
     guard = guard_config_map(name, namespace, owner, served.serving)
     return [
         service_account(namespace, owner, name),
         guard,
-        network_policy(namespace, owner, name, context.store),
+        network_policy(namespace, owner, name, context.store, group=len(topology.pods(served.revision.engine)) > 1),
         service(namespace, owner, name),
         disruption_budget(namespace, owner, name),
-        *topology_of(served.revision.engine).workloads(context, owner, name, served, guard["metadata"]["name"]),
+        *topology.workloads(context, owner, name, served, guard["metadata"]["name"]),
         *([pod_monitor_manifest(namespace, owner, name)] if pod_monitor else []),
     ]

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 from lowbit.api.modelstore import ModelStoreSpec
 from lowbit.api.paths import GUARD_PORT, METRICS_PORT
 from lowbit.desired.common import Manifest, OwnerReference, metadata
-from lowbit.desired.serving.pod import selector, serving_labels
+from lowbit.desired.serving.pod import member_labels, selector, serving_labels
+from lowbit.naming.names import MODEL_LABEL
 
 METADATA_ADDRESS = "169.254.169.254/32"
 """Address at which clouds give a pod its identity."""
@@ -56,8 +57,11 @@ def disruption_budget(namespace: str, owner: OwnerReference, name: str) -> Manif
     }
 
 
-def network_policy(namespace: str, owner: OwnerReference, name: str, store: ModelStoreSpec) -> Manifest:
-    """Ingress: the guard's two ports. Egress: none or, with an s3 store, DNS and the store."""
+def network_policy(namespace: str, owner: OwnerReference, name: str, store: ModelStoreSpec, *, group: bool) -> Manifest:
+    """Ingress: the guard's two ports. Egress: none or, with an s3 store, DNS and the store.
+
+    group: the pods belong to groups, whose members reach each other, and whom nobody else reaches.
+    """
     ports = [{"port": port, "protocol": "TCP"} for port in (GUARD_PORT, METRICS_PORT)]
     spec: Manifest = {
         "podSelector": {"matchLabels": selector(name)},
@@ -66,6 +70,15 @@ def network_policy(namespace: str, owner: OwnerReference, name: str, store: Mode
     }
     if store.s3 is not None:
         spec["egress"] = _egress(store.s3.endpoint, store.s3.credentials_secret_ref is not None)
+    if group:
+        components = [each["app.kubernetes.io/component"] for each in (serving_labels(name), member_labels(name))]
+        every = {
+            "matchLabels": {MODEL_LABEL: name},
+            "matchExpressions": [{"key": "app.kubernetes.io/component", "operator": "In", "values": components}],
+        }
+        spec["podSelector"] = every
+        spec["ingress"].append({"from": [{"podSelector": every}]})
+        spec["egress"] = [*spec.get("egress", ()), {"to": [{"podSelector": every}]}]
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lowbit.api.documents import FetchDocument
 from lowbit.api.engines import resolved_engine
+from lowbit.api.platform import Platform
 from lowbit.api.pods import PodOptions
 from lowbit.api.serving import Serving
 from lowbit.desired.common import Manifest, OwnerReference, labels, metadata, placement, pod_security
@@ -35,6 +36,16 @@ def selector(name: str) -> dict[str, str]:
 def serving_labels(name: str) -> dict[str, str]:
     """Labels of everything that serves one QuantizedModel."""
     return labels(component="serving", name=name) | {MODEL_LABEL: name}
+
+
+def member_labels(name: str) -> dict[str, str]:
+    """Labels of the pods of a group that do not answer themselves: no Service leads to them."""
+    return labels(component="serving-member", name=name) | {MODEL_LABEL: name}
+
+
+def pod_placement(name: str, serving: Serving, platform: Platform) -> Manifest:
+    """Where a pod runs that holds an engine, or a part of one."""
+    return placement(_with_account(name, serving), platform)
 
 
 def deployment(context: Context, owner: OwnerReference, name: str, served: Served, config_map: str) -> Manifest:
@@ -95,7 +106,7 @@ def _pod(context: Context, name: str, served: Served, config_map: str) -> Manife
                 "labelSelector": {"matchLabels": selector(name)},
             }
         ],
-    } | placement(_with_account(name, serving), platform)
+    } | pod_placement(name, serving, platform)
 
 
 def _with_account(name: str, serving: Serving) -> PodOptions:

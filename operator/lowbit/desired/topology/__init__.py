@@ -5,11 +5,12 @@ from __future__ import annotations
 from lowbit.api.engines import ResolvedEngine
 from lowbit.api.tagged import Registry
 from lowbit.desired.topology.base import EnginePod, Topology
+from lowbit.desired.topology.group import Group
 from lowbit.desired.topology.one_pod import OnePod
 
 __all__ = ["TOPOLOGIES", "EnginePod", "Topology", "topology_of", "workload_kinds"]
 
-TOPOLOGIES: Registry[Topology] = Registry("topology", OnePod())
+TOPOLOGIES: Registry[Topology] = Registry("topology", Group(), OnePod())
 
 
 def topology_of(engine: ResolvedEngine) -> Topology:

@@ -10,6 +10,7 @@ from typing import ClassVar
 from lowbit.api.engines import ResolvedEngine
 from lowbit.desired.common import Manifest, OwnerReference
 from lowbit.desired.context import Context, Evaluation, JobRun, Served
+from lowbit.desired.group.followers import Leader
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,14 @@ class Topology(ABC):
     @abstractmethod
     def paused(self, workload: Manifest) -> Manifest:
         """One of these manifests, so that no new pod comes, and old ones stay."""
+
+    def followers(self, context: Context, name: str, served: Served, leader: Leader) -> Manifest | None:
+        """What keeps the other pods of a serving pod's engine; None if it has no others."""
+        return None
+
+    def beside_evaluation(self, namespace: str, owner: OwnerReference, evaluation: str) -> list[Manifest]:
+        """What an evaluation's Job needs beside it. owner: the ModelEvaluation."""
+        return []
 
     @abstractmethod
     def evaluation(

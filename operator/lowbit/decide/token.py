@@ -1,0 +1,30 @@
+"""The token of a model's groups: made once, before the first pod asks for it. The status remembers that it was."""
+
+from __future__ import annotations
+
+from lowbit.api.engines import engine_of
+from lowbit.api.quantizedmodel import QuantizedModelSpec
+from lowbit.decide.owners import controller
+from lowbit.desired.group.token import token_secret
+from lowbit.naming.names import token_name
+from lowbit.state.plan import MakeToken, Plan, WriteStatus
+from lowbit.state.snapshot import Snapshot
+
+
+def token_of(name: str, spec: QuantizedModelSpec) -> str | None:
+    """The Secret that the pods of a QuantizedModel of that name ask for; None if none does."""
+    engines = (engine_of(each) for each in (spec.engine, spec.original_engine))
+    return token_name(name) if any(kind.asks_token(settings) for kind, settings in engines) else None
+
+
+def make_token(snapshot: Snapshot) -> Plan | None:
+    """What makes it, and remembers it; None if there is nothing to do."""
+    meta, body = snapshot.model.meta, snapshot.model.body
+    wanted = token_of(meta.name, body.spec)
+    if wanted is None or body.status.group_token == wanted:
+        return None
+    status = body.status.model_copy(update={"group_token": wanted}).wire()
+    return Plan(
+        actions=(MakeToken(token_secret(meta.namespace, controller(snapshot))),),
+        status=WriteStatus("QuantizedModel", meta.name, meta.uid, meta.resource_version, status),
+    )
