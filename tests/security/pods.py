@@ -9,12 +9,17 @@ from typing import Any
 from lowbit.api.engines import engine_of
 from lowbit.api.modelevaluation import EvaluatedModel
 from lowbit.desired.context import Evaluation, Served
-from lowbit.desired.topology import TOPOLOGIES
+from lowbit.desired.group.followers import Leader
+from lowbit.desired.topology import topology_of
 from lowbit.naming.names import evaluation_name
 from lowbit.resolve.freeze import candidate_spec
 from tests.unit import desired_inputs as inputs
 
 Manifest = dict[str, Any]
+ENGINES: tuple[Manifest, ...] = (
+    {"tensorParallelSize": 2}, {"pipelineParallelSize": 2}, {"pipelineParallelSize": 2, "executor": "Ray"},
+)  # fmt: skip
+"""Of every topology."""
 STORES = tuple(inputs.STORES)
 
 
@@ -28,18 +33,22 @@ def pods(store: str) -> Iterator[tuple[str, Manifest]]:
 
 
 def topologies(store: str) -> Iterator[Manifest]:
-    """What each topology makes for evaluation and for serving."""
-    model, frozen = inputs.spec(), inputs.revision_spec()
-    context, settings = inputs.context(inputs.STORES[store]), engine_of(model.engine)[1]
-    asked = candidate_spec(frozen, inputs.ARTIFACT)
-    evaluation = Evaluation(evaluation_name(asked), asked, frozen, settings)
-    assert model.serving is not None
-    artifact = EvaluatedModel(kind="Artifact", digest=inputs.ARTIFACT)
-    served = Served("support-chat-0123456789", frozen, artifact, 5_000_000_000, model.serving, settings)
-    for each in TOPOLOGIES:
+    """What the topologies make for evaluation and for serving."""
+    for engine in ENGINES:
+        model = inputs.spec(engine={"vllm": engine})
+        frozen = inputs.revision_spec(model)
+        context, settings = inputs.context(inputs.STORES[store]), engine_of(model.engine)[1]
+        asked = candidate_spec(frozen, inputs.ARTIFACT)
+        evaluation = Evaluation(evaluation_name(asked), asked, frozen, settings)
+        assert model.serving is not None
+        artifact = EvaluatedModel(kind="Artifact", digest=inputs.ARTIFACT)
+        served = Served("support-chat-0123456789", frozen, artifact, 5_000_000_000, model.serving, settings)
+        topology = topology_of(frozen.engine)
         run = inputs.run("eval-x", model.jobs.evaluate)
-        yield each.evaluation(context, [inputs.SHARER], evaluation, run)
-        yield from each.workloads(context, inputs.OWNER, inputs.NAME, served, "guard")
+        yield topology.evaluation(context, [inputs.SHARER], evaluation, run)
+        yield from topology.workloads(context, inputs.OWNER, inputs.NAME, served, "guard")
+        followers = topology.followers(context, inputs.NAME, served, Leader("support-chat-1", "uid-1", "10.0.0.7"))
+        yield from [followers] if followers is not None else []
 
 
 def containers(pod: Manifest) -> list[Manifest]:

@@ -138,7 +138,9 @@ def test_a_list_of_one_namespace_says_nothing_about_the_others() -> None:
 
 def test_only_the_fields_that_are_read_are_kept() -> None:
     cache = Cache()
-    worker = thing("Pod", "p", 1, spec={"containers": []}, status={"phase": "Running", "podIP": "10.0.0.1"})
+    worker = thing(
+        "Pod", "p", 1, spec={"containers": []}, status={"phase": "Running", "podIP": "10.0.0.1", "hostIP": "10.0.0.2"}
+    )
     worker["metadata"]["annotations"] = {DOCUMENT_ANNOTATION: "x" * 10_000}
     cache.put(worker)
     template = {"metadata": {"annotations": {DOCUMENT_ANNOTATION: "x" * 10_000}}}
@@ -148,7 +150,7 @@ def test_only_the_fields_that_are_read_are_kept() -> None:
     job = cache.get("Job", "team", "j")
     assert job is not None and job["spec"] == {"ttlSecondsAfterFinished": 60}
     assert pod is not None and "annotations" not in pod["metadata"]
-    assert pod is not None and "spec" not in pod and pod["status"] == {"phase": "Running"}
+    assert pod is not None and "spec" not in pod and pod["status"] == {"phase": "Running", "podIP": "10.0.0.1"}
     assert "managedFields" not in pod["metadata"]
     assert config_map is not None and "data" not in config_map
 

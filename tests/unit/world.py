@@ -30,6 +30,7 @@ from lowbit.state.plan import (
     Delete,
     End,
     Keep,
+    MakeToken,
     Plan,
     ReadResult,
     ReadStart,
@@ -104,6 +105,8 @@ class World:
     """What workers have written, by pod."""
     results: dict[str, ResultRead] = field(default_factory=dict)
     """What was read of it."""
+    tokens: list[MakeToken] = field(default_factory=list)
+    """Secrets that were asked for; nobody reads them."""
     versions: Any = field(default_factory=lambda: itertools.count(1))
     evaluated: int = 0
 
@@ -202,6 +205,8 @@ class World:
                     annotations = known["metadata"].get("annotations", {}) | {WORKER_END_ANNOTATION: action.end}
                     metadata = known["metadata"] | {"annotations": annotations}
                     self.put(known | {"metadata": metadata, "spec": known["spec"] | {"activeDeadlineSeconds": 1}})
+                case MakeToken():
+                    self.tokens.append(action)
                 case ScaleDown():
                     for (kind, name), each in list(self.objects.items()):
                         uids = {owner["uid"] for owner in each["metadata"].get("ownerReferences") or ()}

@@ -84,6 +84,8 @@ def own(snapshot: Snapshot) -> tuple[Snapshot, dict[tuple[str, str], NameConflic
         metadata = manifest["metadata"]
         if _controls(snapshot.model.meta.uid, metadata):
             continue  # ours, even where a hand has taken the label off: it is put back
+        if reference[0] == "StatefulSet" and any(_controls(pod.meta.uid, metadata) for pod in snapshot.pods):
+            continue  # the followers of a pod of ours
         if (other := whose(snapshot, metadata.get("labels") or {}, _owners(metadata))) is not None:
             foreign[reference] = other
     if not foreign:
