@@ -32,11 +32,12 @@ def leader(world: World, name: str, address: str | None, *, ready: bool = False)
     ]
     owner = replica_set(NAME)
     known = world.put({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": owner["name"]}, "spec": {}})
+    uid = {"uid": known["metadata"]["uid"]}
     engine = {"name": "engine", "ready": ready, "restartCount": 0, "state": {"running": {}}}
     whole = world.put(
         {
             "apiVersion": "v1", "kind": "Pod", "spec": {},
-            "metadata": {"name": name, "labels": labels, "ownerReferences": [owner | {"uid": known["metadata"]["uid"]}]},
+            "metadata": {"name": name, "labels": labels, "ownerReferences": [owner | uid]},
             "status": {
                 "phase": "Running", "conditions": conditions, "containerStatuses": [engine],
                 **({"podIP": address} if address else {}),
