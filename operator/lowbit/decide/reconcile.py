@@ -54,8 +54,6 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
     if snapshot.invalid is not None:
         return _invalid(snapshot, clock, snapshot.invalid)
     snapshot, taken = own(snapshot)
-    if (token := make_token(snapshot)) is not None:
-        return token
     store = usable_store(snapshot)
     result = Result(waiting=store) if isinstance(store, StageResult) else advance(snapshot, clock, store)
     usable = None if isinstance(store, StageResult) else store
@@ -64,7 +62,7 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
     runs = _runs(snapshot, serving.now)
     beside = _beside(snapshot, clock, usable, result, serving, runs.stale).unblocked(snapshot, taken, clock)
     wanted: tuple[Action, ...] = (
-        *(waiting.actions if waiting else ()), *serving.actions, *beside.actions, *clean(snapshot),
+        *make_token(snapshot), *(waiting.actions if waiting else ()), *serving.actions, *beside.actions, *clean(snapshot),
     )  # fmt: skip
     actions, blocked = without_taken(snapshot, wanted, taken, clock)
     if waiting is not None and waiting.fact is not None:

@@ -7,7 +7,7 @@ from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.decide.owners import controller
 from lowbit.desired.group.token import token_secret
 from lowbit.naming.names import token_name
-from lowbit.state.plan import MakeToken, Plan, WriteStatus
+from lowbit.state.plan import MakeToken
 from lowbit.state.snapshot import Snapshot
 
 
@@ -17,14 +17,9 @@ def token_of(name: str, spec: QuantizedModelSpec) -> str | None:
     return token_name(name) if any(kind.asks_token(settings) for kind, settings in engines) else None
 
 
-def make_token(snapshot: Snapshot) -> Plan | None:
-    """What makes it, and remembers it; None if there is nothing to do."""
-    meta, body = snapshot.model.meta, snapshot.model.body
-    wanted = token_of(meta.name, body.spec)
-    if wanted is None or body.status.group_token == wanted:
-        return None
-    status = body.status.model_copy(update={"group_token": wanted}).wire()
-    return Plan(
-        actions=(MakeToken(token_secret(meta.namespace, controller(snapshot))),),
-        status=WriteStatus("QuantizedModel", meta.name, meta.uid, meta.resource_version, status),
-    )
+def make_token(snapshot: Snapshot) -> tuple[MakeToken, ...]:
+    """What makes it, before anything else; nothing where the status remembers it, which is written with it."""
+    wanted = token_of(snapshot.model.meta.name, snapshot.model.body.spec)
+    if wanted is None or snapshot.model.body.status.group_token == wanted:
+        return ()
+    return (MakeToken(token_secret(snapshot.model.meta.namespace, controller(snapshot))),)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -74,6 +74,19 @@ class Complaints(Mapping[str, str]):
         return sum(1 for _ in self)
 
 
+class Present(Container[tuple[str, str]]):
+    """Kind and name of the objects of a namespace."""
+
+    def __init__(self, cache: Cache, namespace: str) -> None:
+        self._cache, self._namespace = cache, namespace
+
+    def __contains__(self, reference: object) -> bool:
+        if not isinstance(reference, tuple):
+            return False
+        kind, name = reference
+        return self._cache.get(kind, self._namespace, name) is not None
+
+
 class Artifacts(Mapping[str, Sequence[Observed[ModelRevision]]]):
     """Revisions of a namespace that have an artifact, by the artifact's hash; also those whose owner is unclear."""
 
@@ -126,6 +139,7 @@ def build_snapshot(cache: Cache, key: Key) -> Snapshot | None:
         pods=_serving_pods(cache, key, mine),
         members=_members(cache, key, mine),
         children=_children(cache, key, mine),
+        present=Present(cache, key.namespace),
         platform=cache.platform,
         has_pod_monitors=cache.has_pod_monitors,
     )

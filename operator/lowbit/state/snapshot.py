@@ -8,7 +8,7 @@ number of QuantizedModels.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
@@ -283,6 +283,8 @@ class Snapshot:
     """The other pods of the groups that serve, the oldest first."""
     children: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     """Every other observed object that belongs to it (Service, ...), without managedFields, by (kind, name)."""
+    present: Container[tuple[str, str]] = frozenset()
+    """(kind, name) of every object in the namespace that was seen, whoever's it is."""
     platform: Platform = field(default_factory=Platform)
     has_pod_monitors: bool = False
     """Whether the cluster knows the kind PodMonitor."""

@@ -348,6 +348,21 @@ def other_engine(cluster: Cluster, first: int, second: int) -> None:
     )  # fmt: skip
 
 
+def leads(cluster: Cluster, first: int, second: int) -> None:
+    """A pod that answers, or is to, has an address, or another one than before."""
+    found = pick(cluster, first, "Deployment")
+    if found is None:
+        return
+    deployment, name = cluster.objects[found], f"{found[1]}-leads-{second % 2}"
+    owner = replica_set(found[1]) | {"uid": deployment["metadata"]["uid"]}
+    labels = (deployment["spec"]["template"]["metadata"].get("labels") or {}) | {
+        MODEL_LABEL: found[1], MANAGED_BY_LABEL: MANAGED_BY,
+    }  # fmt: skip
+    status = {"phase": ("Running", "Pending", "Failed")[second % 3], "podIP": f"10.0.0.{1 + second % 5}"}
+    metadata = {"name": name, "labels": labels, "ownerReferences": [owner]}
+    cluster.put({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {}, "status": status})
+
+
 def remembered(cluster: Cluster, first: int, second: int) -> None:
     """The store in which files are has, or has not, what the statuses say."""
     if second % 2:
@@ -362,6 +377,6 @@ def remembered(cluster: Cluster, first: int, second: int) -> None:
 DAMAGES: tuple[Damage, ...] = (
     drop, delete, hold, wipe, garble, unreadable, edit_deployment, edit_child, foreign, orphan, claim, collect_jobs,
     job_ends, job_unended, clock, model_store, apply, reborn, pin, serving_pod, remembered,
-    stuck_serving, impostor, other_engine,
+    stuck_serving, impostor, other_engine, leads,
 )  # fmt: skip
 BY_NAME: dict[str, Any] = {damage.__name__: damage for damage in DAMAGES}

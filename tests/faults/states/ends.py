@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from lowbit.decide.cleanup import needed_again
-from lowbit.naming.names import FETCH_ANNOTATION, evaluation_name, input_hash
+from lowbit.decide.serving.groups import leads
+from lowbit.desired.topology import topology_of
+from lowbit.naming.names import FETCH_ANNOTATION, LEADER_ANNOTATION, evaluation_name, followers_name, input_hash
 from lowbit.resolve.freeze import baseline_spec, candidate_spec
 from lowbit.state.snapshot import Snapshot
 from tests.faults.states.cluster import Cluster, Manifest, document_of, read
@@ -35,6 +37,7 @@ def check_end(cluster: Cluster, owned: bool, used: bool) -> None:
         if waits or held or snapshot.invalid is not None:
             continue
         check_serving(cluster, snapshot)
+        check_groups(snapshot)
         if ready["status"] == "True":
             check_ready(cluster, snapshot)
             check_compared(snapshot, conditions.get("Compared"))
@@ -139,6 +142,22 @@ def check_serving(cluster: Cluster, snapshot: Snapshot) -> None:
         source = serving.fallback == "Source" and digest in sources
         good = digest in cluster.forged or cluster.quality(digest) == "Passed"
         broken(not source and not good, f"{name} goes on serving what has not passed")
+
+
+def check_groups(snapshot: Snapshot) -> None:
+    """Every pod that leads a group has its followers, who look for it where it is; one pod alone has none."""
+    deployment, revisions = snapshot.deployment, {each.meta.name: each for each in snapshot.revisions}
+    revision = revisions.get(deployment.revision or "") if deployment is not None else None
+    if revision is None or revision.body.status.verdict is None:
+        return
+    size = len(topology_of(revision.body.spec.engine).pods(revision.body.spec.engine))
+    for pod in (each for each in snapshot.pods if leads(each, revision.meta.name)):
+        name = followers_name(snapshot.model.meta.name, pod.meta.uid)
+        seen = snapshot.children.get(("StatefulSet", name))
+        broken((seen is None) != (size == 1), f"{pod.meta.name} of a group of {size} has followers: {seen is not None}")
+        if seen is not None and not seen["metadata"].get("deletionTimestamp"):
+            told = (seen["metadata"].get("annotations") or {}).get(LEADER_ANNOTATION)
+            broken(told != pod.address, f"{name} looks for its leader at {told}, and it is at {pod.address}")
 
 
 def check_leftovers(cluster: Cluster, snapshot: Snapshot) -> None:

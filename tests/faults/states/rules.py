@@ -55,7 +55,7 @@ def check_plan(cluster: Cluster, snapshot: Snapshot, plan: Plan) -> None:
 def check_target(cluster: Cluster, snapshot: Snapshot, kind: str, name: str, action: Create | Apply) -> None:
     """No foreign object is overwritten, no existing object is created again, and every new object has an owner."""
     owners = {each["uid"] for each in action.manifest["metadata"].get("ownerReferences") or ()}
-    broken(snapshot.model.meta.uid not in owners, f"makes {kind} {name}, which nobody would collect")
+    broken(not owners & collectors(snapshot, kind), f"makes {kind} {name}, which nobody would collect")
     known = cluster.objects.get((kind, name))
     if known is None:
         return
@@ -65,6 +65,15 @@ def check_target(cluster: Cluster, snapshot: Snapshot, kind: str, name: str, act
         isinstance(action, Apply) and seen is not None and known["metadata"]["uid"] in cluster.foreign,
         f"applies {kind} {name}, which is somebody else's",
     )
+
+
+def collectors(snapshot: Snapshot, kind: str) -> set[str]:
+    """Whose end is the end of an object of that kind: the followers of a group go with their leader's pod."""
+    if kind == "StatefulSet":
+        return {pod.meta.uid for pod in snapshot.pods}
+    if kind in ("Service", "NetworkPolicy"):
+        return {snapshot.model.meta.uid, *(seen.meta.uid for seen in snapshot.evaluations.values())}
+    return {snapshot.model.meta.uid}
 
 
 def check_owned(cluster: Cluster, snapshot: Snapshot, kind: str, action: Owned) -> None:
@@ -77,9 +86,10 @@ def check_owned(cluster: Cluster, snapshot: Snapshot, kind: str, action: Owned) 
     broken((action.uid, action.resource_version) != (metadata["uid"], metadata["resourceVersion"]), f"{what}: stale")
     labelled = (metadata.get("labels") or {}).get(MANAGED_BY_LABEL) == MANAGED_BY
     controllers = [each["uid"] for each in metadata.get("ownerReferences") or () if each.get("controller")]
+    mine = collectors(snapshot, kind)
     known_as_ours = labelled or kind in OWN_KINDS or me in controllers
     broken(metadata["uid"] in cluster.foreign or not known_as_ours, f"{what}: somebody else's")
-    broken(bool(controllers) and me not in controllers, f"{what}: another one controls it")
+    broken(bool(controllers) and not mine & set(controllers), f"{what}: another one controls it")
     broken(kind in ("QuantizedModel", "ModelStore"), f"{what}: a person's")
     if kind in ("Job", "ModelEvaluation") and not isinstance(action, Keep | End | Conclude):
         check_shared(snapshot, known, action, what)

@@ -29,6 +29,7 @@ SPECS: list[dict[str, Any]] = [
     spec(candidates=[{"gptq": {"bits": 4, "groupSize": 32}}, {"gptq": {"bits": 4}}], jobs=MORE_MEMORY),
     compare_all(showing(spec())),
     compare_all(spec(candidates=[{"gptq": {"bits": 8}}, {"gptq": {"bits": 4}}, {"awq": {}}], serving=None)),
+    spec(engine={"vllm": {"pipelineParallelSize": 2, "executor": "Ray"}}),
 ]
 LIVES: tuple[tuple[tuple[str, int], ...], ...] = (
     (("one", 0),),
@@ -45,6 +46,8 @@ LIVES: tuple[tuple[tuple[str, int], ...], ...] = (
     (("one", 0), ("one", 5)),
     (("one", 5), ("one", 0)),
     (("one", 6), ("two", 5)),
+    (("one", 7),),
+    (("one", 0), ("one", 7), ("two", 7)),
 )
 """What is applied, one after the other: each once the one before has come to rest."""
 SEEDS = 6

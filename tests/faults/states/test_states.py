@@ -29,6 +29,10 @@ BESIDE = Start(moment=5, damages=[("foreign", 1, 0), ("impostor", 0, 1)])
 """The only Job that an impostor could pose as is somebody else's already."""
 
 
+LED = Start(life=14, moment=200, damages=[("leads", 0, 0), ("leads", 0, 3), ("leads", 0, 4)])
+"""Two pods lead groups, and one of them has moved."""
+
+
 # The same starts each time; new ones are for `make faults`.
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(STARTS)
@@ -36,6 +40,7 @@ BESIDE = Start(moment=5, damages=[("foreign", 1, 0), ("impostor", 0, 1)])
 @example(WIPED)
 @example(UNASKED)
 @example(BESIDE)
+@example(LED)
 def test_from_any_state_it_comes_to_rest_and_no_rule_is_broken_on_the_way(start: Start) -> None:
     walk(start)
 

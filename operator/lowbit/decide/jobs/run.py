@@ -150,7 +150,8 @@ def _create(snapshot: Snapshot, clock: Clock, request: JobRequest, run_: JobRun,
     }
     if (attempt := next_attempt(snapshot, clock, request.name)) > 1:
         marks[ATTEMPT_ANNOTATION] = str(attempt)
-    beside = [Create(each) for each in request.beside]
+    missing = (each for each in request.beside if (each["kind"], each["metadata"]["name"]) not in snapshot.present)
+    beside = [Create(each) for each in missing]
     return waiting(request, said.reason, said.message, actions=[*beside, Create(_annotated(manifest, marks))])
 
 
