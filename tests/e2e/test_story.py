@@ -10,6 +10,8 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.e2e.lab import Lab, code, condition, suite
 from tests.e2e.load import clients
 from tests.e2e.prometheus import prometheus
@@ -165,6 +167,7 @@ def test_an_artifact_made_outside_is_gated(story: Lab) -> None:
     assert status["current"]["artifact"]["digest"] != digest
 
 
+@pytest.mark.long
 def test_awq_is_made_judged_and_served_like_any_other_recipe(story: Lab) -> None:
     gate = {"suites": [suite("0.05")]}
     with witness(story) as seen:

@@ -62,7 +62,8 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
     runs = _runs(snapshot, serving.now)
     beside = _beside(snapshot, clock, usable, result, serving, runs.stale).unblocked(snapshot, taken, clock)
     wanted: tuple[Action, ...] = (
-        *make_token(snapshot), *(waiting.actions if waiting else ()), *serving.actions, *beside.actions, *clean(snapshot),
+        *make_token(snapshot), *(waiting.actions if waiting else ()), *serving.actions, *beside.actions,
+        *clean(snapshot),
     )  # fmt: skip
     actions, blocked = without_taken(snapshot, wanted, taken, clock)
     if waiting is not None and waiting.fact is not None:
