@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from lowbit.api.documents import EXIT_LOST
 from tests.e2e.groups import FOLLOWERS, LEADERS, container, engine, kill, last_exit, one, ready
 from tests.e2e.lab import Lab, condition
@@ -43,3 +45,32 @@ def kill_one_under_load(lab: Lab) -> None:
         lab.wait("it is ready", lambda: condition(lab.get("qm", "pair"), "Ready"))
         enough = answers.good + 5
         lab.wait("the clients are answered again", lambda: answers.good > enough)
+
+
+@pytest.mark.long
+def test_where_one_of_two_groups_is_lost_the_other_answers_and_a_change_loses_no_request(lab: Lab) -> None:
+    def apply(group: int) -> None:
+        candidates = [{"gptq": {"bits": 8, "groupSize": group}}]
+        lab.apply_model(
+            "pair",
+            engine=engine(pipelineParallelSize=2),
+            candidates=candidates,
+            serving={"replicas": 2, "drainSeconds": 20},
+        )
+
+    apply(64)
+    old = lab.wait_ready("pair", 40)["current"]["name"]
+    assert len(lab.objects("statefulsets")) == len(lab.objects("pods", LEADERS)) == 2
+    kill(lab, FOLLOWERS)
+    lab.wait("one group is lost", lambda: [ready(each) for each in lab.objects("pods", LEADERS)].count(True) == 1)
+    assert lab.ask("pair")
+    lab.wait("both are back", lambda: condition(lab.get("qm", "pair"), "Ready"))
+    with clients(lab.service("pair"), "pair", {}) as answers:
+        lab.wait("the clients are answered", lambda: answers.good > 5)
+        apply(32)
+        status = lab.wait_ready("pair", 40)
+        enough = answers.good + 10
+        lab.wait("the new groups answer", lambda: answers.good > enough)
+    assert not answers.failures, answers.failures[:5]
+    assert status["current"]["name"] != old
+    lab.wait("the followers of the old groups are gone", lambda: len(lab.objects("statefulsets")) == 2)
