@@ -12,7 +12,7 @@ from typing import ClassVar, Generic, Literal, TypeVar
 from pydantic import Field
 
 from lowbit.api.base import QuantityString, Wire
-from lowbit.api.engine import Argument, Device, EnvironmentVariable, Resources
+from lowbit.api.engine import Argument, Device, EngineChanges, EnvironmentVariable, Resources
 from lowbit.api.facts import ModelFacts
 from lowbit.api.platform import Platform
 from lowbit.api.problem import Problem
@@ -124,6 +124,9 @@ class EngineKind(ABC, Generic[Spec, Resolved]):
     """Rules on `spec` that a schema cannot say."""
     change_rules: ClassVar[tuple[Rule, ...]] = ()
     """Rules on what a candidate changes in it, beside those on args and env."""
+    beside: ClassVar[frozenset[str]] = frozenset()
+    """Attributes of `spec` that change no answer, beside CPU and memory: no revision is made of them, and a change of
+    one needs no new verdict. beside_answers() renders them."""
     formats: ClassVar[frozenset[str]]
     """Formats that it loads beside unquantized models, as `quantization_config.quant_method` names them."""
     capabilities: ClassVar[frozenset[Capability]] = frozenset()
@@ -136,6 +139,12 @@ class EngineKind(ABC, Generic[Spec, Resolved]):
     @abstractmethod
     def resolve(self, spec: Spec, platform: Platform, env: list[EnvironmentVariable]) -> Resolved:
         """The settings with every default filled in. env: the manifest's variables and the platform's."""
+
+    def changed(self, spec: Spec, changes: EngineChanges) -> Spec:
+        """The settings with what a candidate changes: its arguments come last, its variables replace others."""
+        replaced = {variable.name for variable in changes.env}
+        kept = [variable for variable in spec.env if variable.name not in replaced]
+        return spec.model_copy(update={"args": spec.args + changes.args, "env": kept + changes.env})
 
     @abstractmethod
     def ranks(self, spec: Spec) -> int:
@@ -161,6 +170,10 @@ class EngineKind(ABC, Generic[Spec, Resolved]):
     def serving(self, drain_seconds: int) -> Only:
         """What only serving adds. An engine that is stopped finishes requests in flight first."""
 
+    def beside_answers(self, spec: Spec, resolved: Resolved) -> Sequence[str]:
+        """Arguments of the attributes in `beside`, for serving alone, by the manifest of now."""
+        return ()
+
     @abstractmethod
     def first_request(self, served_name: str) -> Request:
         """A completion of one token, for the start-up probe: a healthy engine may die at its first request."""
@@ -171,6 +184,10 @@ class EngineKind(ABC, Generic[Spec, Resolved]):
 
     def not_allowed(self, asked: Asked, platform: Platform) -> list[Problem]:
         """Arguments, variables and an image that a manifest may not use. Fields are relative to `spec`."""
+        return []
+
+    def not_in_version(self, spec: Spec, platform: Platform) -> list[Problem]:
+        """Settings that the image's version of the engine lacks. Fields are relative to `spec`."""
         return []
 
     def environment(self) -> Mapping[str, str]:
