@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lowbit.api.engine import EngineChanges
-from lowbit.api.engines import Engine, resolved_engine
+from lowbit.api.engines import Engine, resolved_engine, vllm_named
 from lowbit.api.engines.vllm import VLLM, VLLMKind
 from lowbit.api.engines.vllm_arguments import SINCE, known, options_of
 from lowbit.api.engines.vllm_named import NAMED, HistogramBuckets
@@ -213,3 +213,18 @@ def test_buckets_that_the_platforms_engine_lacks_start_nothing_and_leave_what_se
     world.settle(NAME)
     assert condition(world, "Stalled")["reason"] == "OptionNotInEngine"
     assert served(world) == revision
+
+
+def test_what_serves_with_an_engine_without_buckets_does_without_and_says_so(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The platform's image was an older one when the revision was judged, and a revision keeps its image."""
+    world.apply_model(NAME, life_spec())
+    world.settle(NAME)
+    before = world.objects["Deployment", NAME]["spec"]
+    monkeypatch.setattr(vllm_named, "lacks", lambda image, option: option == "--custom-histogram-buckets")
+    world.apply_model(NAME, life_spec(engine={"vllm": {"histogramBuckets": BUCKETS}}))
+    world.settle(NAME)
+    assert world.objects["Deployment", NAME]["spec"] == before
+    assert condition(world, "Ready")["status"] == "True"
+    assert "histogramBuckets is left out: the vLLM of" in condition(world, "Ready")["message"]

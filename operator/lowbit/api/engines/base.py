@@ -154,6 +154,22 @@ class EngineKind(ABC, Generic[Spec, Resolved]):
         """Share of a GPU's memory that it takes."""
         return Decimal(1)
 
+    def stages(self, spec: Spec) -> int:
+        """The pipeline parallel size: groups of devices, each with layers of its own."""
+        return 1
+
+    def cache_bits(self, spec: Spec) -> float:
+        """Bits of one value in the cache of keys and values."""
+        return 16
+
+    def offloaded(self, spec: Spec) -> int:
+        """Bytes of the weights that each device leaves in the host's memory."""
+        return 0
+
+    def at_once(self, spec: Spec) -> int | None:
+        """Requests that it computes at once at most; None if the engine decides."""
+        return None
+
     @abstractmethod
     def devices(self, resolved: Resolved) -> int:
         """GPUs of one engine; 0 on CPUs."""

@@ -115,6 +115,18 @@ class VLLMKind(EngineKind[VLLM, ResolvedVLLM]):
         """gpuMemoryUtilization."""
         return Decimal(spec.gpu_memory_utilization)
 
+    def cache_bits(self, spec: VLLM) -> float:
+        """By kvCacheDtype, or the same in args."""
+        return vllm_named.cache_bits(spec)
+
+    def offloaded(self, spec: VLLM) -> int:
+        """By --cpu-offload-gb; where groups of layers are offloaded, all of them."""
+        return vllm_named.offloaded(spec)
+
+    def at_once(self, spec: VLLM) -> int | None:
+        """maxNumSeqs, or the same in args."""
+        return vllm_named.at_once(spec)
+
     def devices(self, resolved: ResolvedVLLM) -> int:
         """A GPU for each rank."""
         return resolved.tensor_parallel_size if resolved.device == "GPU" else 0

@@ -81,6 +81,15 @@ class NamedOptions(Wire):
     stays in the answer."""
 
 
+CACHE_BITS: Final[tuple[tuple[str, float], ...]] = (
+    ("auto", 16), ("bfloat16", 16), ("float16", 16), ("fp8", 8), ("int8", 8), ("int4", 4), ("nvfp4", 4),
+)  # fmt: skip
+"""Of a value of the KV cache, by the beginning of vLLM's name for its type."""
+SMALLEST_BITS: Final = 2
+"""Of a type that is not known (turboquant, octave): nothing is refused that might fit."""
+EVERYTHING: Final = 2**60
+
+
 @dataclass(frozen=True)
 class Named:
     """An option with a name, and the arguments that say the same."""
@@ -133,6 +142,28 @@ def without(spec: VLLM, args: Sequence[str]) -> VLLM:
     given = set(spelled(args))
     said = [each.attribute for each in NAMED if given & set(spellings(each.options))]
     return spec.model_copy(update=dict.fromkeys(said)) if said else spec
+
+
+def cache_bits(spec: VLLM) -> float:
+    """Bits of one value in the KV cache; by default those of 16-bit models."""
+    said = value_of(spec.args, "--kv-cache-dtype") or CACHE_DTYPES.get(spec.kv_cache_dtype or "", "auto")
+    return next((bits for beginning, bits in CACHE_BITS if said.startswith(beginning)), SMALLEST_BITS)
+
+
+def at_once(spec: VLLM) -> int | None:
+    """Requests that are computed at once, as far as the manifest says so."""
+    said = value_of(spec.args, "--max-num-seqs") or ""
+    return int(said) if said.isdecimal() else spec.max_num_seqs
+
+
+def offloaded(spec: VLLM) -> int:
+    """Bytes of weights that each GPU leaves to the host; as good as all of them where that cannot be told."""
+    if value_of(spec.args, "--offload-group-size") or value_of(spec.args, "--offload-backend"):
+        return EVERYTHING
+    try:
+        return int(float(value_of(spec.args, "--cpu-offload-gb") or 0) * 2**30)
+    except ValueError:
+        return EVERYTHING
 
 
 def not_in_version(spec: VLLM, image: str) -> list[Problem]:
