@@ -173,8 +173,8 @@ def test_the_operator_may_not_read_secrets_nor_run_programs_in_pods(manifests: l
         assert word not in text
 
 
-def test_nodes_are_read_one_by_one_where_somebody_allows_it() -> None:
-    assert rules(render("rbac.nodes=true"), "ClusterRole", "-nodes") == {("", "nodes"): {"get"}}
+def test_nodes_are_read_where_somebody_allows_it_and_never_watched() -> None:
+    assert rules(render("rbac.nodes=true"), "ClusterRole", "-nodes") == {("", "nodes"): {"get", "list"}}
 
 
 def test_the_operator_may_watch_what_it_watches(manifests: list[dict[str, Any]]) -> None:

@@ -278,7 +278,8 @@ class GPUMemory(Tolerant):
         )
         if self.room is None or self.sequences is None:
             return f"{takes}."
-        return f"{takes}; {self.gpu} gives {human(self.room)}, so {self.sequences} such requests fit at once."
+        many = f"{self.sequences} such requests fit at once" if self.sequences else "not one such request fits"
+        return f"{takes}; {self.gpu} gives {human(self.room)}, so {many}."
 
 
 class RunningEngine(EngineRuntime):

@@ -179,6 +179,31 @@ class PodView:
 
 
 @dataclass(frozen=True)
+class Taint:
+    """A taint of a node."""
+
+    key: str
+    value: str
+    effect: str
+
+    @property
+    def text(self) -> str:
+        """As kubectl writes it: key=value:effect."""
+        return f"{self.key}={self.value}:{self.effect}" if self.value else f"{self.key}:{self.effect}"
+
+
+@dataclass(frozen=True)
+class NodeView:
+    """A node that has GPUs or other extended resources."""
+
+    name: str
+    labels: Mapping[str, str]
+    taints: tuple[Taint, ...]
+    allocatable: Mapping[str, int]
+    """Extended resources (nvidia.com/gpu), those in use included."""
+
+
+@dataclass(frozen=True)
 class Lingering:
     """A worker has ended, and its pod has not."""
 
@@ -277,6 +302,8 @@ class Snapshot:
     """The serving pods of this QuantizedModel."""
     children: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     """Every other observed object that belongs to it (Service, ...), without managedFields, by (kind, name)."""
+    nodes: tuple[NodeView, ...] | None = None
+    """Nodes with GPUs, as last read; None where they may not be read, or were not yet."""
     platform: Platform = field(default_factory=Platform)
     has_pod_monitors: bool = False
     """Whether the cluster knows the kind PodMonitor."""

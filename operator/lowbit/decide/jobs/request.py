@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from lowbit.api.pods import JobOptions
 from lowbit.api.stages import StageKind
 from lowbit.api.status import Failure, Progress, Stage
+from lowbit.decide.nodes import Group
 from lowbit.decide.outcome import StageResult
 from lowbit.desired.context import JobRun
 from lowbit.state.plan import Action
@@ -37,6 +38,8 @@ class JobRequest:
     engine: str = ""
     """Where the manifest says what its engine is, where it has one: spec.engine.vllm."""
     revision: str | None = None
+    group: Group | None = None
+    """Its pods, where they ask for GPUs."""
 
     @property
     def needs(self) -> str:
