@@ -117,4 +117,4 @@ hooks: venv ## The checks of `make lint`, before each commit
 
 lock: venv ## The requirements' locks
 	$(python) -m images.lock
-	.venv/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11 --custom-compile-command "make lock" --override requirements/overrides.in requirements/dev.in -o requirements/dev.txt
+	.venv/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11 --custom-compile-command "make lock" --override requirements/overrides.in --override requirements/harness-overrides.in requirements/dev.in -o requirements/dev.txt

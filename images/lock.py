@@ -20,7 +20,7 @@ def lock() -> None:
     """Write requirements/*.txt. torch.txt comes last, from the versions that worker and engine agree on."""
     _compile("operator", "../pyproject.toml", "--override", "overrides.in")
     _compile("guard", "guard.in")
-    _compile("worker", "worker.in")
+    _compile("worker", "worker.in", "--override", "harness-overrides.in")
     # The engine follows the worker where both have a package: they share a layer.
     _compile("engine-cpu", "engine-cpu.in", "--constraints", "worker.txt", "--override", "engine-cpu-overrides.in")
     _compile("torch", "torch.in", "--constraints", "worker.txt", "--constraints", "engine-cpu.txt")

@@ -1,9 +1,10 @@
-"""Makes the example's calibration texts (calibration.jsonl) from sentences.txt, and two sets of prompts.
+"""Makes the example's calibration texts (calibration.jsonl) from sentences.txt, two sets of prompts, and two tasks.
 
-prompts.jsonl has short prompts by category (knowledge, code, creative), each with a regular expression that a fair answer
-contains; longform.jsonl has prompts for long answers. Both come from the prompts that every evaluation asks itself
-(operator/lowbit/worker/evaluate/prompts.txt). The held-out texts (holdout.jsonl) are written by hand, on other subjects,
-and share no sentence with the calibration texts.
+prompts.jsonl has short prompts by category (knowledge, code, creative), each with a regular expression that a fair
+answer contains; longform.jsonl has prompts for long answers. Both come from the prompts that every evaluation asks
+itself (operator/lowbit/worker/evaluate/prompts.txt). kinds.jsonl (from kinds.txt) and sequences.jsonl are rows of two
+tasks for lm-evaluation-harness, which kinds.yaml and sequences.yaml describe. The held-out texts (holdout.jsonl) are
+written by hand, on other subjects, and share no sentence with the calibration texts.
 
     python3 examples/data/make.py
 """
@@ -22,13 +23,16 @@ SAYS_SOMETHING = r"(\w+\W+){40}"
 TEXTS = 100
 CHATS_EVERY = 4
 SEED = 20_26
+CHOICES = 4
+STEPS = (1, 2, 5, 10)
+STARTS = 40
 
 
-def topics() -> dict[str, list[str]]:
-    """Sentences by topic."""
+def topics(file: str = "sentences.txt") -> dict[str, list[str]]:
+    """The lines of a file by topic."""
     found: dict[str, list[str]] = {}
     topic = ""
-    for line in (HERE / "sentences.txt").read_text().splitlines():
+    for line in (HERE / file).read_text().splitlines():
         if line.startswith("# "):
             topic = line[2:]
         elif line:
@@ -83,16 +87,37 @@ def prompts() -> list[dict[str, object]]:
     return lines
 
 
+def kinds() -> list[dict[str, object]]:
+    """A question a line: which kind a word names, of CHOICES; the right one is at any place."""
+    chance = random.Random(SEED)  # noqa: S311 - the same each time
+    known = {kind: " ".join(words).split() for kind, words in topics("kinds.txt").items()}
+    lines: list[dict[str, object]] = []
+    for kind, words in known.items():
+        for word in words:
+            choices = [kind, *chance.sample(sorted(set(known) - {kind}), CHOICES - 1)]
+            chance.shuffle(choices)
+            lines.append({"word": word, "choices": choices, "answer": choices.index(kind)})
+    return lines
+
+
+def sequences() -> list[dict[str, object]]:
+    """Five numbers of a row that grows evenly, and the next one."""
+    rows = [[start + step * place for place in range(6)] for step in STEPS for start in range(1, STARTS + 1)]
+    return [{"shown": ", ".join(map(str, row[:-1])), "next": row[-1]} for row in rows]
+
+
 def write(name: str, lines: list[dict[str, object]]) -> None:
     """A file of JSON lines."""
     (HERE / name).write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 
 def main() -> None:
-    """Write calibration.jsonl, prompts.jsonl and longform.jsonl."""
+    """Write every file."""
     write("calibration.jsonl", chats_as_texts(calibration()))
     write("prompts.jsonl", [line for line in prompts() if line["category"] != LONG])
     write("longform.jsonl", [line for line in prompts() if line["category"] == LONG])
+    write("kinds.jsonl", kinds())
+    write("sequences.jsonl", sequences())
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ def demo_namespace(lowbit: Cluster) -> Iterator[Lab]:
 
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES_OF_TASKS = ("fraud", "harness")
+KINDS = ("kinds.yaml", "kinds.jsonl")
 UP = [sys.executable, "-m", "hack.demo", "up"]
 
 
@@ -105,12 +107,17 @@ def test_a_second_run_of_the_demo_uses_what_is_there(demo_namespace: Lab) -> Non
 
 
 def fraud(artifact: str) -> dict[str, Any]:
-    """The example of a classification, on what the demo has made; each class with fewer questions."""
-    (manifest,) = yaml.safe_load_all((EXAMPLES / "fraud.yaml").read_text())
+    """The example of a classification, on what the demo has made, with a task of the harness; fewer questions."""
+    (manifest,), (harness,) = (
+        yaml.safe_load_all((EXAMPLES / f"{name}.yaml").read_text()) for name in EXAMPLES_OF_TASKS
+    )
     spec: dict[str, Any] = manifest["spec"]
     spec["candidates"] = [{"artifact": {"digest": artifact}}]
     del spec["calibration"], spec["evaluation"]["compare"], spec["jobs"]
     spec["evaluation"]["suites"][0]["classification"]["samples"] = 80
+    words = harness["spec"]["evaluation"]["suites"][0]
+    words["harness"] = {"tasks": words["harness"]["tasks"][:1], "samples": 64}
+    spec["evaluation"]["suites"].append(words)
     return dict(manifest)
 
 
@@ -118,12 +125,16 @@ def test_a_task_is_judged_class_by_class_and_kubectl_lowbit_report_shows_why(dem
     """What the demo has quantized, on messages to the customers of a bank: its verdict is what it is."""
     data = f"--from-file=data.jsonl={EXAMPLES / 'data' / 'fraud.jsonl'}"
     demo_namespace.kubectl("create", "configmap", "fraud", data)
+    demo_namespace.kubectl(
+        "create", "configmap", "tasks", *(f"--from-file={EXAMPLES / 'data' / file}" for file in KINDS)
+    )
     demo_namespace.apply(fraud(demo_namespace.status(MODEL)["current"]["artifact"]["digest"]))
     demo_namespace.wait("fraud has its verdict", lambda: bool(demo_namespace.status("fraud").get("verdict")), 30)
     status = demo_namespace.status("fraud")
     checks = status["verdict"]["checks"]
     assert {(each["metric"], each["slice"], each["bound"]) for each in checks} == {
-        ("Recall", "fraud", "NonInferiority"), ("Recall", "fine", "NonInferiority")
+        ("Recall", "fraud", "NonInferiority"), ("Recall", "fine", "NonInferiority"),
+        ("Accuracy", "kinds", "NonInferiority"),
     }  # fmt: skip
     assert status["verdict"]["basis"] == "NonInferiority"
     kubeconfig = str(demo_namespace.cluster.paths.kubeconfig)

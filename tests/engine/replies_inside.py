@@ -66,12 +66,30 @@ async def ask(client: EngineClient) -> dict[str, Any]:
         found[name] = (await client.answer(CHAT, Sampling(40), constraint)).text
     found["choose"] = [exp(value) for value in await client.choose(CHAT, ["yes", "no", "yes and no"])]
     found["choose text"] = [isfinite(value) for value in await client.choose(plain, [" blue", " red"])]
+    found |= await as_the_harness(client)
     try:
         await client.answer(Prompt(text="w " * 2000), Sampling(8))
     except BadRequestError as error:
         found["too long"] = str(error)
     await client.check_same_process()
     return found
+
+
+async def as_the_harness(client: EngineClient) -> dict[str, Any]:
+    """The two requests that lm-evaluation-harness writes (local-completions), and what the engine says otherwise."""
+    tokens = await client.tokenize_text("The sea is blue and the grass is green.")
+    body = {"prompt": [tokens], "temperature": 0, "max_tokens": 1, "logprobs": 1, "seed": 1234, "echo": True}
+    echoed = (await client.completions(body))["choices"][0]["logprobs"]
+    read = await client.prompt_logprobs(tokens, 1)
+    own = [entry[token] for entry, token in zip(read, tokens[1:], strict=True)]
+    pairs = list(zip(echoed["token_logprobs"][1:-1], own, strict=True))
+    tops = echoed["top_logprobs"][1:-1]
+    body = {"prompt": [tokens], "temperature": 0, "max_tokens": 8, "stop": ["\n"], "seed": 1234}
+    return {
+        "echo": max(abs(one - other) for one, other in pairs),
+        "echo tops": [max(top.values()) >= one - 1e-6 for top, (one, _) in zip(tops, pairs, strict=True)],
+        "until": (await client.completions(body))["choices"][0]["text"],
+    }
 
 
 async def main(model: str) -> None:

@@ -39,3 +39,6 @@ def test_the_engine_answers_what_a_suite_asks(engine_image: str) -> None:
     assert sum(told["choose"]) <= 1, "whole answers exclude each other"
     assert told["choose text"] == [True, True]
     assert "400" in told["too long"]
+    assert told["echo"] < LARGEST, "lm-evaluation-harness reads the logprobs that fidelity reads"
+    assert all(told["echo tops"])
+    assert told["until"]

@@ -186,12 +186,17 @@ class FakeEngine:
         assert body["model"] == MODEL
         if isinstance(prompt, str):
             return self.said(request, body, ids_of(prompt))
+        if isinstance(prompt[0], list):
+            # lm-evaluation-harness's form: a batch of one.
+            (prompt,) = prompt
+            if not body.get("echo"):
+                return self.said(request, body, prompt)
         self.prompts.append(prompt)
         self.at_once += 1
         if self.at_once >= self.together:
             self.all_here.set()
         try:
-            if body.get("prompt_logprobs", 1) > 1:
+            if body.get("prompt_logprobs", 1) > 1 or body.get("echo"):
                 await self.all_here.wait()
             return await self.answer(request, body, prompt)
         finally:
@@ -227,10 +232,23 @@ class FakeEngine:
                 "tokens": [f"token_id:{t}" for t in tokens], "token_logprobs": values,
                 "top_logprobs": [{f"token_id:{t}": value for t, value in top.items()} for top in tops],
             }  # fmt: skip
+        if body.get("echo"):
+            choice["logprobs"] = self.echoed(prompt, tokens, rows, choice["logprobs"])
         if self.refuses_nan and "NaN" in json.dumps(choice):
             message = "Out of range float values are not JSON compliant: nan"
             return web.json_response({"error": {"message": message}}, status=400)
         return web.json_response({"choices": [choice], "usage": {"completion_tokens": len(tokens)}})
+
+    def echoed(self, prompt: list[int], tokens: list[int], rows: list[Matrix], own: dict[str, Any]) -> dict[str, Any]:
+        """The logprobs of the prompt before those of the answer, by the tokens' texts."""
+        before = [None, *self.prompt_logprobs(prompt, 1)[1:]]
+        values = [entry and entry[str(token)]["logprob"] for entry, token in zip(before, prompt, strict=True)]
+        tops = [entry and {f"w{t}": each["logprob"] for t, each in entry.items()} for entry in before]
+        return {
+            "tokens": [f"w{token}" for token in [*prompt, *tokens]],
+            "token_logprobs": values + own["token_logprobs"],
+            "top_logprobs": tops + [{f"w{row.argmax()}": float(row.max())} for row in rows],
+        }
 
     async def stream(self, request: web.Request, tokens: list[int]) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})

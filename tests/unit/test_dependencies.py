@@ -33,6 +33,7 @@ NOT_IMPORTED: Mapping[str, Mapping[str, str]] = {
     "worker": {
         "gguf": "transformers reads GGUF files with it (images/convert_gguf.py)",
         "setuptools": "torch compiles extensions with it; the version is the one that vLLM on CPUs pins",
+        "tenacity": "lm-eval's local-completions wants it there, though every request goes through our client",
     },
 }
 """By image: packages that are declared though our code does not import them, and why."""

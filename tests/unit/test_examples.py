@@ -103,9 +103,10 @@ def test_the_example_texts_are_distinct_and_the_held_out_ones_share_no_sentence_
 
 def test_the_data_is_what_its_program_makes(tmp_path: Path) -> None:
     root = EXAMPLES.parent
-    for file in ("examples/data/make.py", "examples/data/sentences.txt", "operator/lowbit/worker/evaluate/prompts.txt"):
+    sources = ("examples/data/make.py", "examples/data/sentences.txt", "examples/data/kinds.txt")
+    for file in (*sources, "operator/lowbit/worker/evaluate/prompts.txt"):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_text((root / file).read_text())
     subprocess.run([sys.executable, tmp_path / "examples/data/make.py"], check=True)
-    for made in ("calibration.jsonl", "prompts.jsonl", "longform.jsonl"):
+    for made in ("calibration.jsonl", "prompts.jsonl", "longform.jsonl", "kinds.jsonl", "sequences.jsonl"):
         assert (tmp_path / "examples/data" / made).read_text() == (EXAMPLES / "data" / made).read_text()

@@ -12,7 +12,7 @@ from lowbit.api.engines import Engine
 from lowbit.api.showcase import Showcase
 from lowbit.api.suites import SUITES, AnySuite, gated
 from lowbit.api.suites.base import dataset_key
-from lowbit.api.suites.dataset import EvaluationDataset
+from lowbit.api.suites.dataset import SuiteFile
 from lowbit.api.suites.task_metrics import TASK_METRICS
 from lowbit.api.tagged import Tagged, union
 
@@ -135,8 +135,8 @@ def starts_of(suite: ResolvedSuite) -> int:
     return max(1, kind.starts(settings)) if kind.pairing == "Interleaved" else 0
 
 
-def datasets_of(suite: Suite) -> Mapping[str, EvaluationDataset]:
-    """Datasets of a suite, by their keys in PrepareResult.datasets."""
+def datasets_of(suite: Suite) -> Mapping[str, SuiteFile]:
+    """Files of a suite, by their keys in PrepareResult.datasets."""
     kind, settings = suite_of(suite)
     return {dataset_key(suite.name, field): dataset for field, dataset in kind.datasets(settings).items()}
 
@@ -144,8 +144,7 @@ def datasets_of(suite: Suite) -> Mapping[str, EvaluationDataset]:
 def data_of(suite: ResolvedSuite) -> set[tuple[str, str]]:
     """(dataset key, digest) of every dataset that a resolved suite reads."""
     kind, settings = suite_of(suite)
-    digests = {field: getattr(settings, field) for field in kind.dataset_fields}
-    return {(dataset_key(suite.name, field), digest) for field, digest in digests.items() if digest is not None}
+    return {(dataset_key(suite.name, field), digest) for field, digest in kind.digests(settings).items()}
 
 
 class SpeedMeasurement(Wire):

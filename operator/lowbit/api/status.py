@@ -147,6 +147,16 @@ class Measurement(Tolerant):
     quantiles: Quantiles | None = None
 
     @property
+    def whole(self) -> bool:
+        """Whether it is of a whole suite, or of a whole task of a suite that has no average over its tasks."""
+        return self.slice is None or self.slice_kind == "Task"
+
+    @property
+    def whole_name(self) -> str:
+        """Name of what it is of, if it is whole: the suite, or suite/task."""
+        return self.suite if self.slice is None else f"{self.suite}/{self.slice}"
+
+    @property
     def estimate(self) -> float | None:
         """The value on the metric's scale; None where there is none."""
         if self.pairs is not None:
@@ -369,11 +379,13 @@ class EvaluationSummary(Tolerant):
     """SHA-256 of report.json beside it."""
 
     def brief(self, asked: Container[tuple[str, str]] = ()) -> EvaluationSummary:
-        """The summary without slices, with at most SHOWN_MEASUREMENTS rows. The ModelEvaluation has them all.
+        """The summary of whole suites and tasks, with at most SHOWN_MEASUREMENTS rows.
+
+        The ModelEvaluation has them all.
 
         asked: (suite, metric) of what a gate asks for. None of these is left out.
         """
-        whole = [row for row in self.measurements if row.slice is None]
+        whole = [row for row in self.measurements if row.whole]
         if len(whole) > SHOWN_MEASUREMENTS:
             needed = [(row.suite, row.metric) in asked for row in whole]
             room = SHOWN_MEASUREMENTS - sum(needed)

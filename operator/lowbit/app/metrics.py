@@ -139,7 +139,7 @@ class CacheCollector(Collector):
     def _values(self) -> Metric:
         family = GaugeMetricFamily(
             "lowbit_evaluation_value",
-            "What was measured on a revision, by suite and metric.",
+            "What was measured on a revision, by suite (or suite/task) and metric.",
             labels=("namespace", "quantizedmodel", "revision", "suite", "metric"),
         )
         for namespace in self._cache.namespaces("ModelRevision"):

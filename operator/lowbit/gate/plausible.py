@@ -101,5 +101,5 @@ def useless(metric: Metric, row: Measurement, pairs: PairedCounts, floor: Minimu
             f"{told}, not surely better than the chance of {apart(chance, sure)}: the suite cannot tell "
             "good from bad; mend its prompt or its answers, or take a task that the model can do"
         )
-    if floor is not None and row.slice is None and sure < float(floor.value):
+    if floor is not None and row.whole and sure < float(floor.value):
         yield f"{told}, not surely as much as its floor of {floor.value}: the suite is not what it should be"

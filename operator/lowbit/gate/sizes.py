@@ -110,7 +110,8 @@ def sizes(spec: QuantizedModelSpec, pilot: Sequence[Measurement] = ()) -> Sizes:
 
 
 def asked_of(suite: Suite, spec: QuantizedModelSpec, pilot: Sequence[Measurement]) -> Iterator[Asked]:
-    """The thresholds of one suite; one for each class where a threshold is by class, and a pilot tells the classes."""
+    """The thresholds of one suite: for each of its tasks, and for each class where a threshold is by class and a pilot
+    tells the classes."""
     kind, settings = suite_of(suite)
     candidates, attempts = len(spec.candidates), spec.evaluation.attempts
     confidence, samples = last_confidence(suite, candidates, attempts), getattr(settings, kind.count_field)
@@ -120,7 +121,10 @@ def asked_of(suite: Suite, spec: QuantizedModelSpec, pilot: Sequence[Measurement
         one = Asked(need, candidates, confidence, samples, whole)
         classes = [row for row in rows if row.slice_kind == "Class"]
         if not need.asked.per_class:
-            yield one
+            tasks = {row.slice: row for row in rows if row.slice_kind == "Task"}
+            names = kind.tasks(settings)
+            yield from (replace(one, pilot=tasks.get(name), slice=name) for name in names)
+            yield from () if names else (one,)
         elif not classes:
             yield replace(one, pilot=None, share=None, slice="each class")
         else:

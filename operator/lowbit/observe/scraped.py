@@ -64,12 +64,12 @@ def scraped_of(body: object) -> Scraped | None:
 
 
 def evaluation_values(summary: EvaluationSummary) -> Iterator[tuple[str, str, float]]:
-    """Suite, metric and value of everything that was measured."""
+    """Suite (or suite/task), metric and value of everything that was measured."""
     known = metrics()
     for row in summary.measurements:
-        estimate = row.estimate if row.slice is None and row.metric in known else None
+        estimate = row.estimate if row.whole and row.metric in known else None
         if estimate is not None:
-            yield sys.intern(row.suite), sys.intern(row.metric), known[row.metric].of(estimate)
+            yield sys.intern(row.whole_name), sys.intern(row.metric), known[row.metric].of(estimate)
     for speed in summary.speed:
         suite_name = sys.intern(f"speed-{speed.concurrency}")
         yield suite_name, "TokensPerSecond", float(speed.tokens_per_second)

@@ -23,7 +23,7 @@ from lowbit.api.references import HuggingFaceDatasetLocation, Source
 from lowbit.api.rule import NUMBER_CEL, Rule, between, exactly_one, listed
 from lowbit.api.showcase import ShowcasePrompt
 from lowbit.api.suites import SUITES, AnySuite, gated
-from lowbit.api.suites.dataset import EvaluationDataset
+from lowbit.api.suites.dataset import EvaluationDataset, TaskFile
 from lowbit.api.suites.metric import Metric
 from lowbit.api.suites.task_metrics import TASK_METRICS
 from lowbit.api.variables import JOB_VARIABLES, SECRET_VARIABLES
@@ -163,6 +163,7 @@ SHARED: Final[dict[type[Wire], tuple[Rule, ...]]] = {
     ),
     ShowcasePrompt: (exactly_one("a prompt of the showcase", "messages", "text"),),
     EvaluationDataset: dataset_rules("an evaluation dataset"),
+    TaskFile: (exactly_one("a task's file", "pvc", "s3", "configMap"),),
     MaximumThreshold: reachable_all("Lower"),
     MinimumThreshold: reachable_all("Higher"),
     NonInferiorityThreshold: (

@@ -9,6 +9,7 @@ from lowbit.api.suites.base import SuiteKind
 from lowbit.api.suites.classification import ClassificationKind
 from lowbit.api.suites.fidelity import FidelityKind
 from lowbit.api.suites.generation import GenerationKind
+from lowbit.api.suites.harness import HarnessKind
 from lowbit.api.suites.health_metrics import HEALTH_METRICS
 from lowbit.api.suites.metric import Metric
 from lowbit.api.suites.perplexity import PerplexityKind
@@ -16,7 +17,9 @@ from lowbit.api.tagged import Registry
 
 AnySuite = SuiteKind[Any, Any]
 
-SUITES: Registry[AnySuite] = Registry("suite", FidelityKind(), PerplexityKind(), GenerationKind(), ClassificationKind())
+SUITES: Registry[AnySuite] = Registry(
+    "suite", FidelityKind(), PerplexityKind(), GenerationKind(), ClassificationKind(), HarnessKind()
+)
 
 
 def metrics() -> Mapping[str, Metric]:

@@ -9,7 +9,7 @@ from typing import ClassVar, Generic, Literal, TypeVar
 from lowbit.api.base import Digest, Wire
 from lowbit.api.engines.base import Capability
 from lowbit.api.rule import Rule
-from lowbit.api.suites.dataset import EvaluationDataset
+from lowbit.api.suites.dataset import SuiteFile
 from lowbit.api.suites.metric import Metric
 
 Spec = TypeVar("Spec", bound=Wire)
@@ -59,7 +59,7 @@ class SuiteKind(ABC, Generic[Spec, Resolved]):
 
     @abstractmethod
     def resolve(self, spec: Spec, datasets: Mapping[str, Digest]) -> Resolved:
-        """The settings with datasets under their digests. datasets: digest by attribute."""
+        """The settings with datasets under their digests. datasets: digest by the name that `datasets` gave."""
 
     def starts(self, resolved: Resolved) -> int:
         """How often each model's engine is started for it. More than one only where the pairing is Interleaved."""
@@ -69,10 +69,23 @@ class SuiteKind(ABC, Generic[Spec, Resolved]):
         """How often each prompt is answered. With several answers, a prompt's mean is one unit of the gate."""
         return 1
 
-    def datasets(self, spec: Spec) -> Mapping[str, EvaluationDataset]:
-        """Datasets that prepare puts into the store, by attribute."""
+    def datasets(self, spec: Spec) -> Mapping[str, SuiteFile]:
+        """Files that prepare puts into the store, by attribute, or by another name that is unique in the suite."""
         found = {name: getattr(spec, name) for name in self.dataset_fields}
         return {name: dataset for name, dataset in found.items() if dataset is not None}
+
+    def digests(self, resolved: Resolved) -> Mapping[str, Digest]:
+        """Digests of the same files, by the same names."""
+        found = {name: getattr(resolved, name) for name in self.dataset_fields}
+        return {name: digest for name, digest in found.items() if digest is not None}
+
+    def tasks(self, spec: Spec) -> tuple[str, ...]:
+        """Names of tasks that its gate judges one by one; none if it judges the suite as a whole."""
+        return ()
+
+    def units(self, spec: Spec) -> tuple[str, ...]:
+        """Names of the files whose lines are the units that a gate counts, each file by itself."""
+        return tuple(name for name in ("dataset",) if name in self.dataset_fields)
 
 
 def dataset_key(suite: str, field: str) -> str:

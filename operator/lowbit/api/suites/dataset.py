@@ -1,4 +1,4 @@
-"""The dataset of a suite."""
+"""What a suite reads: a dataset of texts or chats, or the files of a task."""
 
 from __future__ import annotations
 
@@ -29,3 +29,30 @@ class EvaluationDataset(Wire):
     """An object in an S3-compatible bucket, or a prefix below which they lie."""
     config_map: ConfigMapLocation | None = None
     """A key of a ConfigMap."""
+
+
+class TaskFile(Wire):
+    """A file of a task. Exactly one of pvc, s3 and configMap."""
+
+    pvc: PVCLocation | None = None
+    """A file on a volume."""
+    s3: S3Location | None = None
+    """An object in an S3-compatible bucket."""
+    config_map: ConfigMapLocation | None = None
+    """A key of a ConfigMap."""
+
+
+class TaskRows(TaskFile):
+    """One data file with the rows of a task: objects with the fields that its templates name. Exactly one of pvc, s3
+    and configMap.
+
+    JSONL, JSON or CSV, each perhaps compressed by gzip; Parquet or Arrow.
+    """
+
+
+class TaskDescription(TaskFile):
+    """The YAML that describes a task to lm-evaluation-harness. Exactly one of pvc, s3 and configMap."""
+
+
+SuiteFile = EvaluationDataset | TaskFile
+"""What prepare puts into the store for a suite."""

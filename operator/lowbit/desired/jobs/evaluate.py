@@ -40,6 +40,9 @@ from lowbit.naming.names import (
 )
 from lowbit.resolve.freeze import baseline_spec, turn_specs
 
+OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TQDM_DISABLE": "1"}
+"""Variables of the evaluator: its libraries ask no hub, and write no bars between the lines of progress."""
+
 
 def evaluate_job(context: Context, owners: Sequence[OwnerReference], evaluation: Evaluation, run: JobRun) -> Manifest:
     """The Job of one ModelEvaluation. Raises DocumentTooLarge."""
@@ -63,7 +66,7 @@ def evaluate_job(context: Context, owners: Sequence[OwnerReference], evaluation:
         "restartPolicy": "Always",
         "startupProbe": startup_probe(spec.engine, revision.quantized_model, revision.source.facts.weight_bytes),
     }
-    env = worker_variables(platform, {"HF_HUB_OFFLINE": "1"}, run.options.env)
+    env = worker_variables(platform, OFFLINE, run.options.env)
     needs = resources(run.options.resources, platform.containers.evaluate, memory_limit=run.memory_limit)
     evaluator = worker_container("worker", revision.images.worker, platform, worker, env, needs)
     before = [fetch_container(revision.images.operator, platform, fetch), sidecar]

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from lowbit.api.calibration import CalibrationDataset
+from lowbit.api.problem import some
 from lowbit.api.references import S3Location
-from lowbit.api.suites.dataset import EvaluationDataset
+from lowbit.api.suites.dataset import SuiteFile, TaskFile
 from lowbit.data.files import is_data
 from lowbit.data.reading import DataFile
 from lowbit.worker.data.datasets import Mounts, file_name, in_words
@@ -21,7 +22,7 @@ MOST_BYTES = 16 * 2**30
 """A dataset is read whole, and a calibration set is a few hundred texts."""
 
 
-def locate(dataset: CalibrationDataset | EvaluationDataset, key: str, mounts: Mounts) -> list[DataFile]:
+def locate(dataset: CalibrationDataset | SuiteFile, key: str, mounts: Mounts) -> list[DataFile]:
     """Local copies of the dataset's files: what is read, checked and stored is one content. Raises RefusalError.
 
     Each dataset has copies of its own, because a file may change before another dataset names it, too, and buckets of
@@ -38,7 +39,7 @@ def locate(dataset: CalibrationDataset | EvaluationDataset, key: str, mounts: Mo
         return _copied(mounts.volumes / claim, path, folder, what, action)
     if dataset.s3 is not None:
         return _download(dataset.s3, what, mounts.secrets, folder)
-    if dataset.hugging_face is not None:
+    if not isinstance(dataset, TaskFile) and dataset.hugging_face is not None:
         from lowbit.worker.sources.hub import HubOrigin
 
         place = dataset.hugging_face
@@ -46,6 +47,17 @@ def locate(dataset: CalibrationDataset | EvaluationDataset, key: str, mounts: Mo
         target = mounts.scratch / "datasets" / "hub" / place.repo / place.revision
         return _fetched(origin, chosen_files(origin, place, target, what), target, what)
     raise ValueError("a dataset is exactly one of huggingFace, pvc, s3 and configMap")
+
+
+def locate_one(file: TaskFile, key: str, mounts: Mounts) -> DataFile:
+    """A local copy of a task's file. Raises RefusalError, also for a folder."""
+    found = locate(file, key, mounts)
+    if len(found) > 1:
+        names = some([each.name for each in found])
+        raise RefusalError(
+            "BadDataset", f"{in_words(key)} is a folder of {len(found)} data files ({names})", "name one file"
+        )
+    return found[0]
 
 
 def _copied(root: Path, path: str, folder: Path, what: str, action: str) -> list[DataFile]:

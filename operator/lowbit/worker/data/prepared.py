@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from lowbit.api.calibration import Calibration, CalibrationDataset, calibration_
 from lowbit.api.evaluation import Suite, datasets_of, suite_of
 from lowbit.api.quantizedmodel import QuantizedModelSpec
 from lowbit.api.suites.base import dataset_key
-from lowbit.api.suites.dataset import EvaluationDataset
+from lowbit.api.suites.dataset import EvaluationDataset, SuiteFile, TaskDescription, TaskFile
 from lowbit.data.calibration import check_enough
 from lowbit.data.kinds import Use
 from lowbit.data.overlap import refuse_shared, shared_texts
@@ -19,7 +19,9 @@ from lowbit.data.records import units
 from lowbit.gate.counts import check_class_counts, needed
 from lowbit.naming.store_keys import dataset_report_key
 from lowbit.worker.data.datasets import Mounts, file_name, import_dataset, in_words
-from lowbit.worker.data.locate import locate
+from lowbit.worker.data.locate import locate, locate_one
+from lowbit.worker.data.task_config import write_description
+from lowbit.worker.data.task_rows import read_rows, write_rows
 from lowbit.worker.data.units import UNITS, Units
 from lowbit.worker.model.file_list import hash_file
 from lowbit.worker.refuse import RefusalError
@@ -55,17 +57,16 @@ class PreparedDatasets:
 def prepare_datasets(spec: QuantizedModelSpec, store: Store, mounts: Mounts, say: Say = silent) -> PreparedDatasets:
     """Read, check and store every dataset. Raises RefusalError."""
     evaluation = {
-        key.removeprefix("evaluation/"): read(
-            "evaluation", key.removeprefix("evaluation/"), dataset, mounts,
-            all_columns=suite_of(suite)[0].reads_fields,
-        )
+        key.removeprefix("evaluation/"): read_suite_file(suite, key.removeprefix("evaluation/"), file, mounts)
         for suite in spec.evaluation.suites
-        for key, dataset in datasets_of(suite).items()
-    }  # fmt: skip
+        for key, file in datasets_of(suite).items()
+    }
+    # Examples that prompts show are not scored: a quantizer may have read them.
+    scored = {name: evaluation[name] for suite in spec.evaluation.suites for name in scored_files(suite, evaluation)}
     all_read: dict[str, ReadDataset] = {}
     removed: dict[str, int] = {}
     for candidate, asked in spec.calibrations().items():
-        kept, fewer = read_calibration(candidate, asked, evaluation, mounts)
+        kept, fewer = read_calibration(candidate, asked, scored, mounts)
         all_read |= {calibration_key(name, candidate): each for name, each in kept.items()}
         removed |= {calibration_key(name, candidate).removeprefix("calibration/"): n for name, n in fewer.items()}
     broken = {key.removeprefix("calibration/"): each.broken for key, each in all_read.items() if each.broken}
@@ -111,6 +112,32 @@ def read_calibration(
     return datasets, removed
 
 
+def read_suite_file(suite: Suite, name: str, file: SuiteFile, mounts: Mounts) -> ReadDataset:
+    """Locate and read what a suite reads."""
+    if isinstance(file, TaskFile):
+        return read_task_file(name, file, mounts)
+    return read("evaluation", name, file, mounts, all_columns=suite_of(suite)[0].reads_fields)
+
+
+def read_task_file(name: str, asked: TaskFile, mounts: Mounts) -> ReadDataset:
+    """Locate and read a task's rows, or its description, which has none. Raises RefusalError."""
+    key = f"evaluation/{name}"
+    file = locate_one(asked, key, mounts)
+    target = mounts.scratch / "tasks" / f"{file_name(key)}.jsonl"
+    if isinstance(asked, TaskDescription):
+        return ReadDataset([], [], write_description(file.path, target, f"the description of task {name}"))
+    what = in_words(key)
+    path = write_rows(file, target, what)
+    return ReadDataset(read_rows(path, what), [], path)
+
+
+def scored_files(suite: Suite, read: Iterable[str]) -> list[str]:
+    """Those of the files that were read whose lines are scored, as messages name them: suite, or suite/task/dataset."""
+    kind, settings = suite_of(suite)
+    names = (dataset_key(suite.name, name).removeprefix("evaluation/") for name in kind.units(settings))
+    return [name for name in names if name in read]
+
+
 def read(
     use: Use, name: str, dataset: CalibrationDataset | EvaluationDataset, mounts: Mounts, *, all_columns: bool = False
 ) -> ReadDataset:
@@ -133,19 +160,19 @@ def check_units(spec: QuantizedModelSpec, found: dict[str, ReadDataset], scratch
     """Refuse a dataset with fewer units than the gate of its suite needs, of a class too. found: by suite."""
     for suite in spec.evaluation.suites:
         kind, settings = suite_of(suite)
-        key = dataset_key(suite.name, "dataset")
-        data = found.get(key.removeprefix("evaluation/"))
-        if data is None:
-            continue
+        names = scored_files(suite, found)
         if kind.name not in UNITS:
-            check_enough_units(spec, suite, units(data.records), "text")
+            for name in names:
+                check_enough_units(spec, suite, name, units(found[name].records), "text")
             continue
-        path = stored(data, scratch / "stored" / f"{file_name(key)}.jsonl")
+        if not names:
+            continue
+        path = stored(found[names[0]], scratch / "stored" / f"{file_name(dataset_key(suite.name, 'dataset'))}.jsonl")
         frozen = kind.resolve(settings, {"dataset": f"sha256:{hash_file(path)}"})
         asked = UNITS[kind.name](frozen, suite.name, path)
         # Where a suite asks for too few of the questions that there are, check_counts says so.
         if not asked.left or getattr(settings, kind.count_field) >= units_needed(spec, suite):
-            check_enough_units(spec, suite, asked.count, "question")
+            check_enough_units(spec, suite, suite.name, asked.count, "question")
         check_classes(spec, suite, asked)
 
 
@@ -154,13 +181,16 @@ def units_needed(spec: QuantizedModelSpec, suite: Suite) -> int:
     return needed(suite, len(spec.candidates), spec.evaluation.attempts)
 
 
-def check_enough_units(spec: QuantizedModelSpec, suite: Suite, count: int, unit: str) -> None:
-    """Raises RefusalError if a dataset has fewer different texts or questions than the gate needs."""
+def check_enough_units(spec: QuantizedModelSpec, suite: Suite, name: str, count: int, unit: str) -> None:
+    """Raises RefusalError if a dataset has fewer different texts or questions than the gate needs.
+
+    name: the suite, or the suite and the file of its task.
+    """
     candidates, least = len(spec.candidates), units_needed(spec, suite)
     if count < least:
         raise RefusalError(
             "TooFewTexts",
-            f"the evaluation data of suite {suite.name} has {count} different {unit}s, and its gate needs {least} "
+            f"the evaluation data of suite {name} has {count} different {unit}s, and its gate needs {least} "
             f"(with confidence {suite.gate.confidence} and {candidates} candidates)",
             f"add {unit}s: the same one twice counts once, and so do those of one group",
         )

@@ -30,6 +30,10 @@ class BadRequestError(EngineError):
     """The engine refused a request, and said why."""
 
 
+class NotFiniteError(EngineError):
+    """The engine computed a number that JSON does not have."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """A greedy answer."""
@@ -200,6 +204,13 @@ class EngineClient(ABC):
         """An answer, with logprobs of the top likeliest tokens at each of its tokens.
 
         None if the engine does not tell ids and logprobs, or if they are not finite.
+        """
+
+    @abstractmethod
+    async def completions(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The whole answer to a request of the completions API, for a library that writes such requests itself.
+
+        The model's name is filled in. Raises BadRequestError, and NotFiniteError where JSON has no such number.
         """
 
     @abstractmethod

@@ -27,6 +27,7 @@ from lowbit.worker.engines.base import (
     Decoded,
     EngineClient,
     Logprobs,
+    NotFiniteError,
     Prompt,
     Reply,
     Sampling,
@@ -59,10 +60,6 @@ ERROR_BYTES = 64 * 1024
 
 NOT_FINITE = "Out of range float values are not JSON compliant"
 """vLLM's answer where a logprob is NaN: it cannot write the number, and the request is not to blame."""
-
-
-class NotFiniteError(EngineError):
-    """The engine computed a number that JSON does not have."""
 
 
 class VLLMClient(EngineClient):
@@ -185,6 +182,10 @@ class VLLMClient(EngineClient):
             return None
         with readable("completion"):
             return parse_decoded(choice)
+
+    async def completions(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Over /v1/completions. Raises BadRequestError."""
+        return await self._json("POST", vllm_replies.TEXT_PATH, {**body, "model": self.model})
 
     async def stream(self, prompt: Sequence[int], output_tokens: int) -> Streamed:
         """Generate exactly output_tokens tokens, and time them. Raises EngineError."""

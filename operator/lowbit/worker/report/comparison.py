@@ -76,11 +76,11 @@ def _asked(document: EvaluateDocument, other: OtherCandidate) -> Asked:
 
 
 def intervals(measurements: Sequence[Measurement]) -> dict[str, Interval]:
-    """What a gate may ask for, of whole suites, by suite and metric. The bounds are NaN where there are none."""
+    """What a gate may ask for, of whole suites and tasks, by name and metric. Bounds are NaN where there are none."""
     known, found = metrics(), {}
     for row in measurements:
         metric = known.get(row.metric)
-        if metric is None or metric.bound is None or row.slice is not None:
+        if metric is None or metric.bound is None or not row.whole:
             continue
         try:
             bounded = bounds(metric, row, CONFIDENCE)
@@ -90,7 +90,7 @@ def intervals(measurements: Sequence[Measurement]) -> dict[str, Interval]:
         except NotANumberError:
             continue
         if isfinite(shown.value):
-            found[f"{row.suite}: {metric.title}"] = shown
+            found[f"{row.whole_name}: {metric.title}"] = shown
     return found
 
 

@@ -20,6 +20,7 @@ from lowbit.worker.suites.base import (
 from lowbit.worker.suites.classification import ClassificationRunner
 from lowbit.worker.suites.fidelity import FidelityRunner
 from lowbit.worker.suites.generation import GenerationRunner
+from lowbit.worker.suites.harness import HarnessRunner
 from lowbit.worker.suites.perplexity import PerplexityRunner
 
 __all__ = [
@@ -44,4 +45,5 @@ RUNNERS: Mapping[str, AnyRunner] = {
     "perplexity": PerplexityRunner(),
     "generation": GenerationRunner(),
     "classification": ClassificationRunner(),
+    "harness": HarnessRunner(),
 }
