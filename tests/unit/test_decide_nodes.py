@@ -70,6 +70,10 @@ def test_what_keeps_the_pods_away_from_a_node_with_gpus_is_named() -> None:
     assert "nodeSelector wants pool=big" in str(missing(other, [tainted]))
 
 
+def test_the_taint_of_gpu_nodes_is_tolerated_as_clusters_do_by_themselves() -> None:
+    assert missing(pods(8), [node("a", 8, None, Taint(GPU, "present", "NoSchedule"))]) is None
+
+
 def test_a_taint_that_only_prefers_keeps_nobody_away() -> None:
     assert missing(pods(8), [node("a", 8, None, Taint("busy", "", "PreferNoSchedule"))]) is None
 

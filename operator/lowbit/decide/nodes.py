@@ -55,7 +55,7 @@ def group(sizes: tuple[int, ...], asked: Resources, options: PodOptions, platfor
 def missing(group: Group, nodes: Sequence[NodeView]) -> str | None:
     """Which nodes would have to be there, as one sentence; None if those that are could hold all pods.
 
-    Sound for pods of any sizes, and complete for pods of one size: what is said is never wrong.
+    It is never said of pods that could run. Of pods of one size that cannot it always is.
     """
     fitting = [node for node in nodes if kept_away(group, node) is None]
     for size in sorted({size for size in group.sizes if size}, reverse=True):
@@ -72,7 +72,8 @@ def kept_away(group: Group, node: NodeView) -> str | None:
         if node.labels.get(label) != value:
             return f"nodeSelector wants {label}={value}"
     for taint in node.taints:
-        if taint.effect in KEEPS_AWAY and not any(tolerates(each, taint) for each in group.tolerations):
+        own = taint.key == group.resource  # the admission plugin ExtendedResourceToleration adds that one
+        if taint.effect in KEEPS_AWAY and not own and not any(tolerates(each, taint) for each in group.tolerations):
             return f"its taint {taint.text} is not tolerated"
     return None
 
@@ -112,8 +113,8 @@ def _sentence(group: Group, nodes: Sequence[NodeView], size: int, more: int) -> 
     if fitting:
         return f"{said}. Of those that it may use, the largest have {_amounts(group, fitting)}."
     if having:
-        return f"{said}. It may use none: {having[0].name} has {_amount(group, having[0])}, and " \
-               f"{kept_away(group, having[0])}."  # fmt: skip
+        first = having[0]
+        return f"{said}. It may use none: {first.name} has {_amount(group, first)}, and {kept_away(group, first)}."
     return f"{said}. No node has any."
 
 
