@@ -168,7 +168,7 @@ class NodeBench(Bench):
         super().__init__()
         self.api = Nodes()
         kube: Any = self.api
-        self.reader = EventReader(kube, self.cache, self.touched.extend, lambda: self.now)
+        self.reader = EventReader(kube, self.cache, self.touched.extend, lambda: self.now, nodes=True)
 
     async def waits(self, *models: str) -> None:
         for name in models:
@@ -199,6 +199,12 @@ async def test_nodes_that_are_as_before_wake_nobody(nodes: NodeBench) -> None:
     nodes.now += NODES_INTERVAL
     await nodes.waits("one")
     assert nodes.touched == []
+
+
+async def test_nodes_are_never_asked_for_unless_the_chart_grants_it(bench: Bench) -> None:
+    bench.reader.ask_nodes(CHAT)
+    await bench.settle()  # Events has no nodes(): a call would fail
+    assert bench.cache.nodes is None
 
 
 async def test_without_the_right_nodes_are_asked_for_once(nodes: NodeBench) -> None:

@@ -26,7 +26,10 @@ INTERVAL = 60.0
 
 
 class EventReader:
-    """Reads the events of an object at most every `interval` seconds. now gives seconds since the epoch."""
+    """Reads the events of an object at most every `interval` seconds, and the nodes.
+
+    now gives seconds since the epoch; nodes: whether the chart grants listing them.
+    """
 
     def __init__(
         self,
@@ -35,6 +38,8 @@ class EventReader:
         touch: Callable[[Iterable[Key]], None],
         now: Callable[[], float],
         interval: float = INTERVAL,
+        *,
+        nodes: bool = False,
     ) -> None:
         self._kube = kube
         self._cache = cache
@@ -42,7 +47,7 @@ class EventReader:
         self._interval = interval
         self._reads = Reads(touch)
         self._nodes_read_at = -NODES_INTERVAL
-        self._nodes_allowed = True
+        self._nodes_allowed = nodes
         self._waiting: set[Key] = set()
         """Models that a LIST of nodes concerns."""
 
