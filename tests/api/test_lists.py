@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from hack.cluster.apiserver import ApiServer
-from lowbit.kube.client import Kube
+from lowbit.kube.client import Call, Kube
 from lowbit.kube.connect import configuration
 from lowbit.kube.errors import NotFound, Unavailable
 from lowbit.kube.listing import Part
+from lowbit.observe.nodes import node_view
 from tests.api.listed import listed
 from tests.api.operator_process import Cluster
 
@@ -135,3 +136,31 @@ async def test_the_collector_is_off_while_a_part_is_taken_and_never_while_one_is
             assert set(taken) == {False}
             assert set(awaited) == {True}
             assert gc.isenabled()
+
+
+async def test_nodes_come_in_pages_with_what_a_pod_that_waits_asks_of_them(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lowbit.kube.client.CHUNK", 2)
+    calls: Calls = []
+    kube = Kube(await configuration(str(cluster.server.kubeconfig)), lambda *call: calls.append(call[:3]))
+    made = [f"node-{number}" for number in range(3)]
+    try:
+        for name in made:
+            node = {
+                "apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": {"pool": "gpu"}},
+                "spec": {"taints": [{"key": "team", "value": "vision", "effect": "NoSchedule"}]},
+                "status": {"allocatable": {"cpu": "8", "nvidia.com/gpu": "4"}},
+            }  # fmt: skip
+            await kube._call(Call("create", "/api/v1/nodes", "nodes", f"create {name}", node))
+        calls.clear()
+        found = {each.name: each for each in map(node_view, await kube.nodes())}
+        assert len([call for call in calls if call[:2] == ("list", "nodes")]) >= 2
+        for name in made:
+            assert found[name].labels["pool"] == "gpu"
+            assert found[name].taints[0].text == "team=vision:NoSchedule"
+            assert found[name].allocatable == {"nvidia.com/gpu": 4}
+    finally:
+        for name in made:
+            await kube._call(Call("delete", f"/api/v1/nodes/{name}", "nodes", f"delete {name}"))
+        await kube.close()

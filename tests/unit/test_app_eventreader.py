@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lowbit.app.eventreader import INTERVAL, EventReader
+from lowbit.app.eventreader import INTERVAL, NODES_INTERVAL, EventReader
 from lowbit.app.reads import AT_ONCE
 from lowbit.kube.errors import Forbidden
 from lowbit.observe.cache import Cache
@@ -144,3 +144,72 @@ async def test_stopping_gives_up_what_is_being_read(bench: Bench) -> None:
     bench.reader.stop()
     await bench.settle()
     assert bench.read() is None
+
+
+class Nodes(Events):
+    """An API server that lists nodes, or forbids it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listed = 0
+        self.allowed = True
+        self.gpus = "8"
+
+    async def nodes(self) -> list[dict[str, Any]]:
+        self.listed += 1
+        if not self.allowed:
+            raise Forbidden(403, "Forbidden", "nodes is forbidden")
+        names = {"a": {"cpu": "4", "nvidia.com/gpu": self.gpus}, "cpu": {"cpu": "64"}}
+        return [{"metadata": {"name": name}, "status": {"allocatable": has}} for name, has in names.items()]
+
+
+class NodeBench(Bench):
+    def __init__(self) -> None:
+        super().__init__()
+        self.api = Nodes()
+        kube: Any = self.api
+        self.reader = EventReader(kube, self.cache, self.touched.extend, lambda: self.now, nodes=True)
+
+    async def waits(self, *models: str) -> None:
+        for name in models:
+            self.reader.ask_nodes(Key("team", name))
+        await self.settle()
+
+
+@pytest.fixture
+async def nodes() -> NodeBench:
+    return NodeBench()
+
+
+async def test_nodes_are_listed_once_in_five_minutes_however_many_pods_wait(nodes: NodeBench) -> None:
+    await nodes.waits("one", "two")
+    await nodes.waits("one")
+    assert nodes.api.listed == 1
+    assert sorted(key.name for key in nodes.touched) == ["one", "two"]
+    assert nodes.cache.nodes is not None
+    assert [node.name for node in nodes.cache.nodes] == ["a"], "nodes without GPUs are not kept"
+    nodes.now += NODES_INTERVAL
+    await nodes.waits("one")
+    assert nodes.api.listed == 2
+
+
+async def test_nodes_that_are_as_before_wake_nobody(nodes: NodeBench) -> None:
+    await nodes.waits("one")
+    nodes.touched.clear()
+    nodes.now += NODES_INTERVAL
+    await nodes.waits("one")
+    assert nodes.touched == []
+
+
+async def test_nodes_are_never_asked_for_unless_the_chart_grants_it(bench: Bench) -> None:
+    bench.reader.ask_nodes(CHAT)
+    await bench.settle()  # Events has no nodes(): a call would fail
+    assert bench.cache.nodes is None
+
+
+async def test_without_the_right_nodes_are_asked_for_once(nodes: NodeBench) -> None:
+    nodes.api.allowed = False
+    for _ in range(3):
+        await nodes.waits("one")
+        nodes.now += NODES_INTERVAL
+    assert (nodes.api.listed, nodes.cache.nodes, nodes.touched) == (1, None, [])

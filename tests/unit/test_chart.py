@@ -177,8 +177,12 @@ def test_the_operator_may_not_read_secrets_nor_run_programs_in_pods(manifests: l
     assert [rule["verbs"] for rule in given if "secrets" in rule["resources"]] == [["create"]], "a group's token"
 
 
-def test_nodes_are_read_one_by_one_where_somebody_allows_it() -> None:
-    assert rules(render("rbac.nodes=true"), "ClusterRole", "-nodes") == {("", "nodes"): {"get"}}
+def test_nodes_are_read_where_somebody_allows_it_and_never_watched() -> None:
+    assert rules(render("rbac.nodes=true"), "ClusterRole", "-nodes") == {("", "nodes"): {"get", "list"}}
+    told = {"name": "LOWBIT_NODES", "value": "true"}
+    for arguments, listed in ((("rbac.nodes=true",), True), ((), False)):
+        (container,) = of_kind(render(*arguments), "Deployment")[0]["spec"]["template"]["spec"]["containers"]
+        assert (told in container["env"]) is listed, "who may not list them does not try"
 
 
 def test_the_operator_may_watch_what_it_watches(manifests: list[dict[str, Any]]) -> None:

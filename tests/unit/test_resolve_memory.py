@@ -12,8 +12,19 @@ from lowbit.api.facts import ModelFacts
 from lowbit.api.gpus import GB, MEMORY, memory_of
 from lowbit.api.platform import Platform
 from lowbit.api.problem import Problem
+from lowbit.api.status import GPUMemory
+from lowbit.cli.plan import plan
 from lowbit.naming.names import input_hash
-from lowbit.resolve.memory import cache_bytes, check_host_memory, check_memory, needed
+from lowbit.resolve.memory import (
+    Split,
+    cache_bytes,
+    check_host_memory,
+    check_memory,
+    gpu_memory,
+    holder_of,
+    layers_of_stages,
+    needed,
+)
 from tests.unit.api_inputs import changed_spec
 from tests.unit.test_architecture_configs import facts
 
@@ -24,6 +35,14 @@ CODER = "Qwen3-235B-A22B"
 def problems(model: str | ModelFacts, gpu: str | None = "H100-80GB", **engine: Any) -> list[Problem]:
     spec = changed_spec(engine={"vllm": {"gpu": gpu, **engine}})
     return check_memory(spec, facts(model) if isinstance(model, str) else model, Platform())
+
+
+def memory(model: str, gpu: str | None, **engine: Any) -> GPUMemory:
+    spec = changed_spec(engine={"vllm": {"gpu": gpu, **engine}})
+    holder = holder_of(spec.original_field, spec.original_engine)
+    found = gpu_memory("original", facts(model).weight_bytes, holder, facts(model), Platform())
+    assert found is not None
+    return found
 
 
 def test_a_70b_on_one_gpu_of_80_gb_is_refused_with_what_would_fit() -> None:
@@ -92,19 +111,19 @@ def test_every_name_of_the_table_is_found_by_itself() -> None:
 
 def test_a_latent_cache_is_small_and_no_rank_has_less_of_it() -> None:
     model = facts("deepseek_v2_lite")
-    assert cache_bytes(model, 1, 1000) == 27 * (512 + 64) * 2 * 1000 == cache_bytes(model, 8, 1000)
+    assert cache_bytes(model, Split(1), 1000) == 27 * (512 + 64) * 2 * 1000 == cache_bytes(model, Split(8), 1000)
 
 
 def test_layers_with_a_window_keep_no_more_than_that() -> None:
     model = facts("gemma-3-12b-it")
-    long, longer = cache_bytes(model, 1, 10_000), cache_bytes(model, 1, 20_000)
+    long, longer = cache_bytes(model, Split(1), 10_000), cache_bytes(model, Split(1), 20_000)
     assert longer - long == model.attention_layers * model.cache_values * 2 * 10_000
 
 
 @given(ranks=st.sampled_from([1, 2, 4, 8]), tokens=st.integers(16, 200_000))
 def test_more_ranks_never_need_more_memory_each(ranks: int, tokens: int) -> None:
     model = facts(CODER)
-    one, more = (needed(model, model.weight_bytes, size, tokens).whole for size in (ranks, 2 * ranks))
+    one, more = (needed(model, model.weight_bytes, Split(size), tokens).whole for size in (ranks, 2 * ranks))
     assert more <= one
 
 
@@ -113,3 +132,85 @@ def test_a_quantize_job_on_cpus_that_cannot_hold_the_original_is_refused() -> No
     (problem,) = check_host_memory(changed_spec(jobs=jobs), facts(LLAMA_70B))
     assert problem.reason == "HostMemoryTooSmall"
     assert check_host_memory(changed_spec(jobs=jobs), facts("qwen2_0_5b")) == []
+
+
+FP8 = {"kvCacheDtype": "FP8"}
+BY_ARGS = {"args": ["--kv-cache-dtype", "fp8_e4m3"]}
+
+
+@pytest.mark.parametrize("small", [FP8, BY_ARGS])
+def test_a_cache_in_fp8_takes_half(small: dict[str, Any]) -> None:
+    plain, half = (memory("Meta-Llama-3.1-8B", "L4", maxModelLen=8192, **engine) for engine in ({}, small))
+    assert 2 * half.cache == plain.cache
+    assert half.sequences and plain.sequences and half.sequences // 2 == plain.sequences
+
+
+def test_a_cache_in_fp8_is_advised_where_it_would_fit() -> None:
+    (problem,) = problems("Meta-Llama-3.1-8B", "L4", maxModelLen=32768 + 16384)
+    assert "kvCacheDtype FP8" in problem.action
+    assert problems("Meta-Llama-3.1-8B", "L4", maxModelLen=32768 + 16384, kvCacheDtype="FP8") == []
+
+
+def test_a_type_of_the_cache_that_is_not_known_refuses_nothing_that_might_fit() -> None:
+    assert problems("Meta-Llama-3.1-8B", "L4", maxModelLen=65536)
+    assert problems("Meta-Llama-3.1-8B", "L4", maxModelLen=65536, args=["--kv-cache-dtype=turboquant_3bit_nc"]) == []
+
+
+def test_weights_that_the_host_keeps_are_not_counted() -> None:
+    assert problems(LLAMA_70B, "H100-80GB", maxModelLen=8192)
+    assert problems(LLAMA_70B, "H100-80GB", maxModelLen=8192, args=["--cpu-offload-gb", "80"]) == []
+
+
+def test_the_numbers_say_how_many_requests_of_full_length_fit_at_once() -> None:
+    found = memory("Meta-Llama-3.1-8B", "L4", maxModelLen=4096)
+    assert found.room is not None and found.sequences is not None
+    taken = found.weights + found.engine + found.sequences * found.cache
+    assert taken <= found.room < taken + found.cache
+    assert f"so {found.sequences} such requests fit at once" in found.words()
+
+
+def test_more_requests_at_once_than_fit_are_no_reason_to_refuse() -> None:
+    """vLLM starts, and pauses some of them; the plan has the numbers."""
+    assert problems("Meta-Llama-3.1-8B", "L4", maxModelLen=4096, maxNumSeqs=1024) == []
+    spec = changed_spec(engine={"vllm": {"gpu": "L4", "maxModelLen": 4096, "maxNumSeqs": 1024}})
+    notes = plan("m", spec, Platform(), facts("Meta-Llama-3.1-8B")).notes
+    assert any("maxNumSeqs is 1024" in note for note in notes)
+    assert sum("such requests fit at once" in note for note in notes) == 3, (
+        "the original and each candidate that is made"
+    )
+
+
+def test_without_a_gpu_by_name_the_numbers_stand_alone() -> None:
+    found = memory("Meta-Llama-3.1-8B", None, maxModelLen=4096)
+    assert (found.gpu, found.room, found.sequences) == (None, None, None)
+    assert "fit at once" not in found.words()
+
+
+def test_a_candidate_whose_argument_makes_the_cache_larger_is_held_against_the_gpu_too() -> None:
+    candidates = [{"gptq": {"bits": 8}, "engine": {"args": ["--kv-cache-dtype=bfloat16"]}}]
+    engine = {"vllm": {"gpu": "L4", "maxModelLen": 131072, "kvCacheDtype": "FP8", "args": ["--cpu-offload-gb=5"]}}
+    spec = changed_spec(candidates=candidates, engine=engine)
+    (problem,) = check_memory(spec, facts("Meta-Llama-3.1-8B"), Platform())
+    assert problem.message.startswith("candidate 0 needs")
+
+
+@pytest.mark.parametrize(
+    ("layers", "stages", "dealt"), [(32, 1, [32]), (32, 4, [8] * 4), (30, 4, [7, 8, 8, 7]), (27, 2, [14, 13])]
+)
+def test_layers_are_dealt_to_stages_as_vllm_does(layers: int, stages: int, dealt: list[int]) -> None:
+    assert layers_of_stages(layers, stages) == dealt
+
+
+@pytest.mark.parametrize("model", [LLAMA_70B, CODER, "gemma-3-12b-it", "deepseek_v2_lite"])
+@pytest.mark.parametrize("stages", [2, 3, 4])
+def test_stages_share_weights_and_cache_and_none_holds_less_than_its_part(model: str, stages: int) -> None:
+    model_facts = facts(model)
+    one = needed(model_facts, model_facts.weight_bytes, Split(2), 8192)
+    more = needed(model_facts, model_facts.weight_bytes, Split(2, stages), 8192)
+    assert one.weights / stages <= more.weights < one.weights
+    assert one.cache / stages - 1 <= more.cache < one.cache
+
+
+@given(stages=st.integers(1, 16), layers=st.integers(16, 128))
+def test_no_layer_is_lost_between_stages(stages: int, layers: int) -> None:
+    assert sum(layers_of_stages(layers, stages)) == layers

@@ -37,7 +37,7 @@ from lowbit.state.plan import (
     ScaleDown,
     SetOwners,
 )
-from lowbit.state.snapshot import EngineLog, EngineStart, EventsRead, ResultRead, Snapshot
+from lowbit.state.snapshot import EngineLog, EngineStart, EventsRead, NodeView, ResultRead, Snapshot
 from lowbit.worker.__main__ import fitting
 from tests.unit.measurements import Estimate, row, summary_of
 
@@ -91,6 +91,8 @@ class World:
     """What Kubernetes' events warn of (reason, message), by the object that they are about; the newest first."""
     asked_events: list[Reference] = field(default_factory=list)
     """Whose events were read."""
+    nodes: tuple[NodeView, ...] | None = None
+    """Nodes with GPUs, where they may be read."""
     events_read: dict[Reference, EventsRead] = field(default_factory=dict)
     """What was read of them."""
     runs: Callable[[str], tuple[tuple[str, ...], str | None]] = lambda pod: ((), None)
@@ -164,6 +166,8 @@ class World:
             cache.put_result(NAMESPACE, pod, result)
         for (kind, name), read in self.events_read.items():
             cache.put_events(kind, NAMESPACE, name, read)
+        if self.nodes is not None:
+            cache.put_nodes(self.nodes)
 
     def model(self, name: str) -> dict[str, Any]:
         """The QuantizedModel as it is."""

@@ -33,7 +33,8 @@ class EngineChanges(Wire):
     instance a KV cache in FP8: args: ["--kv-cache-dtype=fp8"]."""
 
     args: list[Argument] = Field(default_factory=list, max_length=16)
-    """Arguments behind those of the engine. What Lowbit sets itself is refused."""
+    """Arguments behind those of the engine. One whose option has a name there (kvCacheDtype) replaces it for this
+    candidate. What Lowbit sets itself is refused."""
     env: list[EnvironmentVariable] = Field(default_factory=list, max_length=16)
     """Environment of the engine; a variable of the same name is replaced."""
 

@@ -19,6 +19,7 @@ from lowbit.api.status import (
     Condition,
     EvaluationSummary,
     Failure,
+    GPUMemory,
     Progress,
     RunningEngines,
     Stage,
@@ -105,6 +106,9 @@ class QuantizedModelStatus(Tolerant):
     """The last verdict."""
     evaluation: EvaluationSummary | None = None
     """The measurements behind the last verdict."""
+    memory: list[GPUMemory] = Field(default_factory=list)
+    """What the original and the candidate take on each GPU, once the model's facts are known. It is renewed along with
+    the rest of the status: a new name of a GPU alone writes nothing."""
     running: RunningEngines | None = None
     """How the engines run that serve. The verdict holds for those that run as the judged one did."""
     comparison: list[ComparedModel] | None = None

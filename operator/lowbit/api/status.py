@@ -10,6 +10,7 @@ from pydantic import Field
 from lowbit.api.base import Tolerant
 from lowbit.api.class_loss import class_loss
 from lowbit.api.facts import Coverage
+from lowbit.api.quantity import human
 
 ConditionStatus = Literal["True", "False", "Unknown"]
 Stage = Literal[
@@ -257,6 +258,38 @@ class JudgedAgain(EngineRuntime):
     message: str
     """The verdict's sentence."""
     time: str
+
+
+class GPUMemory(Tolerant):
+    """What one model takes on each GPU of its engine, in bytes, as estimated from its configuration. Of several GPUs it
+    is the one that holds most."""
+
+    name: str
+    """original, or the short name of the candidate's recipe."""
+    weights: int
+    cache: int
+    """Keys and values of one request of `tokens` tokens."""
+    engine: int
+    """What the engine itself takes: CUDA's context, activations, captured graphs."""
+    tokens: int
+    """The longest request: maxModelLen, or what the model allows."""
+    gpu: str | None = None
+    """The GPU that it is held against; absent if neither manifest nor platform name one."""
+    room: int | None = None
+    """What the engine may take of it, by gpuMemoryUtilization; absent if it is not known."""
+    sequences: int | None = None
+    """How many requests of full length fit at once. Shorter ones need less; what does not fit waits."""
+
+    def words(self) -> str:
+        """The same as one sentence, for people."""
+        takes = (
+            f"{self.name}: {human(self.weights)} of weights, {human(self.cache)} of cache for a request of "
+            f"{self.tokens} tokens and {human(self.engine)} for the engine itself on each GPU"
+        )
+        if self.room is None or self.sequences is None:
+            return f"{takes}."
+        many = f"{self.sequences} such requests fit at once" if self.sequences else "not one such request fits"
+        return f"{takes}; {self.gpu} gives {human(self.room)}, so {many}."
 
 
 class RunningEngine(EngineRuntime):

@@ -217,6 +217,8 @@ class Reconciler:
         self.progress.ask(key.namespace, plan.watch_progress)
         self.progress.ask_once(key.namespace, plan.read_logs)
         self.stuck.ask_events(key.namespace, plan.read_events)
+        if plan.read_nodes:
+            self.stuck.ask_nodes(key)
         if outcome.refused is not None:
             raise outcome.refused
         self.queue.succeeded(key)

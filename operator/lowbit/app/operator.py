@@ -69,7 +69,7 @@ class Operator:
         )
         self.election = LeaderElection(self.kube, terms, time.monotonic, utc_now, self._on_leading)
         self.progress = LogReader(self.kube, self.cache, self.touch, time.time, settings.progress)
-        self.stuck = EventReader(self.kube, self.cache, self.touch, time.time)
+        self.stuck = EventReader(self.kube, self.cache, self.touch, time.time, nodes=settings.nodes)
         self.resync = Resync(
             self.kube,
             self.cache,

@@ -43,6 +43,8 @@ class Settings:
     log_level: str = "INFO"
     log_format: str = "json"
     platform_file: str | None = None
+    nodes: bool = False
+    """List the nodes for pods that wait: the chart grants it with rbac.nodes."""
 
     def platform(self) -> Platform:
         """The platform's settings from its file. Raises SettingsError."""
@@ -95,7 +97,9 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
     option("log-level", default.log_level, str, "DEBUG, INFO, WARNING or ERROR")
     option("log-format", default.log_format, str, "json or text")
     option("platform-file", None, str, "YAML file with the platform's defaults")
+    option("nodes", "", str, "true: list the nodes for pods that wait for one; it takes a right of its own")
     values = vars(parser.parse_args(arguments))
+    values["nodes"] = values["nodes"].lower() == "true"
     values["namespaces"] = tuple(filter(None, (each.strip() for each in values["namespaces"].split(","))))
     settings = Settings(**values)
     if not settings.lease_retry < settings.lease_renew_deadline < settings.lease_duration:

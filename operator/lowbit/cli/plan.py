@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from lowbit.api.engine import Device
-from lowbit.api.engines import ResolvedEngine, engine_of, resolved_engine
+from lowbit.api.engines import ResolvedEngine, engine_of, field_path, resolved_engine
 from lowbit.api.evaluation import Suite, suite_of
 from lowbit.api.facts import ModelFacts
 from lowbit.api.platform import Platform
@@ -22,7 +22,17 @@ from lowbit.gate.sizes import Sizes, sizes
 from lowbit.naming.names import input_hash, prepare_job_name
 from lowbit.resolve.checks import check_allowed, check_model, check_quantized, fitting_of
 from lowbit.resolve.freeze import resolve_engine
-from lowbit.resolve.memory import Needed, cache_bytes, check_host_memory, check_memory, host_bytes, needed
+from lowbit.resolve.memory import (
+    Needed,
+    artifact_bytes,
+    cache_bytes,
+    check_host_memory,
+    check_memory,
+    gpu_memory,
+    holder_of,
+    host_bytes,
+    needed,
+)
 
 NOT_CHECKED_WITHOUT_CONFIG: Final = (
     "whether the tensor parallel size divides the attention and key-value heads",
@@ -106,7 +116,7 @@ def plan(name: str, spec: QuantizedModelSpec, platform: Platform, facts: ModelFa
         gpus_at_once=at_once(spec, serving_gpus, max(job.gpus for job in jobs)),
         not_checked=(() if facts else NOT_CHECKED_WITHOUT_CONFIG) + NEVER_CHECKED,
         sizes=sizes(spec),
-        notes=notes(spec, facts),
+        notes=(*notes(spec, facts), *memory_notes(spec, facts, platform)),
     )
 
 
@@ -153,9 +163,9 @@ def planned_revision(index: int, recipe: Recipe, spec: QuantizedModelSpec, facts
     artifact = kind.artifact_bytes(member, fitting) if fitting is not None else None
     if facts is None or fitting is None or artifact is None:
         return PlannedRevision(index, label, when(index, spec))
-    ranks = fitting.tensor_parallel_size
-    tokens = facts.length(engine_of(spec.engine)[1].max_model_len)
-    size = Estimate(artifact, needed(facts, artifact, ranks, tokens), cache_bytes(facts, ranks, PER_TOKENS))
+    holder = holder_of(field_path(spec.engine), spec.engine, recipe)
+    split, tokens = holder.split, facts.length(holder.settings.max_model_len)
+    size = Estimate(artifact, needed(facts, artifact, split, tokens), cache_bytes(facts, split, PER_TOKENS))
     return PlannedRevision(index, label, when(index, spec), size, round(facts.weight_bytes / artifact, 2))
 
 
@@ -231,6 +241,25 @@ def notes(spec: QuantizedModelSpec, facts: ModelFacts | None) -> tuple[str, ...]
         parts = ", ".join(facts.other_parts)
         found.append(f"Beside the text the model has {parts}: it stays as it is, and no suite measures it.")
     return tuple(found)
+
+
+def memory_notes(spec: QuantizedModelSpec, facts: ModelFacts | None, platform: Platform) -> list[str]:
+    """What original and candidates take on each GPU, and how many requests of full length fit there at once."""
+    if facts is None:
+        return []
+    original = holder_of(spec.original_field, spec.original_engine)
+    found = [gpu_memory("original", facts.weight_bytes, original, facts, platform)]
+    for index, candidate in enumerate(spec.candidates):
+        holder = holder_of(field_path(spec.engine), spec.engine, candidate)
+        size = artifact_bytes(spec, facts, index)
+        found.append(gpu_memory(f"candidate {index}", size or 0, holder, facts, platform))
+    said = [each for each in found if each is not None]
+    at_once = original.kind.at_once(original.settings)
+    few = [each.sequences for each in said if each.sequences is not None]
+    words = [f"{each.words()[0].upper()}{each.words()[1:]}" for each in said]
+    if at_once is not None and few and min(few) < at_once:
+        words.append(f"maxNumSeqs is {at_once}: requests that do not fit the cache together wait for each other.")
+    return words
 
 
 def host_memory(spec: QuantizedModelSpec, facts: ModelFacts) -> str:

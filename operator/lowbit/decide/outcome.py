@@ -38,6 +38,7 @@ class StageResult:
     watch_progress: tuple[str, ...] = ()
     read_logs: tuple[ReadLog | ReadResult | ReadStart, ...] = ()
     read_events: tuple[ReadEvents, ...] = ()
+    read_nodes: bool = False
     requeue_after: float | None = None
     revision: str | None = None
     """The revision that is being made or judged."""

@@ -22,6 +22,7 @@ from lowbit.decide.cleanup import clean, needed_again
 from lowbit.decide.comparison import compares_all
 from lowbit.decide.engines import unread
 from lowbit.decide.jobs.heldup import HELD_UP
+from lowbit.decide.nodes import waits
 from lowbit.decide.others import Taken, own, without_taken
 from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.serving.groups import follow
@@ -34,6 +35,7 @@ from lowbit.decide.serving.runtime import running, starts_to_read
 from lowbit.decide.serving.serve import deployed, judged_again, progress, serve, stop_serving
 from lowbit.decide.serving.stale import Stale, stale
 from lowbit.decide.serving.target import Target
+from lowbit.decide.sizes import wants_nodes
 from lowbit.decide.stages.again import judge_again
 from lowbit.decide.stages.ask import ask_served
 from lowbit.decide.stages.compare import compare_the_rest, compared_beside, make_room
@@ -93,6 +95,9 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
             *runs.to_read,
         ),
         read_events=(*(each for step in steps for each in step.read_events), *pods.read_events),
+        read_nodes=pods.read_nodes
+        or any(step.read_nodes for step in steps)
+        or (waiting is not None and wants_nodes(snapshot)),
     )
 
 
@@ -202,6 +207,7 @@ class _Pods(NamedTuple):
     """Why there are no pods: they could not start, and are tried again later."""
     read_logs: tuple[ReadLog, ...] = ()
     read_events: tuple[ReadEvents, ...] = ()
+    read_nodes: bool = False
     requeue_after: float | None = None
 
 
@@ -219,9 +225,10 @@ def _look_at_pods(snapshot: Snapshot, clock: Clock, target: Target, held: Held |
     return _Pods(
         failure=failure,
         setback=serving_setback(snapshot, clock, label),
-        stuck=held_up(snapshot, clock, label),
+        stuck=held_up(snapshot, clock, target),
         read_logs=unread(not_ready(snapshot, label)),
         read_events=events_to_read(snapshot, clock, label),
+        read_nodes=waits(not_ready(snapshot, label)),
         requeue_after=_soonest(soon, looks_again(snapshot, look_of(snapshot, clock, target))),
     )
 

@@ -12,11 +12,13 @@ from lowbit.decide.comparison import compares_all, comparison, of_generation
 from lowbit.decide.conditions import Subject, condition
 from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.remembered import input_hash, kept, once
+from lowbit.decide.serving.left_out import left_out
 from lowbit.decide.serving.pods import restarted
 from lowbit.decide.serving.serve import by_name
 from lowbit.decide.serving.stale import NOT_PASSED, Stale
 from lowbit.decide.serving.target import Target
 from lowbit.decide.shown import shown_summary, shown_verdict
+from lowbit.decide.sizes import but_for_memory, memory
 from lowbit.decide.stuck import Stuck
 from lowbit.decide.token import token_of
 from lowbit.naming.names import MODEL_LABEL
@@ -105,7 +107,9 @@ def explain(snapshot: Snapshot, situation: Situation, ready: bool) -> tuple[str,
     deployment = snapshot.deployment
     label = situation.target.label if situation.target else ""
     if ready:
-        return "Serving", f"{label} answers from {deployment.ready if deployment else 0} pod(s)"
+        without = left_out(snapshot, situation.target)
+        answers = f"{label} answers from {deployment.ready if deployment else 0} pod(s)"
+        return "Serving", answers if without is None else f"{answers}; {without}"
     counts = f"{deployment.ready if deployment else 0} of {_replicas(snapshot)} pod(s) ready"
     if situation.stuck is not None:
         return situation.stuck.cause.reason, f"rolling out {label}: {counts}; {situation.stuck.text}"
@@ -233,6 +237,7 @@ def quantized_model_status(snapshot: Snapshot, situation: Situation, clock: Cloc
         candidate=summary(in_work) if in_work is not current else None,
         verdict=kept(snapshot.model, "verdict", old.verdict, shown_verdict(judged, old.verdict)),
         evaluation=kept(snapshot.model, "evaluation", old.evaluation, measured),
+        memory=memory(snapshot, shown, old.memory),
         running=kept(snapshot.model, "running", old.running, situation.running),
         comparison=comparison(snapshot),
         showcase=situation.answers or (old.showcase if spec.evaluation.showcase is not None else None),
@@ -282,7 +287,7 @@ def _failure(old: Failure | None, new: Failure | None) -> Failure | None:
 
 def write(snapshot: Snapshot, status: QuantizedModelStatus) -> WriteStatus | None:
     """The write, if anything differs."""
-    if status == snapshot.model.body.status:
+    if but_for_memory(snapshot.model.body.status, status):
         return None
     new = status.wire()
     if new == snapshot.model.body.status.wire():

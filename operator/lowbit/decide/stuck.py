@@ -40,14 +40,21 @@ class Stuck:
         return f"{self.message.rstrip('.')}. {self.cause.action}"
 
 
-def of_job(clock: Clock, job: JobView, fields: str) -> Stuck | None:
-    """What holds a Job up that runs, or will. fields: where the manifest says what its containers ask for."""
+def of_job(clock: Clock, job: JobView, fields: str, missing: str | None = None) -> Stuck | None:
+    """What holds a Job up that runs, or will.
+
+    Args:
+        clock: The time.
+        job: The Job.
+        fields: Where the manifest says what its containers ask for.
+        missing: Which nodes would have to be there for its pods, as a sentence.
+    """
     name = job.meta.name
     if job.suspended:
         action = "Whoever suspended it has to resume it: its queue (Kueue), or kubectl patch job with suspend: false."
         return Stuck(Cause("JobSuspended", False, action), f"Job {name} is suspended and has no pod")
     if job.pods:
-        found = (of_pod(clock, pod, fields) for pod in (job.pods[0], *job.members))
+        found = (of_pod(clock, pod, fields, missing) for pod in (job.pods[0], *job.members))
         return next((stuck for stuck in found if stuck is not None), None)
     waited = clock.seconds_since(job.started or job.meta.creation_timestamp)
     if waited < STUCK_SECONDS or job.events is None:
@@ -55,12 +62,12 @@ def of_job(clock: Clock, job: JobView, fields: str) -> Stuck | None:
     return _said(job.events, f"Job {name} has no pod", fields, waited)
 
 
-def of_pod(clock: Clock, pod: PodView, fields: str) -> Stuck | None:
-    """What holds a pod up."""
+def of_pod(clock: Clock, pod: PodView, fields: str, missing: str | None = None) -> Stuck | None:
+    """What holds a pod up. missing: which nodes would have to be there, as a sentence."""
     name = pod.meta.name
     if pod.unschedulable:
         action = "Free or add a node that fits, or change its resources, nodeSelector or tolerations in the manifest."
-        return Stuck(Cause("WaitingForPod", False, action), f"pod {name} fits on no node: {pod.unschedulable}")
+        return Stuck(Cause("WaitingForPod", False, action), no_node(pod, missing))
     if pod.gated:
         action = "Whoever gates it (Kueue, a controller of its queue) has to let it go."
         return Stuck(Cause("WaitingForPod", False, action), f"pod {name} is held back by its scheduling gates")
@@ -73,6 +80,12 @@ def of_pod(clock: Clock, pod: PodView, fields: str) -> Stuck | None:
     if waited < STUCK_SECONDS or pod.prepared or pod.events is None:
         return None
     return _said(pod.events, f"pod {name} does not start", fields, waited, holds=pod.scheduled)
+
+
+def no_node(pod: PodView, missing: str | None) -> str:
+    """What the scheduler says of a pod that waits, and which nodes would have to be there."""
+    said = f"pod {pod.meta.name} fits on no node: {pod.unschedulable}"
+    return said if missing is None else f"{said.rstrip('.')}. {missing}"
 
 
 def waits_wrongly(pod: PodView, container: ContainerState) -> str | None:

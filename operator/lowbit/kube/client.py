@@ -212,6 +212,22 @@ class Kube:
         labels: dict[str, str] = json.loads(body).get("metadata", {}).get("labels") or {}
         return labels
 
+    async def nodes(self) -> list[Object]:
+        """All nodes with metadata, taints and what they have; in pages. Raises KubeError; Forbidden as above."""
+        found: list[Object] = []
+        token = ""
+        while True:
+            query = urlencode({"limit": CHUNK} | ({"continue": token} if token else {}))
+            page = json.loads(await self._call(Call("list", f"/api/v1/nodes?{query}", "nodes", "list the nodes")))
+            for item in page.get("items") or ():
+                # Images and conditions are most of a node: they are dropped page by page.
+                spec, status = item.get("spec") or {}, item.get("status") or {}
+                kept = {"spec": {"taints": spec.get("taints")}, "status": {"allocatable": status.get("allocatable")}}
+                found.append({"metadata": item["metadata"], **kept})
+            token = (page.get("metadata") or {}).get("continue") or ""
+            if not token:
+                return found
+
     async def pods_of_job(self, namespace: str, job: str) -> list[Object]:
         """Pods of one Job: one LIST, of at most EVENTS. Raises KubeError."""
         query = urlencode({"labelSelector": f"batch.kubernetes.io/job-name={job}", "limit": EVENTS})

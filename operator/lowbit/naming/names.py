@@ -84,9 +84,11 @@ def input_hash(spec: QuantizedModelSpec) -> str:
 
 
 def _answering(engine: Engine) -> Engine:
-    """The engine without what changes no answer: its CPU, its memory, and the GPU that it is checked against."""
+    """The engine without what changes no answer: its CPU, its memory, the GPU that it is checked against, and more."""
     kind, settings = engine_of(engine)
-    same = settings.model_copy(update={"resources": _NO_RESOURCES, "shm_size": DEFAULT_SHM_SIZE, "gpu": None})
+    beside = {name: kind.spec.model_fields[name].get_default() for name in kind.beside}
+    update = {"resources": _NO_RESOURCES, "shm_size": DEFAULT_SHM_SIZE, "gpu": None} | beside
+    same = settings.model_copy(update=update)
     return engine.model_copy(update={kind.name: same})
 
 

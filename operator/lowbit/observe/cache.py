@@ -22,7 +22,7 @@ from lowbit.observe.scraped import scraped_of
 from lowbit.observe.snapshots import build_snapshot
 from lowbit.observe.trim import trim
 from lowbit.observe.views import deployment_view
-from lowbit.state.snapshot import EngineLog, EngineStart, EventsRead, ResultRead, Snapshot
+from lowbit.state.snapshot import EngineLog, EngineStart, EventsRead, NodeView, ResultRead, Snapshot
 
 TOMBSTONES = 10_000
 """Uids of removed objects that are remembered, so that a late event brings none of them back."""
@@ -38,6 +38,7 @@ class Cache:
         """whole: so many objects are kept as they are, the others compressed."""
         self.platform = platform or Platform()
         self.has_pod_monitors = False
+        self.nodes: tuple[NodeView, ...] | None = None
         self._objects: dict[tuple[str, str], dict[str, Entry]] = defaultdict(dict)
         self._shelf = Shelf(whole)
         self._indexes = Indexes()
@@ -174,6 +175,11 @@ class Cache:
         """When an object's events were read last (seconds since the epoch)."""
         read = self._readings.events.get((kind, namespace, name))
         return read.at if read is not None else float("-inf")
+
+    def put_nodes(self, nodes: tuple[NodeView, ...]) -> bool:
+        """Take the nodes with GPUs. Whether they differ from those so far."""
+        differ, self.nodes = nodes != self.nodes, nodes
+        return differ
 
     def put_events(self, kind: str, namespace: str, name: str, read: EventsRead) -> frozenset[Key]:
         """Take the events of a Job or pod. Nobody is touched if they say nothing new."""

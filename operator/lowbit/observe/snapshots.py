@@ -140,6 +140,7 @@ def build_snapshot(cache: Cache, key: Key) -> Snapshot | None:
         members=_members(cache, key, mine),
         children=_children(cache, key, mine),
         present=Present(cache, key.namespace),
+        nodes=cache.nodes,
         platform=cache.platform,
         has_pod_monitors=cache.has_pod_monitors,
     )

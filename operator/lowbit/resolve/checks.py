@@ -35,11 +35,12 @@ def engines_of(spec: QuantizedModelSpec) -> dict[str, Engine]:
 
 
 def check_allowed(spec: QuantizedModelSpec, platform: Platform) -> list[Problem]:
-    """Arguments, variables and images that a manifest may not use on this platform. Needs no model."""
+    """Arguments, variables, images and options that a manifest may not use on this platform. Needs no model."""
     found: list[Problem] = []
     for field, engine in engines_of(spec).items():
         kind, settings = engine_of(engine)
         found += _at(field, kind.not_allowed(Asked(settings.image, settings.args, settings.env), platform))
+        found += _at(field, kind.not_in_version(settings, platform))
     kind, settings = engine_of(spec.engine)
     for index, candidate in enumerate(spec.candidates):
         if (changes := candidate.engine) is not None:

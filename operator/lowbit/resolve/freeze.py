@@ -165,9 +165,7 @@ def resolve_engine(engine: Engine, platform: Platform, changes: EngineChanges | 
     """
     kind, settings = engine_of(engine)
     if changes is not None:
-        replaced = {variable.name for variable in changes.env}
-        kept = [variable for variable in settings.env if variable.name not in replaced]
-        settings = settings.model_copy(update={"args": settings.args + changes.args, "env": kept + changes.env})
+        settings = kind.changed(settings, changes)
     own = {variable.name for variable in settings.env}
     env = [EnvironmentVariable(name=k, value=v) for k, v in sorted(platform.engine_env.items()) if k not in own]
     return ResolvedEngine.model_validate({kind.name: kind.resolve(settings, platform, env + settings.env)})

@@ -20,6 +20,8 @@ PATTERNS: Final[dict[str, str]] = {
     "(the repository's page on the hub shows it under Files, History)",
     r"^[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]$": "not a bucket: write 3 to 63 lower-case letters, digits, - and .",
     r"^https?://[^\s/]+(/[^\s]*)?$": "not an address: write https://host or http://host:port",
+    r"^[a-z0-9][a-z0-9_.\-]*$": "not a parser of vLLM: write its name, such as hermes for tool calls or qwen3 for "
+    "reasoning",
     r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$": "not a task's name: write letters, digits, _ . + and -, such as arc_easy",
     r"^[A-Za-z_][A-Za-z0-9_]*$": "not a variable's name: write letters, digits and _, and begin with no digit",
 }

@@ -174,3 +174,5 @@ class Plan:
     """Logs to read once, in the background."""
     read_events: tuple[ReadEvents, ...] = ()
     """Objects whose events to read in the background, at most once a minute each."""
+    read_nodes: bool = False
+    """Read the nodes in the background, where that is allowed, unless it was done a short time ago."""

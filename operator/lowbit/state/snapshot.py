@@ -181,6 +181,31 @@ class PodView:
 
 
 @dataclass(frozen=True)
+class Taint:
+    """A taint of a node."""
+
+    key: str
+    value: str
+    effect: str
+
+    @property
+    def text(self) -> str:
+        """As kubectl writes it: key=value:effect."""
+        return f"{self.key}={self.value}:{self.effect}" if self.value else f"{self.key}:{self.effect}"
+
+
+@dataclass(frozen=True)
+class NodeView:
+    """A node that has GPUs or other extended resources."""
+
+    name: str
+    labels: Mapping[str, str]
+    taints: tuple[Taint, ...]
+    allocatable: Mapping[str, int]
+    """Extended resources (nvidia.com/gpu), those in use included."""
+
+
+@dataclass(frozen=True)
 class Lingering:
     """A worker has ended, and its pod has not."""
 
@@ -285,6 +310,8 @@ class Snapshot:
     """Every other observed object that belongs to it (Service, ...), without managedFields, by (kind, name)."""
     present: Container[tuple[str, str]] = frozenset()
     """(kind, name) of every object in the namespace that was seen, whoever's it is."""
+    nodes: tuple[NodeView, ...] | None = None
+    """Nodes with GPUs, as last read; None where they may not be read, or were not yet."""
     platform: Platform = field(default_factory=Platform)
     has_pod_monitors: bool = False
     """Whether the cluster knows the kind PodMonitor."""

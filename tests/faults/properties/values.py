@@ -17,6 +17,8 @@ PATTERNS: dict[str, tuple[Any, ...]] = {
     r"^[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]$": ("models", "others"),
     r"^https?://[^\s/]+(/[^\s]*)?$": ("http://s3:9000", "https://s3.example.com"),
     r"^sha256:[0-9a-f]{64}$": (f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"),
+    r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$": ("arc_easy", "arc_challenge"),
+    r"^[a-z0-9][a-z0-9_.\-]*$": ("hermes", "qwen3"),
     r"^[0-9]+(\.[0-9]+)?$": ("0.5", "0.6"),
     r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$": ("6Gi", "8Gi"),
 }
@@ -31,6 +33,7 @@ NAMED: dict[Path, tuple[Any, ...]] = {
     ("env", ITEM, "name"): ("OMP_NUM_THREADS", "MKL_NUM_THREADS"),
     ("env", ITEM, "value"): ("1", "2"),
     ("args", ITEM): ("--max-num-seqs=32", "--max-num-seqs=16"),
+    ("histogramBuckets",): ({"requestLatency": ["0.5"]}, {"timeToFirstToken": ["0.1", "0.2"]}),
     ("nodeSelector",): ({"pool": "gpu"},),
     ("nodeSelector", VALUE): ("gpu", "other"),
     ("annotations",): ({"team": "chat"},),
@@ -57,6 +60,8 @@ NAMED: dict[Path, tuple[Any, ...]] = {
     ("categoryField",): ("kind", "topic"),
     ("labels",): (["fraud", "fine"], ["yes", "no"]),
     ("labels", ITEM): ("doubtful", "other"),
+    ("tasks", ITEM, "metric"): ("acc_norm", "exact_match"),
+    ("tasks", ITEM, "filter"): ("strict-match", "flexible-extract"),
     ("classification", "field"): ("is_fraud", "class"),
 }
 """By the end of the path: what no pattern tells."""

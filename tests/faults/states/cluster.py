@@ -102,7 +102,10 @@ def hide(cache: Cache, manifest: Manifest) -> None:
 @lru_cache(maxsize=8192)
 def read(document: str) -> tuple[str, str]:
     """What a document asks for, without the platform's settings, as canonical text; and the digest of its model."""
-    asked = json.loads(document)
+    try:
+        asked = json.loads(document)
+    except ValueError:
+        return document, ""  # a hand has been at it
     asked.pop("platform", None)
     model = asked.get("model") if isinstance(asked.get("model"), dict) else {}
     return json.dumps(asked, sort_keys=True), str((model or {}).get("digest", ""))

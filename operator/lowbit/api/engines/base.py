@@ -12,7 +12,7 @@ from typing import ClassVar, Final, Generic, Literal, TypeVar
 from pydantic import Field
 
 from lowbit.api.base import QuantityString, Wire
-from lowbit.api.engine import Argument, Device, EnvironmentVariable, Resources
+from lowbit.api.engine import Argument, Device, EngineChanges, EnvironmentVariable, Resources
 from lowbit.api.facts import ModelFacts
 from lowbit.api.platform import Platform
 from lowbit.api.problem import Problem
@@ -143,6 +143,9 @@ class EngineKind(ABC, Generic[Spec, Resolved]):
     """Rules on `spec` that a schema cannot say."""
     change_rules: ClassVar[tuple[Rule, ...]] = ()
     """Rules on what a candidate changes in it, beside those on args and env."""
+    beside: ClassVar[frozenset[str]] = frozenset()
+    """Attributes of `spec` that change no answer, beside CPU and memory: no revision is made of them, and a change of
+    one needs no new verdict. beside_answers() renders them."""
     formats: ClassVar[frozenset[str]]
     """Formats that it loads beside unquantized models, as `quantization_config.quant_method` names them."""
     capabilities: ClassVar[frozenset[Capability]] = frozenset()
@@ -158,6 +161,12 @@ class EngineKind(ABC, Generic[Spec, Resolved]):
     def resolve(self, spec: Spec, platform: Platform, env: list[EnvironmentVariable]) -> Resolved:
         """The settings with every default filled in. env: the manifest's variables and the platform's."""
 
+    def changed(self, spec: Spec, changes: EngineChanges) -> Spec:
+        """The settings with what a candidate changes: its arguments come last, its variables replace others."""
+        replaced = {variable.name for variable in changes.env}
+        kept = [variable for variable in spec.env if variable.name not in replaced]
+        return spec.model_copy(update={"args": spec.args + changes.args, "env": kept + changes.env})
+
     @abstractmethod
     def ranks(self, spec: Spec) -> int:
         """The tensor parallel size: devices that share every layer."""
@@ -166,13 +175,25 @@ class EngineKind(ABC, Generic[Spec, Resolved]):
         """Share of a GPU's memory that it takes."""
         return Decimal(1)
 
+    def stages(self, spec: Spec) -> int:
+        """The pipeline parallel size: groups of devices, each with layers of its own."""
+        return 1
+
+    def cache_bits(self, spec: Spec) -> float:
+        """Bits of one value in the cache of keys and values."""
+        return 16
+
+    def offloaded(self, spec: Spec) -> int:
+        """Bytes of the weights that each device leaves in the host's memory."""
+        return 0
+
+    def at_once(self, spec: Spec) -> int | None:
+        """Requests that it computes at once at most; None if the engine decides."""
+        return None
+
     @abstractmethod
     def devices(self, resolved: Resolved) -> int:
         """GPUs of each of an engine's pods; 0 on CPUs."""
-
-    def stages(self, spec: Spec) -> int:
-        """Devices that share the layers among them, each with its ranks."""
-        return 1
 
     def group_size(self, resolved: Resolved) -> int | None:
         """Pods that hold one engine together; None for one pod that needs no group."""
@@ -202,6 +223,10 @@ class EngineKind(ABC, Generic[Spec, Resolved]):
     def serving(self, drain_seconds: int) -> Only:
         """What only serving adds. An engine that is stopped finishes requests in flight first."""
 
+    def beside_answers(self, spec: Spec, resolved: Resolved) -> Sequence[str]:
+        """Arguments of the attributes in `beside`, for serving alone, by the manifest of now."""
+        return ()
+
     @abstractmethod
     def first_request(self, served_name: str) -> Request:
         """A completion of one token, for the start-up probe: a healthy engine may die at its first request."""
@@ -212,6 +237,10 @@ class EngineKind(ABC, Generic[Spec, Resolved]):
 
     def not_allowed(self, asked: Asked, platform: Platform) -> list[Problem]:
         """Arguments, variables and an image that a manifest may not use. Fields are relative to `spec`."""
+        return []
+
+    def not_in_version(self, spec: Spec, platform: Platform) -> list[Problem]:
+        """Settings that the image's version of the engine lacks. Fields are relative to `spec`."""
         return []
 
     def environment(self) -> Mapping[str, str]:

@@ -11,8 +11,8 @@ from typing import Literal
 from pydantic import Field
 
 from lowbit.api.base import DecimalString
-from lowbit.api.engine import EnvironmentVariable
-from lowbit.api.engines import vllm_group, vllm_rules
+from lowbit.api.engine import EngineChanges, EnvironmentVariable
+from lowbit.api.engines import vllm_group, vllm_named, vllm_rules
 from lowbit.api.engines.base import (
     Asked,
     EngineKind,
@@ -24,6 +24,7 @@ from lowbit.api.engines.base import (
     ResolvedSettings,
 )
 from lowbit.api.engines.vllm_group import Executor
+from lowbit.api.engines.vllm_named import HistogramBuckets, NamedOptions
 from lowbit.api.facts import LinearLayer, ModelFacts, StateHeads
 from lowbit.api.paths import ENGINE_LOG_PATH, ENGINE_LOGGING_PATH, ENGINE_PORT, MODEL_PATH
 from lowbit.api.platform import Platform
@@ -58,7 +59,7 @@ LOG_WORDS = LogWords(
 DTYPES = {"Auto": "auto", "BFloat16": "bfloat16", "Float16": "float16"}
 
 
-class VLLM(EngineSettings):
+class VLLM(NamedOptions, EngineSettings):
     """vLLM's OpenAI-compatible server. Evaluation and serving run it with the same image, arguments and environment."""
 
     tensor_parallel_size: int = Field(default=1, ge=1, le=64)
@@ -72,9 +73,12 @@ class VLLM(EngineSettings):
     """Type of the activations. Auto: that of the model."""
     gpu_memory_utilization: DecimalString = "0.90"
     """Share of the GPU's memory that the engine takes, above 0 and at most 1."""
+    histogram_buckets: HistogramBuckets | None = None
+    """Bounds of the histograms that vLLM measures, so that an objective lies on one of them. It needs no new verdict.
+    vLLM has it since 0.32."""
 
 
-class ResolvedVLLM(ResolvedSettings):
+class ResolvedVLLM(NamedOptions, ResolvedSettings):
     """vLLM with every default filled in."""
 
     tensor_parallel_size: int
@@ -105,7 +109,9 @@ class VLLMKind(EngineKind[VLLM, ResolvedVLLM]):
             lambda vllm: vllm.executor != "Ray" or vllm.device == "GPU",
             "executor",
         ),
+        *vllm_named.RULES,
     )  # fmt: skip
+    beside = frozenset({"histogram_buckets"})
     change_rules = vllm_rules.CHANGE_RULES
 
     def resolve(self, spec: VLLM, platform: Platform, env: list[EnvironmentVariable]) -> ResolvedVLLM:
@@ -121,7 +127,12 @@ class VLLMKind(EngineKind[VLLM, ResolvedVLLM]):
             gpu_memory_utilization=spec.gpu_memory_utilization,
             args=spec.args,
             env=env,
+            **{name: getattr(spec, name) for name in NamedOptions.model_fields},
         )
+
+    def changed(self, spec: VLLM, changes: EngineChanges) -> VLLM:
+        """A candidate's argument replaces the option of the same meaning that has a name."""
+        return super().changed(vllm_named.without(spec, changes.args), changes)
 
     def ranks(self, spec: VLLM) -> int:
         """The tensor parallel size."""
@@ -134,6 +145,18 @@ class VLLMKind(EngineKind[VLLM, ResolvedVLLM]):
     def stages(self, spec: VLLM) -> int:
         """The pipeline parallel size."""
         return spec.pipeline_parallel_size
+
+    def cache_bits(self, spec: VLLM) -> float:
+        """By kvCacheDtype, or the same in args."""
+        return vllm_named.cache_bits(spec)
+
+    def offloaded(self, spec: VLLM) -> int:
+        """By --cpu-offload-gb; where groups of layers are offloaded, all of them."""
+        return vllm_named.offloaded(spec)
+
+    def at_once(self, spec: VLLM) -> int | None:
+        """maxNumSeqs, or the same in args."""
+        return vllm_named.at_once(spec)
 
     def devices(self, resolved: ResolvedVLLM) -> int:
         """A GPU for each rank of a stage."""
@@ -173,7 +196,7 @@ class VLLMKind(EngineKind[VLLM, ResolvedVLLM]):
             arguments += ["--max-model-len", str(resolved.max_model_len)]
         if resolved.device == "GPU":
             arguments += ["--gpu-memory-utilization", resolved.gpu_memory_utilization]
-        return arguments + resolved.args
+        return arguments + vllm_named.arguments(resolved) + resolved.args
 
     def measuring(self, resolved: ResolvedVLLM) -> Only:
         """The arguments of MEASURING, and a second copy of the log: the evaluator reads in it which kernels ran."""
@@ -183,6 +206,14 @@ class VLLMKind(EngineKind[VLLM, ResolvedVLLM]):
     def serving(self, drain_seconds: int) -> Only:
         """Finish requests in flight before the end."""
         return Only(("--shutdown-timeout", str(drain_seconds)))
+
+    def beside_answers(self, spec: VLLM, resolved: ResolvedVLLM) -> Sequence[str]:
+        """The buckets of histograms, where the version has them."""
+        return vllm_named.bucket_arguments(spec.histogram_buckets, resolved)
+
+    def not_in_version(self, spec: VLLM, platform: Platform) -> list[Problem]:
+        """Options that have a name, and that the image's vLLM lacks."""
+        return vllm_named.not_in_version(spec, spec.image or platform.engine_image)
 
     def first_request(self, served_name: str) -> Request:
         """A completion over the OpenAI-compatible API."""

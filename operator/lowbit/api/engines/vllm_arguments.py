@@ -59,13 +59,42 @@ def known() -> Mapping[str, Options]:
     return found
 
 
+def version_of(image: str) -> str | None:
+    """The version in an image's tag; None where it says none."""
+    tag = re.search(r":v?([0-9]+\.[0-9]+\.[0-9]+)(?![0-9.])[^/:@]*(?:@[^/]*)?$", image)
+    return tag[1] if tag is not None else None
+
+
 def options_of(image: str) -> tuple[Options, bool]:
     """The options of an image's vLLM, and whether they are its very own; the newest known for an unknown version."""
-    tag = re.search(r":v?([0-9]+\.[0-9]+\.[0-9]+)(?![0-9.])[^/:@]*(?:@[^/]*)?$", image)
-    versions = known()
-    if tag is not None and tag[1] in versions:
-        return versions[tag[1]], True
+    version, versions = version_of(image), known()
+    if version is not None and version in versions:
+        return versions[version], True
     return list(versions.values())[-1], False
+
+
+SINCE: Mapping[str, str] = {"--custom-histogram-buckets": "0.32.0"}
+"""Options that Lowbit has a field for and that older versions lack, with the first version known to have them."""
+
+
+def lacks(image: str, option: str) -> bool:
+    """Whether an image's vLLM is known to lack an option. An image whose tag says no version lacks nothing."""
+    version = version_of(image)
+    if version is None:
+        return False
+    if version in known():
+        return option not in known()[version].names
+    return option in SINCE and _numbers(version) < _numbers(SINCE[option])
+
+
+def value_of(arguments: Sequence[str], option: str) -> str | None:
+    """The last value that arguments give an option, as the parser takes it; None where they do not name it."""
+    names, found = set(spellings([option])), None
+    for index, argument in enumerate(arguments):
+        if argument.startswith("-") and name_of(argument) in names:
+            after = arguments[index + 1] if index + 1 < len(arguments) else ""
+            found = argument.split("=", maxsplit=1)[1] if "=" in argument else after
+    return found
 
 
 def spellings(names: Collection[str]) -> list[str]:

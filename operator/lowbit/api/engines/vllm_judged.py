@@ -23,7 +23,7 @@ OWN_ARGUMENTS: Final[dict[str, str]] = {
     "--quantization": "spec.candidates",
     "--max-logprobs": "spec.evaluation",
     "--logprobs-mode": "spec.evaluation",
-    "--enable-prefix-caching": "spec.evaluation",
+    "--enable-prefix-caching": "spec.engine.vllm.prefixCaching",
     "--shutdown-timeout": "spec.serving.drainSeconds",
     "--api-key": "spec.serving.apiKeySecretRef",
     "--api-server-count": "spec.serving.replicas",

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from lowbit.api.pods import JobOptions
 from lowbit.api.stages import StageKind
 from lowbit.api.status import Failure, Progress, Stage
+from lowbit.decide.nodes import Group
 from lowbit.decide.outcome import StageResult
 from lowbit.desired.common import Manifest
 from lowbit.desired.context import JobRun
@@ -40,6 +41,8 @@ class JobRequest:
     revision: str | None = None
     beside: Sequence[Manifest] = ()
     """What is made before the Job, for its pods."""
+    group: Group | None = None
+    """Its pods, where they ask for GPUs."""
 
     @property
     def needs(self) -> str:

@@ -19,6 +19,7 @@ from lowbit.decide.jobs.lingering import wind_up
 from lowbit.decide.jobs.memory import larger_memory
 from lowbit.decide.jobs.request import JobRequest, Said, lasting, running, waiting
 from lowbit.decide.jobs.result import finished
+from lowbit.decide.nodes import lacking, waits
 from lowbit.decide.others import own_job
 from lowbit.decide.outcome import Clock, StageResult, failure_of_problems
 from lowbit.decide.owners import adopt
@@ -63,7 +64,7 @@ def run(snapshot: Snapshot, clock: Clock, request: JobRequest) -> TerminationMes
         return _failed(snapshot, clock, request, (first, second), adoption)
     if engines.given_up(job) is not None:
         return lasting(request, _told(explain(clock, request, job), job), adoption)
-    stuck = of_job(clock, job, request.needs)
+    stuck = of_job(clock, job, request.needs, lacking(request.group, job.pods, snapshot.nodes))
     if stuck is not None and stuck.cause.lasting and _settings_changed(snapshot, request, job):
         return _anew(request, [each for each in (first, second) if each is not None])
     step = _on_its_way(request, job, adoption, setback, clock)
@@ -104,8 +105,9 @@ def _on_its_way(
     ended, unread = engines.last_end(pods), engines.unread(pods)
     to_read_once: tuple[ReadLog | ReadStart, ...] = (*unread, *engines.starts(job.pods))
     on_its_way = replace(
-        running(request, job, adoption), setback=setback, read_logs=to_read_once, read_events=to_read(clock, job)
-    )
+        running(request, job, adoption), setback=setback, read_logs=to_read_once, read_events=to_read(clock, job),
+        read_nodes=request.group is not None and waits(job.pods),
+    )  # fmt: skip
     if ended is None:
         return on_its_way
     if ended.count >= engines.RESTARTS_THAT_LAST:

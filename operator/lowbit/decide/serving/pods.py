@@ -5,18 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lowbit.api.documents import EXIT_LATER, EXIT_REFUSED
-from lowbit.api.engines import field_path
+from lowbit.api.engines import engine_of, field_path
 from lowbit.api.status import Failure
 from lowbit.api.termination import TerminationMessage
 from lowbit.decide import engines
 from lowbit.decide.causes import of_container, of_creation, steady
 from lowbit.decide.engines import CRASH_LOOP, ENGINE, RESTARTS_THAT_LAST
 from lowbit.decide.jobs.failure import IN_ITS_OWN_WORDS, legible
+from lowbit.decide.nodes import engine_group, lacking, waits
 from lowbit.decide.outcome import Clock
 from lowbit.decide.serving.target import Target
-from lowbit.decide.stuck import FETCH, Stuck, of_pod, pod_to_read, waits_wrongly
+from lowbit.decide.stuck import FETCH, Stuck, no_node, of_pod, pod_to_read, waits_wrongly
 from lowbit.desired.probes import startup_seconds
 from lowbit.naming.names import GROUP_LABEL, REVISION_LABEL, followers_name
+from lowbit.resolve.freeze import frozen_platform
 from lowbit.state.plan import ReadEvents
 from lowbit.state.snapshot import ContainerState, Metadata, PodView, Snapshot
 
@@ -64,8 +66,8 @@ def trouble(snapshot: Snapshot, clock: Clock, target: Target) -> Failure | None:
         if (found := _in_its_status(pod, look)) is not None:
             return found.failure
         if pod.unschedulable:
-            return _not_ready(pod, f"pod {pod.meta.name} fits on no node: {pod.unschedulable}", look)
-    stuck = held_up(snapshot, clock, target.label)
+            return _not_ready(pod, no_node(pod, nodes_missing(snapshot, target)), look)
+    stuck = held_up(snapshot, clock, target)
     return _stuck(stuck, look) if stuck is not None and stuck.cause.lasting else None
 
 
@@ -138,14 +140,29 @@ def _stuck(stuck: Stuck, look: Look) -> Failure:
     )  # fmt: skip
 
 
-def held_up(snapshot: Snapshot, clock: Clock, label: str) -> Stuck | None:
+def nodes_missing(snapshot: Snapshot, target: Target) -> str | None:
+    """Which nodes would have to be there for the pods of a target that wait; None if those that are would do."""
+    spec, revision = snapshot.model.body.spec, target.revision.body.spec
+    pods = not_ready(snapshot, target.label)
+    if snapshot.nodes is None or spec.serving is None or not waits(pods):
+        return None
+    engine = revision.original_engine if target.source else revision.engine
+    platform = frozen_platform(revision, snapshot.platform)
+    return lacking(
+        engine_group(engine, engine_of(spec.engine)[1].resources, spec.serving.pod, platform), pods, snapshot.nodes
+    )
+
+
+def held_up(snapshot: Snapshot, clock: Clock, target: Target) -> Stuck | None:
     """What keeps a pod of a revision from being created, or from starting; in Kubernetes' words."""
+    label = target.label
     fields = f"{field_path(snapshot.model.body.spec.engine)}.resources and spec.serving.pod.resources"
     deployment = snapshot.deployment
     if deployment is not None and deployment.refused is not None and deployment.revision == label:
         said = steady(deployment.refused)
         return Stuck(of_creation(said, fields), f"Deployment {deployment.meta.name} has too few pods: {said}")
-    found = (of_pod(clock, pod, fields) for pod in not_ready(snapshot, label))
+    missing = nodes_missing(snapshot, target)
+    found = (of_pod(clock, pod, fields, missing) for pod in not_ready(snapshot, label))
     return next((stuck for stuck in found if stuck is not None), None)
 
 

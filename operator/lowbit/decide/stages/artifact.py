@@ -15,6 +15,7 @@ from lowbit.api.stages import PREPARE, QUANTIZE, StageKind
 from lowbit.api.status import ArtifactRecord, Failure
 from lowbit.decide.jobs.request import JobRequest
 from lowbit.decide.jobs.run import latest, run
+from lowbit.decide.nodes import group
 from lowbit.decide.outcome import Clock, StageResult, failure_of_problems
 from lowbit.decide.owners import controller, user
 from lowbit.decide.remembered import input_hash, is_named_by_content
@@ -128,6 +129,9 @@ def _made(
     request = JobRequest(
         name=name, hash=spec.artifact_hash, kind=QUANTIZE, stage=QUANTIZE.status, options=options,
         doing=f"quantizing {revision.meta.name} to {label(spec.recipe)}", revision=revision.meta.name,
+        group=group(
+            (1 if options.device == "GPU" else 0,), options.resources, options, frozen_platform(spec, snapshot.platform)
+        ),
         make=lambda run_: quantize_job(
             Context(revision.meta.namespace, store, frozen_platform(spec, snapshot.platform)),
             [user(snapshot)], spec, options.device, run_,

@@ -19,6 +19,7 @@ from lowbit.decide.conditions import Subject, condition
 from lowbit.decide.engines import record_engine
 from lowbit.decide.jobs.request import JobRequest
 from lowbit.decide.jobs.run import latest, run
+from lowbit.decide.nodes import engine_group
 from lowbit.decide.others import own_job
 from lowbit.decide.outcome import Clock, StageResult
 from lowbit.decide.owners import adopt, user
@@ -145,6 +146,9 @@ def in_engine(asked: EvaluationRequest, seen: Observed[ModelEvaluation]) -> Stag
         name=evaluate_job_name(name), hash=hash_, kind=EVALUATE, stage=asked.stage,
         options=options, doing=asked.doing, revision=revision.meta.name,
         engine=model.original_field if original else field_path(model.engine),
+        group=engine_group(
+            spec.engine, engine_of(engine)[1].resources, options, frozen_platform(revision.body.spec, snapshot.platform)
+        ),
         make=lambda run_: topology_of(spec.engine).evaluation(
             Context(revision.meta.namespace, asked.store, frozen_platform(revision.body.spec, snapshot.platform)),
             [user(snapshot)],

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lowbit.api.documents import FetchDocument
-from lowbit.api.engines import resolved_engine
 from lowbit.desired.common import Manifest, pod_security
 from lowbit.desired.context import Context, Served
 from lowbit.desired.engine import engine_container
@@ -13,7 +12,7 @@ from lowbit.desired.group.member import ORDINAL_LABEL, Role, as_member, formed_p
 from lowbit.desired.jobs.document import document_annotations
 from lowbit.desired.jobs.evaluate import engine_mounts, fetch_container, fetch_mounts
 from lowbit.desired.probes import grace_seconds
-from lowbit.desired.serving.pod import member_labels, pod_placement
+from lowbit.desired.serving.pod import member_labels, pod_placement, serving_only
 from lowbit.desired.volumes import model_mount, pod_volumes, store_access
 from lowbit.naming.names import FETCH_ANNOTATION, GROUP_LABEL, LEADER_ANNOTATION, REVISION_LABEL, followers_name
 
@@ -67,7 +66,7 @@ def _pod(context: Context, name: str, served: Served, leader: Leader) -> Manifes
     platform, serving, revision = context.platform, served.serving, served.revision
     mount = model_mount(context.store, served.model)
     fetch, mounts = fetch_mounts(mount, context.store, platform), engine_mounts(mount, served.engine)
-    only = resolved_engine(revision.engine)[0].serving(serving.drain_seconds)
+    only = serving_only(served)
     container = engine_container(name, revision.engine, served.engine.resources, platform, mounts, only=only)
     role = Role(name, revision.engine, only, from_label(ORDINAL_LABEL), leader.address)
     member = as_member(container, role, platform)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lowbit.api.documents import FetchDocument
 from lowbit.api.engines import resolved_engine
+from lowbit.api.engines.base import Only
 from lowbit.api.platform import Platform
 from lowbit.api.pods import PodOptions
 from lowbit.api.serving import Serving
@@ -82,7 +85,7 @@ def _pod(context: Context, name: str, served: Served, config_map: str) -> Manife
     fetch = fetch_mounts(mount, context.store, platform)
     guard = guard_mounts(config_map, serving.api_key_secret_ref)
     mounts = engine_mounts(mount, served.engine)
-    only = resolved_engine(revision.engine)[0].serving(serving.drain_seconds)
+    only = serving_only(served)
     container = engine_container(name, revision.engine, served.engine.resources, platform, mounts, only=only) | {
         "startupProbe": startup_probe(revision.engine, name, served.size_bytes),
         "readinessProbe": readiness_probe(),
@@ -107,6 +110,15 @@ def _pod(context: Context, name: str, served: Served, config_map: str) -> Manife
             }
         ],
     } | pod_placement(name, serving, platform)
+
+
+def serving_only(served: Served) -> Only:
+    """What only serving adds to the engine, with the manifest's settings of now that change no answer."""
+    kind, settings = resolved_engine(served.revision.engine)
+    only = kind.serving(served.serving.drain_seconds)
+    if not isinstance(served.engine, kind.spec):
+        return only  # the manifest names another engine now; this revision serves until that one has passed
+    return replace(only, arguments=(*only.arguments, *kind.beside_answers(served.engine, settings)))
 
 
 def _with_account(name: str, serving: Serving) -> PodOptions:

@@ -12,7 +12,7 @@ from lowbit.desired.group.followers import Leader
 from lowbit.desired.group.member import WAIT_SECONDS, Role, as_member, from_label, probe_of_any, size_of, waiting_longer
 from lowbit.desired.group.network import evaluation_policy, evaluation_service
 from lowbit.desired.jobs.evaluate import ENGINE, evaluate_job
-from lowbit.desired.serving.pod import deployment
+from lowbit.desired.serving.pod import deployment, serving_only
 from lowbit.desired.topology.base import EnginePod
 from lowbit.desired.topology.one_pod import OnePod
 from lowbit.naming.names import INDEX_LABEL
@@ -39,7 +39,7 @@ class Group(OnePod):
     ) -> list[Manifest]:
         """The Deployment of the leaders."""
         made, engine = deployment(context, owner, name, served, guard), served.revision.engine
-        only = resolved_engine(engine)[0].serving(served.serving.drain_seconds)
+        only = serving_only(served)
         pod = made["spec"]["template"]["spec"]
         (container,) = pod["containers"]
         leader = as_member(container, Role(name, engine, only, {"value": "0"}), context.platform)
