@@ -125,3 +125,14 @@ def test_the_reference_is_current() -> None:
 def test_generators_write_into_a_folder(tmp_path: Path) -> None:
     assert run("crds", tmp_path / "crds")[0] == 0
     assert {path.name for path in (tmp_path / "crds").iterdir()} == set(crd.files())
+
+
+def test_a_group_is_told_by_its_pods(file: Path) -> None:
+    manifest = good("full")
+    manifest["spec"]["engine"]["vllm"] |= {"pipelineParallelSize": 2, "tensorParallelSize": 8}
+    manifest["spec"]["serving"]["replicas"] = 3
+    file.write_text(yaml.safe_dump(manifest))
+    code, text = run("plan", file)
+    assert code == 0, text
+    assert "Serving: 3 x (2 pods x 8 GPU)" in text
+    assert "GPUs at most at once: 48" in text

@@ -214,3 +214,16 @@ def test_stages_share_weights_and_cache_and_none_holds_less_than_its_part(model:
 @given(stages=st.integers(1, 16), layers=st.integers(16, 128))
 def test_no_layer_is_lost_between_stages(stages: int, layers: int) -> None:
     assert sum(layers_of_stages(layers, stages)) == layers
+
+
+@pytest.mark.parametrize("ranks", [1, 8])
+def test_where_no_node_has_enough_gpus_a_group_of_pods_is_advised(ranks: int) -> None:
+    (problem,) = problems("GLM-5", tensorParallelSize=ranks, maxModelLen=8192)
+    stages = int(problem.action.split("pipelineParallelSize ")[1].split()[0])
+    assert ("tensorParallelSize 8 with" in problem.action) == (ranks == 1)
+    assert problems("GLM-5", tensorParallelSize=8, maxModelLen=8192, pipelineParallelSize=stages) == []
+    assert problems("GLM-5", tensorParallelSize=8, maxModelLen=8192, pipelineParallelSize=stages - 1) != []
+
+
+def test_gpus_of_one_pod_come_before_more_pods() -> None:
+    assert [problem.action for problem in problems(LLAMA_70B, maxModelLen=8192)] == ["use tensorParallelSize 4"]

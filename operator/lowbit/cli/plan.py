@@ -112,7 +112,7 @@ def plan(name: str, spec: QuantizedModelSpec, platform: Platform, facts: ModelFa
         problems=problems(spec, platform, facts),
         revisions=tuple(planned_revision(i, c, spec, facts) for i, c in enumerate(spec.candidates)),
         jobs=jobs,
-        serving=f"{replicas} x {engine_gpus(engine) or 'no'} GPU" if spec.serving else "nothing: Ready means passed",
+        serving=f"{replicas} x {held_by(engine)}" if spec.serving else "nothing: Ready means passed",
         gpus_at_once=at_once(spec, serving_gpus, max(job.gpus for job in jobs)),
         not_checked=(() if facts else NOT_CHECKED_WITHOUT_CONFIG) + NEVER_CHECKED,
         sizes=sizes(spec),
@@ -135,6 +135,13 @@ def problems(spec: QuantizedModelSpec, platform: Platform, facts: ModelFacts | N
         return (*alone, *quantized)
     memory = (*check_memory(spec, facts, platform), *check_host_memory(spec, facts))
     return (*alone, *check_support(spec, facts), *check_model(spec, facts), *memory)
+
+
+def held_by(engine: ResolvedEngine) -> str:
+    """What holds one engine, for people."""
+    pods = topology_of(engine).pods(engine)
+    one = f"{pods[0].gpus or 'no'} GPU"
+    return one if len(pods) == 1 else f"({len(pods)} pods x {one})"
 
 
 def engine_gpus(engine: ResolvedEngine) -> int:

@@ -203,17 +203,24 @@ def shorter(now: Held) -> str | None:
     return f"maxModelLen of at most {low * 1024}" if SMALLEST_LENGTH <= low * 1024 < now.tokens else None
 
 
-def more_ranks(now: Held) -> str | None:
-    """The smallest tensorParallelSize that would fit, among those that share all heads."""
+def ranks_that_share(now: Held) -> list[int]:
+    """Larger sizes that share all heads."""
     heads, key_value = now.facts.attention_heads, max(1, now.facts.key_value_heads)
-    sizes = [n for n in range(now.split.ranks + 1, 65) if heads % n == 0 and (key_value % n == 0 or n % key_value == 0)]
-    fitting = (size for size in sizes if replace(now, split=replace(now.split, ranks=size)).fits)
+    larger = range(now.split.ranks + 1, 65)
+    return [n for n in larger if heads % n == 0 and (key_value % n == 0 or n % key_value == 0)]
+
+
+def more_ranks(now: Held) -> str | None:
+    """The smallest tensorParallelSize that would fit."""
+    fitting = (n for n in ranks_that_share(now) if replace(now, split=replace(now.split, ranks=n)).fits)
     found = next(fitting, None)
     return f"tensorParallelSize {found}" if found is not None else None
 
 
 MOST_STAGES: Final = 64
 """As the manifest allows."""
+USUAL_GPUS: Final = 8
+"""Of a node, as a rule."""
 
 
 def smaller_cache(now: Held) -> str | None:
@@ -224,10 +231,18 @@ def smaller_cache(now: Held) -> str | None:
 
 
 def more_stages(now: Held) -> str | None:
-    """The smallest pipelineParallelSize that would fit: as many pods share the layers."""
+    """The smallest pipelineParallelSize that would fit, where a pod of a usual node is too small."""
+    in_a_pod = [n for n in ranks_that_share(now) if n <= USUAL_GPUS]
+    if any(replace(now, split=replace(now.split, ranks=n)).fits for n in in_a_pod):
+        return None
+    ranks = max([now.split.ranks, *in_a_pod])
     sizes = range(now.split.stages + 1, min(now.facts.layers, MOST_STAGES) + 1)
-    found = next((size for size in sizes if replace(now, split=replace(now.split, stages=size)).fits), None)
-    return f"pipelineParallelSize {found} (a group of pods)" if found is not None else None
+    fitting = (n for n in sizes if replace(now, split=replace(now.split, ranks=ranks, stages=n)).fits)
+    found = next(fitting, None)
+    if found is None:
+        return None
+    told = f"tensorParallelSize {ranks} with " if ranks > now.split.ranks else ""
+    return f"{told}pipelineParallelSize {found} (a group of {found} pods)"
 
 
 CHANGES: Final = (shorter, smaller_cache, more_ranks, more_stages)
