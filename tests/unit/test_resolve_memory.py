@@ -62,8 +62,8 @@ def test_a_shorter_length_is_advised_where_the_weights_alone_fit() -> None:
 
 
 def test_what_no_number_of_ranks_can_hold_says_so() -> None:
-    (problem,) = problems("GLM-5", "L4")
-    assert problem.action == "use GPUs with more memory: no number of ranks of these fits"
+    (problem,) = problems("GLM-5", "3Gi")
+    assert problem.action == "use GPUs with more memory: no number of these fits"
 
 
 @pytest.mark.parametrize("engine", [{"gpu": None}, {"gpu": "L4", "device": "CPU"}])

@@ -252,7 +252,7 @@ CHANGES: Final = (shorter, smaller_cache, more_ranks, more_stages)
 def advice(now: Held) -> str:
     """The nearest settings that would fit."""
     found = [text for change in CHANGES if (text := change(now)) is not None]
-    return f"use {' or '.join(found)}" if found else "use GPUs with more memory: no number of ranks of these fits"
+    return f"use {' or '.join(found)}" if found else "use GPUs with more memory: no number of these fits"
 
 
 def gpu_memory(name: str, weights: int, holder: Holder, facts: ModelFacts, platform: Platform) -> GPUMemory | None:
