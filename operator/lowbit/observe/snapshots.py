@@ -125,6 +125,7 @@ def build_snapshot(cache: Cache, key: Key) -> Snapshot | None:
         deployment=cache.view("Deployment", key.namespace, key.name) if ("Deployment", key.name) in mine else None,
         pods=_serving_pods(cache, key, mine),
         children=_children(cache, key, mine),
+        gpu_jobs_running=cache.gpu_jobs.running(key.namespace),
         platform=cache.platform,
         has_pod_monitors=cache.has_pod_monitors,
     )
