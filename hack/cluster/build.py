@@ -57,15 +57,18 @@ TOOLS = (
     Tool("coredns", "coredns", "github.com/coredns/coredns"),
     Tool("versitygw", "versitygw", "github.com/versity/versitygw/cmd/versitygw", "-X main.Version=v1.8.0"),
 )
+# Built only where they are named: a test marked `long` asks for them. 9 minutes on 2 cores.
+OPTIONAL_TOOLS = (Tool("kueue", "kueue", "sigs.k8s.io/kueue/cmd/kueue"),)
 API_TOOLS = ("etcd", "kube-apiserver", "kubectl", "kube-controller-manager")
 PAUSE = "pause"
 NAMES = (*(tool.name for tool in TOOLS), PAUSE)
+ALL_NAMES = (*NAMES, *(tool.name for tool in OPTIONAL_TOOLS))
 
 
 def build(names: tuple[str, ...] = NAMES) -> None:
-    """Build what is not there yet of `names` (see NAMES). Raises StepError with the compiler's last lines."""
+    """Build what is not there yet of `names` (see ALL_NAMES). Raises StepError with the compiler's last lines."""
     paths.tools().mkdir(parents=True, exist_ok=True)
-    wanted = [tool for tool in TOOLS if tool.name in names]
+    wanted = [tool for tool in (*TOOLS, *OPTIONAL_TOOLS) if tool.name in names]
     stale = [tool for tool in wanted if not _built(tool.name, _key(tool))]
     if PAUSE in names:
         _build_pause()
@@ -81,6 +84,13 @@ def build(names: tuple[str, ...] = NAMES) -> None:
 def missing(names: tuple[str, ...] = NAMES) -> list[str]:
     """The programs of `names` that are not there, whatever they were built from."""
     return [name for name in names if not (paths.tools() / name).exists()]
+
+
+def module_folder(tool: str, module: str) -> Path:
+    """Where Go keeps the source of a module that a program is built from: its manifests are there, too."""
+    line = [str(find_go()), "list", "-m", "-f", "{{.Dir}}", module]
+    found = subprocess.run(line, capture_output=True, text=True, check=True, cwd=paths.HERE / "tools" / tool)
+    return Path(found.stdout.strip())
 
 
 def find_go() -> Path:
@@ -186,10 +196,15 @@ def _logged(step_name: str, line: list[Path | str], log: Path, cwd: Path | None 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; default: all")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"of {', '.join(ALL_NAMES)}; default: all but {', '.join(each.name for each in OPTIONAL_TOOLS)}",
+    )
     names = tuple(parser.parse_args().names) or NAMES
-    if unknown := [name for name in names if name not in NAMES]:
-        parser.error(f"{', '.join(unknown)}: not one of {', '.join(NAMES)}")
+    if unknown := [name for name in names if name not in ALL_NAMES]:
+        parser.error(f"{', '.join(unknown)}: not one of {', '.join(ALL_NAMES)}")
     try:
         build(names)
     except StepError as error:

@@ -104,6 +104,8 @@ class Actor:
         """The Job's pod runs on a node; and ends at once, unless it is held."""
         meta, template = job["metadata"], job["spec"]["template"]
         space, name = meta["namespace"], meta["name"]
+        if job["spec"].get("suspend"):  # it is in a queue, which admits it at once
+            await self._admin.patch("Job", space, name, _same(job) | {"spec": {"suspend": False}})
         labels = template["metadata"]["labels"] | {"batch.kubernetes.io/job-name": name}
         owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": meta["uid"], "controller": True}
         metadata = {"name": f"{name}-0", "namespace": space, "labels": labels, "ownerReferences": [owner]}

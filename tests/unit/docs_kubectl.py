@@ -14,7 +14,7 @@ from tests.unit.docs_pages import ROOT
 OWN = {name for kind in KINDS for name in (kind.plural, kind.short, kind.name.lower())}
 STOCK = {
     "pods", "pod", "jobs", "job", "deployment", "deployments", "events", "persistentvolumeclaims", "leases",
-    "configmap", "crd", "services", "service", "nodes", "resourcequotas", "limitranges",
+    "configmap", "crd", "services", "service", "nodes", "resourcequotas", "limitranges", "workloads",
 }  # fmt: skip
 WITH_VALUE = {
     "-n", "--namespace", "-l", "--selector", "-o", "--output", "-c", "--container", "--tail", "--type", "-p", "--patch",

@@ -253,8 +253,8 @@ def test_a_suspended_job_is_told_of(world: World, job: str) -> None:
     suspended = {"conditions": [{"type": "Suspended", "status": "True"}]}
     world.put(world.objects["Job", job] | {"status": suspended})
     later(world, 60)
-    assert condition(world, "Ready")["reason"] == "JobSuspended"
-    assert "Kueue" in condition(world, "Ready")["message"]
+    assert condition(world, "Ready")["reason"] == "Queued"
+    assert "suspended by somebody else" in condition(world, "Ready")["message"]
     assert world.asked_events == []
 
 

@@ -244,3 +244,14 @@ def test_only_the_group_talks_to_itself(engine: dict[str, Any]) -> None:
 
 def test_the_longest_name_fits() -> None:
     assert len(followers_name("x" * MAX_MODEL_NAME, "uid")) <= 52
+
+
+def test_the_followers_wait_in_the_queue_of_their_leaders() -> None:
+    model = inputs.spec(engine={"vllm": PROCESS}, serving={"replicas": 1, "queueName": "serving"})
+    frozen = inputs.revision_spec(model)
+    assert model.serving is not None
+    artifact = EvaluatedModel(kind="Artifact", digest=inputs.ARTIFACT)
+    served = Served("support-chat-0123456789", frozen, artifact, 5, model.serving, engine_of(model.engine)[1])
+    made = topology_of(frozen.engine).followers(inputs.context(inputs.PVC), inputs.NAME, served, LEADER)
+    assert made is not None and made["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "serving"
+    assert evaluation_job(PROCESS)["spec"].get("suspend") is None

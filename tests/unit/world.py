@@ -12,13 +12,21 @@ from typing import Any
 from lowbit.api.base import API_VERSION
 from lowbit.api.documents import AskDocument, AskResult, EvaluateResult, PrepareResult, QuantizeResult
 from lowbit.api.facts import ModelFacts
+from lowbit.api.platform import Platform
 from lowbit.api.showcase import ServedShowcase
 from lowbit.api.status import ArtifactRecord, CountedAttempt, EvaluationSummary, Measurement
 from lowbit.api.termination import TerminationMessage
 from lowbit.app.eventreader import INTERVAL
+from lowbit.decide.gpujobs import decide_gpu_jobs
 from lowbit.decide.reconcile import decide
 from lowbit.effects.execute import owner_reference
-from lowbit.naming.names import DOCUMENT_ANNOTATION, GIVEN_UP_ANNOTATION, WORKER_END_ANNOTATION, first_attempt
+from lowbit.naming.names import (
+    DOCUMENT_ANNOTATION,
+    GIVEN_UP_ANNOTATION,
+    GPU_SLOT_ANNOTATION,
+    WORKER_END_ANNOTATION,
+    first_attempt,
+)
 from lowbit.observe.cache import Cache
 from lowbit.observe.events import warnings_in
 from lowbit.observe.keys import Key
@@ -36,6 +44,7 @@ from lowbit.state.plan import (
     ReadStart,
     ScaleDown,
     SetOwners,
+    Start,
 )
 from lowbit.state.snapshot import EngineLog, EngineStart, EventsRead, NodeView, ResultRead, Snapshot
 from lowbit.worker.__main__ import fitting
@@ -109,6 +118,7 @@ class World:
     """What was read of it."""
     tokens: list[MakeToken] = field(default_factory=list)
     """Secrets that were asked for; nobody reads them."""
+    platform: Platform = field(default_factory=Platform)
     versions: Any = field(default_factory=lambda: itertools.count(1))
     evaluated: int = 0
 
@@ -150,11 +160,16 @@ class World:
 
     def snapshot(self, name: str) -> Snapshot | None:
         """As observe would build it."""
-        cache = Cache()
-        for manifest in self.objects.values():
-            cache.put(manifest)
+        cache = self.cache()
         self.show_read(cache)
         return cache.snapshot(Key(NAMESPACE, name))
+
+    def cache(self) -> Cache:
+        """All objects, as an operator that has just started sees them."""
+        cache = Cache(self.platform)
+        for manifest in self.objects.values():
+            cache.put(manifest)
+        return cache
 
     def show_read(self, cache: Cache) -> None:
         """What was read of logs."""
@@ -211,6 +226,13 @@ class World:
                     self.put(known | {"metadata": metadata, "spec": known["spec"] | {"activeDeadlineSeconds": 1}})
                 case MakeToken():
                     self.tokens.append(action)
+                case Start():
+                    self._same("Job", action.name, action.uid, action.resource_version)
+                    known = self.objects["Job", action.name]
+                    annotations = dict(known["metadata"]["annotations"])
+                    annotations.pop(GPU_SLOT_ANNOTATION)
+                    metadata = known["metadata"] | {"annotations": annotations}
+                    self.put(known | {"metadata": metadata, "spec": known["spec"] | {"suspend": False}})
                 case ScaleDown():
                     for (kind, name), each in list(self.objects.items()):
                         uids = {owner["uid"] for owner in each["metadata"].get("ownerReferences") or ()}
@@ -290,11 +312,17 @@ class World:
         read = before != (self.engine_logs, self.results, self.events_read, self.starts)
         return bool(plan.actions) or plan.status is not None or read
 
+    def start_waiting(self) -> bool:
+        """One reconcile of the namespace's Jobs with GPUs; whether one was started."""
+        plan = decide_gpu_jobs(self.cache().gpu_jobs.of(NAMESPACE), self.platform.max_gpu_jobs)
+        self.execute(plan)
+        return bool(plan.actions)
+
     def act(self) -> bool:
         """The actor finishes every Job and every Deployment; whether there was anything to do."""
         acted = False
         for (kind, name), each in list(self.objects.items()):
-            if kind == "Job" and not each["status"]:
+            if kind == "Job" and not each["status"] and not each["spec"].get("suspend"):
                 self.end_job(name) if self._given_up(each) else self.finish_job(name)
                 acted = True
             if kind == "Deployment" and each["status"].get("observedGeneration") != each["metadata"]["generation"]:

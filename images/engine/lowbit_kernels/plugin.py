@@ -37,7 +37,7 @@ def register() -> None:
         register_quantization_config(name)(LowbitGPTQConfig)
     if RANK in os.environ:
         # Imported there alone: it takes seconds.
-        from lowbit_kernels.stages import receive_without_warming_up
+        from lowbit_kernels.stages import receive_without_warming_up  # noqa: PLC0415
 
         receive_without_warming_up()
 

@@ -1,4 +1,4 @@
-"""Pipeline stages on CPUs. vLLM allocates what a stage receives when it warms up, and skips that for eager execution."""
+"""Pipeline stages on CPUs: vLLM makes room for what a stage receives when it warms up, which eager execution skips."""
 
 from __future__ import annotations
 

@@ -40,6 +40,11 @@ OtherName = Annotated[
 ]
 """The name of an object that others make: a Secret, a ConfigMap, a claim (a DNS subdomain: dots are fine)."""
 
+QueueName = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", max_length=63)
+]
+"""The name of one of Kueue's LocalQueues or WorkloadPriorityClasses: it is the value of a label, so 63 characters."""
+
 RelativePath = Annotated[
     str,
     StringConstraints(pattern=r"^\.?[A-Za-z0-9_=](\.?[A-Za-z0-9_/=+@~\-])*$", max_length=512),

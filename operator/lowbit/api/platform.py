@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from lowbit.api.base import OtherName, Wire
+from lowbit.api.base import OtherName, QueueName, Wire
 from lowbit.api.engine import Resources
 from lowbit.api.references import Endpoint
 
@@ -96,6 +96,12 @@ class Platform(Wire):
     """A ConfigMap (key ca.crt) in each namespace with the CA bundle that downloads trust."""
     priority_class_name: str | None = None
     """PriorityClass of Jobs that name none."""
+    queue_name: QueueName | None = None
+    """Kueue's LocalQueue, in each namespace, of Jobs with GPUs whose manifest names none."""
+    workload_priority_class_name: QueueName | None = None
+    """Kueue's WorkloadPriorityClass of Jobs in a queue whose manifest names none."""
+    max_gpu_jobs: int | None = Field(default=None, ge=1, le=10_000)
+    """How many Jobs with GPUs run at once in a namespace, of those in no queue. The others wait, suspended."""
     job_pod_annotations: dict[str, str] = Field(default_factory=lambda: dict(NO_MESH_ANNOTATIONS), max_length=64)
     """Annotations of the pods of Jobs. By default they keep a service mesh out: its proxy outlives the worker, and
     with it the Job."""

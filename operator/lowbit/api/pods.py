@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field
 
-from lowbit.api.base import OtherName, QuantityString, Wire
+from lowbit.api.base import OtherName, QuantityString, QueueName, Wire
 from lowbit.api.engine import Device, EnvironmentVariable, Resources
 from lowbit.api.references import SecretReference
 
@@ -86,5 +86,10 @@ class Jobs(Wire):
     """Makes the artifact."""
     evaluate: JobOptions = JobOptions()
     """Measures a model in the engine; the engine's own needs are in spec.engine."""
+    queue_name: QueueName | None = None
+    """The LocalQueue of Kueue that admits the Jobs, those without GPUs as well: they are made suspended, and Kueue
+    alone starts them. Without it: the platform's, for Jobs with GPUs."""
+    workload_priority_class_name: QueueName | None = None
+    """Kueue's WorkloadPriorityClass of the Jobs in a queue. Without it: the platform's."""
     ttl_seconds: int = Field(default=86_400, ge=60, le=2_592_000)
     """Remove finished Jobs after this many seconds; nothing is lost by it. Jobs that failed permanently stay."""

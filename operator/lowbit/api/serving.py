@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from lowbit.api.base import ObjectName, Wire
+from lowbit.api.base import ObjectName, QueueName, Wire
 from lowbit.api.pods import PodOptions
 from lowbit.api.references import SecretKeyReference
 
@@ -24,5 +24,10 @@ class Serving(Wire):
     """What is served when no candidate passes: nothing, or the original itself."""
     drain_seconds: int = Field(default=30, ge=0, le=3600)
     """How long requests in flight may take when a pod is stopped."""
+    queue_name: QueueName | None = None
+    """The LocalQueue of Kueue that admits the serving pods, one by one. Kueue refuses another queue while a pod is
+    ready: it is changed once none is."""
+    workload_priority_class_name: QueueName | None = None
+    """Kueue's WorkloadPriorityClass of the serving pods in a queue."""
     pod: PodOptions = PodOptions()
     """Where the serving pods run. Its resources are the guard's; the engine's are in spec.engine."""

@@ -15,13 +15,17 @@ from lowbit.app.logreader import LogReader
 from lowbit.app.logs import about
 from lowbit.app.metrics import Metrics
 from lowbit.app.queue import WorkQueue
+from lowbit.decide.gpujobs import decide_gpu_jobs
 from lowbit.decide.refused import refused
 from lowbit.decide.store import Claim, decide_store
 from lowbit.effects.execute import Outcome, execute
 from lowbit.effects.parts import Sends
 from lowbit.kube.client import Kube
 from lowbit.kube.errors import Forbidden, Invalid, KubeError, NotFound, TooManyRequests
+from lowbit.kube.listing import Part
+from lowbit.naming.names import MANAGED_SELECTOR
 from lowbit.observe.cache import Cache
+from lowbit.observe.gpujobs import GPU_JOBS
 from lowbit.observe.keys import Key
 from lowbit.observe.parse import Unreadable
 from lowbit.state.plan import Event, Plan
@@ -182,8 +186,27 @@ class Reconciler:
     async def _plan_for(self, key: Key) -> Plan | None:
         if key.kind == "ModelStore":
             return await self._plan_store(key)
+        if key.kind == GPU_JOBS:
+            return await self._plan_gpu_jobs(key.namespace)
         snapshot = self.cache.snapshot(key)
         return self.decide(snapshot, self.now()) if snapshot is not None else None
+
+    async def _plan_gpu_jobs(self, namespace: str) -> Plan:
+        """Which of a namespace's Jobs with GPUs to start. Before one starts they are read: what the last leader did, or
+        a write whose answer was lost, may not have come by the watch yet.
+        """
+        bound = self.cache.platform.max_gpu_jobs
+        plan = decide_gpu_jobs(self.cache.gpu_jobs.of(namespace), bound)
+        if not plan.actions:
+            return plan
+        seeing = Seeing(self.cache, self.queue)
+
+        def take(part: Part) -> None:
+            for job in part.items:
+                seeing.put(job)
+
+        await self.kube.read("Job", namespace, MANAGED_SELECTOR, take)
+        return decide_gpu_jobs(self.cache.gpu_jobs.of(namespace), bound)
 
     async def _plan_store(self, key: Key) -> Plan | None:
         try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from lowbit.decide.causes import UNSAID, WAITING_IS_WRONG, Cause, of_container, worst
 from lowbit.decide.engines import CRASH_LOOP, ENGINE
 from lowbit.decide.outcome import Clock
+from lowbit.naming.names import QUEUE_LABEL
 from lowbit.state.plan import ReadEvents
 from lowbit.state.snapshot import ContainerState, EventsRead, JobView, PodView
 
@@ -51,8 +52,7 @@ def of_job(clock: Clock, job: JobView, fields: str, missing: str | None = None) 
     """
     name = job.meta.name
     if job.suspended:
-        action = "Whoever suspended it has to resume it: its queue (Kueue), or kubectl patch job with suspend: false."
-        return Stuck(Cause("JobSuspended", False, action), f"Job {name} is suspended and has no pod")
+        return None  # decide/jobs/queued.py
     if job.pods:
         found = (of_pod(clock, pod, fields, missing) for pod in (job.pods[0], *job.members))
         return next((stuck for stuck in found if stuck is not None), None)
@@ -68,6 +68,9 @@ def of_pod(clock: Clock, pod: PodView, fields: str, missing: str | None = None) 
     if pod.unschedulable:
         action = "Free or add a node that fits, or change its resources, nodeSelector or tolerations in the manifest."
         return Stuck(Cause("WaitingForPod", False, action), no_node(pod, missing))
+    if pod.gated and (queue := pod.meta.labels.get(QUEUE_LABEL)) is not None:
+        action = f"Kueue admits it. It says why not yet: kubectl -n {pod.meta.namespace} describe workloads."
+        return Stuck(Cause("Queued", False, action), f"pod {name} waits in the queue {queue}")
     if pod.gated:
         action = "Whoever gates it (Kueue, a controller of its queue) has to let it go."
         return Stuck(Cause("WaitingForPod", False, action), f"pod {name} is held back by its scheduling gates")

@@ -25,6 +25,18 @@ class Context:
 
 
 @dataclass(frozen=True)
+class JobQueue:
+    """What a manifest says on who starts its Jobs."""
+
+    name: str | None = None
+    """Kueue's LocalQueue."""
+    priority_class: str | None = None
+    """Kueue's WorkloadPriorityClass."""
+    place: str = ""
+    """The model's place among those that wait for a GPU slot (RFC 3339): the earliest first."""
+
+
+@dataclass(frozen=True)
 class JobRun:
     """How one Job runs."""
 
@@ -34,6 +46,7 @@ class JobRun:
     """Seconds until the finished Job is removed."""
     memory_limit: str | None = None
     """Replaces the memory limit in the options."""
+    queue: JobQueue = JobQueue()
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from lowbit.effects.words import about, described
 from lowbit.kube.client import Kube
 from lowbit.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, KubeError, NotFound
 from lowbit.kube.resources import RESOURCES
-from lowbit.naming.names import GIVEN_UP_ANNOTATION, WORKER_END_ANNOTATION
+from lowbit.naming.names import GIVEN_UP_ANNOTATION, GPU_SLOT_ANNOTATION, WORKER_END_ANNOTATION
 from lowbit.observe.keys import Key
 from lowbit.state.plan import (
     Action,
@@ -32,6 +32,7 @@ from lowbit.state.plan import (
     Plan,
     ScaleDown,
     SetOwners,
+    Start,
     WriteStatus,
 )
 from lowbit.state.snapshot import Owner
@@ -102,6 +103,10 @@ class _Executor:
             case Conclude():
                 ended = {"spec": {"activeDeadlineSeconds": 1}}
                 await self._patch("Job", action, {"annotations": {WORKER_END_ANNOTATION: action.end}}, ended)
+            case Start():
+                # Without the annotation: who suspends it from now on is not us, and we do not start it again.
+                started = {"spec": {"suspend": False}}
+                await self._patch("Job", action, {"annotations": {GPU_SLOT_ANNOTATION: None}}, started)
             case ScaleDown():
                 await self._scale_down(action)
             case MakeToken():
@@ -171,7 +176,11 @@ class _Executor:
             raise _Unseen(f"{kind} {name} is there already, and had not been seen") from None
 
     async def _patch(
-        self, kind: str, action: SetOwners | Keep | End | Conclude, metadata: Mapping[str, Any], more: Mapping[str, Any]
+        self,
+        kind: str,
+        action: SetOwners | Keep | End | Conclude | Start,
+        metadata: Mapping[str, Any],
+        more: Mapping[str, Any],
     ) -> None:
         self._start()
         seen = {"uid": action.uid, "resourceVersion": action.resource_version}

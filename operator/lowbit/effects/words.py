@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lowbit.observe.keys import Key
-from lowbit.state.plan import Action, Apply, Conclude, Create, Delete, End, Keep, MakeToken, ScaleDown, SetOwners
+from lowbit.state.plan import Action, Apply, Conclude, Create, Delete, End, Keep, MakeToken, ScaleDown, SetOwners, Start
 
 
 def about(key: Key) -> dict[str, Any]:
@@ -29,6 +29,8 @@ def described(action: Action) -> str:
             return f"Job {action.name} stays: it failed for good"
         case End():
             return f"ended Job {action.name}: {action.why}"
+        case Start():
+            return f"started Job {action.name}: fewer Jobs with GPUs run than may"
         case ScaleDown():
             return f"scaled ReplicaSet {action.name} to 0: its pods cannot start, and old ones serve on"
         case MakeToken():

@@ -13,6 +13,7 @@ from lowbit.api.documents import ProgressLine
 from lowbit.api.platform import Platform
 from lowbit.observe.compare import Comparison, Difference
 from lowbit.observe.entries import WHOLE, Entry, Shelf
+from lowbit.observe.gpujobs import GpuJobIndex
 from lowbit.observe.indexes import Indexes
 from lowbit.observe.jobviews import job_view
 from lowbit.observe.keys import Key, Reference, newer, reference
@@ -42,6 +43,7 @@ class Cache:
         self._objects: dict[tuple[str, str], dict[str, Entry]] = defaultdict(dict)
         self._shelf = Shelf(whole)
         self._indexes = Indexes()
+        self.gpu_jobs = GpuJobIndex()
         self._readings = Readings()
         self._removed: OrderedDict[str, None] = OrderedDict()
         self._bereft: set[Key] = set()
@@ -64,10 +66,19 @@ class Cache:
         self._objects[kind, namespace][name] = entry
         self._indexes.add(name, entry, trimmed)
         self._stale_job(entry)
-        if kind == "Job" and self.on_job is not None:
-            self.on_job(self._shelf.manifest(known) if known is not None else None, trimmed)
+        if kind == "Job":
+            touched |= self._put_job(known, manifest, trimmed)
         self._shelf.asked(entry)
         return touched | self._keys_of(name, entry)
+
+    def _put_job(self, known: Entry | None, manifest: Mapping[str, Any], trimmed: Mapping[str, Any]) -> frozenset[Key]:
+        """What a Job changes beside itself: the key of those that wait for its GPUs."""
+        if self.on_job is not None:
+            self.on_job(self._shelf.manifest(known) if known is not None else None, trimmed)
+        if _suspended(trimmed):
+            # It begins anew: what its former pods said of their progress holds no more.
+            self._readings.forget("Job", trimmed["metadata"].get("namespace", ""), trimmed["metadata"]["name"])
+        return self.gpu_jobs.put(manifest, self.platform.gpu_resource)
 
     def remove(self, manifest: Mapping[str, Any], *, by_us: bool = False) -> frozenset[Key]:
         """Take it that an object is gone, deleted by us or by somebody else. The keys that it touches."""
@@ -82,11 +93,12 @@ class Cache:
             return UNCHANGED  # gone already, or there is a new one of that name
         self._readings.forget(kind, namespace, name)
         touched = self._forget(kind, namespace, name)
+        woken = self.gpu_jobs.remove(namespace, name) if kind == "Job" else UNCHANGED
         if kind == "QuantizedModel":
             self._bereft.discard(Key(namespace, name))
         elif kind not in NOT_MADE and not by_us:
             self._bereft |= {key for key in touched if self._entry(key.kind, key.namespace, key.name)}
-        return touched
+        return touched | woken
 
     def is_bereft(self, key: Key) -> bool:
         """Whether something that we had made for a QuantizedModel was deleted, and not by us: it may be gone itself."""
@@ -141,7 +153,7 @@ class Cache:
     def put_progress(self, namespace: str, job: str, line: ProgressLine | None, read_at: float) -> frozenset[Key]:
         """Take a Job's last progress line (None: there was none), read at a time (seconds since the epoch)."""
         entry = self._objects["Job", namespace].get(job)
-        if entry is None:
+        if entry is None or _suspended(self._shelf.manifest(entry)):
             return UNCHANGED
         entry.view = None
         return entry.keys if self._readings.put_progress((namespace, job), line, read_at) else UNCHANGED
@@ -226,8 +238,8 @@ class Cache:
         return tuple(namespace for (each, namespace), held in self._objects.items() if each == kind and held)
 
     def keys(self) -> frozenset[Key]:
-        """The keys of all QuantizedModels and ModelStores."""
-        return frozenset(
+        """The keys of all QuantizedModels and ModelStores, and of the namespaces in which Jobs wait for GPUs."""
+        return self.gpu_jobs.keys() | frozenset(
             Key(namespace, name, kind)
             for kind in ("QuantizedModel", "ModelStore")
             for namespace in self.namespaces(kind)
@@ -319,3 +331,7 @@ class Cache:
 
     def _models(self, namespace: str) -> frozenset[Key]:
         return frozenset(Key(namespace, name) for name in self._objects["QuantizedModel", namespace])
+
+
+def _suspended(job: Mapping[str, Any]) -> bool:
+    return bool((job.get("spec") or {}).get("suspend"))

@@ -51,7 +51,8 @@ def job_view(manifest: Mapping[str, Any], pods: Iterable[Mapping[str, Any]], rea
         started=status.get("startTime"),
         finished=status.get("completionTime") or failed.get("lastTransitionTime"),
         failed_pods=status.get("failed", 0),
-        suspended=holds(conditions, "Suspended"),
+        # Of both the later one counts: until its controller has seen a change, no pod is made and no time runs.
+        suspended=bool((manifest.get("spec") or {}).get("suspend")) or holds(conditions, "Suspended"),
         events=events if events is not None and events.uid == meta.uid else None,
         pods=tuple(readings.pod(pod) for pod in newest),
         members=tuple(readings.pod(pod) for pod in _newest_of_each(every)),

@@ -141,6 +141,7 @@ def build_snapshot(cache: Cache, key: Key) -> Snapshot | None:
         children=_children(cache, key, mine),
         present=Present(cache, key.namespace),
         nodes=cache.nodes,
+        gpu_jobs_running=cache.gpu_jobs.running(key.namespace),
         platform=cache.platform,
         has_pod_monitors=cache.has_pod_monitors,
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-_JOB_SPEC = ("ttlSecondsAfterFinished",)
+_JOB_SPEC = ("ttlSecondsAfterFinished", "suspend")
 _POD_STATUS = ("phase", "reason", "conditions", "containerStatuses", "initContainerStatuses", "podIP")
 
 

@@ -21,6 +21,7 @@ from lowbit.api.pods import JobOptions, Toleration
 from lowbit.api.recipes import RECIPES, Recipe, recipe_of
 from lowbit.api.references import HuggingFaceDatasetLocation, Source
 from lowbit.api.rule import NUMBER_CEL, Rule, between, exactly_one, listed
+from lowbit.api.serving import Serving
 from lowbit.api.showcase import ShowcasePrompt
 from lowbit.api.suites import SUITES, AnySuite, gated
 from lowbit.api.suites.dataset import EvaluationDataset, TaskFile
@@ -230,6 +231,14 @@ SHARED: Final[dict[type[Wire], tuple[Rule, ...]]] = {
             "!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
             "tolerationSeconds goes only with effect: NoExecute",
             lambda toleration: toleration.toleration_seconds is None or toleration.effect == "NoExecute",
+        ),
+    ),
+    Serving: (
+        Rule(
+            "!has(self.workloadPriorityClassName) || has(self.queueName)",
+            "workloadPriorityClassName is of pods in a queue: write queueName too",
+            lambda serving: serving.workload_priority_class_name is None or serving.queue_name is not None,
+            "workloadPriorityClassName",
         ),
     ),
     JobOptions: (

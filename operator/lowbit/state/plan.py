@@ -82,6 +82,15 @@ class Conclude:
 
 
 @dataclass(frozen=True)
+class Start:
+    """Start a Job that Lowbit has suspended until fewer Jobs with GPUs run."""
+
+    name: str
+    uid: str
+    resource_version: str
+
+
+@dataclass(frozen=True)
 class ScaleDown:
     """Scale a ReplicaSet of the paused serving Deployment to 0, under the precondition of its uid."""
 
@@ -97,7 +106,7 @@ class MakeToken:
     """Without the token."""
 
 
-Action = Create | Apply | SetOwners | Delete | Keep | End | Conclude | ScaleDown | MakeToken
+Action = Create | Apply | SetOwners | Delete | Keep | End | Conclude | Start | ScaleDown | MakeToken
 
 
 @dataclass(frozen=True)

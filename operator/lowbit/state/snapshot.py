@@ -227,7 +227,7 @@ class JobView:
     """Reason of the Job's Failed condition: BackoffLimitExceeded, DeadlineExceeded, PodFailurePolicy."""
     failure_message: str | None = None
     suspended: bool = False
-    """Somebody (Kueue, a person) keeps it from having pods."""
+    """Somebody (Kueue, Lowbit's own bound, a person) keeps it from having pods."""
     events: EventsRead | None = None
     """Its events, if it had no pod and reading them was tried."""
     started: str | None = None
@@ -282,6 +282,25 @@ class DeploymentView:
 
 
 @dataclass(frozen=True)
+class WaitingJob:
+    """A Job with GPUs that Lowbit has suspended until fewer of them run."""
+
+    name: str
+    uid: str
+    resource_version: str
+    place: str
+    """RFC 3339: the earliest starts first."""
+
+
+@dataclass(frozen=True)
+class GpuJobs:
+    """The Jobs with GPUs of one namespace that have not ended, without those in a queue of Kueue."""
+
+    running: int = 0
+    waiting: tuple[WaitingJob, ...] = ()
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """The input of every decision."""
 
@@ -312,6 +331,8 @@ class Snapshot:
     """(kind, name) of every object in the namespace that was seen, whoever's it is."""
     nodes: tuple[NodeView, ...] | None = None
     """Nodes with GPUs, as last read; None where they may not be read, or were not yet."""
+    gpu_jobs_running: int = 0
+    """Jobs with GPUs that run in the namespace, whoever they are of, without those in a queue of Kueue."""
     platform: Platform = field(default_factory=Platform)
     has_pod_monitors: bool = False
     """Whether the cluster knows the kind PodMonitor."""

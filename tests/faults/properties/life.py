@@ -27,6 +27,8 @@ NAME = "chat"
 REFUSED = (400, 403, 422)
 WAITS = ("StoreNotFound", "StoreNotReady")
 """Reasons of Ready that name what somebody else has to make."""
+KEPT = (("serving", "queueName"), ("serving", "workloadPriorityClassName"))
+"""Properties that a Deployment which answers keeps, because Kueue refuses another value."""
 HISTORY = ("ModelRevision", "ModelEvaluation", "Job", "Pod")
 """Of these there may be more than before: what was tried is remembered."""
 CLASSES: dict[str, dict[str, Any]] = {
@@ -157,7 +159,8 @@ class Life(Play):
             said = refusal or await self.converged()
             wrong += self.unsaid()
             made = self._made(first)
-            if said == "Ready" and change.property.path[0] in ("serving", "engine"):
+            path = change.property.path
+            if said == "Ready" and path[0] in ("serving", "engine") and path not in KEPT:
                 await self.as_made_anew()
             await self.put("QuantizedModel", NAME, change.before)
             await self.as_before(before)

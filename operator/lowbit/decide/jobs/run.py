@@ -17,6 +17,7 @@ from lowbit.decide.jobs.heldup import HELD_UP, held_up
 from lowbit.decide.jobs.later import later, may_pass, next_attempt
 from lowbit.decide.jobs.lingering import wind_up
 from lowbit.decide.jobs.memory import larger_memory
+from lowbit.decide.jobs.queued import queue_changed, queue_of, queued
 from lowbit.decide.jobs.request import JobRequest, Said, lasting, running, waiting
 from lowbit.decide.jobs.result import finished
 from lowbit.decide.nodes import lacking, waits
@@ -47,9 +48,8 @@ def run(snapshot: Snapshot, clock: Clock, request: JobRequest) -> TerminationMes
     first, second = (own_job(snapshot, each, request.hash) for each in (request.name, second_attempt(request.name)))
     job = second or first
     if job is None:
-        started = _create(
-            snapshot, clock, request, _run_of(snapshot, request, request.name), Said(request.stage, request.doing)
-        )
+        run_ = _run_of(snapshot, clock, request, request.name)
+        started = _create(snapshot, clock, request, run_, Said(request.stage, request.doing))
         # In the words that will be said of it when it is seen: the status is written once for both.
         return replace(started, progress=Progress(message=request.doing))
     if job.meta.deleting:
@@ -64,6 +64,8 @@ def run(snapshot: Snapshot, clock: Clock, request: JobRequest) -> TerminationMes
         return _failed(snapshot, clock, request, (first, second), adoption)
     if engines.given_up(job) is not None:
         return lasting(request, _told(explain(clock, request, job), job), adoption)
+    if job.suspended:
+        return _queued(snapshot, clock, request, job, queued(snapshot, request, job, adoption, setback))
     stuck = of_job(clock, job, request.needs, lacking(request.group, job.pods, snapshot.nodes))
     if stuck is not None and stuck.cause.lasting and _settings_changed(snapshot, request, job):
         return _anew(request, [each for each in (first, second) if each is not None])
@@ -97,6 +99,20 @@ def _failed(
     return lasting(request, failure, adoption or keep)
 
 
+def _queued(snapshot: Snapshot, clock: Clock, request: JobRequest, job: JobView, waits: StageResult) -> StageResult:
+    """A suspended Job waits; or is made anew with the present settings and queue, because nothing of it is lost."""
+    if any(not pod.meta.deleting for pod in job.pods) or not _made_for(snapshot, job):
+        return waits
+    try:
+        made_now = request.make(_run_of(snapshot, clock, request, job.meta.name))
+    except DocumentTooLarge:
+        return waits
+    if not queue_changed(job, made_now) and not _settings_changed(snapshot, request, job):
+        return waits
+    message = f"{request.doing}: made anew, its queue or {request.kind.field} has changed while it waited"
+    return waiting(request, "SettingsChanged", message, actions=_away([job]))
+
+
 def _on_its_way(
     request: JobRequest, job: JobView, adoption: tuple[Action, ...], setback: Failure | None, clock: Clock
 ) -> StageResult:
@@ -127,8 +143,9 @@ def latest(snapshot: Snapshot, name: str, hash_: str) -> JobView | None:
     return own_job(snapshot, second_attempt(name), hash_) or own_job(snapshot, name, hash_)
 
 
-def _run_of(snapshot: Snapshot, request: JobRequest, name: str, memory: str | None = None) -> JobRun:
-    return JobRun(name, request.options, snapshot.model.body.spec.jobs.ttl_seconds, memory)
+def _run_of(snapshot: Snapshot, clock: Clock, request: JobRequest, name: str, memory: str | None = None) -> JobRun:
+    ttl = snapshot.model.body.spec.jobs.ttl_seconds
+    return JobRun(name, request.options, ttl, memory, queue_of(snapshot, clock))
 
 
 def _create(snapshot: Snapshot, clock: Clock, request: JobRequest, run_: JobRun, said: Said) -> StageResult:
@@ -175,10 +192,15 @@ def _settings_changed(snapshot: Snapshot, request: JobRequest, job: JobView) -> 
 
     Ask only the manifest that it was made for: two models that share a Job, and differ, would recreate it for ever.
     """
-    marks, me = job.meta.annotations, snapshot.model.meta.name
-    users = {owner.name for owner in job.meta.owners}
-    mine = marks.get(MADE_FOR_ANNOTATION) == me or marks.get(MADE_FOR_ANNOTATION) not in users
-    return mine and SETTINGS_ANNOTATION in marks and marks[SETTINGS_ANNOTATION] != _settings(snapshot, request)
+    marks = job.meta.annotations
+    changed = SETTINGS_ANNOTATION in marks and marks[SETTINGS_ANNOTATION] != _settings(snapshot, request)
+    return changed and _made_for(snapshot, job)
+
+
+def _made_for(snapshot: Snapshot, job: JobView) -> bool:
+    """Whether a Job has the settings of this model's manifest; or of one that uses it no more."""
+    made_for = job.meta.annotations.get(MADE_FOR_ANNOTATION)
+    return made_for == snapshot.model.meta.name or made_for not in {owner.name for owner in job.meta.owners}
 
 
 def _anew(request: JobRequest, jobs: Sequence[JobView]) -> StageResult:
@@ -225,4 +247,5 @@ def _try_again(snapshot: Snapshot, clock: Clock, request: JobRequest, job: JobVi
         said = Said("JobFailed", f"{request.doing}: the worker ended with exit code {job.exit_code}; tried once more")
     else:
         return None
-    return _create(snapshot, clock, request, _run_of(snapshot, request, second_attempt(request.name), memory), said)
+    run_ = _run_of(snapshot, clock, request, second_attempt(request.name), memory)
+    return _create(snapshot, clock, request, run_, said)

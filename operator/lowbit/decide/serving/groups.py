@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lowbit.api.engines import engine_of
 from lowbit.api.modelstore import ModelStoreSpec
-from lowbit.decide.serving.serve import context_of, served
+from lowbit.decide.serving.serve import context_of, in_queue, served
 from lowbit.decide.serving.target import Target
 from lowbit.desired.group.followers import Leader
 from lowbit.desired.topology import topology_of
@@ -24,7 +24,8 @@ def follow(snapshot: Snapshot, store: ModelStoreSpec, target: Target) -> tuple[A
     spec = snapshot.model.body.spec
     if spec.serving is None:
         return ()
-    what = served(target, spec.serving, engine_of(spec.original_engine if target.source else spec.engine)[1])
+    engine = engine_of(spec.original_engine if target.source else spec.engine)[1]
+    what = served(target, in_queue(snapshot, spec.serving), engine)
     topology, context = topology_of(what.revision.engine), context_of(snapshot, store, target, spec.serving)
     actions: list[Action] = []
     for pod in (each for each in snapshot.pods if leads(each, target.label)):

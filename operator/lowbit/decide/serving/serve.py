@@ -26,7 +26,7 @@ from lowbit.desired.context import Context, Served
 from lowbit.desired.serving.all import serving as serving_manifests
 from lowbit.desired.topology import Topology, topology_of, workload_kinds
 from lowbit.naming.canonical import digest, short
-from lowbit.naming.names import APPLIED_ANNOTATION, LET_GO_ANNOTATION
+from lowbit.naming.names import APPLIED_ANNOTATION, LET_GO_ANNOTATION, QUEUE_LABEL, WORKLOAD_PRIORITY_LABEL
 from lowbit.resolve.freeze import serving_platform
 from lowbit.state.plan import Action, Apply, Create, Delete
 from lowbit.state.snapshot import Observed, Snapshot
@@ -76,7 +76,8 @@ def serve(
     as_ever = stuck is None and recorded(snapshot) is None
     if as_ever and _same(remembered.get("at rest"), rests_on, snapshot.children):
         return (), None
-    what = served(target, spec.serving, engine_of(spec.original_engine if target.source else spec.engine)[1])
+    engine = engine_of(spec.original_engine if target.source else spec.engine)[1]
+    what = served(target, in_queue(snapshot, spec.serving), engine)
     manifests = serving_manifests(
         context_of(snapshot, store, target, spec.serving), controller(snapshot), meta.name, what,
         pod_monitor=snapshot.has_pod_monitors and snapshot.platform.service_monitor,
@@ -94,6 +95,18 @@ def context_of(snapshot: Snapshot, store: ModelStoreSpec, target: Target, servin
     """Where what serves is made."""
     platform = serving_platform(target.revision.body.spec, snapshot.platform, serving.pod.resources)
     return Context(snapshot.model.meta.namespace, store, platform)
+
+
+def in_queue(snapshot: Snapshot, serving: Serving) -> Serving:
+    """What is served in the queue that its Deployment may have now.
+
+    Kueue refuses another queue while a pod answers, and to leave one at any time: a refused apply would hold all up.
+    """
+    deployment = snapshot.deployment
+    if deployment is None or (deployment.ready == 0 and serving.queue_name is not None):
+        return serving
+    queue, priority = (deployment.meta.labels.get(label) for label in (QUEUE_LABEL, WORKLOAD_PRIORITY_LABEL))
+    return serving.model_copy(update={"queue_name": queue, "workload_priority_class_name": priority})
 
 
 def _held(

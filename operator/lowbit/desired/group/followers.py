@@ -11,6 +11,7 @@ from lowbit.desired.engine import engine_container
 from lowbit.desired.group.member import ORDINAL_LABEL, Role, as_member, formed_probe, from_label, size_of
 from lowbit.desired.jobs.document import document_annotations
 from lowbit.desired.jobs.evaluate import engine_mounts, fetch_container, fetch_mounts
+from lowbit.desired.jobs.queue import queue_labels
 from lowbit.desired.probes import grace_seconds
 from lowbit.desired.serving.pod import member_labels, pod_placement, serving_only
 from lowbit.desired.volumes import model_mount, pod_volumes, store_access
@@ -31,7 +32,7 @@ def followers(context: Context, name: str, served: Served, leader: Leader) -> Ma
 
     Kubernetes removes it after its owner, the leader's pod: until then the leader's engine finishes its requests.
     """
-    own = followers_name(name, leader.uid)
+    own, serving = followers_name(name, leader.uid), served.serving
     labels = member_labels(name) | {REVISION_LABEL: served.label, GROUP_LABEL: own}
     document = FetchDocument(store=store_access(context.store, context.namespace), model=served.model)
     annotations = document_annotations(f"StatefulSet {own}", {FETCH_ANNOTATION: document})
@@ -41,7 +42,7 @@ def followers(context: Context, name: str, served: Served, leader: Leader) -> Ma
         "metadata": {
             "name": own,
             "namespace": context.namespace,
-            "labels": labels,
+            "labels": labels | queue_labels(serving.queue_name, serving.workload_priority_class_name),
             "annotations": {LEADER_ANNOTATION: leader.address},
             "ownerReferences": [
                 {"apiVersion": "v1", "kind": "Pod", "name": leader.name, "uid": leader.uid, "controller": True}
@@ -55,7 +56,7 @@ def followers(context: Context, name: str, served: Served, leader: Leader) -> Ma
             "revisionHistoryLimit": 1,
             "selector": {"matchLabels": {GROUP_LABEL: own}},
             "template": {
-                "metadata": {"labels": labels, "annotations": dict(served.serving.pod.annotations) | annotations},
+                "metadata": {"labels": labels, "annotations": dict(serving.pod.annotations) | annotations},
                 "spec": _pod(context, name, served, leader),
             },
         },

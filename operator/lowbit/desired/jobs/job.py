@@ -24,6 +24,7 @@ from lowbit.desired.common import (
 )
 from lowbit.desired.context import Context, JobRun
 from lowbit.desired.jobs.document import document_annotations
+from lowbit.desired.jobs.queue import queued
 from lowbit.desired.volumes import Mount, pod_volumes, volume_mounts
 
 BACKOFF_LIMIT = 4
@@ -102,7 +103,7 @@ def job(
     }
     documents = document_annotations(f"Job {run.name}", inside.documents)
     annotations = platform.job_pod_annotations | dict(options.annotations) | documents
-    return {
+    made = {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": metadata(run.name, context.namespace, owners, labels_),
@@ -119,3 +120,4 @@ def job(
             },
         },
     }
+    return queued(made, platform, run.queue)

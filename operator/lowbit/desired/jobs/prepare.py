@@ -30,6 +30,8 @@ from lowbit.desired.volumes import (
 )
 from lowbit.naming.names import DEFAULT_COMPARE, DOCUMENT_ANNOTATION, MODEL_LABEL, STAGE_LABEL
 
+UNTOLD = ("proxy", "queue_name", "workload_priority_class_name", "max_gpu_jobs")
+"""Settings that no worker reads: the proxy may hold a password, the others say when a Job starts."""
 Location = HuggingFaceLocation | PVCLocation | S3Location | ConfigMapLocation
 
 
@@ -48,7 +50,7 @@ def prepare_job(context: Context, owner: OwnerReference, name: str, spec: Quanti
                 "evaluation": spec.evaluation.model_copy(update={"compare": DEFAULT_COMPARE}),
             }
         ),
-        platform=platform.model_copy(update={"proxy": None}),  # it may hold a password
+        platform=platform.model_copy(update=dict.fromkeys(UNTOLD)),
     )
     mounts = [document_mount(), *scratch("worker"), *ca_bundle(platform), *input_mounts(spec, store)]
     env = worker_variables(platform, _network(platform), run.options.env)

@@ -16,6 +16,7 @@ from lowbit.desired.engine import engine_container
 from lowbit.desired.guard.container import guard_container, guard_mounts
 from lowbit.desired.jobs.document import document_annotations
 from lowbit.desired.jobs.evaluate import engine_mounts, fetch_container, fetch_mounts
+from lowbit.desired.jobs.queue import queue_labels
 from lowbit.desired.probes import (
     drain_hook,
     grace_seconds,
@@ -64,10 +65,11 @@ def deployment(context: Context, owner: OwnerReference, name: str, served: Serve
         },
         "spec": _pod(context, name, served, config_map),
     }
+    queue = queue_labels(serving.queue_name, serving.workload_priority_class_name)
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": metadata(name, context.namespace, [owner], labels_ | {REVISION_LABEL: served.label}),
+        "metadata": metadata(name, context.namespace, [owner], labels_ | {REVISION_LABEL: served.label} | queue),
         "spec": {
             "replicas": serving.replicas,
             "revisionHistoryLimit": 2,
