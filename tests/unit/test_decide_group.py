@@ -12,7 +12,7 @@ from lowbit.decide.serving.letgo import PASSING_SECONDS
 from lowbit.naming.names import GROUP_LABEL, LEADER_ANNOTATION, followers_name
 from lowbit.worker import member
 from tests.unit.life import NAME, condition, status
-from tests.unit.world import World, replica_set, spec_of_one
+from tests.unit.world import World, job_controller, replica_set, spec_of_one
 
 PROCESS = {"vllm": {"pipelineParallelSize": 2}}
 RAY = {"vllm": {"pipelineParallelSize": 2, "executor": "Ray"}}
@@ -250,3 +250,41 @@ def test_followers_name_their_group(world: World) -> None:
     step(world)
     template = world.objects["StatefulSet", group]["spec"]["template"]
     assert template["metadata"]["labels"][GROUP_LABEL] == group
+
+
+def test_a_part_of_an_evaluation_that_fits_on_no_node_is_told_of(world: World) -> None:
+    world.apply_model(NAME, grouped())
+    for _ in range(60):
+        world.step(NAME)
+        jobs = [name for name in world.names("Job") if name.startswith("baseline-")]
+        if jobs:
+            break
+        world.act()
+    (job,) = jobs
+    uid = world.objects["Job", job]["metadata"]["uid"]
+    for number, found in (("0", {"phase": "Running", "conditions": []}), ("1", UNSCHEDULABLE)):
+        labels = {"batch.kubernetes.io/job-name": job, "batch.kubernetes.io/job-completion-index": number}
+        metadata = {"name": f"{job}-{number}", "labels": labels, "ownerReferences": [job_controller(job, uid)]}
+        world.put({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {}, "status": found})
+    step(world)
+    assert f"pod {job}-1 fits on no node" in condition(world, "Ready")["message"]
+
+
+def test_the_result_of_an_evaluation_is_that_of_its_leader(world: World) -> None:
+    """The other pods end by a signal when the Job has succeeded: that says nothing."""
+    world.apply_model(NAME, grouped())
+    killed = {"name": "worker", "state": {"terminated": {"exitCode": 143, "reason": "Error"}}}
+
+    def others() -> None:
+        for job in [name for name in world.names("Job") if name.startswith(("baseline-", "eval-"))]:
+            uid = world.objects["Job", job]["metadata"]["uid"]
+            labels = {"batch.kubernetes.io/job-name": job, "batch.kubernetes.io/job-completion-index": "1"}
+            metadata = {"name": f"{job}-1", "labels": labels, "ownerReferences": [job_controller(job, uid)],
+                        "creationTimestamp": "2027-01-01T00:00:00Z"}  # fmt: skip
+            status_ = {"phase": "Failed", "containerStatuses": [killed]}
+            if ("Pod", f"{job}-1") not in world.objects:
+                world.put({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {}, "status": status_})
+
+    world.settle(NAME, after=others)
+    assert condition(world, "Ready")["status"] == "True"
+    assert any(name.endswith("-1") for name in world.names("Pod"))

@@ -66,7 +66,7 @@ def run(snapshot: Snapshot, clock: Clock, request: JobRequest) -> TerminationMes
         return lasting(request, _told(explain(clock, request, job), job), adoption)
     if job.suspended:
         return _queued(snapshot, clock, request, job, queued(snapshot, request, job, adoption, setback))
-    stuck = of_job(clock, job, request.needs, lacking(request.group, job.pods, snapshot.nodes))
+    stuck = of_job(clock, job, request.needs, lacking(request.group, (*job.pods, *job.members), snapshot.nodes))
     if stuck is not None and stuck.cause.lasting and _settings_changed(snapshot, request, job):
         return _anew(request, [each for each in (first, second) if each is not None])
     step = _on_its_way(request, job, adoption, setback, clock)
@@ -122,7 +122,7 @@ def _on_its_way(
     to_read_once: tuple[ReadLog | ReadStart, ...] = (*unread, *engines.starts(job.pods))
     on_its_way = replace(
         running(request, job, adoption), setback=setback, read_logs=to_read_once, read_events=to_read(clock, job),
-        read_nodes=request.group is not None and waits(job.pods),
+        read_nodes=request.group is not None and waits((*job.pods, *job.members)),
     )  # fmt: skip
     if ended is None:
         return on_its_way
