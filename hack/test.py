@@ -35,18 +35,23 @@ PARTS: tuple[tuple[str, list[str]], ...] = (
 
 TESTS = ("unit", "security", "report", "guard", "engine", "api", "faults", "cluster", "e2e", "last")
 """Folders of tests/, in this order: the last takes the cluster down."""
+AT_ONCE = ("-n", "2")
+"""pytest's option for two processes: tests/conftest.py says which tests each of them has."""
 WITHOUT_LONG = ("-m", "not long")
 """pytest's option that leaves the tests marked `long` out."""
 
 
 def pytest_command(arguments: Sequence[str]) -> list[str]:
-    """All tests in one run of pytest. Without --long those marked `long` are left out; all else goes to pytest."""
+    """All tests in one run of pytest, by two processes. All arguments but --long go to pytest.
+
+    Without --long the tests marked `long` are left out.
+    """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--long", action="store_true")
     options, rest = parser.parse_known_args(arguments)
     paths = [f"tests/{each}" for each in TESTS]
     selection = () if options.long else WITHOUT_LONG
-    return [sys.executable, "-m", "pytest", *paths, "--durations=20", *selection, *rest]
+    return [sys.executable, "-m", "pytest", *paths, *AT_ONCE, "--durations=20", *selection, *rest]
 
 
 def run(name: str, command: list[str], took: list[tuple[str, float, bool]]) -> bool:

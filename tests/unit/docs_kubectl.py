@@ -14,11 +14,11 @@ from tests.unit.docs_pages import ROOT
 OWN = {name for kind in KINDS for name in (kind.plural, kind.short, kind.name.lower())}
 STOCK = {
     "pods", "pod", "jobs", "job", "deployment", "deployments", "events", "persistentvolumeclaims", "leases",
-    "configmap", "crd", "services", "service", "nodes", "resourcequotas", "limitranges", "workloads",
+    "configmap", "crd", "secret", "services", "service", "nodes", "resourcequotas", "limitranges", "workloads",
 }  # fmt: skip
 WITH_VALUE = {
     "-n", "--namespace", "-l", "--selector", "-o", "--output", "-c", "--container", "--tail", "--type", "-p", "--patch",
-    "--sort-by", "-f", "--filename", "--from-file", "--for", "--timeout",
+    "--sort-by", "-L", "-f", "--filename", "--from-file", "--from-literal", "--for", "--timeout",
 }  # fmt: skip
 ALONE = {"-A", "--all-namespaces", "-w", "--watch", "--previous", "--follow"}
 VERBS = {"get", "describe", "logs", "delete", "patch", "apply", "create", "explain", "rollout", "wait", "annotate"}
