@@ -54,6 +54,9 @@ def test_what_serves_on_another_device_is_evaluated_there_and_the_doubt_goes(
     assert not condition(lab.get("qm", "chat"), "VerdictStale")
     relabel("second")
     lab.kubectl("delete", "pods", "-l", SERVERS, "--wait=true")
+    lab.wait_available("chat")
+    # How an engine runs is read once for a node and an image: this node is another one now, under its old name.
+    lab.kubectl("patch", "qm", "chat", "--subresource=status", "--type=merge", "-p", '{"status": {"running": null}}')
     lab.wait("a doubt is told", lambda: condition(lab.get("qm", "chat"), "VerdictStale"))
     lab.wait("the doubt has gone", lambda: not condition(lab.get("qm", "chat"), "VerdictStale"), 40)
     (revision,) = lab.objects("modelrevisions")
