@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,15 +10,30 @@ import pytest
 
 from lowbit.api.termination import WorkerEnd
 from lowbit.app.operator import utc_now
+from lowbit.desired.common import OwnerReference
+from lowbit.desired.group.token import token_secret
 from lowbit.effects.events import EventSender
 from lowbit.effects.execute import Outcome, execute
 from lowbit.kube.client import Kube
 from lowbit.kube.connect import configuration
 from lowbit.kube.errors import AlreadyExists, Conflict, Invalid, NotFound
-from lowbit.naming.names import GIVEN_UP_ANNOTATION, WORKER_END_ANNOTATION
+from lowbit.naming.names import GIVEN_UP_ANNOTATION, WORKER_END_ANNOTATION, token_name
 from lowbit.observe.cache import Cache
 from lowbit.observe.keys import Key
-from lowbit.state.plan import Apply, Conclude, Create, Delete, End, Event, Keep, Plan, ScaleDown, SetOwners, WriteStatus
+from lowbit.state.plan import (
+    Apply,
+    Conclude,
+    Create,
+    Delete,
+    End,
+    Event,
+    Keep,
+    MakeToken,
+    Plan,
+    ScaleDown,
+    SetOwners,
+    WriteStatus,
+)
 from lowbit.state.snapshot import Owner
 from tests.api.listed import listed
 from tests.api.operator_process import Cluster, quantized_model
@@ -291,3 +307,24 @@ async def test_the_errors_of_the_api_server_have_types(kube: Kube) -> None:
     with pytest.raises(Invalid):
         await kube.create(config_map() | {"metadata": {"name": "Not A Name", "namespace": "default"}})
     assert created["metadata"]["uid"]
+
+
+async def test_a_groups_token_is_made_once_and_is_nowhere_else(
+    kube: Kube, cache: Cache, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    owner = OwnerReference(
+        "QuantizedModel", "chat", (await kube.create(quantized_model("default", "chat")))["metadata"]["uid"]
+    )
+    made = MakeToken(token_secret("default", owner))
+    assert "stringData" not in made.manifest and "data" not in made.manifest
+    await carry_out(Plan(actions=(made,)), kube, cache)
+    name = token_name("chat")
+    first = (await kube.get("Secret", "default", name))["data"]["token"]
+    outcome = await carry_out(Plan(actions=(made,)), kube, cache)
+    assert outcome.stale is None
+    assert (await kube.get("Secret", "default", name))["data"]["token"] == first, "what is there stays"
+    token = base64.b64decode(first).decode()
+    assert len(token) >= 32
+    assert token not in caplog.text and first not in caplog.text
+    assert cache.get("Secret", "default", name) is None
