@@ -288,3 +288,21 @@ def test_the_result_of_an_evaluation_is_that_of_its_leader(world: World) -> None
     world.settle(NAME, after=others)
     assert condition(world, "Ready")["status"] == "True"
     assert any(name.endswith("-1") for name in world.names("Pod"))
+
+
+def test_an_old_group_that_serves_until_the_new_one_answers_is_kept_whole(world: World) -> None:
+    """Its leader is made anew on another node, while the new revision cannot start."""
+    world.apply_model(NAME, grouped())
+    world.settle(NAME)
+    old = world.objects["Deployment", NAME]["spec"]["template"]["metadata"]["labels"]
+    world.apply_model(NAME, grouped({"vllm": {"pipelineParallelSize": 3}}))
+    no_rollout(world)
+    assert world.objects["Deployment", NAME]["spec"]["template"]["metadata"]["labels"] != old
+    group = leader(world, "chat-9", "10.0.0.9")
+    pod = world.objects["Pod", "chat-9"]
+    world.put(pod | {"metadata": pod["metadata"] | {"labels": old}})
+    step(world)
+    assert world.objects["StatefulSet", group]["spec"]["replicas"] == 1
+    assert world.objects["StatefulSet", group]["spec"]["template"]["metadata"]["labels"].items() >= {
+        (key, value) for key, value in old.items() if key.endswith("/revision")
+    }

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from lowbit.worker import member
-from lowbit.worker.member import EXIT_LOST, Member
+from lowbit.worker.member import EXIT_LOST, Member, Programs
 
 PROGRAM = Path(member.__file__)
 LIVES = ["sh", "-c", 'touch "$0-@RANK@"; exec sleep 1000']
@@ -195,3 +195,12 @@ def test_the_configuration_says_who_leads() -> None:
     )
     assert (first.leader, first.programs) == ("10.0.0.1", [["a"]])
     assert (second.leader, second.programs) == ("there", [["b"]])
+
+
+@pytest.mark.parametrize(
+    ("leader", "words"),
+    [("10.0.0.7", ["10.0.0.7:6379", "10.0.0.7", "1"]), ("fd00::7", ["[fd00::7]:6379", "fd00::7", "1"])],
+)
+def test_an_address_before_a_port_is_one_in_ipv6_too(leader: str, words: list[str]) -> None:
+    me = Member(1, 2, "10.0.0.9", leader, 1, Path("/f"), [["@LEADER@:6379", "@LEADER@", "@RANK@"]])
+    assert Programs(me, leader).lines == [words]

@@ -205,6 +205,8 @@ class Programs:
 
     def __init__(self, member: Member, leader: str) -> None:
         words = {"@LEADER@": leader, "@ADDRESS@": member.address, "@RANK@": str(member.rank)}
+        if ":" in leader:  # IPv6, before a port
+            words = {"@LEADER@:": f"[{leader}]:", **words}
         self.lines = [[replaced(word, words) for word in line] for line in member.programs]
         self.running: asyncio.subprocess.Process | None = None
         self.stopping = False

@@ -7,7 +7,14 @@ from typing import Any
 from lowbit.decide.cleanup import needed_again
 from lowbit.decide.serving.groups import leads
 from lowbit.desired.topology import topology_of
-from lowbit.naming.names import FETCH_ANNOTATION, LEADER_ANNOTATION, evaluation_name, followers_name, input_hash
+from lowbit.naming.names import (
+    FETCH_ANNOTATION,
+    LEADER_ANNOTATION,
+    REVISION_LABEL,
+    evaluation_name,
+    followers_name,
+    input_hash,
+)
 from lowbit.resolve.freeze import baseline_spec, candidate_spec
 from lowbit.state.snapshot import Snapshot
 from tests.faults.states.cluster import Cluster, Manifest, document_of, read
@@ -151,7 +158,8 @@ def check_groups(snapshot: Snapshot) -> None:
     if revision is None or revision.body.status.verdict is None:
         return
     size = len(topology_of(revision.body.spec.engine).pods(revision.body.spec.engine))
-    for pod in (each for each in snapshot.pods if leads(each, revision.meta.name)):
+    mine = (each for each in snapshot.pods if each.meta.labels.get(REVISION_LABEL) == revision.meta.name)
+    for pod in filter(leads, mine):
         name = followers_name(snapshot.model.meta.name, pod.meta.uid)
         seen = snapshot.children.get(("StatefulSet", name))
         broken((seen is None) != (size == 1), f"{pod.meta.name} of a group of {size} has followers: {seen is not None}")

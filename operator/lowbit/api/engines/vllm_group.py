@@ -42,7 +42,10 @@ def ray(engine: Sequence[str], stages: int, gpus: int) -> Programs:
     ]  # fmt: skip
     head = ["ray", "start", "--head", "--port", str(RAY_PORT), "--include-dashboard", "false", *node]
     worker = ["ray", "start", "--address", f"@LEADER@:{RAY_PORT}", *node, "--block"]
-    served = [*engine, "--pipeline-parallel-size", str(stages), "--distributed-executor-backend", "ray"]
+    served = [
+        "env", f"RAY_ADDRESS=@LEADER@:{RAY_PORT}",
+        *engine, "--pipeline-parallel-size", str(stages), "--distributed-executor-backend", "ray",
+    ]  # fmt: skip
     return Programs(lead=[head, served], follow=[worker], token=True)
 
 

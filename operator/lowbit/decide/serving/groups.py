@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from lowbit.api.engines import engine_of
 from lowbit.api.modelstore import ModelStoreSpec
-from lowbit.decide.serving.serve import context_of, in_queue, served
-from lowbit.decide.serving.target import Target
+from lowbit.decide.serving.serve import by_name, context_of, in_queue, served
+from lowbit.decide.serving.target import Target, passed
+from lowbit.desired.common import Manifest
 from lowbit.desired.group.followers import Leader
 from lowbit.desired.topology import topology_of
 from lowbit.naming.names import LEADER_ANNOTATION, REVISION_LABEL, followers_name
@@ -19,20 +20,17 @@ ENDED = ("Succeeded", "Failed")
 def follow(snapshot: Snapshot, store: ModelStoreSpec, target: Target) -> tuple[Action, ...]:
     """Make the followers of every leader that has none; remove those that look for it where it is no more.
 
-    They are never changed: followers of another template have another leader. Kubernetes removes them with it.
+    They are never changed: followers of another template have another leader. Kubernetes removes them with it. A former
+    revision that serves until the target answers is kept whole as well.
     """
-    spec = snapshot.model.body.spec
-    if spec.serving is None:
+    if snapshot.model.body.spec.serving is None:
         return ()
-    engine = engine_of(spec.original_engine if target.source else spec.engine)[1]
-    what = served(target, in_queue(snapshot, spec.serving), engine)
-    topology, context = topology_of(what.revision.engine), context_of(snapshot, store, target, spec.serving)
     actions: list[Action] = []
-    for pod in (each for each in snapshot.pods if leads(each, target.label)):
+    for pod in filter(leads, snapshot.pods):
         seen = snapshot.children.get(("StatefulSet", followers_name(snapshot.model.meta.name, pod.meta.uid)))
         if seen is None:
-            leader = Leader(pod.meta.name, pod.meta.uid, pod.address or "")
-            made = topology.followers(context, snapshot.model.meta.name, what, leader)
+            of = _target_of(snapshot, pod, target)
+            made = _followers(snapshot, store, of, pod) if of is not None else None
             actions += [Create(made)] if made is not None else []
             continue
         meta = seen["metadata"]
@@ -42,7 +40,28 @@ def follow(snapshot: Snapshot, store: ModelStoreSpec, target: Target) -> tuple[A
     return tuple(actions)
 
 
-def leads(pod: PodView, label: str) -> bool:
-    """Whether a pod of the revision may have followers."""
-    mine = pod.meta.labels.get(REVISION_LABEL) == label
-    return mine and pod.address is not None and not pod.meta.deleting and pod.phase not in ENDED
+def _target_of(snapshot: Snapshot, pod: PodView, target: Target) -> Target | None:
+    """What a pod serves, if that may be served."""
+    label = pod.meta.labels.get(REVISION_LABEL)
+    if label == target.label:
+        return target
+    revision = by_name(snapshot, label)
+    return Target(revision) if revision is not None and passed(revision) else None
+
+
+def _followers(snapshot: Snapshot, store: ModelStoreSpec, target: Target, pod: PodView) -> Manifest | None:
+    spec, meta = snapshot.model.body.spec, snapshot.model.meta
+    if spec.serving is None:
+        return None
+    engine = engine_of(spec.original_engine if target.source else spec.engine)[1]
+    what = served(target, in_queue(snapshot, spec.serving), engine)
+    context, leader = (
+        context_of(snapshot, store, target, spec.serving),
+        Leader(pod.meta.name, pod.meta.uid, pod.address or ""),
+    )
+    return topology_of(what.revision.engine).followers(context, meta.name, what, leader)
+
+
+def leads(pod: PodView) -> bool:
+    """Whether a serving pod may have followers."""
+    return pod.address is not None and not pod.meta.deleting and pod.phase not in ENDED
