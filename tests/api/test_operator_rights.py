@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from lowbit.naming.names import LEADER_ANNOTATION
 from tests.api import monitors
 from tests.api.actor import Actor, Kubelet
 from tests.api.calls import AuditLog, Call
@@ -15,7 +16,7 @@ from tests.api.chart import Permission, of_kind, permissions
 from tests.api.conftest import StartOperator
 from tests.api.installation import Installation
 from tests.api.operator_process import Cluster, model_store, quantized_model, wait_for
-from tests.api.test_operator_stuck import new_pod_cannot_start, said, stuck
+from tests.api.test_operator_stuck import new_pod_cannot_start, replica_set, said, serving_pod, stuck
 
 APPLIED = 201
 """HTTP status of an apply that made the object: it needs the right to create as well."""
@@ -87,6 +88,26 @@ def live(cluster: Cluster, space: str, actor: Actor, kubelet: Kubelet) -> None:
     cluster.patch("QuantizedModel", space, "first", {"spec": {"serving": None}})
     actor.until("it is served no more", lambda: names(cluster, "Deployment", space) == {"second"})
     actor.until("its guard is gone", lambda: all(n.startswith("second-") for n in names(cluster, "ConfigMap", space)))
+
+
+def lead_a_group(cluster: Cluster, space: str, actor: Actor) -> None:
+    """A model that Ray holds together has a token, and followers who look for their leader where it is."""
+    model = quantized_model(space, "third")
+    engine = {"vllm": {"pipelineParallelSize": 2, "executor": "Ray"}}
+    cluster.apply(model | {"spec": model["spec"] | {"engine": engine, "serving": {"replicas": 1}}})
+    actor.until("the group is served", partial(is_ready, cluster, space, "third"))
+    serving_pod(cluster, replica_set(cluster, space, "third", "old111"), 1, ready=True)
+    for address in ("10.0.0.7", "10.0.0.8"):
+        status = {"podIP": address, "podIPs": [{"ip": address}]}
+        cluster.patch("Pod", space, "third-old111-1", {"status": status}, "/status")
+        wait_for(f"it has followers at {address}", partial(followed_at, cluster, space, address))
+
+
+def followed_at(cluster: Cluster, space: str, address: str) -> bool:
+    """Whether the only StatefulSet looks for its leader there."""
+    return [each["metadata"]["annotations"][LEADER_ANNOTATION] for each in cluster.list("StatefulSet", space)] == [
+        address
+    ]
 
 
 def change_minds(
@@ -167,6 +188,7 @@ def test_every_right_is_used_and_none_is_missing(
     start()
     with Kubelet(cluster) as kubelet:
         live(cluster, space, Actor(cluster, space), kubelet)
+        lead_a_group(cluster, space, Actor(cluster, space))
     lose_a_claim_twice(cluster, space)
     repeated = "an event is counted instead of sent again"
     wait_for(repeated, lambda: any(event.get("series") for event in cluster.list("Event", space)))
@@ -187,6 +209,11 @@ def bound(role: dict[str, Any]) -> bool:
 
 def test_no_secret_is_ever_read_and_no_program_is_run_in_a_pod(installation: Installation, audit: AuditLog) -> None:
     granted = permissions([role for role in of_kind(installation.manifests, "ClusterRole", "Role") if bound(role)])
-    forbidden = ("secrets", "pods/exec", "pods/attach", "pods/portforward", "pods/ephemeralcontainers")
+    token = {("", "secrets", "create")}
+    assert {right for right in granted if right[1] == "secrets"} == token
+    made = [call for call in audit.calls(installation.user) if call.resource == "secrets"]
+    assert {(call.group, call.resource, call.verb) for call in made} <= token, "nor read after it was made"
+    granted -= token
+    forbidden = ("pods/exec", "pods/attach", "pods/portforward", "pods/ephemeralcontainers")
     assert not [right for right in granted if right[1].startswith(forbidden) or "*" in right]
     assert not [call.told for call in audit.calls(installation.user) if call.resource.startswith(forbidden)]

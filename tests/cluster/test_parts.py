@@ -19,7 +19,7 @@ def test_every_tool_of_the_go_modules_is_built_and_no_other() -> None:
         block = re.search(r"^tool \(\n(.*?)^\)|^tool (\S+)$", module.read_text(), re.M | re.S)
         assert block, module
         named |= {(module.parent.name, word) for word in (block[1] or block[2]).split()}
-    assert named == {(tool.module, tool.package) for tool in build.TOOLS}
+    assert named == {(tool.module, tool.package) for tool in (*build.TOOLS, *build.OPTIONAL_TOOLS)}
 
 
 def test_a_process_that_ended_is_not_taken_for_running(tmp_path: Path) -> None:
