@@ -9,6 +9,8 @@ from tests.e2e.groups import FOLLOWERS, LEADERS, container, engine, kill, last_e
 from tests.e2e.lab import Lab, condition
 from tests.e2e.load import clients
 
+LITTLE = {"requests": {"cpu": "100m"}}
+"""Three groups and a Job ask for no more than two cores have."""
 BOTH = {"0", "1"}
 INDEX = "batch.kubernetes.io/job-completion-index"
 
@@ -53,8 +55,9 @@ def test_where_one_of_two_groups_is_lost_the_other_answers_and_a_change_loses_no
         candidates = [{"gptq": {"bits": 8, "groupSize": group}}]
         lab.apply_model(
             "pair",
-            engine=engine(pipelineParallelSize=2),
+            engine=engine(pipelineParallelSize=2, resources=LITTLE),
             candidates=candidates,
+            jobs={"quantize": {"device": "CPU", "resources": LITTLE}},
             serving={"replicas": 2, "drainSeconds": 20},
         )
 
