@@ -60,7 +60,7 @@ async def ask(client: EngineClient) -> dict[str, Any]:
     found["tools"] = asdict(await client.answer(with_tools, Sampling(8)))
     constraints = {
         "choice": Constraint(choices=("yes", "no")), "pattern": Constraint(pattern="[0-9]{3}"),
-        "schema": Constraint(schema=SCHEMA),
+        "schema": Constraint(schema=SCHEMA), "bare schema": Constraint(schema={"type": "boolean"}),
     }  # fmt: skip
     for name, constraint in constraints.items():
         found[name] = (await client.answer(CHAT, Sampling(40), constraint)).text

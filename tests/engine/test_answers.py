@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from tests.engine.conftest import MODEL, run_inside
@@ -35,6 +36,7 @@ def test_the_engine_answers_what_a_suite_asks(engine_image: str) -> None:
     assert told["pattern"].isdigit()
     assert len(told["pattern"]) == 3
     assert ALLOWED.fullmatch(told["schema"])
+    assert isinstance(json.loads(told["bare schema"]), bool), "where a schema leaves no room for white space"
     assert all(0 < share < 1 for share in told["choose"])
     assert sum(told["choose"]) <= 1, "whole answers exclude each other"
     assert told["choose text"] == [True, True]

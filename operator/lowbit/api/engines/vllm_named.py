@@ -208,16 +208,16 @@ def _said_twice(named: Named) -> Rule:
     )
 
 
-def _rise(field: str) -> str:
-    """CEL: the bounds of one family rise."""
-    bounds = f"self.histogramBuckets.{field}"
-    return (
-        f"(!has({bounds}) || {bounds}.exists(b, !b.matches({NUMBER_CEL})) || ({bounds}.all(b, double(b) > 0.0) && "
-        f"{bounds}.map(b, double(b)).isSorted() && {bounds}.all(b, {bounds}.exists_one(c, double(c) == double(b)))))"
-    )
-
-
 FIELDS: Final = tuple(field.alias or name for name, field in HistogramBuckets.model_fields.items())
+EVERY_FAMILY: Final = ", ".join(
+    f"has(self.histogramBuckets.{each}) ? self.histogramBuckets.{each} : []" for each in FIELDS
+)
+"""CEL: the bounds of all families, in a list."""
+RISE: Final = (
+    "l.all(b, double(b) > 0.0) && l.map(b, double(b)).isSorted() && "
+    "l.all(b, l.exists_one(c, double(c) == double(b)))"
+)  # fmt: skip
+"""CEL: the bounds l of one family rise."""
 BEFORE_BUCKETS: Final = ":v?0[.]([0-9]|[12][0-9]|3[01])[.][0-9]+([^0-9./:@][^/:@]*)?(@[^/]*)?$"
 """Images whose tag says a version before SINCE[BUCKETS]. In the words of CEL and of Python alike."""
 
@@ -230,7 +230,7 @@ RULES: Final = (
         "histogramBuckets",
     ),
     Rule(
-        f"!has(self.histogramBuckets) || {' && '.join(map(_rise, FIELDS))}",
+        f"!has(self.histogramBuckets) || [{EVERY_FAMILY}].all(l, l.exists(b, !b.matches({NUMBER_CEL})) || ({RISE}))",
         'the bounds of a histogram are above 0 and rise: write ["0.1", "0.5", "1"], say, each once',
         _rising,
         "histogramBuckets",
