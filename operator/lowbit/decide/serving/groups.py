@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lowbit.api.engines import engine_of
 from lowbit.api.modelstore import ModelStoreSpec
-from lowbit.decide.serving.serve import by_name, context_of, in_queue, served
+from lowbit.decide.serving.letgo import ENDED
+from lowbit.decide.serving.serve import by_name, context_of, served_now
 from lowbit.decide.serving.target import Target, passed
 from lowbit.desired.common import Manifest
 from lowbit.desired.group.followers import Leader
@@ -12,9 +12,6 @@ from lowbit.desired.topology import topology_of
 from lowbit.naming.names import LEADER_ANNOTATION, REVISION_LABEL, followers_name
 from lowbit.state.plan import Action, Create, Delete
 from lowbit.state.snapshot import PodView, Snapshot
-
-ENDED = ("Succeeded", "Failed")
-"""Phases of a pod that leads nothing any more."""
 
 
 def follow(snapshot: Snapshot, store: ModelStoreSpec, target: Target) -> tuple[Action, ...]:
@@ -27,10 +24,12 @@ def follow(snapshot: Snapshot, store: ModelStoreSpec, target: Target) -> tuple[A
         return ()
     actions: list[Action] = []
     for pod in filter(leads, snapshot.pods):
+        of = _target_of(snapshot, pod, target)
+        if of is None or not _in_group(of):
+            continue
         seen = snapshot.children.get(("StatefulSet", followers_name(snapshot.model.meta.name, pod.meta.uid)))
         if seen is None:
-            of = _target_of(snapshot, pod, target)
-            made = _followers(snapshot, store, of, pod) if of is not None else None
+            made = _followers(snapshot, store, of, pod)
             actions += [Create(made)] if made is not None else []
             continue
         meta = seen["metadata"]
@@ -49,17 +48,20 @@ def _target_of(snapshot: Snapshot, pod: PodView, target: Target) -> Target | Non
     return Target(revision) if revision is not None and passed(revision) else None
 
 
+def _in_group(target: Target) -> bool:
+    """Whether several pods hold an engine of it. Asked first: everything else costs more, at every decision."""
+    spec = target.revision.body.spec
+    engine = spec.original_engine if target.source else spec.engine
+    return len(topology_of(engine).pods(engine)) > 1
+
+
 def _followers(snapshot: Snapshot, store: ModelStoreSpec, target: Target, pod: PodView) -> Manifest | None:
-    spec, meta = snapshot.model.body.spec, snapshot.model.meta
-    if spec.serving is None:
+    serving = snapshot.model.body.spec.serving
+    if serving is None:
         return None
-    engine = engine_of(spec.original_engine if target.source else spec.engine)[1]
-    what = served(target, in_queue(snapshot, spec.serving), engine)
-    context, leader = (
-        context_of(snapshot, store, target, spec.serving),
-        Leader(pod.meta.name, pod.meta.uid, pod.address or ""),
-    )
-    return topology_of(what.revision.engine).followers(context, meta.name, what, leader)
+    what, leader = served_now(snapshot, target, serving), Leader(pod.meta.name, pod.meta.uid, pod.address or "")
+    context = context_of(snapshot, store, target, serving)
+    return topology_of(what.revision.engine).followers(context, snapshot.model.meta.name, what, leader)
 
 
 def leads(pod: PodView) -> bool:

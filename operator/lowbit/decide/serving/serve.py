@@ -76,8 +76,7 @@ def serve(
     as_ever = stuck is None and recorded(snapshot) is None
     if as_ever and _same(remembered.get("at rest"), rests_on, snapshot.children):
         return (), None
-    engine = engine_of(spec.original_engine if target.source else spec.engine)[1]
-    what = served(target, in_queue(snapshot, spec.serving), engine)
+    what = served_now(snapshot, target, spec.serving)
     manifests = serving_manifests(
         context_of(snapshot, store, target, spec.serving), controller(snapshot), meta.name, what,
         pod_monitor=snapshot.has_pod_monitors and snapshot.platform.service_monitor,
@@ -89,6 +88,13 @@ def serve(
     if not actions and as_ever:
         remembered["at rest"] = (rests_on, dict(snapshot.children))
     return actions, held_
+
+
+def served_now(snapshot: Snapshot, target: Target, serving: Serving) -> Served:
+    """The target with what the manifest says now of its engine's container and of its queue."""
+    spec = snapshot.model.body.spec
+    engine = engine_of(spec.original_engine if target.source else spec.engine)[1]
+    return served(target, in_queue(snapshot, serving), engine)
 
 
 def context_of(snapshot: Snapshot, store: ModelStoreSpec, target: Target, serving: Serving) -> Context:
