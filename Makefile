@@ -87,7 +87,7 @@ bench-scale: tools ## The figures at thousands of objects alone, about four hour
 	$(python) -m tests.bench.page
 	$(python) -m tests.bench.check
 
-bench: images bench-scale ## The figures of docs/benchmarks.md; about five hours, on a machine that does nothing else
+bench: images bench-scale ## The figures of docs/benchmarks.md; about nine hours, on a machine that does nothing else
 	PYTHONPATH=operator $(python) -m tests.bench.idle
 	PYTHONPATH=operator $(python) -m tests.bench.idle --real-time
 	PYTHONPATH=operator $(python) -m tests.bench.quantize
@@ -96,6 +96,7 @@ bench: images bench-scale ## The figures of docs/benchmarks.md; about five hours
 	PYTHONPATH=operator $(python) -m tests.bench.evaluate --model smollm2-135m-instruct --original --runs 3
 	PYTHONPATH=operator $(python) -m tests.bench.stages --model smollm2-2layers
 	PYTHONPATH=operator $(python) -m tests.bench.stages
+	PYTHONPATH=operator $(python) -m tests.bench.gate
 	PYTHONPATH=operator $(python) -m tests.bench.gate.power
 	PYTHONPATH=operator $(python) -m tests.bench.gate.looks
 	$(python) -m tests.bench.page
