@@ -200,8 +200,9 @@ class EngineKind(ABC, Generic[Spec, Resolved]):
         return None
 
     def programs(self, served_name: str, resolved: Resolved, only: Only) -> Programs:
-        """What the pods of a group run."""
-        raise NotImplementedError(f"{self.name} runs in one pod")
+        """What the pods of a group run: in each the engine, told the same, unless the kind knows more of groups."""
+        engine = (*self.command, *self.arguments(served_name, resolved), *only.arguments)
+        return Programs(lead=[engine], follow=[engine])
 
     def asks_token(self, spec: Spec) -> bool:
         """Whether the pods of its groups know each other by a token."""

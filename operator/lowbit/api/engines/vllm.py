@@ -105,7 +105,7 @@ class VLLMKind(EngineKind[VLLM, ResolvedVLLM]):
                 'gpuMemoryUtilization is a share above 0 and at most 1: write "0.90" for 90 percent'),
         Rule(
             "!(has(self.executor) && self.executor == 'Ray' && has(self.device) && self.device == 'CPU')",
-            "vLLM's Ray executor has no CPU: write executor: Process, or device: GPU",
+            "vLLM's Ray executor does not run on CPUs: write executor: Process, or device: GPU",
             lambda vllm: vllm.executor != "Ray" or vllm.device == "GPU",
             "executor",
         ),
