@@ -97,12 +97,12 @@ def test_what_is_no_chat_is_refused_by_its_right_name(tmp_path: Path, line: dict
 
 
 def test_a_file_may_be_compressed(tmp_path: Path) -> None:
-    (tmp_path / "d.jsonl.gz").write_bytes(gzip.compress(b'{"text": "one"}\n{"text": "two"}\n'))
+    (tmp_path / "d.jsonl.gz").write_bytes(gzip.compress(b'{"text": "one"}\n{"text": "two"}\n', mtime=0))
     assert [record.text for record in read_dataset(tmp_path / "d.jsonl.gz", "Auto", "d")] == ["one", "two"]
 
 
 @pytest.mark.parametrize(
-    ("data", "words"), [(b"PAR1\x15\x04", "is a Parquet file"), (gzip.compress(b"x" * 99)[:-9], "is damaged")]
+    ("data", "words"), [(b"PAR1\x15\x04", "is a Parquet file"), (gzip.compress(b"x" * 99, mtime=0)[:-9], "is damaged")]
 )
 def test_a_file_of_another_kind_is_called_what_it_is(tmp_path: Path, data: bytes, words: str) -> None:
     (tmp_path / "d").write_bytes(data)
